@@ -1,0 +1,75 @@
+"""Canonical entities: one YAML each in this folder -> `Entity`, parents first. A new entity is one file here (and one suite)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import yaml
+
+ColumnType = Literal["uuid", "text", "numeric", "integer", "boolean", "timestamp"]
+Pii = Literal["none", "personal"]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityColumn:
+    """One canonical column. `pii` is `personal` for what may name or locate a person."""
+
+    name: str
+    type: ColumnType
+    pii: Pii = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One canonical table of schema `pacs`.
+
+    Attributes:
+        name: what county files and task ids say, e.g. `value`.
+        table: the table in schema `pacs`, e.g. `value_history`.
+        key: the column that, with `county_id` before it, is the primary key.
+        parent: the entity whose key this entity carries in `parent_key`; None for a root.
+        parent_key: the column that joins the parent.
+        change_column: the canonical column that holds the source's change stamp.
+        money: columns whose sums a certificate compares, grouped by `money_by`.
+        money_by: the column that groups the sums (a tax year); None for one sum.
+    """
+
+    name: str
+    table: str
+    key: str
+    columns: tuple[EntityColumn, ...]
+    parent: str | None = None
+    parent_key: str | None = None
+    change_column: str = "last_modified"
+    money: tuple[str, ...] = ()
+    money_by: str | None = None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+def _read(text: str) -> Entity:
+    raw = yaml.safe_load(text)
+    columns = tuple(EntityColumn(name, **spec) for name, spec in raw.pop("columns").items())
+    raw["money"] = tuple(raw.get("money", ()))
+    return Entity(columns=columns, **raw)
+
+
+@cache
+def load_entities() -> dict[str, Entity]:
+    """All canonical entities by name, parents before children."""
+    folder = resources.files(__package__)
+    found = [_read(file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml")]
+    ordered: dict[str, Entity] = {}
+    pending = sorted(found, key=lambda entity: entity.name)
+    while pending:
+        ready = [entity for entity in pending if entity.parent is None or entity.parent in ordered]
+        if not ready:
+            raise ValueError(f"entities without a loadable parent: {[entity.name for entity in pending]}")
+        ordered |= {entity.name: entity for entity in ready}
+        pending = [entity for entity in pending if entity.name not in ordered]
+    return ordered

@@ -1,0 +1,65 @@
+"""What can go wrong, sorted by what to do next. Foreign errors come in at one mapping point per driver and leave as one of these.
+
+    PacsError
+    ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost connection, PACS-005 job timeout
+    ├── FatalError       the same attempt would fail again            PACS-010
+    ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003 schema, PACS-006 configuration
+    ├── DataError        the data breaks a blocking rule              PACS-004
+    └── ConflictError    another run owns the county now              PACS-007
+
+Codes 001-005 are those of the platform's design document; 006 and up are ours.
+"""
+
+from __future__ import annotations
+
+
+class PacsError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Args:
+        message: one line that names the thing (file, field, table, host) and never holds a row's values or a secret.
+        remedy: one line that says what to do; empty where there is nothing to say.
+        code: the error's code; each class has a default.
+    """
+
+    code = "PACS-010"
+
+    def __init__(self, message: str, *, remedy: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" + (f" Remedy: {self.remedy}" if self.remedy else "")
+
+
+class RetryableError(PacsError):
+    """A time-out, a lost connection, a deadlock: the same work may succeed on a fresh connection."""
+
+    code = "PACS-001"
+
+
+class FatalError(PacsError):
+    """Trying again would fail again."""
+
+    code = "PACS-010"
+
+
+class ConfigError(PacsError):
+    """A setting, a login, a grant or a schema must be changed by somebody first."""
+
+    code = "PACS-006"
+
+
+class DataError(PacsError):
+    """The data breaks a rule that blocks publishing; the last good data stays."""
+
+    code = "PACS-004"
+
+
+class ConflictError(PacsError):
+    """This run no longer owns its county: a later run has taken the epoch, so nothing was written."""
+
+    code = "PACS-007"
