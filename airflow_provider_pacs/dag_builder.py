@@ -13,17 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.sdk import (
-    DAG,
-    AsyncCallback,
-    CronTriggerTimetable,
-    DeadlineAlert,
-    DeadlineReference,
-    Param,
-    TaskGroup,
-    TriggerRule,
-    get_parsing_context,
-)
+from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
@@ -155,7 +147,8 @@ def county_page(config: CountyConfig, cron: str | None) -> str:
 | Change feed | {"the best that the source allows" if config.sync.enable_cdc else "off: every run compares everything"} |
 | Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed deadlines |
 
-Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published, and the run ends failed.
+Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published,
+and the run ends failed.
 
 **Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is more. A larger set is held, and
 everything else is published. Decide on a held set with `pacs approve {config.county}`; until somebody does, those rows stay.

@@ -21,11 +21,15 @@ def _seconds(label: str, description: str) -> dict[str, Any]:
 
 _CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "encrypt": _text("Encrypt", "yes: TLS. strict: TDS 8.0 (SQL Server 2022). no: only for a test.", enum=["yes", "no", "strict"], default="yes"),
-    "trust_server_certificate": _switch("Trust the server's certificate", "Skip the check of the certificate. Leave off; give the certificate below."),
+    "trust_server_certificate": _switch(
+        "Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."
+    ),
     "server_certificate": _text("Server certificate", "Path of the certificate (PEM, DER or CER) that the server must present."),
     "host_name_in_certificate": _text("Host name in certificate", "When the certificate names another host than the connection."),
     "odbc_driver": _text("ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."),
-    "authentication": _text("Authentication", "The driver's Authentication keyword, for example ActiveDirectoryServicePrincipal. Empty: login and password."),
+    "authentication": _text(
+        "Authentication", "The driver's Authentication keyword, e.g. ActiveDirectoryServicePrincipal. Empty: login and password."
+    ),
     "application_intent": _text("Application intent", "ReadOnly goes to a readable secondary.", enum=["ReadOnly", "ReadWrite"]),
     "multi_subnet_failover": _switch("Multi-subnet failover", "For an availability group listener."),
     "isolation_level": _text(
@@ -48,7 +52,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "PACS",
-                "python-modules": [f"airflow_provider_pacs.operators.{step}" for step in ("preflight", "extract", "validate", "publish", "reconcile")],
+                "python-modules": [
+                    f"airflow_provider_pacs.operators.{step}" for step in ("preflight", "extract", "validate", "publish", "reconcile")
+                ],
             }
         ],
         "asset-uris": [{"schemes": ["pacs"], "handler": None}],

@@ -37,7 +37,13 @@ _FROM_EXTRA = (
 def target_params(connection: Any) -> dict[str, str]:
     """Read libpq keywords from an Airflow connection. The host may be a socket directory; what isn't set is left to libpq."""
     extra = connection.extra_dejson
-    stated = {"host": connection.host, "port": connection.port, "dbname": connection.schema, "user": connection.login, "password": connection.password}
+    stated = {
+        "host": connection.host,
+        "port": connection.port,
+        "dbname": connection.schema,
+        "user": connection.login,
+        "password": connection.password,
+    }
     stated |= {keyword: extra[keyword] for keyword in _FROM_EXTRA if keyword in extra}
     return {"application_name": "airflow-provider-pacs"} | {keyword: str(value) for keyword, value in stated.items() if value not in (None, "")}
 

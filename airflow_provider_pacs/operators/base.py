@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -28,7 +28,7 @@ class PacsOperator(BaseOperator):
         plan_task_id: the task whose result names the run.
     """
 
-    template_fields: ClassVar[tuple[str, ...]] = ()
+    template_fields: Sequence[str] = ()
     ui_color = "#e6f1ec"
 
     def __init__(self, *, config: CountyConfig, plan_task_id: str = "preflight", **kwargs: Any) -> None:
@@ -68,7 +68,8 @@ class PacsOperator(BaseOperator):
         """Give the county's target database."""
         from airflow_provider_pacs.hooks.target import open_target
 
-        return open_target(self.config.target.connection)
+        target: AbstractContextManager[Any] = open_target(self.config.target.connection)
+        return target
 
     @contextmanager
     def databases(self) -> Iterator[tuple[Any, Any]]:

@@ -29,8 +29,9 @@ class PacsExtractOperator(PacsOperator):
 
         run_id = self.run_id(context)
         with self.databases() as (source, target):
-            outcome = run.extract(self.config, source, target, run_id=run_id, entity=self.entity, attempt=context["ti"].try_number)
-        return outcome.as_dict()
+            staged = run.extract(self.config, source, target, run_id=run_id, entity=self.entity, attempt=context["ti"].try_number)
+        outcome: dict[str, Any] = staged.as_dict()
+        return outcome
 
 
 class PacsChangesOperator(PacsExtractOperator):

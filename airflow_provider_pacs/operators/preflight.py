@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_pacs.operators.base import PacsOperator
 from airflow_provider_pacs.sync.errors import ConfigError
@@ -22,7 +23,7 @@ class PacsPreflightOperator(PacsOperator):
         purpose: `sync` plans a run that changes the target, `reconcile` one that only compares and repairs.
     """
 
-    template_fields: ClassVar[tuple[str, ...]] = ("mode",)
+    template_fields: Sequence[str] = ("mode",)
 
     def __init__(self, *, mode: str = "auto", purpose: Literal["sync", "reconcile"] = "sync", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -26,4 +26,5 @@ class PacsValidateOperator(PacsOperator):
 
         run_id = self.run_id(context)
         with self.target() as target:
-            return run.validate(self.config, target, run_id=run_id, entity=self.entity).as_dict()
+            outcome: dict[str, Any] = run.validate(self.config, target, run_id=run_id, entity=self.entity).as_dict()
+        return outcome

@@ -13,18 +13,20 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import ErrorDetails
 
 from airflow_provider_pacs.sync.cron import five_field_cron
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.strict_yaml import YamlPath, read_yaml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _DOCUMENT_FORM = "_sync_schedule"
 _RESERVED_ENDINGS = ("_reconcile", "_approvals", "_realtime", "_writeback", "_sync_schedule")  # a DAG id of one county may not be another county's
@@ -254,7 +256,7 @@ def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any,
 
 
 def _column_problems(tables: Any) -> list[_Problem]:
-    """Canonical columns that an entity doesn't have. (Which columns are known depends on the entity, which pydantic doesn't see from inside.)"""
+    """Canonical columns that an entity doesn't have; pydantic can't see from inside a table's columns which entity they are of."""
     problems: list[_Problem] = []
     for entity, table in tables.items() if isinstance(tables, dict) else ():
         columns = table.get("columns") if isinstance(table, dict) else None
