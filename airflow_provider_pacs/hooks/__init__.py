@@ -1,0 +1,1 @@
+"""Hooks: connection ids come in; open sources and targets go out."""
