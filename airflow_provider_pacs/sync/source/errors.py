@@ -62,7 +62,8 @@ _SECRET = re.compile(
 _CONNECTION_STRING = re.compile(r"\b(driver|server|dsn|data source)\s*=\s*(\{(?:[^}]|\}\})*\}?|[^;\s]*)\s*;.*", re.IGNORECASE | re.DOTALL)
 _URL_SECRET = re.compile(r"://[^/\s@]*@")
 _ORIGIN = re.compile(r"^(?:\s*\[[^\]]*\])+")
-_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+_QUOTED = re.compile(r"['\"].*['\"]|['\"].*$")
+"""From the first quote to the last, because a value may hold quotes itself."""
 _LONGEST = 200
 
 
@@ -107,7 +108,6 @@ def scrub(text: str, *, names: bool) -> str:
     text = " ".join(_ORIGIN.sub("", text).split())
     if not names:
         text = _QUOTED.sub("'…'", text)
-        text = re.sub(r"(['\"]).*$", "'…'", text) if text.count("'…'") * 2 != len(re.findall(r"['\"]", text)) else text
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
@@ -133,10 +133,17 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
     numbers = f"SQL Server error {report.number}, " if report.number is not None else ""
     origin = f" ({numbers}SQLSTATE {report.state})" if report.state else ""
     mapped = kind(f"{where}: {what.rstrip('.')}{origin}." if where else f"{what.rstrip('.')}{origin}.", remedy=remedy, code=code)
-    if _origin(error):
-        error.args = (report.state, scrub(report.text, names=names)) if _origin(error) == "pyodbc" else (scrub(report.text, names=names),)
+    _scrub_in_place(error, report, scrub(report.text, names=names))
     mapped.__cause__ = error
     return mapped
+
+
+def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
+    """Replaces a driver's error text by the scrubbed one, in the driver's own form so that it classifies as before."""
+    if _origin(error) == "pyodbc":
+        error.args = (report.state, f"[{report.state}] {text} ({report.number or 0})")
+    elif _origin(error) == "arrow_odbc":
+        error.args = (f"State: {report.state}, Native error: {report.number or 0}, Message: {text}" if report.state else text,)
 
 
 def _decide(report: Report, error: BaseException) -> tuple[type[PacsError], str | None, str, bool]:
