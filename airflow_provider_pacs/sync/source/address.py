@@ -89,24 +89,27 @@ class SourceAddress:
             value = getattr(self, option.name)
             if isinstance(value, str) and _CONTROL.search(value):
                 raise ConfigError(f"Option {option.name} holds a control character.", remedy="Remove it; often a line end was pasted with the value.")
-        if not self.host or not self.database:
-            missing = "host" if not self.host else "database"
-            raise ConfigError(f"The source has no {missing}.", remedy=f"Set the {missing} (in an Airflow connection, the database is the schema field).")
-        if re.search(r"[,;={}/@\s]", self.host):
-            raise ConfigError(f"Host {self.host!r} is not a host name.", remedy="Give the name or `name\\instance` alone, the port in the port field.")
-        if self.port is not None and not 0 < self.port < 65536:
-            raise ConfigError(f"Port {self.port} of {self.host} is not a port.", remedy="Give a number from 1 to 65535.")
+        self._check_place()
         _one_of("encrypt", self.encrypt, ENCRYPT)
         _one_of("application_intent", self.application_intent, INTENTS)
         _one_of("isolation_level", self.isolation_level, ISOLATION_LEVELS)
         _one_of("authentication", self.authentication, tuple(AUTHENTICATIONS))
-        for name in _NUMBERS:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"Option {name} is negative.", remedy="Give seconds, 0 for no limit.")
+        if min(self.login_timeout, self.query_timeout) < 0:
+            raise ConfigError("Option login_timeout or query_timeout is negative.", remedy="Give seconds, 0 for no limit.")
         if len(self.application_name) > 128:
             raise ConfigError("Option application_name is longer than 128 characters.", remedy="Shorten it.")
         self._check_login()
         self._check_encryption()
+
+    def _check_place(self) -> None:
+        """Refuses a missing or impossible host, port or database."""
+        if not self.host or not self.database:
+            missing = "host" if not self.host else "database"
+            raise ConfigError(f"The source has no {missing}.", remedy=f"Set the {missing} (an Airflow connection's database is its schema).")
+        if re.search(r"[,;={}/@\s]", self.host):
+            raise ConfigError(f"Host {self.host!r} is not a host name.", remedy="Give `name` or `name\\instance`; the port has its own field.")
+        if self.port is not None and not 0 < self.port < 65536:
+            raise ConfigError(f"Port {self.port} of {self.host} is not a port.", remedy="Give a number from 1 to 65535.")
 
     def _check_login(self) -> None:
         """Refuses a login that lacks a part, or names two kinds at once."""
@@ -123,19 +126,12 @@ class SourceAddress:
     def _check_encryption(self) -> None:
         """Refuses settings that the driver would ignore or not know, so that nobody believes in protection that is not there."""
         strict, old = self.encrypt == "strict", self.driver_version == 17
-        newer = [
-            name
-            for name, used in (
-                ("encrypt=strict", strict),
-                ("server_certificate", self.server_certificate),
-                ("host_name_in_certificate", self.host_name_in_certificate),
-            )
-            if used
-        ]
+        used = {"encrypt=strict": strict, "server_certificate": self.server_certificate, "host_name_in_certificate": self.host_name_in_certificate}
+        newer = ", ".join(name for name, value in used.items() if value)
         if old and newer:
-            raise ConfigError(f"{self.odbc_driver} does not know {', '.join(newer)}.", remedy="Use ODBC Driver 18 for SQL Server, or drop the option.")
+            raise ConfigError(f"{self.odbc_driver} does not know {newer}.", remedy="Use ODBC Driver 18 for SQL Server, or drop the option.")
         if self.server_certificate and not strict:
-            raise ConfigError("server_certificate has an effect only with encrypt=strict.", remedy="Set encrypt=strict, or trust the CA on this machine.")
+            raise ConfigError("server_certificate has an effect only with encrypt=strict.", remedy="Set encrypt=strict, or trust the CA here.")
         if strict and self.trust_server_certificate:
             raise ConfigError("encrypt=strict always checks the certificate.", remedy="Drop trust_server_certificate, or pin server_certificate.")
         if self.host_name_in_certificate and self.trust_server_certificate:
@@ -243,7 +239,7 @@ class SourceAddress:
         other_login = options.get("trusted_connection") or options.get("authentication")
         missing = [name[part] for part in ("name", *(() if other_login else ("user", "password"))) if not value[part]]
         if missing:
-            raise ConfigError(f"{name['host']} is set but {', '.join(missing)} is not.", remedy="Set the named variables, or store an Airflow connection.")
+            raise ConfigError(f"{name['host']} is set but {', '.join(missing)} is not.", remedy="Set them, or store an Airflow connection.")
         if value["port"] and not value["port"].isdecimal():
             raise ConfigError(f"{name['port']} is not a number.", remedy="Give the TCP port, usually 1433.")
         port = int(value["port"]) if value["port"] else None
@@ -290,5 +286,5 @@ def quote(value: str) -> str:
 def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
     """Raises ConfigError unless the value is None or allowed."""
     if value is not None and value not in allowed:
-        hint = " READ UNCOMMITTED is refused: rows could be read twice, not at all, or before they are committed." if name == "isolation_level" else ""
+        hint = " READ UNCOMMITTED is refused: it can miss rows and read them twice." if name == "isolation_level" else ""
         raise ConfigError(f"Option {name} is {value!r}.", remedy=f"Use one of {', '.join(allowed)}.{hint}")

@@ -16,32 +16,36 @@ from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 
 # fmt: off
 TRANSIENT = frozenset({
-    20, 64, 121, 233, 601, 615, 617, 669, 921, 926, 927, 941, 952, 982, 988, 997, 1203, 1204, 1205, 1221, 1222, 1232, 2816, 3635, 3941, 3947, 3948, 3950,
-    3953, 3957, 3960, 3961, 3966, 3980, 4117, 4184, 4221, 8628, 8645, 8651, 9515, 10053, 10054, 10060, 10922, 10928, 10929, 10930, 10936, 11001, 14906,
-    17197, 17889, 18401, 40143, 40189, 40197, 40501, 40540, 40613, 40623, 40642, 40648, 40671, 40675, 40890, 40903, 40918, 41301, 41302, 41305, 41325,
-    41339, 41383, 41614, 41619, 41640, 41700, 41701, 41823, 41839, 41840, 42029, 42108, 42109, 45153, 45156, 45157, 45161, 45179, 45182, 45319, 45547,
-    49510, 49802, 49918, 49919, 49920, 49977, 49983,
+    20, 64, 121, 233, 601, 615, 617, 669, 921, 926, 927, 941, 952, 982, 988, 997, 1203, 1204, 1205, 1221, 1222, 1232, 2816, 3635, 3941, 3947,
+    3948, 3950, 3953, 3957, 3960, 3961, 3966, 3980, 4117, 4184, 4221, 8628, 8645, 8651, 9515, 10922, 10928, 10929, 10930, 10936, 14906, 17197,
+    17889, 18401, 40143, 40189, 40197, 40501, 40540, 40613, 40623, 40642, 40648, 40671, 40675, 40890, 40903, 40918, 41301, 41302, 41305, 41325,
+    41339, 41383, 41614, 41619, 41640, 41700, 41701, 41823, 41839, 41840, 42029, 42108, 42109, 45153, 45156, 45157, 45161, 45179, 45182, 45319,
+    45547, 49510, 49802, 49918, 49919, 49920, 49977, 49983,
 })
-"""Deadlock, lock time-out, snapshot conflict, failover, throttling, lost connection."""
-NETWORK = frozenset({104, 110, 111, 258})
-"""Numbers of the operating system that the driver passes on: reset, timed out, refused, wait time-out."""
+"""Deadlock, lock time-out, snapshot conflict, failover, throttling."""
+# fmt: on
+NETWORK = frozenset({104, 110, 111, 258, 10053, 10054, 10060, 11001})
+"""Numbers of the operating system and of Winsock that the driver passes on: reset, aborted, refused, timed out, unknown host."""
 TIMED_OUT = frozenset({-2})
 """The statement may have been carried out: safe to try again only because everything we send to the source reads."""
-# fmt: on
 LOGIN = frozenset({4064, 15404, 18452, 18456, 18470, 18486, 18487, 18488})
 SCHEMA = frozenset({207, 208, 229, 230, 262, 297, 300})
 """A name that is not there, or a right that is missing."""
 DATABASE = frozenset({916, 4060})
 FEED = frozenset({313, 22117})
 """The change feed cannot serve the range or the replica."""
+KEYS = frozenset(range(33000, 34000))
+"""Certificates and keys inside the server."""
 DATA = frozenset({241, 242, 245, 8114, 8115})
 STATEMENT = frozenset({102, 156, 195, 8117})
 """The server does not understand what we sent: its version or compatibility level is older than the statement."""
 
-TRANSIENT_STATES = frozenset({"08001", "08004", "08007", "08S01", "HYT01", "40001", "40003", "IMC06"})
+TRANSIENT_STATES = frozenset({"08001", "08004", "08007", "08S01", "40001", "40003", "HYT01", "IMC06"})
 TIMED_OUT_STATES = frozenset({"HYT00"})
-CONFIG_STATES = frozenset({"28000", "42000", "42S02", "42S22", "IM002", "01000"})
-RETRY_CLASSES, DATA_CLASSES = frozenset({"08", "40"}), frozenset({"22", "23"})
+CANCELLED_STATES = frozenset({"HY008"})
+LOGIN_STATES = frozenset({"28000"})
+SCHEMA_STATES = frozenset({"42000", "42S02", "42S22"})
+DRIVER_STATES = frozenset({"IM002", "IM003", "01000"})
 THROTTLED = 40501
 """Azure SQL asks for 10 s of peace after this one."""
 
@@ -53,11 +57,44 @@ CERTIFICATE = (
 )
 DRIVER = "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path in `odbc_driver`."
 
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted text is a name and may stay."""
+
+    kind: type[PacsError]
+    remedy: str = ""
+    code: str | None = None
+    names: bool = False
+
+
+_SIGN_IN = Verdict(ConfigError, "Check user, password and default database of the login, and that the server lets it in.", "PACS-002", names=True)
+BY_NUMBER: tuple[tuple[frozenset[int], Verdict], ...] = (
+    (TRANSIENT | TIMED_OUT, Verdict(RetryableError)),
+    (NETWORK, Verdict(RetryableError, REACH)),
+    (LOGIN, _SIGN_IN),
+    (SCHEMA, Verdict(ConfigError, GRANT, "PACS-003", names=True)),
+    (DATABASE, Verdict(ConfigError, "Check the database's name, and that the login has a user in it.", names=True)),
+    (FEED, Verdict(ConfigError, "Load the entity in full again; read Change Tracking from the primary (no application_intent).", names=True)),
+    (KEYS, Verdict(ConfigError, "Check the keys and certificates of the database with its administrator.", names=True)),
+    (DATA, Verdict(DataError, "Map the column with the type it really has.")),
+    (STATEMENT, Verdict(FatalError, "SQL Server 2012 or later is needed; if it is that, report the number and the entity.", names=True)),
+)
+BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
+    (TRANSIENT_STATES | TIMED_OUT_STATES | {"08", "40"}, Verdict(RetryableError, REACH)),
+    (CANCELLED_STATES, Verdict(RetryableError, "The statement was cancelled; start it again.")),
+    (LOGIN_STATES | {"28"}, _SIGN_IN),
+    (SCHEMA_STATES | {"42"}, Verdict(ConfigError, GRANT, "PACS-003")),
+    (DRIVER_STATES, Verdict(ConfigError, DRIVER, names=True)),
+    (frozenset({"22", "23"}), Verdict(DataError)),
+)
+
 _CERTIFICATE_TEXT = re.compile(r"certificate|ssl routines|tls alert|ssl_choose_client_version|target principal name", re.IGNORECASE)
 _PYODBC_NUMBER = re.compile(r"\((-?\d+)\)(?=\s*(?:\(SQL\w+\)|; \[|$))")
 _ARROW_RECORD = re.compile(r"State: (\w{5}), Native error: (-?\d+), Message: ?(.*?)(?=\nState: |$)", re.DOTALL)
 _SECRET = re.compile(
-    r"\b(pwd|password|uid|accesstoken|access_token|secret|client_secret|token)\b\s*=\s*(\{(?:[^}]|\}\})*\}?|\"[^\"]*\"|'[^']*'|[^;\s]*)", re.IGNORECASE
+    r"\b(pwd|password|uid|accesstoken|access_token|secret|client_secret|token)\b\s*=\s*(\{(?:[^}]|\}\})*\}?|\"[^\"]*\"|'[^']*'|[^;\s]*)",
+    re.IGNORECASE,
 )
 _CONNECTION_STRING = re.compile(r"\b(driver|server|dsn|data source)\s*=\s*(\{(?:[^}]|\}\})*\}?|[^;\s]*)\s*;.*", re.IGNORECASE | re.DOTALL)
 _URL_SECRET = re.compile(r"://[^/\s@]*@")
@@ -78,13 +115,8 @@ class Report:
     @property
     def number(self) -> int | None:
         """The number that decides: 4060 before the 18456 that comes with it, else the first one known."""
-        known = [number for number in self.numbers if is_known(number)]
+        known = [number for number in self.numbers if any(number in numbers for numbers, _ in BY_NUMBER)]
         return 4060 if 4060 in known else known[0] if known else None
-
-
-def is_known(number: int) -> bool:
-    """Whether the native number has a class here; 33xxx are SQL Server's errors about certificates and keys."""
-    return any(number in numbers for numbers in (TRANSIENT, NETWORK, TIMED_OUT, LOGIN, SCHEMA, DATABASE, FEED, DATA, STATEMENT)) or _is_key_error(number)
 
 
 def read_report(error: BaseException) -> Report:
@@ -124,16 +156,16 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
     if isinstance(error, PacsError):
         return error
     report = read_report(error)
-    kind, code, remedy, names = _decide(report, error)
-    if remedy is DRIVER:
+    verdict = _decide(report, error)
+    if verdict.remedy is DRIVER:
         lib = re.search(r"open lib '([^']*)'", report.text)
         what = f"The ODBC driver {driver or (lib[1] if lib else 'of the connection')!r} is not installed"
     else:
-        what = scrub(report.text, names=names) or type(error).__name__
+        what = scrub(report.text, names=verdict.names) or type(error).__name__
     numbers = f"SQL Server error {report.number}, " if report.number is not None else ""
     origin = f" ({numbers}SQLSTATE {report.state})" if report.state else ""
-    mapped = kind(f"{where}: {what.rstrip('.')}{origin}." if where else f"{what.rstrip('.')}{origin}.", remedy=remedy, code=code)
-    _scrub_in_place(error, report, scrub(report.text, names=names))
+    mapped = verdict.kind(f"{f'{where}: ' if where else ''}{what.rstrip('.')}{origin}.", remedy=verdict.remedy, code=verdict.code)
+    _scrub_in_place(error, report, scrub(report.text, names=verdict.names))
     mapped.__cause__ = error
     return mapped
 
@@ -146,58 +178,25 @@ def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
         error.args = (f"State: {report.state}, Native error: {report.number or 0}, Message: {text}" if report.state else text,)
 
 
-def _decide(report: Report, error: BaseException) -> tuple[type[PacsError], str | None, str, bool]:
-    """Returns the class, its code (None for the class's own), the remedy, and whether quoted text in the message is a name and may stay."""
-    number, state = report.number, report.state
-    if state[:2] in ("08", "HY", "IM", "01") and number not in TRANSIENT and _CERTIFICATE_TEXT.search(report.text):
-        return ConfigError, None, CERTIFICATE, True
-    by_number = _by_number(number)
-    if by_number:
-        return by_number
-    if state in ("IM002", "IM003", "01000") or "Can't open lib" in report.text:
-        return ConfigError, None, DRIVER, True
-    if state == "HYT00" and "login" not in report.text.lower():
-        return RetryableError, None, "Raise query_timeout, or read when the server is less busy.", False
-    if state in TRANSIENT_STATES | TIMED_OUT_STATES or state[:2] in RETRY_CLASSES or "Protocol error in TDS stream" in report.text:
-        return RetryableError, None, REACH, False
-    if state == "HY008":
-        return RetryableError, None, "The statement was cancelled; start it again.", False
-    if state[:2] == "28":
-        return ConfigError, "PACS-002", "Check user and password of the connection.", True
-    if state[:2] == "42":
-        return ConfigError, "PACS-003", GRANT, False
-    if state[:2] in DATA_CLASSES:
-        return DataError, None, "", False
+def _decide(report: Report, error: BaseException) -> Verdict:
+    """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of SQLSTATE, by Python's own exception."""
+    if report.number not in TRANSIENT | NETWORK and report.state[:2] in ("08", "HY", "IM", "01") and _CERTIFICATE_TEXT.search(report.text):
+        return Verdict(ConfigError, CERTIFICATE, names=True)
+    for numbers, verdict in BY_NUMBER:
+        if report.number in numbers:
+            return verdict
+    if report.state == "HYT00" and "login" not in report.text.lower():
+        return Verdict(RetryableError, "Raise query_timeout, or read when the server is less busy.")
+    for key in (report.state, report.state[:2]):
+        for states, verdict in BY_STATE:
+            if key in states:
+                return verdict
     if isinstance(error, ImportError):
-        return ConfigError, None, DRIVER, True
-    if isinstance(error, (ConnectionError, TimeoutError)):
-        return RetryableError, None, REACH, False
-    return FatalError, None, "", False
-
-
-def _by_number(number: int | None) -> tuple[type[PacsError], str | None, str, bool] | None:
-    """Returns what `_decide` returns, or None where the number says nothing."""
-    if number is None:
-        return None
-    if number in TRANSIENT | NETWORK | TIMED_OUT:
-        return RetryableError, None, REACH if number in NETWORK | {11001, 10060} else "", False
-    if number in LOGIN:
-        return ConfigError, "PACS-002", "Check user, password and default database of the login, and that it is enabled on this server.", True
-    if number in SCHEMA:
-        return ConfigError, "PACS-003", GRANT, True
-    if number in DATABASE:
-        return ConfigError, None, "Check the database's name, and that the login has a user in it.", True
-    if number in FEED:
-        return ConfigError, None, "Load the entity in full again; with Change Tracking, read from the primary replica (no application_intent).", True
-    if number in DATA:
-        return DataError, None, "Map the column with the type it really has.", False
-    if number in STATEMENT:
-        return FatalError, None, "SQL Server 2012 or later is needed; if it is that, report the number and the entity.", True
-    return (ConfigError, None, "Check the keys and certificates of the database with its administrator.", True) if _is_key_error(number) else None
-
-
-def _is_key_error(number: int) -> bool:
-    return 33000 <= number <= 33999
+        return Verdict(ConfigError, DRIVER, names=True)
+    # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a host that speaks another protocol.
+    if isinstance(error, (ConnectionError, TimeoutError)) or "Protocol error in TDS stream" in report.text:
+        return Verdict(RetryableError, REACH)
+    return Verdict(FatalError)
 
 
 def _origin(error: BaseException) -> str:
