@@ -36,7 +36,7 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
 
 wheel: prepare  ## dist/*.whl
-	.venv/bin/uv build --quiet --wheel --out-dir dist
+	$(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CERTS=1) .venv/bin/uv build --quiet --wheel --out-dir dist
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
