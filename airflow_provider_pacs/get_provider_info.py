@@ -21,9 +21,7 @@ def _seconds(label: str, description: str) -> dict[str, Any]:
 
 _CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "encrypt": _text("Encrypt", "yes: TLS. strict: TDS 8.0 (SQL Server 2022). no: only for a test.", enum=["yes", "no", "strict"], default="yes"),
-    "trust_server_certificate": _switch(
-        "Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."
-    ),
+    "trust_server_certificate": _switch("Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."),
     "server_certificate": _text("Server certificate", "Path of the certificate (PEM, DER or CER) that the server must present."),
     "host_name_in_certificate": _text("Host name in certificate", "When the certificate names another host than the connection."),
     "odbc_driver": _text("ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."),

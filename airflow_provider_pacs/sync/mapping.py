@@ -168,5 +168,3 @@ _MAPPERS: dict[str, Callable[[pa.Array], Mapped]] = {
     "boolean": _boolean,
     "timestamp": _timestamp,
 }
-
-

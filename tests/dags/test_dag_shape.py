@@ -104,7 +104,14 @@ def test_with_a_change_feed_the_trigger_form_may_ask_for_a_full_run(model: dict[
 
 def test_the_page_names_what_an_operator_needs_to_know(model: dict[str, DAG]) -> None:
     page = model["pacs_benton_wa"].doc_md or ""
-    for word in ("Benton County, WA", "`pacs_benton_wa`", "`terrafusion`", "`0 2 * * *` in America/Los_Angeles", "25 rows or 2 %", "pacs approve benton_wa"):
+    for word in (
+        "Benton County, WA",
+        "`pacs_benton_wa`",
+        "`terrafusion`",
+        "`0 2 * * *` in America/Los_Angeles",
+        "25 rows or 2 %",
+        "pacs approve benton_wa",
+    ):
         assert word in page
 
 

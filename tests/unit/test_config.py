@@ -223,7 +223,9 @@ def test_crons_that_are_accepted(cron: str) -> None:
     assert five_field_cron(cron) == " ".join(cron.split())
 
 
-@pytest.mark.parametrize("cron", ["@daily", "0 2 * *", "0 0 2 * * *", "60 * * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "1--2 * * * *", "² * * * *"])
+@pytest.mark.parametrize(
+    "cron", ["@daily", "0 2 * *", "0 0 2 * * *", "60 * * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "1--2 * * * *", "² * * * *"]
+)
 def test_crons_that_are_refused(cron: str) -> None:
     with pytest.raises(ValueError, match="."):
         five_field_cron(cron)

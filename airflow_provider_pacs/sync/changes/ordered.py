@@ -21,6 +21,7 @@ _DATE_TYPES = ("datetime", "smalldatetime", "date", "datetime2", "datetimeoffset
 _WHOLE_UNITS = {"smalldatetime": "MINUTE", "date": "DAY"}
 """Types that can't tell moments within a unit apart: their `hi` leaves the running unit out (case 15)."""
 
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""

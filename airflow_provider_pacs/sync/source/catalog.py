@@ -42,7 +42,9 @@ class SourceColumn:
 
     @property
     def is_lob(self) -> bool:
-        return self.type_name in {"text", "ntext", "image", "xml"} or (self.max_length == -1 and self.type_name in {"varchar", "nvarchar", "varbinary"})
+        return self.type_name in {"text", "ntext", "image", "xml"} or (
+            self.max_length == -1 and self.type_name in {"varchar", "nvarchar", "varbinary"}
+        )
 
     @property
     def declared(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import sqlalchemy as sa
 
 from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 
@@ -65,6 +66,8 @@ class Target(Protocol):
     def claim(self, *, county_id: str, county: str, name: str) -> int: ...
 
     def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None: ...
+
+    def note_failure(self, county_id: str, step: str, error: PacsError) -> None: ...
 
     def run(self, run_id: str) -> dict[str, Any]: ...
 

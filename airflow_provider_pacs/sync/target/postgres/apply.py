@@ -190,8 +190,13 @@ def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         return 0, 0
     parent = load_entities()[entity.parent]
     row = connection.execute(
-        _format(entity, fence, table, "SELECT count(*), count(*) FILTER (WHERE {orphan}) FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
-                orphan=_orphan(connection, entity, parent, fence))
+        _format(
+            entity,
+            fence,
+            table,
+            "SELECT count(*), count(*) FILTER (WHERE {orphan}) FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
+            orphan=_orphan(connection, entity, parent, fence),
+        )
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -35,13 +35,11 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     certificates = tuple(_one(connection, fence, guard, relations, comparison) for comparison in found)
     held_back = tuple(row["entity"] for row in journal.entities(connection, run_id) if row["state"] not in {"published", "planned"})
     for certificate in certificates:
-        journal.issue_certificate(
-            connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"]
-        )
+        journal.issue_certificate(connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"])
     state = _final_state(certificates, held_back)
     message = f"held back: {', '.join(held_back)}" if held_back else ""
     journal.note_run(connection, run_id, state, message, finished=True)
-    scope = "full" if all(c.scope == "full" for c in certificates) else "delta"
+    scope: Literal["delta", "full"] = "full" if all(c.scope == "full" for c in certificates) else "delta"
     result = CertificateOutcome(run_id, fence.county_id, scope, state, certificates, held_back=held_back)
     details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
@@ -65,7 +63,7 @@ def _one(connection: Connection, fence: apply.Fence, guard: apply.Guard, relatio
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
     remaining = len(compare.differences(connection, entity, fence.county_id, found.table, complete=complete))
     kinds = [kind for _, kind in found.differences]
-    common = {
+    common: dict[str, Any] = {
         "entity": entity.name,
         "scope": found.scope,
         "upper": found.upper,

@@ -115,7 +115,9 @@ def quarantined_keys(connection: Connection, entity: Entity, county_id: str, lim
     return [key for (key,) in rows]
 
 
-def _side(connection: Connection, entity: Entity, county_id: str, table: str, body: str, alias: str) -> tuple[int, bytes | None, dict[str, Any] | None]:
+def _side(
+    connection: Connection, entity: Entity, county_id: str, table: str, body: str, alias: str
+) -> tuple[int, bytes | None, dict[str, Any] | None]:
     """(rows, digest, sums). Hashes are folded per first byte of the hash, so that no string outgrows memory."""
     text = (
         "WITH hashed AS MATERIALIZED (SELECT {key} AS k, {hash} AS h FROM " + body + "), "
@@ -135,12 +137,16 @@ def _sums(connection: Connection, entity: Entity, county_id: str, table: str, bo
     totals = sql.SQL(", ").join(
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(name), sql.Identifier(alias, name)) for name in entity.money
     )
-    text = "SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, jsonb_build_object({totals}) AS totals FROM " + body + " GROUP BY 1) AS t"
+    text = (
+        "SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, jsonb_build_object({totals}) AS totals FROM "
+        + body
+        + " GROUP BY 1) AS t"
+    )
     row = connection.execute(_format(entity, county_id, table, text, group=group, totals=totals)).fetchone()
     return dict(row[0]) if row else None
 
 
-def _scalar(connection: Connection, statement: sql.Composable) -> int:
+def _scalar(connection: Connection, statement: sql.Composed) -> int:
     row = connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
 

@@ -96,9 +96,7 @@ def _make_table(connection: Connection, entity: Entity) -> None:
         connection.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
         )
-        connection.execute(
-            sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(column.name), sql.Literal(f"PII: {column.pii}"))
-        )
+        connection.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(column.name), sql.Literal(f"PII: {column.pii}")))
     if entity.parent_key:
         name = sql.Identifier(f"{entity.table}_{entity.parent_key}_idx")
         connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (county_id, {})").format(name, table, sql.Identifier(entity.parent_key)))
@@ -134,6 +132,4 @@ def attach_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
     if entity.parent_key:
         connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key])))
     connection.execute(sql.SQL("ANALYZE {}").format(table))
-    connection.execute(
-        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id))
-    )
+    connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from airflow_provider_pacs.sync.errors import ConfigError, ConflictError
 from airflow_provider_pacs.sync.quality.model import RuleResult
-from airflow_provider_pacs.sync.results import EntityCertificate, EntityPlan, RunPlan
+from airflow_provider_pacs.sync.results import EntityCertificate, RunPlan
 
 Connection = psycopg.Connection[Any]
 
@@ -124,7 +124,17 @@ def store_state(connection: Connection, county_id: str, epoch: int, run_id: str,
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (county_id, entity) DO UPDATE SET family = excluded.family, "
         "watermark = excluded.watermark, watermark_type = excluded.watermark_type, map_fingerprint = excluded.map_fingerprint, "
         "schema_fingerprint = excluded.schema_fingerprint, epoch = excluded.epoch, run_id = excluded.run_id, updated_at = now()",
-        (county_id, row["entity"], row["family"], row["upper_bound"], row["change_type"], row["map_fingerprint"], row["schema_fingerprint"], epoch, run_id),
+        (
+            county_id,
+            row["entity"],
+            row["family"],
+            row["upper_bound"],
+            row["change_type"],
+            row["map_fingerprint"],
+            row["schema_fingerprint"],
+            epoch,
+            run_id,
+        ),
     )
 
 
@@ -172,3 +182,8 @@ def audit(connection: Connection, county_id: str | None, run_id: str | None, act
         "INSERT INTO pacs_ops.audit (county_id, run_id, action, object, details) VALUES (%s, %s, %s, %s, %s)",
         (county_id, run_id, action, target, Jsonb(details)),
     )
+
+
+def is_ready(connection: Connection) -> bool:
+    """Whether the audit table exists."""
+    return connection.execute("SELECT to_regclass('pacs_ops.audit')").fetchone() != (None,)

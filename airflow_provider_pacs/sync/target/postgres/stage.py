@@ -38,16 +38,18 @@ def copy(connection: Connection, table: str, names: Sequence[str], payloads: Ite
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as sink:
         for payload in payloads:
             sink.write(payload)
+    connection.execute(sql.SQL("ANALYZE {}").format(stage(table)))
 
 
 def settle(connection: Connection, entity: Entity, table: str) -> int:
-    """Keep the row that was read last where a key was read more than once; returns how many rows went. Ends with ANALYZE."""
+    """Keep the row that was read last where a key was read more than once; returns how many rows went."""
     key = sql.Identifier(entity.key)
     dropped = connection.execute(
-        sql.SQL("DELETE FROM {t} AS a USING (SELECT {k}, max(_seq) AS last FROM {t} GROUP BY {k} HAVING count(*) > 1) AS d "
-                "WHERE a.{k} = d.{k} AND a._seq < d.last").format(t=stage(table), k=key)
+        sql.SQL(
+            "DELETE FROM {t} AS a USING (SELECT {k}, max(_seq) AS last FROM {t} GROUP BY {k} HAVING count(*) > 1) AS d "
+            "WHERE a.{k} = d.{k} AND a._seq < d.last"
+        ).format(t=stage(table), k=key)
     ).rowcount
-    connection.execute(sql.SQL("ANALYZE {}").format(stage(table)))
     return dropped
 
 
@@ -62,12 +64,13 @@ def missing_keys(connection: Connection, entity: Entity, county_id: str, table: 
 
 
 def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[str]) -> None:
-    """Record keys as gone at the source."""
+    """Record those of the keys that the staging table does not have as gone at the source."""
     if keys:
         connection.execute(
-            sql.SQL("INSERT INTO {} ({}, _op) SELECT k::{}, 'D' FROM unnest(%s::text[]) AS k").format(
-                stage(table), sql.Identifier(entity.key), sql.SQL(_key_type(entity))
-            ),
+            sql.SQL(
+                "INSERT INTO {t} ({k}, _op) SELECT g.key::{type}, 'D' FROM unnest(%s::text[]) AS g(key) "
+                "WHERE NOT EXISTS (SELECT FROM {t} AS s WHERE s.{k} = g.key::{type})"
+            ).format(t=stage(table), k=sql.Identifier(entity.key), type=sql.SQL(_key_type(entity))),
             (list(keys),),
         )
 
@@ -83,11 +86,16 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
         Rows with a reject, those from mapping included.
     """
     with connection.transaction():
+        connection.execute(  # a repeated judgement starts from what mapping said
+            sql.SQL(
+                "UPDATE {} SET _reject = nullif(ARRAY(SELECT r FROM unnest(_reject) AS r WHERE starts_with(r, 'MAP.')), '{{}}') WHERE _reject IS NOT NULL"
+            ).format(stage(table))
+        )
         for rule, predicate in assignments:
             connection.execute(
-                sql.SQL("UPDATE {} AS s SET _reject = coalesce(s._reject, '{{}}') || {} WHERE s._op = 'U' AND ({})").format(
-                    stage(table), sql.Literal(rule), sql.SQL(predicate)
-                ).as_bytes(connection)
+                sql.SQL("UPDATE {} AS s SET _reject = coalesce(s._reject, '{{}}') || {} WHERE s._op = 'U' AND ({})")
+                .format(stage(table), sql.Literal(rule), sql.SQL(predicate))
+                .as_bytes(connection)
             )
         row = connection.execute(sql.SQL("SELECT count(*) FROM {} WHERE _reject IS NOT NULL").format(stage(table))).fetchone()
     return int(row[0]) if row else 0

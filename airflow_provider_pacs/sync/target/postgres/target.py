@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
@@ -110,7 +110,7 @@ class PostgresTarget:
             stage.copy(connection, table, names, payloads)
 
     def settle_stage(self, entity: Entity, table: str) -> int:
-        """One row per key (the last read wins) and fresh statistics; returns the rows that went."""
+        """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
             return stage.settle(connection, entity, table)
 
@@ -120,7 +120,7 @@ class PostgresTarget:
             return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
-        """Record in the staging table that these keys are gone at the source."""
+        """Record in the staging table which of these keys, absent there, are gone at the source."""
         with self.statements() as connection:
             stage.add_gone(connection, entity, table, keys)
 
@@ -166,6 +166,12 @@ class PostgresTarget:
         """Record a claimed run and its plan."""
         with self.transaction() as connection:
             journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
+
+    def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
+        """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
+        with self.statements() as connection:
+            if journal.is_ready(connection):
+                journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
 
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
