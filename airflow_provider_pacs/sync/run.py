@@ -51,8 +51,7 @@ def start_reconcile(config: CountyConfig, source: SourceReader, target: Target, 
 def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, entity: str, attempt: int) -> EntityOutcome:
     """Read one entity as planned into a staging table of this try. Publishes nothing.
 
-    Args:
-        attempt: number of this try, from 1; every try has its own table.
+    `attempt` is the number of this try, from 1; every try has its own table.
     """
     row = _entity_row(target, run_id, entity)
     shape = shapes(_only(config, entity), source)[entity]
@@ -108,8 +107,7 @@ def reconcile(
 ) -> CertificateOutcome:
     """Compare both sides, repair, certify. The run's verdict falls here.
 
-    Args:
-        scope: `full` reads every row again, `delta` the run's windows and counts; `auto` takes what each entity's plan calls for.
+    Scope `full` reads every row again, `delta` the run's windows and counts; `auto` takes what each entity's plan calls for.
 
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
@@ -160,12 +158,8 @@ def judge_context(config: CountyConfig, target: Target, entity: str, table: str,
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:
     """Per child entity the rule under which rows without a parent wait; none where the county does not sync the parent."""
-    found: dict[str, Rule] = {}
-    for name in config.sync.entities:
-        entity = load_entities()[name]
-        if entity.parent in config.sync.entities:
-            found |= {name: rule for rule in load_suite(entity) if rule.check == RELATION_CHECK}
-    return found
+    children = [entity for name in config.sync.entities if (entity := load_entities()[name]).parent in config.sync.entities]
+    return {entity.name: rule for entity in children for rule in load_suite(entity) if rule.check == RELATION_CHECK}
 
 
 def _row_rules(entity: str) -> tuple[Rule, ...]:

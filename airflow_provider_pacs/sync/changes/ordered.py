@@ -53,7 +53,7 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     if clock == "utc":
         begin = f"DATEADD(MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), {begin})"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(33), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"
+        f"SELECT CONVERT(varchar(33), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
         "WHERE t.database_id = DB_ID() AND t.database_transaction_type = 1\n"
         "  AND t.database_transaction_begin_lsn IS NOT NULL AND t.database_transaction_begin_time IS NOT NULL"
     )

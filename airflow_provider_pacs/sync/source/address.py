@@ -37,10 +37,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class SourceAddress:
-    """A SQL Server database and how to log in to it.
+    r"""A SQL Server database and how to log in to it.
 
     Attributes:
-        host: name or address, also `name\\instance`; `tcp:` in front is allowed and means nothing more.
+        host: name or address, also `name\instance`; `tcp:` in front is allowed and means nothing more.
         port: TCP port; None is 1433, or with an instance the port that SQL Server Browser names.
         database: name of the database.
         user: login, client id (ActiveDirectoryServicePrincipal) or object id (ActiveDirectoryMsi, optional).

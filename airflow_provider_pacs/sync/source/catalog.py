@@ -16,7 +16,8 @@ from airflow_provider_pacs.sync.source.tsql import qualified
 
 log = logging.getLogger(__name__)
 
-_SYS_COLUMNS = """SELECT c.name AS name, ty.name AS type_name, c.max_length AS max_length, c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
+_SYS_COLUMNS = """SELECT c.name AS name, ty.name AS type_name, c.max_length AS max_length,
+       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
 FROM sys.columns AS c
 JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
 WHERE c.object_id = OBJECT_ID(?)

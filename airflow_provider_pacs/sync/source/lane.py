@@ -1,8 +1,8 @@
 """A driver's blocking call comes in, its result goes out, and the caller can be interrupted meanwhile.
 
-A signal handler of Python runs only between byte codes of the main thread, so a task that waits inside a driver hears SIGTERM when the driver returns,
-which for a blocked statement may be never. Calls therefore run on a thread of their own; it is a daemon, so a process that ends does not wait for it, and
-the connection that breaks then ends the statement at the server.
+A signal handler of Python runs only between byte codes of the main thread, so a task that waits inside a driver hears SIGTERM when the driver
+returns, which for a blocked statement may be never. Calls therefore run on a thread of their own; it is a daemon, so a process that ends does not
+wait for it, and the connection that breaks then ends the statement at the server.
 """
 
 from __future__ import annotations

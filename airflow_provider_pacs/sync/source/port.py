@@ -32,7 +32,7 @@ class SourceReader(Protocol):
             sql: a statement with one result set; it may start with DECLAREs.
             params: texts for the `?`s; the statement converts them to the columns' types.
             batch_rows: most rows in a batch.
-            lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) in the rows to be read; None where it is unknown.
+            lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) to be read; None where it is unknown.
         """
 
     def cancel(self) -> None:

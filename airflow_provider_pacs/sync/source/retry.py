@@ -1,6 +1,6 @@
 """When to try a read again: an attempt's error comes in, the seconds to wait (or the error, when it was the last) go out.
 
-Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 to 60 s; every attempt is made on a fresh connection.
+Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 to 60 s; every attempt has a fresh connection.
 """
 
 from __future__ import annotations

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 Kind = Literal["missing", "differing", "ghost"]
 

@@ -105,7 +105,7 @@ def _insert(connection: Connection, entity: Entity, fence: Fence, table: str, *,
         entity,
         fence,
         table,
-        "INSERT INTO {l} (county_id, {cols}, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "
+        "INSERT INTO {l} (county_id, {cols}, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "  # noqa: S608
         "SELECT %s, {scols}, %s, {hash}, s._source_version, now(), now() FROM {s} AS s "
         "WHERE s._reject IS NULL AND s._op = 'U' " + unless,
     )

@@ -53,17 +53,21 @@ class Sides:
     target_sums: dict[str, Any] | None
 
 
+_Side = tuple[int, bytes | None, dict[str, Any] | None]
+
+
 def differences(connection: Connection, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
     """(key, kind) of every row that differs. Ghosts (live in the target, gone at the source) only when `complete`."""
     if not ddl.leaf_exists(connection, entity, county_id):
-        rows = connection.execute(_format(entity, county_id, table, "SELECT s.{k}::text, 'missing' FROM {s} AS s WHERE " + _COMPARABLE))
+        rows = connection.execute(_format(entity, county_id, table, "SELECT s.{k}::text, 'missing' FROM {s} AS s WHERE " + _COMPARABLE))  # noqa: S608
         return list(rows.fetchall())
     text = (
-        "SELECT s.{k}::text, CASE WHEN l.{k} IS NULL THEN 'missing' ELSE 'differing' END FROM {s} AS s "
+        "SELECT s.{k}::text, CASE WHEN l.{k} IS NULL THEN 'missing' ELSE 'differing' END FROM {s} AS s "  # noqa: S608
         "LEFT JOIN {l} AS l ON l.{k} = s.{k} AND l._deleted_at IS NULL WHERE (l.{k} IS NULL OR {differs}) AND " + _COMPARABLE
     )
     if complete:
-        text += " UNION ALL SELECT l.{k}::text, 'ghost' FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k} AND s._op = 'U')"
+        text += " UNION ALL SELECT l.{k}::text, 'ghost' FROM {l} AS l WHERE l._deleted_at IS NULL "
+        text += "AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k} AND s._op = 'U')"
     return list(connection.execute(_format(entity, county_id, table, text)).fetchall())
 
 
@@ -120,7 +124,7 @@ def _side(
 ) -> tuple[int, bytes | None, dict[str, Any] | None]:
     """(rows, digest, sums). Hashes are folded per first byte of the hash, so that no string outgrows memory."""
     text = (
-        "WITH hashed AS MATERIALIZED (SELECT {key} AS k, {hash} AS h FROM " + body + "), "
+        "WITH hashed AS MATERIALIZED (SELECT {key} AS k, {hash} AS h FROM " + body + "), "  # noqa: S608
         "buckets AS (SELECT get_byte(h, 0) AS bucket, count(*) AS n, sha256(string_agg(h, ''::bytea ORDER BY k)) AS digest FROM hashed GROUP BY 1) "
         "SELECT coalesce(sum(n), 0)::bigint, sha256(string_agg(digest, ''::bytea ORDER BY bucket)) FROM buckets"
     )
@@ -138,7 +142,7 @@ def _sums(connection: Connection, entity: Entity, county_id: str, table: str, bo
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(name), sql.Identifier(alias, name)) for name in entity.money
     )
     text = (
-        "SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, jsonb_build_object({totals}) AS totals FROM "
+        "SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, jsonb_build_object({totals}) AS totals FROM "  # noqa: S608
         + body
         + " GROUP BY 1) AS t"
     )

@@ -19,7 +19,8 @@ from airflow_provider_pacs.sync.target.postgres.sql import PG_TYPES, PROVENANCE,
 MINIMUM_VERSION = 150000
 _LOCK = 0x70616373  # "pacs": one lock for all migrations of a database
 _RECORD = """CREATE TABLE IF NOT EXISTS pacs_ops.schema_migration (
-  name text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), applied_by text NOT NULL DEFAULT current_user)"""
+  name text PRIMARY KEY, digest text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), applied_by text NOT NULL DEFAULT current_user)"""
 
 Connection = psycopg.Connection[Any]
 
@@ -110,6 +111,7 @@ def _make_table(connection: Connection, entity: Entity) -> None:
 
 
 def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
+    """Whether the county has a partition of this entity: false before its first load."""
     found = connection.execute("SELECT to_regclass(%s)", (f"pacs_part.{leaf_name(entity, county_id)}",)).fetchone()
     return found is not None and found[0] is not None
 

@@ -39,6 +39,8 @@ class Verdict:
 
 _SIGN_IN = Verdict(ConfigError, "Check user, password and pg_hba.conf of the target.", "PACS-002", names=True)
 _NO_DATABASE = Verdict(ConfigError, "Check the database's name and settings in the target's connection.", names=True)
+_BAD_OPTION = Verdict(ConfigError, "Write the target as postgresql://user:password@host:5432/database.")
+_OPTION_TEXT = re.compile(r"connection (info|option)|conninfo|invalid (port|sslmode|integer value|URI|percent)|parsing URI", re.IGNORECASE)
 BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
     (RETRY_STATES | AMBIGUOUS_STATES | frozenset({"08", "40", "58"}), Verdict(RetryableError)),
     (frozenset({"53"}), Verdict(RetryableError, "Free space, memory or connections on the target's server.")),
@@ -63,12 +65,9 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
         re.compile(r"certificate|SSL (error|was required)|does not support SSL|sslmode", re.IGNORECASE),
         Verdict(ConfigError, "Trust the CA of the target's certificate (sslrootcert) and name the host as the certificate does.", names=True),
     ),
+    ("OperationalError", _OPTION_TEXT, _BAD_OPTION),
     ("OperationalError", re.compile(""), Verdict(RetryableError, REACH, names=True)),
-    (
-        "ProgrammingError",
-        re.compile(r"connection (info|option)|conninfo|invalid (port|sslmode|integer value)", re.IGNORECASE),
-        Verdict(ConfigError, "Write the target as postgresql://user:password@host:5432/database."),
-    ),
+    ("ProgrammingError", _OPTION_TEXT, _BAD_OPTION),
     ("DataError", re.compile(""), Verdict(DataError)),
 )
 """For errors without SQLSTATE, by psycopg's class and libpq's text, in this order."""

@@ -50,10 +50,10 @@ def open_run(connection: Connection, plan: RunPlan, *, trigger: str, source_now:
     )
     for position, entity in enumerate(plan.entities):
         connection.execute(
-            "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, map_fingerprint, "
-            "schema_fingerprint) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (plan.run_id, entity.entity, position, entity.mode, entity.family, entity.reason, entity.lower, entity.upper, entity.change_type,
-             entity.map_fingerprint, entity.schema_fingerprint),
+            "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, "
+            "map_fingerprint, schema_fingerprint) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (plan.run_id, entity.entity, position, entity.mode, entity.family, entity.reason, entity.lower, entity.upper,
+             entity.change_type, entity.map_fingerprint, entity.schema_fingerprint),
         )  # fmt: skip
     audit(connection, plan.county_id, plan.run_id, "run.start", trigger, {"kind": plan.kind, "epoch": plan.epoch, "config": config, "code": code})
 

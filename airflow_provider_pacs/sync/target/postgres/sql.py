@@ -16,7 +16,10 @@ PG_TYPES: dict[ColumnType, str] = {
     "boolean": "boolean",
     "timestamp": "timestamp(6)",
 }
-PROVENANCE = "_run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, _first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
+PROVENANCE = (
+    "_run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
+    "_first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
+)
 OPS = "pacs_ops"
 
 
@@ -26,6 +29,7 @@ def root(entity: Entity) -> sql.Identifier:
 
 
 def leaf_name(entity: Entity, county_id: str) -> str:
+    """The partition's name in schema `pacs_part`."""
     return f"{entity.table}_{county_id}"
 
 
@@ -35,6 +39,7 @@ def leaf(entity: Entity, county_id: str) -> sql.Identifier:
 
 
 def stage(table: str) -> sql.Identifier:
+    """A staging table in schema `pacs_ops`."""
     return sql.Identifier(OPS, table)
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.postgres.sql import OPS, columns, definitions, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import columns, definitions, leaf, stage
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
@@ -88,7 +88,8 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     with connection.transaction():
         connection.execute(  # a repeated judgement starts from what mapping said
             sql.SQL(
-                "UPDATE {} SET _reject = nullif(ARRAY(SELECT r FROM unnest(_reject) AS r WHERE starts_with(r, 'MAP.')), '{{}}') WHERE _reject IS NOT NULL"
+                "UPDATE {} SET _reject = nullif(ARRAY(SELECT r FROM unnest(_reject) AS r WHERE starts_with(r, 'MAP.')), '{{}}') "
+                "WHERE _reject IS NOT NULL"
             ).format(stage(table))
         )
         for rule, predicate in assignments:
@@ -101,12 +102,8 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     return int(row[0]) if row else 0
 
 
-def exists(connection: Connection, table: str) -> bool:
-    row = connection.execute("SELECT to_regclass(%s)", (f"{OPS}.{table}",)).fetchone()
-    return row is not None and row[0] is not None
-
-
 def drop(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop staging tables; one that is gone already is fine."""
     for table in tables:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
 
