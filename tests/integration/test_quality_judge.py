@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -133,6 +135,13 @@ def test_no_connection_stays_open(pg_url: str, connection: psycopg.Connection[An
     judge(pg_url, OWNER, load_suite(OWNER), owners)
     others = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").fetchone()
     assert others == (0,)
+
+
+def test_no_file_is_written(pg_url: str, owners: JudgeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    judge(pg_url, OWNER, load_suite(OWNER), owners)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sqlalchemy_url_and_a_password_with_a_dollar_sign_work(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
