@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import asdict
 from functools import cache
 from importlib import metadata
 from typing import Literal
@@ -35,10 +36,7 @@ def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there.
     """
-    overrides = {
-        name: {"schema": t.schema, "table": t.table, "change_column": t.change_column, "columns": t.columns} for name, t in config.tables.items()
-    }
-    tables = load_tables(config.source.profile, overrides)
+    tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
     wanted = set(config.sync.entities)
     return {name: describe(source, tables[name]) for name in load_entities() if name in wanted}
 

@@ -20,7 +20,8 @@ def literal(value: str | int | Decimal) -> str:
     """A constant; text means the same whatever `standard_conforming_strings` says.
 
     Raises:
-        ValueError: for a number that is not finite, text with NUL, or another type.
+        ValueError: for a number that is not finite, or text with NUL.
+        TypeError: for anything else, floats included: they are not exact.
     """
     if isinstance(value, str):
         if "\0" in value:
@@ -28,7 +29,7 @@ def literal(value: str | int | Decimal) -> str:
         quoted = "'" + value.replace("'", "''") + "'"
         return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError(f"no SQL constant for {type(value).__name__}")
+        raise TypeError(f"no SQL constant for {type(value).__name__}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise ValueError("an SQL number must be finite")
     return f"({value:f})" if isinstance(value, Decimal) else f"({value})"

@@ -162,7 +162,8 @@ def issue_certificate(connection: Connection, run_id: str, county_id: str, certi
     """Store one entity's certificate; a repeated reconcile of the same run replaces it."""
     c = certificate
     connection.execute(
-        "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, scope, clean, upper_bound, source_rows, target_rows, quarantined_rows, late_rows, "
+        "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, scope, clean, "
+        "upper_bound, source_rows, target_rows, quarantined_rows, late_rows, "
         "missing, differing, ghosts, repaired, held, remaining, sums, source_digest, target_digest, sample_keys, config_fingerprint, code_version) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (run_id, entity, scope) DO UPDATE SET clean = excluded.clean, upper_bound = excluded.upper_bound, "
@@ -171,8 +172,9 @@ def issue_certificate(connection: Connection, run_id: str, county_id: str, certi
         "repaired = excluded.repaired, held = excluded.held, remaining = excluded.remaining, sums = excluded.sums, "
         "source_digest = excluded.source_digest, target_digest = excluded.target_digest, sample_keys = excluded.sample_keys, "
         "issued_at = clock_timestamp()",
-        (run_id, county_id, c.entity, c.scope, c.clean, c.upper, c.source_rows, c.target_rows, c.quarantined, c.late, c.missing, c.differing, c.ghosts,
-         c.repaired, c.held, c.remaining, Jsonb(c.sums) if c.sums is not None else None, c.source_digest, c.target_digest, list(c.sample_keys), config, code),
+        (run_id, county_id, c.entity, c.scope, c.clean, c.upper, c.source_rows, c.target_rows, c.quarantined, c.late, c.missing,
+         c.differing, c.ghosts, c.repaired, c.held, c.remaining, Jsonb(c.sums) if c.sums is not None else None, c.source_digest,
+         c.target_digest, list(c.sample_keys), config, code),
     )  # fmt: skip
 
 
