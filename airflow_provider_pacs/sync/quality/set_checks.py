@@ -19,12 +19,12 @@ from airflow_provider_pacs.sync.quality.sql import identifier, literal
 def _group_rows(entity: Entity, context: JudgeContext, columns: tuple[str, ...], condition: str) -> str:
     """The rows a rule over groups looks at: the staged ones and, where only changes are staged, the published rows they don't replace."""
     names = ", ".join(f"g.{identifier(name)}" for name in columns)
-    staged = f"SELECT {names} FROM {context.stage} AS g WHERE {condition}"  # noqa: S608
+    staged = f"SELECT {names} FROM {context.stage} AS g WHERE {condition}"
     if context.leaf is None:
         return staged
     key = identifier(entity.key)
-    replaced = f"EXISTS (SELECT 1 FROM {context.stage} AS n WHERE n.{key} = g.{key})"  # noqa: S608
-    return f'{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND g."_deleted_at" IS NULL AND NOT {replaced}'  # noqa: S608
+    replaced = f"EXISTS (SELECT 1 FROM {context.stage} AS n WHERE n.{key} = g.{key})"
+    return f'{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND g."_deleted_at" IS NULL AND NOT {replaced}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Unique:
 
     def predicate(self, entity: Entity, context: JudgeContext) -> str:
         name = identifier(self.column)
-        return f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY g.{name} HAVING count(*) > 1)"  # noqa: S608
+        return f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY g.{name} HAVING count(*) > 1)"
 
     def native(self, context: JudgeContext) -> Native | None:
         return Native("ExpectColumnValuesToBeUnique", {"column": self.column})
@@ -59,7 +59,7 @@ class UniqueWhere:
     def predicate(self, entity: Entity, context: JudgeContext) -> str:
         name, where = identifier(self.column), identifier(self.where)
         rows = _group_rows(entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL")
-        return f"(s.{where} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"  # noqa: S608
+        return f"(s.{where} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"
 
     def native(self, context: JudgeContext) -> Native | None:
         return None
@@ -89,11 +89,7 @@ class SumEqualsPerGroup:
         rows = _group_rows(entity, context, (self.group_by, self.column), self._counts("g"))
         missed = f"abs(sum(r.{column}) - {literal(self.total)}) > {literal(Decimal(str(self.tolerance)))}"
         groups = (
-<<<<<<< HEAD
-            f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING count(r.{column}) = count(*) AND {missed}"  # noqa: S608
-=======
             f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING count(r.{column}) = count(*) AND {missed}"
->>>>>>> quality
         )
         return f"({self._counts('s')} AND s.{group} IN ({groups}))"
 
@@ -126,7 +122,7 @@ class ExistsInParent:
         parent_key = identifier(load_entities()[str(entity.parent)].key)
         places = ((context.parent_stage, '"_reject"'), (context.parent_leaf, '"_deleted_at"'))
         found = [
-            f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND p.{absent_if} IS NULL)"  # noqa: S608
+            f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND p.{absent_if} IS NULL)"
             for table, absent_if in places
             if table is not None
         ]
