@@ -80,7 +80,7 @@ def make_certificate(
     start = valid_from or dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
     builder = (
         _builder(subject, issuer, key, start, start + dt.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([general for name in names for general in _general_names(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -118,11 +118,12 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def _general_names(name: str) -> list[x509.GeneralName]:
+    """Microsoft's driver compares an address in `Server=` with DNS names only, other clients with addresses only: an address goes in as both."""
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        return [x509.IPAddress(ipaddress.ip_address(name)), x509.DNSName(name)]
     except ValueError:
-        return x509.DNSName(name)
+        return [x509.DNSName(name)]
 
 
 def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey) -> Certificate:

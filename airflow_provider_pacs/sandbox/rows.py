@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -107,7 +108,7 @@ def _values(array: pa.Array, dtype: Any, words: int = 1) -> npt.NDArray[Any]:
 
 def _matrix(values: npt.NDArray[Any], width: int | None = None) -> Bytes:
     contiguous = np.ascontiguousarray(values)
-    matrix = contiguous.view(np.uint8).reshape(len(contiguous), -1)
+    matrix = contiguous.view(np.uint8).reshape(len(contiguous), contiguous.itemsize * math.prod(contiguous.shape[1:]))
     return matrix[:, :width] if width else matrix
 
 
