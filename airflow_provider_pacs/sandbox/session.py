@@ -108,6 +108,8 @@ class Session:
             stay = await self._dispatch(response, message)
         except Cancelled:
             log.debug("session %d: cancelled by the client", self._spid)
+            # Without an erroneous DONE before the acknowledgement the driver takes a cancelled statement for a good one.
+            await response.add(tokens.done(tokens.DONE, tokens.DONE_ERROR | tokens.DONE_MORE))
             stay = True
         except Dropped as fault:
             log.info("session %d: connection closed by fault %s", self._spid, fault)

@@ -20,7 +20,8 @@ DONE_COUNT: Final = 0x10
 DONE_ATTENTION: Final = 0x20
 
 SERVER_NAME: Final = "pacs-sandbox"
-PROGRAM: Final = "PACS sandbox"
+PROGRAM: Final = "Microsoft SQL Server"
+"""ProgName of LOGINACK. The driver hands it on as SQL_DBMS_NAME and arrow-odbc reads time as time64 only from a server of this name."""
 
 _SELECT = 0xC1
 _TDS74 = b"\x74\x00\x00\x04"

@@ -5,20 +5,24 @@ The environment is set at import: the driver manager and the driver's OpenSSL re
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
+from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
 from airflow_provider_pacs.sandbox.driver import DRIVER_NAME, odbc_environment
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, RowCount, SqlError, SqlType
+from airflow_provider_pacs.sandbox.serve import serve
 
 DIRECTORY = Path(tempfile.mkdtemp(prefix="pacs-wire-"))
 AUTHORITY = make_authority()
@@ -50,6 +54,12 @@ def numbers(count: int, batch: int = 50_000) -> ResultSet:
     return ResultSet([Column("n", INT, nullable=False), Column("t", SqlType("varchar", 40))], batches())
 
 
+def broken() -> Iterator[pa.RecordBatch]:
+    """A batch of 10 rows, then an error."""
+    yield pa.record_batch([pa.array(range(10), pa.int32())], ["n"])
+    raise SqlError(8134, "Divide by zero error encountered.")
+
+
 @dataclass
 class ScriptedSession:
     """Answers what its engine was told, and remembers what it was asked."""
@@ -73,13 +83,15 @@ class ScriptedSession:
             if self.cancelled.wait(float(found[1])):
                 raise RuntimeError("interrupted")
             yield RowCount(None)
-        elif sql == "CRASH":
+        elif sql.startswith("CRASH"):
             raise RuntimeError("the engine has a bug")
-        elif sql == "MISSING":
+        elif sql.startswith("MISSING"):
             raise SqlError(208, "Invalid object name 'missing'.")
-        elif sql == "HALF THEN ERROR":
-            yield numbers(10)
-            raise SqlError(8134, "Divide by zero error encountered.")
+        elif sql.startswith("HALF THEN ERROR"):
+            yield ResultSet([Column("n", INT)], broken())
+        elif sql == "ASKED":
+            texts = [str([param.value for param in params]) for _, params in self.asked[:-1]]
+            yield rows_of([Column("asked", SqlType("nvarchar", 4000))], [pa.array(texts, pa.string())])
         elif sql == "TWO":
             yield numbers(2)
             yield RowCount(7)
@@ -143,6 +155,30 @@ def connection_string(port: int, **options: str) -> str:
 def connect(port: int, autocommit: bool = True, timeout: int = 5, **options: str) -> pyodbc.Connection:
     """A pyodbc connection."""
     return pyodbc.connect(connection_string(port, **options), autocommit=autocommit, timeout=timeout)
+
+
+@contextmanager
+def server_process(described: list[SqlType] | None = None) -> Iterator[int]:
+    """A server in a process of its own, stopped by SIGTERM; gives its port.
+
+    pyodbc keeps the interpreter's lock while it asks for parameter types in fast_executemany: a server in its own process would never answer.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, CERTIFICATE, described))
+    process.start()
+    try:
+        if not ours.poll(20):
+            raise TimeoutError("the server process did not start")
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join(10)
+    assert process.exitcode == 0
+
+
+def _serve(pipe: Connection, certificate: Certificate, described: list[SqlType] | None) -> None:
+    serve(ScriptedEngine(described=described), port=0, certificate=certificate, on_ready=pipe.send)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> bool:

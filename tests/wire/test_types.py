@@ -34,7 +34,7 @@ def binary(*values: bytes) -> pa.Array:
 
 
 # Declared type, Arrow values, what pyodbc gives.
-CASES: list[tuple[SqlType, pa.Array, list[Any]]] = [
+CASES: list[tuple[SqlType, pa.Array, list[Any] | None]] = [
     (SqlType("bit"), pa.array([True, False]), [True, False]),
     (SqlType("tinyint"), pa.array([0, 255], pa.uint8()), [0, 255]),
     (SqlType("smallint"), pa.array([-32768, 32767], pa.int16()), [-32768, 32767]),
@@ -51,7 +51,7 @@ CASES: list[tuple[SqlType, pa.Array, list[Any]]] = [
     (SqlType("date"), pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31)]), None),
     (SqlType("time", scale=0), pa.array([dt.time(0), dt.time(23, 59, 59)], pa.time64("ns")), None),
     (SqlType("time", scale=4), pa.array([dt.time(1, 2, 3, 999900), dt.time(0, 0, 0, 100)], pa.time64("ns")), None),
-    (SqlType("time", scale=7), pa.array([86399_999_999_900, 100], pa.int64()).cast(pa.time64("ns")), [dt.time(23, 59, 59, 999999), dt.time(0)][::1]),
+    (SqlType("time", scale=7), pa.array([86399_999_999_900, 100], pa.int64()).cast(pa.time64("ns")), [dt.time(23, 59, 59, 999999), dt.time(0)]),
     (SqlType("datetime"), pa.array([DAY(1753, 1, 1), DAY(9999, 12, 31, 23, 59, 59, 996667)], pa.timestamp("us")), [DAY(1753, 1, 1), DAY(9999, 12, 31, 23, 59, 59, 997000)]),
     (SqlType("datetime"), pa.array([DAY(2024, 1, 1, 0, 0, 0, 3333), DAY(2024, 1, 1, 0, 0, 0, 6667)], pa.timestamp("us")), [DAY(2024, 1, 1, 0, 0, 0, 3000), DAY(2024, 1, 1, 0, 0, 0, 7000)]),
     (SqlType("smalldatetime"), pa.array([DAY(1900, 1, 1), DAY(2079, 6, 6, 23, 59)], pa.timestamp("us")), None),
@@ -61,7 +61,7 @@ CASES: list[tuple[SqlType, pa.Array, list[Any]]] = [
     (SqlType("datetime2", scale=7), nanoseconds("2024-02-29T12:00:00.1234567", "1677-09-22T00:00:00.0000001"), [DAY(2024, 2, 29, 12, 0, 0, 123456), DAY(1677, 9, 22)]),
     (SqlType("uniqueidentifier"), pa.array([GUID.bytes_le, bytes(16)], pa.binary(16)), [str(GUID).upper(), str(uuid.UUID(int=0))]),
     (SqlType("char", 5), pa.array(["ab", "ñ€"]), ["ab   ", "ñ€   "]),
-    (SqlType("varchar", 20), pa.array(["", "ñ – € 😀 Ж\x81"]), ["", "ñ – € ?? ?\x81"]),
+    (SqlType("varchar", 20), pa.array(["", "ñ – € 😀 Ж"]), ["", "ñ – € ?? ?"]),
     (SqlType("varchar", MAX), pa.array(["", LONG]), ["", LONG]),
     (SqlType("text"), pa.array(["", LONG]), ["", LONG]),
     (SqlType("nchar", 4), pa.array(["a", "Жñ"]), ["a   ", "Жñ  "]),
@@ -77,7 +77,7 @@ CASES: list[tuple[SqlType, pa.Array, list[Any]]] = [
 ]  # fmt: skip
 
 
-def identifier(case: tuple[SqlType, pa.Array, list[Any]]) -> str:
+def identifier(case: tuple[SqlType, pa.Array, list[Any] | None]) -> str:
     sql_type = case[0]
     return f"{sql_type.name}-{sql_type.length}-{sql_type.precision}-{sql_type.scale}"
 
@@ -97,20 +97,18 @@ def test_all_types_through_pyodbc(server: SandboxServer, engine: ScriptedEngine,
 
 
 @pytest.mark.parametrize("case", CASES, ids=identifier)
-def test_each_type_through_arrow_odbc(server: SandboxServer, engine: ScriptedEngine, case: tuple[SqlType, pa.Array, list[Any]]) -> None:
+def test_each_type_through_arrow_odbc(server: SandboxServer, engine: ScriptedEngine, case: tuple[SqlType, pa.Array, list[Any] | None]) -> None:
     sql_type, array, expected = case
     engine.answers["SELECT c"] = lambda: rows_of([Column("c", sql_type)], [pa.concat_arrays([array, pa.nulls(1, array.type)])])
     reader = arrow_odbc.read_arrow_batches_from_odbc(
         "SELECT c", connection_string=connection_string(server.port), max_text_size=200_000, max_binary_size=200_000, batch_size=10
     )
-    values = pa.Table.from_batches(list(reader), reader.schema).column("c").to_pylist()
+    column = pa.Table.from_batches(list(reader), reader.schema).column("c")
     wanted = [*(expected or array.to_pylist()), None]
-    if sql_type.name == "time":
-        return  # nanoseconds, which Python's time can't hold: test_arrow_schema looks at the type
-    if sql_type.name == "datetime2" and sql_type.scale == 7:
-        wanted = [*array.to_pylist(), None]
-        values = [None if value is None else value for value in values]
-    assert values == wanted
+    if sql_type.scale == 7:
+        # Arrow keeps the seventh digit, unlike Python.
+        column, wanted = column.cast(pa.int64()), [*array.cast(pa.int64()).to_pylist(), None]
+    assert column.to_pylist() == wanted
 
 
 def test_datetimeoffset_and_its_seventh_digit(server: SandboxServer, engine: ScriptedEngine) -> None:
