@@ -189,3 +189,19 @@ def audit(connection: Connection, county_id: str | None, run_id: str | None, act
 def is_ready(connection: Connection) -> bool:
     """Whether the audit table exists."""
     return connection.execute("SELECT to_regclass('pacs_ops.audit')").fetchone() != (None,)
+
+
+def list_quarantine(connection: Connection, county_id: str) -> list[dict[str, Any]]:
+    """Open quarantine rows: keys, rules, when; no values."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT entity, source_key, rules, attempts, first_seen_at, last_seen_at, run_id FROM pacs_ops.quarantine "
+            "WHERE county_id = %s AND state = 'open' ORDER BY entity, first_seen_at, source_key",
+            (county_id,),
+        ).fetchall()
+
+
+def list_audit(connection: Connection, county_id: str, limit: int) -> list[dict[str, Any]]:
+    """The latest audit rows, newest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("SELECT * FROM pacs_ops.audit WHERE county_id = %s ORDER BY seq DESC LIMIT %s", (county_id, limit)).fetchall()

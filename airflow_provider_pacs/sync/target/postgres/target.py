@@ -185,6 +185,16 @@ class PostgresTarget:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
 
+    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
+        """Open quarantine rows: keys, rules, when; no values."""
+        with self.statements() as connection:
+            return journal.list_quarantine(connection, county_id)
+
+    def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
+        """The latest audit rows, newest first."""
+        with self.statements() as connection:
+            return journal.list_audit(connection, county_id, limit)
+
     def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
         with self.statements() as connection:
             journal.record_quality(connection, run_id, entity, results)
