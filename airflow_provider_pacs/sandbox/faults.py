@@ -74,12 +74,16 @@ class Fault:
         options = dict(word.partition("=")[::2] for word in rest)
         if unknown := set(options) - {"match", "times", "seconds", "message"}:
             raise ValueError(f"fault {text!r}: unknown {', '.join(sorted(unknown))}")
+        try:
+            match = re.compile(options["match"], re.IGNORECASE | re.DOTALL) if "match" in options else None
+        except re.error as problem:
+            raise ValueError(f"fault {text!r}: match is no regular expression: {problem}") from problem
         return cls(
             action=found["action"],
             number=int(found["number"] or 0),
             rows=None if found["rows"] is None else int(found["rows"]),
             at_login=bool(found["login"]),
-            match=re.compile(options["match"], re.IGNORECASE | re.DOTALL) if "match" in options else None,
+            match=match,
             times=int(options["times"]) if "times" in options else None,
             seconds=float(options.get("seconds", 3600.0)),
             message=options.get("message", ""),

@@ -176,7 +176,7 @@ class Session:
             return
         try:
             self._faults.add((argument or "").replace("''", "'"))
-        except (ValueError, re.error) as problem:
+        except ValueError as problem:
             raise SqlError(50000, str(problem)) from problem
 
     async def _transaction_manager(self, response: Response, cursor: Cursor) -> None:

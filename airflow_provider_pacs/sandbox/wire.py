@@ -231,8 +231,8 @@ class Login7:
         fields: list[bytes] = []
         for _ in range(9):
             offset, length = cursor.uint(2), cursor.uint(2)
-            # The fifth is the offset of the extension; its length is in bytes, the others' in characters.
-            fields.append(Cursor(payload, offset).take(length if len(fields) == 4 else 2 * length))
+            # The sixth is the extension: its length is in bytes, the others' in characters.
+            fields.append(Cursor(payload, offset).take(length if len(fields) == 5 else 2 * length))
         password = bytes(((byte ^ 0xA5) << 4 | (byte ^ 0xA5) >> 4) & 0xFF for byte in fields[2])
         size = min(max(requested, 512), MAX_PACKET_SIZE) if requested else DEFAULT_PACKET_SIZE
         return cls(

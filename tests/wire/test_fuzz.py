@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox import wire
+from airflow_provider_pacs.sandbox.rpc import parse_rpc
 from airflow_provider_pacs.sandbox.serve import SandboxServer
 from tests.wire.scripted import PASSWORD, ScriptedEngine, connect
 
@@ -26,11 +27,9 @@ def login() -> bytes:
     values = [text("host"), text("sa"), hidden, text("app"), text("server"), b"", b"", b"", text("PACS")]
     offsets, data = b"", b""
     for value in values:
-        offsets += struct.pack("<HH", 94 + len(data), 0 if not value else len(value) // 2)
+        offsets += struct.pack("<HH", 94 + len(data), len(value) // 2)
         data += value
-    fixed = struct.pack("<IIIIIBBBBII", 94 + len(data), 0x74000004, 4096, 0, 0, 0, 0, 0, 0, 0, 0)
-    # The fifth length is in bytes and must be 0 here: it is the extension.
-    offsets = offsets[:18] + b"\x00\x00" + offsets[20:]
+    fixed = struct.pack("<IIIIIIBBBBII", 94 + len(data), 0x74000004, 4096, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     return wire.message(wire.LOGIN7, fixed + offsets + bytes(94 - 36 - len(offsets)) + data)
 
 
@@ -117,8 +116,6 @@ def test_mutated_packets(engine: ScriptedEngine) -> None:
 @settings(max_examples=200, deadline=None)
 @given(payload=st.binary(max_size=300))
 def test_parsers_only_refuse(payload: bytes) -> None:
-    from airflow_provider_pacs.sandbox.rpc import parse_rpc
-
     for parse in (wire.Prelogin.parse, wire.Login7.parse, parse_rpc, lambda data: parse_rpc(HEADERS + b"\xff\xff\x0a\x00\x00\x00" + data)):
         try:
             parse(payload)

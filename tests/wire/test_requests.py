@@ -64,7 +64,8 @@ def test_fast_executemany_and_sigterm(described: list[SqlType] | None) -> None:
     if described:
         assert got == [str(list(row)) for row in rows]
     else:
-        assert got[1].startswith("['1', 'é 1', '2024-01-01 00:00:00.000002")
+        # Without sp_describe_undeclared_parameters all becomes text, and the driver cuts the microseconds.
+        assert got[1] == "['1', 'é 1', '2024-01-01 00:00:00.000']"
         assert len(got) == len(rows)
 
 
