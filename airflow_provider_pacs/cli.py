@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pacs", description="Keep a county's PACS and a PostgreSQL platform database in step.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], Answer], text: str, *, county: bool = True, source: bool = False) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[[argparse.Namespace], Answer], text: str, *, county: bool = True, source: bool = False
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="one JSON document on standard output")

@@ -28,7 +28,11 @@ MESSAGES: Final = {
     208: (16, 1, "Invalid object name 'sandbox.fault'."),
     229: (14, 5, "The SELECT permission was denied on the object 'fault', database 'PACS', schema 'sandbox'."),
     701: (17, 123, "There is insufficient system memory in resource pool 'default' to run this query."),
-    1205: (13, 51, "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction."),
+    1205: (
+        13,
+        51,
+        "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.",
+    ),
     1222: (16, 51, "Lock request time out period exceeded."),
     3960: (16, 2, "Snapshot isolation transaction aborted due to update conflict."),
     4060: (11, 1, "Cannot open database requested by the login. The login failed."),

@@ -118,4 +118,12 @@ def return_status(value: int) -> bytes:
 
 def return_int(ordinal: int, name: str, value: int) -> bytes:
     """RETURNVALUE of an int output parameter."""
-    return b"\xac" + struct.pack("<H", ordinal) + _b_varchar(name) + b"\x01" + struct.pack("<IH", 0, 0) + type_info(SqlType("int")) + struct.pack("<Bi", 4, value)
+    return (
+        b"\xac"
+        + struct.pack("<H", ordinal)
+        + _b_varchar(name)
+        + b"\x01"
+        + struct.pack("<IH", 0, 0)
+        + type_info(SqlType("int"))
+        + struct.pack("<Bi", 4, value)
+    )

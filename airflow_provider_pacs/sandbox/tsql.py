@@ -123,12 +123,16 @@ class Queries:
             key = item.this
             if isinstance(key, exp.Literal) and not key.is_string:
                 if not 1 <= int(key.this) <= len(columns):
-                    raise SqlError(108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15)
+                    raise SqlError(
+                        108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15
+                    )
                 text = str(key.this)
             elif isinstance(key, exp.Column) and key.name.lower() in names and (not key.args.get("table") or not isinstance(node, exp.Select)):
                 text = str(names.index(key.name.lower()) + 1)
             elif not isinstance(node, exp.Select):
-                raise SqlError(104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15)
+                raise SqlError(
+                    104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15
+                )
             else:
                 text = e.value(key).sql
             parts.append(text + direction(item))
@@ -155,7 +159,10 @@ class Queries:
     def _set_operation(self, node: exp.Expression, scope: Scope | None) -> Compiled:
         left, right = self(node.this, scope), self(node.expression, scope)
         if len(left.columns) != len(right.columns):
-            raise SqlError(205, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.")
+            raise SqlError(
+                205,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+            )
         kinds = [sqltypes.common(a.type, b.type) for a, b in zip(left.columns, right.columns, strict=True)]
         columns = [Column(a.name, k, a.nullable or b.nullable) for a, b, k in zip(left.columns, right.columns, kinds, strict=True)]
         e = Expressions(self.env, Scope(), self)
@@ -182,7 +189,11 @@ class Queries:
         elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Query):
             return f"({self._source(node.this, scope)})"
         else:
-            inner = self._values(node, scope) if isinstance(node, exp.Values) else self(node.this if isinstance(node, exp.Subquery) else node, scope.parent)
+            inner = (
+                self._values(node, scope)
+                if isinstance(node, exp.Values)
+                else self(node.this if isinstance(node, exp.Subquery) else node, scope.parent)
+            )
             source = Source(f"({inner.sql})", tuple(inner.columns), None, name)
         columns = _renamed(source.columns, names)
         scope.add(Rows(name, columns))
@@ -255,6 +266,7 @@ class Queries:
 
 def _inline(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> str:
     """Rows of a dynamic view as text."""
+
     def cell(value: object, column: Column) -> str:
         text = "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
         return f"CAST({text} AS {sqltypes.duck(column.type)})"

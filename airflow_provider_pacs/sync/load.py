@@ -16,7 +16,7 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
 
 RETRIED_KEYS = 5_000
-"""Quarantined rows that one run reads again, the longest waiting first."""
+"""Waiting rows that one run reads again, those looked at longest ago first."""
 
 
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
@@ -73,8 +73,21 @@ def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
     return window_query(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
 
 
-def load_entity(source: SourceReader, target: Target, shape: TableShape, county_id: str, row: dict[str, Any], table: str) -> int:
-    """Stage everything one entity's run needs: its window or the whole table, waiting quarantined rows, and rows confirmed gone.
+def load_entity(
+    source: SourceReader, target: Target, shape: TableShape, county_id: str, row: dict[str, Any], table: str, waiting_rule: str | None
+) -> int:
+    """Stage everything one entity's run needs: its window or the whole table, rows that wait for their parent, and rows confirmed gone.
+
+    Other quarantined rows come back by themselves when somebody corrects them: the correction moves their change stamp.
+
+    Args:
+        source: an open reader.
+        target: an open target.
+        shape: the entity's table.
+        county_id: the county's FIPS code.
+        row: the entity's row of `run_entity`.
+        table: name of the staging table to make.
+        waiting_rule: the rule under which rows without a parent wait; None for a root.
 
     Returns:
         Rows read.
@@ -86,7 +99,8 @@ def load_entity(source: SourceReader, target: Target, shape: TableShape, county_
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
         read += fill_with_keys(source, target, shape, missing, table, append=True)
     else:
-        read += fill_with_keys(source, target, shape, target.quarantined_keys(entity, county_id, RETRIED_KEYS), table, append=True)
+        waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
+        read += fill_with_keys(source, target, shape, waiting, table, append=True)
         target.settle_stage(entity, table)
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import uuid
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from airflow_provider_pacs.sync.changes.ordered import bounds_query, clock_query
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunPlan
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -74,6 +76,12 @@ def make_plan(
     return plan
 
 
+def map_fingerprint(shape: TableShape) -> str:
+    """Of all that decides what a source row becomes: the names, and the rules it must pass. Another one means that every row is read again."""
+    rules = repr(load_suite(load_entities()[shape.map.entity]))
+    return hashlib.sha256((shape.map.fingerprint + rules).encode()).hexdigest()
+
+
 def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | None]:
     """The source's clock, once for all entities, and when its oldest open writer began (None: nobody writes, or unknown)."""
     clock = source.query(clock_query(config.sync.clock).sql)[0]
@@ -107,7 +115,7 @@ def _plan_entity(
         lower=None if full_because else lower,
         upper=upper,
         change_type=shape.change_type,
-        map_fingerprint=shape.map.fingerprint,
+        map_fingerprint=map_fingerprint(shape),
         schema_fingerprint=shape.fingerprint,
     )
 
@@ -120,8 +128,8 @@ def _full_because(shape: TableShape, state: dict[str, object] | None, family: st
         return "first load" if state is None else choose(shape, enable_cdc=family != "compare")[1]
     if family == "compare":
         return "every run reads the table whole and compares"
-    if state["map_fingerprint"] != shape.map.fingerprint:
-        return "the mapping changed since the cursor was stored"
+    if state["map_fingerprint"] != map_fingerprint(shape):
+        return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
         return "the source's columns changed since the cursor was stored"
     return None

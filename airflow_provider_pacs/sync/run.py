@@ -57,7 +57,8 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     shape = shapes(_only(config, entity), source)[entity]
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
-    read = load_entity(source, target, shape, config.fips, row, table)
+    waiting_rule = relation_rules(config).get(entity)
+    read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
@@ -80,7 +81,7 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]
     if blocking:
-        message = "; ".join(f"{r.rule_id} {r.title}: {r.unexpected} of {r.evaluated} rows {r.detail}".strip() for r in blocking)
+        message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
         target.note_entity(run_id, entity, state="blocked", message=message)
         raise DataError(
             f"{config.county}: {entity} keeps its last good data: {message}", remedy="correct the rows or the mapping at the source, then run again"
@@ -142,7 +143,9 @@ def sync(
         try:
             validate(config, target, run_id=plan.run_id, entity=entity.entity)
         except DataError as error:
-            told(str(error))  # recorded; publish leaves the entity out and reconcile ends the run as failed
+            if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
+                raise
+            told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
     published = publish(config, target, run_id=plan.run_id)
     certificate = reconcile(config, source, target, run_id=plan.run_id)
     return published, certificate

@@ -51,7 +51,7 @@ def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], cont
     with _quiet():
         try:
             outcomes = _run(target, entity, rules, context)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it leaves here as ours, and not chained: its text may hold the connection's URL
+        except Exception as error:
             raise FatalError(f"Great Expectations could not start on {context.stage}: {type(error).__name__}") from None
     return [_result(rule, outcomes.get(rule.id), evaluated) for rule in rules]
 

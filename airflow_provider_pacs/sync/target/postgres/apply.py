@@ -184,21 +184,22 @@ def _release(connection: Connection, entity: Entity, fence: Fence, table: str) -
     return connection.execute(statement, (fence.run_id, fence.county_id, entity.name)).rowcount
 
 
-def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) -> tuple[int, int]:
-    """(rows judged, rows whose parent is not live in the county's partition). Parents must have been applied before."""
+def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) -> tuple[int, int, int]:
+    """(rows judged, rows whose parent is not live in the county's partition, of these new). Parents must have been applied before."""
     if entity.parent is None or entity.parent_key is None:
-        return 0, 0
+        return 0, 0, 0
     parent = load_entities()[entity.parent]
-    row = connection.execute(
-        _format(
-            entity,
-            fence,
-            table,
-            "SELECT count(*), count(*) FILTER (WHERE {orphan}) FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
-            orphan=_orphan(connection, entity, parent, fence),
-        )
-    ).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    statement = _format(
+        entity,
+        fence,
+        table,
+        "SELECT count(*), count(*) FILTER (WHERE {orphan}), count(*) FILTER (WHERE {orphan} AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q "
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key = s.{k}::text)) "
+        "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
+        orphan=_orphan(connection, entity, parent, fence),
+    )
+    row = connection.execute(statement, (fence.county_id, entity.name)).fetchone()
+    return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)
 
 
 def reject_orphans(connection: Connection, entity: Entity, fence: Fence, table: str, rule_id: str) -> int:

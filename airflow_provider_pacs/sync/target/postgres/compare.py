@@ -109,12 +109,12 @@ def open_quarantine(connection: Connection, entity: Entity, county_id: str, *, a
     return _scalar(connection, statement)
 
 
-def quarantined_keys(connection: Connection, entity: Entity, county_id: str, limit: int) -> list[str]:
-    """Keys in quarantine, the longest waiting first."""
+def quarantined_keys(connection: Connection, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
+    """Keys that wait in quarantine under a rule, those looked at longest ago first."""
     rows = connection.execute(
         "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = 'open' AND source_key <> '' "
-        "ORDER BY last_seen_at LIMIT %s",
-        (county_id, entity.name, limit),
+        "AND %s = ANY (rules) ORDER BY last_seen_at LIMIT %s",
+        (county_id, entity.name, rule, limit),
     )
     return [key for (key,) in rows]
 

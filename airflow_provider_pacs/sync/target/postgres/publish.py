@@ -13,7 +13,7 @@ from airflow_provider_pacs.sync.target.postgres import apply, journal
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
-"""More waiting children than both allow means that their parents were not published: then the children keep their last good data too."""
+"""More children that begin to wait than both allow means that their parents were not published: then the children keep their last good data too."""
 
 
 def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: dict[str, Rule]) -> RunOutcome:
@@ -94,12 +94,12 @@ def _relations_hold(connection: Connection, entity: Entity, fence: apply.Fence, 
     """Judge rows without a parent, set-wise and after the parents were applied; they wait in quarantine, unless there are too many."""
     if rule is None:
         return True
-    judged, waiting = apply.orphans(connection, entity, fence, row["stage_table"])
-    blocks = waiting > max(ORPHAN_FLOOR, judged * ORPHAN_PERCENT / 100)
+    judged, waiting, fresh = apply.orphans(connection, entity, fence, row["stage_table"])
+    blocks = fresh > max(ORPHAN_FLOOR, judged * ORPHAN_PERCENT / 100)
     result = RuleResult(rule.id, rule.severity, rule.title, waiting == 0, judged, waiting, blocks)
     journal.record_quality(connection, fence.run_id, entity.name, [result])
     if blocks:
-        message = f"{waiting} of {judged} rows have no {entity.parent} in the target: was {entity.parent} published?"
+        message = f"{fresh} of {judged} rows have no {entity.parent} in the target: was {entity.parent} published?"
         journal.note_entity(connection, fence.run_id, entity.name, state="blocked", message=message)
         return False
     if waiting:

@@ -54,8 +54,8 @@ def row_hash(entity: Entity, alias: str = "s") -> sql.Composed:
 
 
 def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:
-    """True where two rows are not the same to the byte: `*<>` compares images, so NULL, '' and 1.0 beside 1.00 are told apart, without hashing."""
-    return sql.SQL("ROW({}) *<> ROW({})").format(columns(entity.column_names, one), columns(entity.column_names, other))
+    """True where two rows are not the same to the byte: images are compared, so NULL, '' and 1.0 beside 1.00 are told apart, without hashing."""
+    return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(columns(entity.column_names, one), columns(entity.column_names, other))
 
 
 def definitions(entity: Entity) -> sql.Composed:

@@ -94,7 +94,7 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
         )
         for rule, predicate in assignments:
             connection.execute(
-                sql.SQL("UPDATE {} AS s SET _reject = coalesce(s._reject, '{{}}') || {} WHERE s._op = 'U' AND ({})")
+                sql.SQL("UPDATE {} AS s SET _reject = array_append(s._reject, {}) WHERE s._op = 'U' AND ({})")
                 .format(stage(table), sql.Literal(rule), sql.SQL(predicate))
                 .as_bytes(connection)
             )

@@ -137,10 +137,10 @@ class PostgresTarget:
         with self.statements() as connection:
             stage.drop(connection, stage.abandoned(connection, county_id))
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys waiting in quarantine, the longest waiting first."""
+    def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
+        """Keys that wait in quarantine under a rule, those looked at longest ago first."""
         with self.statements() as connection:
-            return compare.quarantined_keys(connection, entity, county_id, limit)
+            return compare.quarantined_keys(connection, entity, county_id, rule, limit)
 
     def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
         """(key, kind) of every row in which the county's partition differs from a staging table."""
