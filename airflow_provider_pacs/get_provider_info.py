@@ -21,9 +21,7 @@ def _seconds(label: str, description: str) -> dict[str, Any]:
 
 _CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "encrypt": _text("Encrypt", "yes: TLS. strict: TDS 8.0 (SQL Server 2022). no: only for a test.", enum=["yes", "no", "strict"], default="yes"),
-    "trust_server_certificate": _switch(
-        "Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."
-    ),
+    "trust_server_certificate": _switch("Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."),
     "server_certificate": _text("Server certificate", "Path of the certificate (PEM, DER or CER) that the server must present."),
     "host_name_in_certificate": _text("Host name in certificate", "When the certificate names another host than the connection."),
     "odbc_driver": _text("ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."),
@@ -73,7 +71,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "pacs": {
-                "description": "Where the counties are.",
+                "description": "How county files become DAGs.",
                 "options": {
                     "counties_path": {
                         "description": "Folder of the county files (*.yaml, *.yml). Empty: the folder `counties` in the DAGs folder.",
@@ -81,7 +79,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/opt/airflow/counties",
                         "default": "",
-                    }
+                    },
+                    "deadline_alerts": {
+                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed under missed deadlines. "
+                        "Switch it off for `airflow dags test`: with a deadline, Airflow 3.3.2 ends a successful test run with an error.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
                 },
             }
         },
