@@ -1,0 +1,218 @@
+"""The hook: an Airflow connection of type `pacs` or `mssql` comes in, a pyodbc connection, a SQLAlchemy engine or a bulk reader goes out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
+from airflow.providers.microsoft.mssql.hooks.mssql import MsSqlHook
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_pacs.sync.errors import ConfigError, FatalError, PacsError
+from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, quote, read_options
+
+if TYPE_CHECKING:
+    import pyodbc
+    from sqlalchemy.engine import URL, Engine
+
+    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+
+UNKNOWN = "unknown"
+_CHECKS = {
+    "server_version": "SELECT CAST(SERVERPROPERTY('ProductVersion') AS varchar(128)) AS v",
+    "edition": "SELECT CAST(SERVERPROPERTY('Edition') AS varchar(128)) AS v",
+    "database": "SELECT DB_NAME() AS v",
+    "login": "SELECT ORIGINAL_LOGIN() AS v",
+    "encrypted": "SELECT encrypt_option AS v FROM sys.dm_exec_connections WHERE session_id = @@SPID",
+    "authentication": "SELECT auth_scheme AS v FROM sys.dm_exec_connections WHERE session_id = @@SPID",
+}
+_ENGINE = {"pool_pre_ping": True, "pool_recycle": 1800}
+
+
+class PacsHook(MsSqlHook):
+    """A county's PACS over Microsoft's ODBC driver.
+
+    The connection's extras are read by name: see `SourceAddress`. Without a stored connection the variables PACS_DB_HOST_<COUNTY>_SOURCE and its
+    siblings are read.
+
+    Args:
+        pacs_conn_id: the connection; `pacs_<county>` by convention.
+        county: the county of the variables; by default the connection's id without `pacs_`.
+        schema: a database other than the connection's.
+        application_name: what the server's administrator sees; by default the connection's option.
+        kwargs: passed to DbApiHook.
+    """
+
+    conn_name_attr = "pacs_conn_id"
+    default_conn_name = "pacs_default"
+    conn_type = "pacs"
+    hook_name = "PACS (SQL Server)"
+    supports_autocommit = True
+    supports_executemany = True
+    DEFAULT_SQLALCHEMY_SCHEME = "mssql+pyodbc"
+    _placeholder = "?"
+    _test_connection_sql = "SELECT 1"
+
+    def __init__(self, *args: Any, county: str | None = None, application_name: str | None = None, **kwargs: Any) -> None:
+        self._stored: Any = None
+        super().__init__(*args, **kwargs)
+        self.county = county or str(self.get_conn_id()).removeprefix("pacs_")
+        self._application_name = application_name
+        self._address: SourceAddress | None = None
+
+    @property  # type: ignore[misc]  # the parent's setter does nothing but warn
+    def connection(self) -> Any:
+        """The stored connection, or one made of the environment's variables.
+
+        Raises:
+            AirflowNotFoundException: neither is there.
+            ConfigError: the variables are incomplete.
+        """
+        if self._stored is None:
+            try:
+                self._stored = self._connection or self.get_connection(self.get_conn_id())
+            except AirflowNotFoundException as error:
+                address = SourceAddress.from_environment(self.county, os.environ)
+                if address is None:
+                    variable = f"PACS_DB_HOST_{self.county.upper()}_SOURCE"
+                    raise AirflowNotFoundException(f"{error} Store it as a connection of type pacs, or set {variable} and its siblings.") from None
+                self._stored = _as_connection(self.get_conn_id(), address)
+        return self._stored
+
+    def address(self) -> SourceAddress:
+        """Returns where the connection points; its secrets are masked in Airflow's logs from here on.
+
+        Raises:
+            ConfigError: a field or an extra is wrong, or the connection has another type.
+        """
+        if self._address is None:
+            self._address = self._read_address()
+        return self._address
+
+    def _read_address(self) -> SourceAddress:
+        conn = self.connection
+        if conn.conn_type not in ("pacs", "mssql"):
+            raise ConfigError(f"Connection {conn.conn_id} has type {conn.conn_type!r}.", remedy="Use a connection of type pacs or mssql.")
+        if conn.password:
+            mask_secret(conn.password)
+            mask_secret(quote(conn.password))
+        options = read_options(conn.extra_dejson)
+        if self._application_name:
+            options["application_name"] = self._application_name
+        try:
+            address = SourceAddress(
+                conn.host or "", conn.port, self.schema or conn.schema or "", conn.login or None, conn.password or None, **options
+            )
+        except ConfigError as error:
+            raise ConfigError(f"Connection {conn.conn_id}: {error.message}", remedy=error.remedy) from None
+        mask_secret(address.connection_string())
+        return address
+
+    def get_conn(self) -> pyodbc.Connection:
+        """Returns a pyodbc connection in autocommit mode.
+
+        Raises:
+            PacsError: the login failed, the host cannot be reached, the driver is missing, ...
+        """
+        from airflow_provider_pacs.sync.source.sqlserver import open_connection
+
+        return open_connection(self.address())
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
+        """Sets pyodbc's attribute; the parent calls pymssql's method."""
+        conn.autocommit = bool(autocommit)
+
+    def get_autocommit(self, conn: Any) -> bool:
+        """Reads pyodbc's attribute."""
+        return bool(conn.autocommit)
+
+    @property
+    def sqlalchemy_url(self) -> URL:
+        """The `mssql+pyodbc` URL with all options; it holds the password, so prefer `get_sqlalchemy_engine`."""
+        return self.address().sqlalchemy_url()
+
+    def get_sqlalchemy_engine(self, engine_kwargs: dict[str, Any] | None = None) -> Engine:
+        """Returns a pooled engine that checks connections before use. Its URL and `repr` hold no secret."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.engine import URL
+
+        address = self.address()
+        url = URL.create("mssql+pyodbc", host=address.host, port=address.port, database=address.database, query={"driver": address.odbc_driver})
+
+        def connect() -> pyodbc.Connection:
+            connection = self.get_conn()
+            connection.autocommit = False  # SQLAlchemy begins and ends transactions itself
+            return connection
+
+        return create_engine(url, **{**_ENGINE, "creator": connect, **(engine_kwargs or {})})
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs statements as DbApiHook does.
+
+        Raises:
+            PacsError: as `source/errors.py` maps the driver's error.
+        """
+        from airflow_provider_pacs.sync.source.errors import mapped_errors
+
+        with mapped_errors(self.address().text):
+            return super().run(*args, **kwargs)
+
+    def _make_common_data_structure(self, result: Any) -> Any:
+        """Turns pyodbc's rows into tuples, which XCom can carry."""
+        if isinstance(result, list):
+            return [tuple(row) for row in result]
+        return None if result is None else tuple(result)
+
+    def get_reader(self, batch_rows: int | None = None, *, attempts: int = 5) -> SqlServerReader:
+        """Returns a reader for queries and bulk streams; close it, or use it in a `with`."""
+        from airflow_provider_pacs.sync.source.sqlserver import BATCH_ROWS, SqlServerReader
+
+        return SqlServerReader(self.address(), batch_rows=batch_rows or BATCH_ROWS, attempts=attempts)
+
+    def check_connection(self) -> dict[str, Any]:
+        """Connects once and returns what the server says of itself; `unknown` for what it lacks or does not permit.
+
+        Raises:
+            PacsError: there is no connection.
+        """
+        found: dict[str, Any] = {"address": self.address().text}
+        with self.get_reader(attempts=1) as reader:
+            reader.query("SELECT 1 AS one")
+            for name, sql in _CHECKS.items():
+                try:
+                    rows: Iterable[dict[str, Any]] = reader.query(sql)
+                except (ConfigError, FatalError):
+                    rows = ()
+                found[name] = next((row["v"] for row in rows if row["v"] is not None), UNKNOWN)
+        if found["encrypted"] != UNKNOWN:
+            found["encrypted"] = str(found["encrypted"]).upper() == "TRUE"
+        return found
+
+    def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]  # the parent has no annotation but returns the same
+        """Returns whether the connection works, and one line for Airflow's form."""
+        try:
+            found = self.check_connection()
+        except (PacsError, AirflowNotFoundException) as error:
+            return False, str(error)
+        encrypted = {True: "encrypted", False: "not encrypted"}.get(found["encrypted"], "encryption unknown")
+        return True, f"{found['address']}: SQL Server {found['server_version']}, login {found['login']}, {encrypted}."
+
+
+def _as_connection(conn_id: str, address: SourceAddress) -> Connection:
+    """Returns an Airflow connection that reads back as the address."""
+    defaults = {option.name: option.default for option in fields(SourceAddress)}
+    extra = {name: getattr(address, name) for name in OPTIONS if getattr(address, name) != defaults[name]}
+    return Connection(
+        conn_id=conn_id,
+        conn_type="pacs",
+        host=address.host,
+        port=address.port,
+        schema=address.database,
+        login=address.user,
+        password=address.password,
+        extra=json.dumps(extra),
+    )

@@ -1,0 +1,46 @@
+"""What the engine asks of a source: SQL text and parameters come in, rows or Arrow record batches go out. No driver here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class SourceReader(Protocol):
+    """Reads one county's PACS. An implementation need not inherit from this.
+
+    Every method raises the errors of `sync/errors.py` and none of a driver.
+    """
+
+    @property
+    def address_text(self) -> str:
+        """host:port/database, for messages and logs."""
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Returns all rows of the first result set, for small results; `?` stands for a parameter."""
+
+    def stream(
+        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of the one result set, at least its schema's worth: an empty result yields one empty batch.
+
+        Args:
+            sql: a statement with one result set; it may start with DECLAREs.
+            params: texts for the `?`s; the statement converts them to the columns' types.
+            batch_rows: most rows in a batch.
+            lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) to be read; None where it is unknown.
+        """
+
+    def cancel(self) -> None:
+        """Stops what runs, from any thread or a signal handler. The reader is of no use afterwards but to be closed."""
+
+    def close(self) -> None:
+        """Closes the connections; again is allowed."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...

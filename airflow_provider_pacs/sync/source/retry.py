@@ -1,0 +1,73 @@
+"""When to try a read again: an attempt's error comes in, the seconds to wait (or the error, when it was the last) go out.
+
+Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 to 60 s; every attempt has a fresh connection.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airflow_provider_pacs.sync.errors import ConfigError, PacsError, RetryableError
+from airflow_provider_pacs.sync.source.errors import THROTTLED, read_report
+
+T = TypeVar("T")
+SHORTEST, LONGEST = 1.0, 60.0
+SHORTEST_THROTTLED = 10.0
+"""Azure SQL asks for at least 10 s after error 40501."""
+FAILOVER_TRIES = 2
+"""How often error 4060 (cannot open database) is tried again where the database may be failing over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how long.
+
+    Attributes:
+        attempts: all attempts, the first included.
+        failover: the server is Azure SQL or an availability group, where 4060 can pass.
+        sleep: waits; replaced in tests.
+        uniform: draws between two bounds; replaced in tests.
+    """
+
+    attempts: int = 5
+    failover: bool = False
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def run(self, work: Callable[[], T], *, before_retry: Callable[[PacsError], None]) -> T:
+        """Returns what `work` returns, once it does.
+
+        Args:
+            work: one attempt.
+            before_retry: called with the error before the wait, to drop the connection; it may raise to end the matter.
+
+        Raises:
+            PacsError: the last attempt's error, or the first that trying again cannot help.
+        """
+        attempt = 1
+        while True:
+            try:
+                return work()
+            except (RetryableError, ConfigError) as error:
+                if attempt >= self.attempts or not self._worth_it(error, attempt):
+                    raise
+                before_retry(error)
+                self.sleep(self.delay(attempt, error))
+                attempt += 1
+
+    def delay(self, attempt: int, error: PacsError) -> float:
+        """Returns the seconds to wait after the given attempt (from 1)."""
+        ceiling = min(LONGEST, SHORTEST * 2.0**attempt)
+        wait = self.uniform(SHORTEST, ceiling)
+        return max(wait, SHORTEST_THROTTLED) if _number(error) == THROTTLED else wait
+
+    def _worth_it(self, error: PacsError, attempt: int) -> bool:
+        return isinstance(error, RetryableError) or (self.failover and _number(error) == 4060 and attempt <= FAILOVER_TRIES)
+
+
+def _number(error: PacsError) -> int | None:
+    return read_report(error.__cause__).number if error.__cause__ is not None else None
