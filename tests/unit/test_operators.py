@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -134,12 +133,11 @@ def test_validate_and_publish_open_no_source(world: World) -> None:
     assert world.opened == ["terrafusion", "terrafusion"]
 
 
-def test_reconcile_takes_its_plan_from_the_named_task(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_reconcile_takes_its_plan_from_the_named_task(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.clean = False
-    with caplog.at_level(logging.INFO):
-        result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
+    result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
     assert result == {"rows_read": 1200}
-    assert "the two sides differ" in caplog.text
+    assert "the two sides differ" in capsys.readouterr().out
     assert world.calls == [("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})]
 
 
