@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
+from airflow.configuration import conf
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
@@ -69,7 +70,7 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
     folder = _folder(path)
     if broken := load_counties(folder).broken:
         raise ConfigError(
-            f"{len(broken)} problem file(s) in {folder}; the other counties run.\n" + "\n".join(error.message for error in broken),
+            f"{len(broken)} problem(s) with county files in {folder}; the other counties run.\n" + "\n".join(error.message for error in broken),
             remedy="Correct the files named above; until then these counties are not synchronised.",
         )
 
@@ -102,14 +103,13 @@ _MODE_HELP = "`auto` reads what changed where the source allows it; `full` reads
 
 
 def _dag(config: CountyConfig, dag_id: str, cron: str | None, description: str, params: dict[str, Param]) -> DAG:
-    minutes = config.sync.timeout_minutes
     defaults: dict[str, Any] = {
         "owner": config.owner,
         "retries": config.sync.retries,
         "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(minutes=minutes),
+        "execution_timeout": timedelta(minutes=config.sync.timeout_minutes),
     }
     if config.sync.pool is not None:
         defaults["pool"] = config.sync.pool
@@ -124,12 +124,20 @@ def _dag(config: CountyConfig, dag_id: str, cron: str | None, description: str, 
         params=params,
         tags=sorted({"pacs", config.county, *config.tags}),
         doc_md=county_page(config, cron),
-        deadline=DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(minutes=minutes),
-            callback=AsyncCallback(log_missed_deadline, kwargs={"county": config.county, "minutes": minutes}),
-            name=f"{dag_id}: {minutes} minutes",
-        ),
+        deadline=_deadline(config, dag_id),
+    )
+
+
+def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
+    """Have Airflow list a late run. It can be switched off because `DAG.test` of Airflow 3.3.2 fails at the end of a run that has one."""
+    if not conf.getboolean("pacs", "deadline_alerts", fallback=True):
+        return None
+    minutes = config.sync.timeout_minutes
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=AsyncCallback(log_missed_deadline, kwargs={"county": config.county, "minutes": minutes}),
+        name=f"{dag_id}: {minutes} minutes",
     )
 
 
@@ -158,8 +166,6 @@ everything else is published. Decide on a held set with `pacs approve {config.co
 def _folder(path: str | Path | None) -> Path:
     if path is not None:
         return Path(path)
-    from airflow.configuration import conf
-
     return Path(conf.get("pacs", "counties_path", fallback="") or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties")
 
 

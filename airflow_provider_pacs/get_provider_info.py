@@ -71,7 +71,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "pacs": {
-                "description": "Where the counties are.",
+                "description": "How county files become DAGs.",
                 "options": {
                     "counties_path": {
                         "description": "Folder of the county files (*.yaml, *.yml). Empty: the folder `counties` in the DAGs folder.",
@@ -79,7 +79,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/opt/airflow/counties",
                         "default": "",
-                    }
+                    },
+                    "deadline_alerts": {
+                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed under missed deadlines. "
+                        "Switch it off for `airflow dags test`: with a deadline, Airflow 3.3.2 ends a successful test run with an error.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
                 },
             }
         },

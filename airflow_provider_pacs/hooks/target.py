@@ -28,14 +28,13 @@ _FROM_EXTRA = (
     "keepalives_count",
     "tcp_user_timeout",
     "options",
-    "application_name",
     "passfile",
     "service",
 )
 
 
 def target_params(connection: Any) -> dict[str, str]:
-    """Read libpq keywords from an Airflow connection. The host may be a socket directory; what isn't set is left to libpq."""
+    """Read libpq keywords from an Airflow connection. The host may be a socket directory; what isn't set is left to libpq and to the target."""
     extra = connection.extra_dejson
     stated = {
         "host": connection.host,
@@ -45,7 +44,7 @@ def target_params(connection: Any) -> dict[str, str]:
         "password": connection.password,
     }
     stated |= {keyword: extra[keyword] for keyword in _FROM_EXTRA if keyword in extra}
-    return {"application_name": "airflow-provider-pacs"} | {keyword: str(value) for keyword, value in stated.items() if value not in (None, "")}
+    return {keyword: str(value) for keyword, value in stated.items() if value not in (None, "")}
 
 
 def open_target(conn_id: str) -> PostgresTarget:

@@ -44,7 +44,7 @@ class PacsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         with told_to_airflow():
             outcome = self.step(context)
-        self.log.info("%s: %s done. %s", self.config.county, self.task_id, counts(outcome))
+        self.log.info("%s: %s done: %s", self.config.county, self.task_id, counts(outcome) or "nothing to count")
         return outcome
 
     def on_kill(self) -> None:
@@ -87,12 +87,11 @@ class PacsOperator(BaseOperator):
 
 
 def counts(outcome: dict[str, Any]) -> str:
-    """Say the numbers of an outcome in words, one level deep: `rows read 1,200, rows staged 1,199`. Texts are left out."""
+    """Say the numbers of an outcome in words: `read 1,200, owner (inserted 3)`. Zeros and texts are left out."""
     said = []
     for key, value in outcome.items():
-        if isinstance(value, dict):
-            inner = counts(value)
-            said += [f"{key}: {inner}"] if inner else []
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            said.append(f"{key.replace('_', ' ')} {value:,}")
+        if isinstance(value, dict) and (inner := counts(value)):
+            said.append(inner if key == "entities" else f"{key} ({inner})")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and value:
+            said.append(f"{key.replace('_', ' ')} {value:,.1f}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value:,}")
     return ", ".join(said)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+_MODES: dict[str, Literal["auto", "full"]] = {"auto": "auto", "full": "full"}
+
+
 class PacsPreflightOperator(PacsOperator):
     """Check both ends, take the county's epoch and fix one upper bound for the whole run.
 
@@ -33,12 +36,14 @@ class PacsPreflightOperator(PacsOperator):
     def step(self, context: Context) -> dict[str, Any]:
         from airflow_provider_pacs.sync import run
 
-        if self.mode not in ("auto", "full"):
+        mode = _MODES.get(self.mode)
+        if mode is None:
             raise ConfigError(f"{self.config.county}: mode must be auto or full, not {self.mode!r}")
         trigger = context["run_id"]
         with self.databases() as (source, target):
             if self.purpose == "reconcile":
                 plan = run.start_reconcile(self.config, source, target, trigger=trigger)
             else:
-                plan = run.preflight(self.config, source, target, trigger=trigger, mode=self.mode)
-        return {**plan.as_dict(), "run_id": plan.run_id}
+                plan = run.preflight(self.config, source, target, trigger=trigger, mode=mode)
+        outcome: dict[str, Any] = plan.as_dict()
+        return outcome

@@ -10,8 +10,6 @@ from airflow_provider_pacs.operators.base import PacsOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-HELD_BACK = frozenset({"blocked", "failed", "missing"})
-
 
 class PacsPublishOperator(PacsOperator):
     """Apply a run to the target, parents first, in one transaction. A run that is already published stays as it is. There are no template fields.
@@ -30,14 +28,14 @@ class PacsPublishOperator(PacsOperator):
         run_id = self.run_id(context)
         with self.target() as target:
             outcome: dict[str, Any] = run.publish(self.config, target, run_id=run_id).as_dict()
-        self._tell_assets(context, run_id, outcome.get("entities", {}))
+        self._tell_assets(context, run_id, outcome["entities"])
         return outcome
 
     def _tell_assets(self, context: Context, run_id: str, entities: dict[str, Any]) -> None:
         for entity in self.config.sync.entities:
             asset, told = county_asset(self.config, entity), entities.get(entity, {})
-            if told.get("state") in HELD_BACK:
-                self.outlets = [outlet for outlet in self.outlets if outlet != asset]
-            else:
+            if told.get("state") == "published":
                 numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
                 context["outlet_events"][asset].extra = {"county": self.config.county, "entity": entity, "run_id": run_id, **numbers}
+            else:  # Airflow sends an event for every outlet that a successful task has at its end
+                self.outlets = [outlet for outlet in self.outlets if outlet != asset]

@@ -31,4 +31,5 @@ class PacsReconcileOperator(PacsOperator):
             certificate = run.reconcile(self.config, source, target, run_id=run_id, scope=self.scope)
         if not certificate.clean:
             self.log.warning("%s: the two sides differ; the certificate names the keys.", self.config.county)
-        return {**certificate.as_dict(), "clean": certificate.clean}
+        outcome: dict[str, Any] = certificate.as_dict()
+        return outcome

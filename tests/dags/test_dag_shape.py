@@ -86,6 +86,11 @@ def test_retries_back_off_and_every_task_has_a_time_limit(model: dict[str, DAG])
         assert alert.interval == timedelta(minutes=60)
 
 
+def test_deadline_alerts_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__PACS__DEADLINE_ALERTS", "False")
+    assert [dag.deadline for dag in build_county_dags(DAGS / "counties").values()] == [None, None]
+
+
 def test_a_county_without_a_change_feed_reads_everything(tmp_path: Path) -> None:
     write(tmp_path, "king_wa", "sync: {enable_cdc: false, entities: [owner], pool: few, cron: null}")
     dag = build_county_dags(tmp_path)["pacs_king_wa"]

@@ -201,7 +201,7 @@ def test_county_files_are_sorted_and_hidden_ones_left_alone(tmp_path: Path) -> N
     (tmp_path / "folder.yaml").mkdir()
     assert [file.name for file in county_files(tmp_path)] == ["a.yaml", "b.yml"]
     assert county_files(tmp_path / "a.yaml") == [tmp_path / "a.yaml"]
-    with pytest.raises(ConfigError, match="no such folder"):
+    with pytest.raises(ConfigError, match=r"no such folder"):
         county_files(tmp_path / "gone")
 
 
@@ -227,7 +227,7 @@ def test_crons_that_are_accepted(cron: str) -> None:
     "cron", ["@daily", "0 2 * *", "0 0 2 * * *", "60 * * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "1--2 * * * *", "² * * * *"]
 )
 def test_crons_that_are_refused(cron: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"fields|is no "):
         five_field_cron(cron)
 
 

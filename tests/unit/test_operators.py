@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -100,7 +99,7 @@ def context(plan: Any = {"run_id": "run-1"}) -> Any:  # noqa: B006
 
 def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
     result = PacsPreflightOperator(task_id="preflight", config=CONFIG, mode="full").execute(context())
-    assert result == {"rows_read": 1200, "run_id": "run-1"}
+    assert result == {"rows_read": 1200}
     assert world.calls == [("preflight", {"databases": (world.reader, "target"), "trigger": "scheduled__2026", "mode": "full"})]
     assert world.opened == [{"pacs_conn_id": "pacs_benton_wa", "county": "benton_wa"}, "terrafusion", 77]
     assert world.reader.closed
@@ -125,6 +124,7 @@ def test_extract_names_its_run_entity_and_try(world: World, operator: type[PacsE
 
 def test_validate_and_publish_open_no_source(world: World) -> None:
     PacsValidateOperator(task_id="v", config=CONFIG, entity="owner").execute(context())
+    world.outcome = {"entities": {}}
     PacsPublishOperator(task_id="p", config=CONFIG).execute(context())
     assert world.calls == [
         ("validate", {"databases": ("target",), "run_id": "run-1", "entity": "owner"}),
@@ -133,11 +133,11 @@ def test_validate_and_publish_open_no_source(world: World) -> None:
     assert world.opened == ["terrafusion", "terrafusion"]
 
 
-def test_reconcile_takes_its_plan_from_the_named_task(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_reconcile_takes_its_plan_from_the_named_task(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.clean = False
-    with caplog.at_level(logging.INFO):
-        result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
-    assert result == {"rows_read": 1200, "clean": False}
+    result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
+    assert result == {"rows_read": 1200}
+    assert "the two sides differ" in capsys.readouterr().out
     assert world.calls == [("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})]
 
 
@@ -188,8 +188,9 @@ def test_a_defect_is_not_dressed_up() -> None:
 
 
 def test_the_last_line_of_a_task_is_counts_only() -> None:
-    outcome = {"run_id": "r", "rows_read": 1200, "clean": True, "owner": {"state": "x", "rows": 2}, "names": {"a": "Jane"}}
-    assert counts(outcome) == "rows read 1,200, owner: rows 2"
+    entities = {"owner": {"state": "published", "read": 2, "inserted": 0, "seconds": 0.26}, "value": {"state": "blocked"}}
+    outcome = {"run_id": "r", "read": 1200, "clean": True, "message": "Jane", "entities": entities}
+    assert counts(outcome) == "read 1,200, owner (read 2, seconds 0.3)"
 
 
 def test_target_params_are_libpq_keywords_by_name() -> None:
@@ -200,10 +201,9 @@ def test_target_params_are_libpq_keywords_by_name() -> None:
         schema="tf",
         login="u",
         password="p",
-        extra='{"sslmode": "verify-full", "connect_timeout": 5, "iam": true, "cursor": "dictcursor"}',
+        extra='{"sslmode": "verify-full", "connect_timeout": 5, "iam": true, "application_name": "x", "cursor": "dictcursor"}',
     )
     assert target_params(connection) == {
-        "application_name": "airflow-provider-pacs",
         "host": "/var/run/pg",
         "dbname": "tf",
         "user": "u",
