@@ -1,1 +1,1 @@
-"""Airflow hooks."""
+"""Hooks: connection ids come in; open sources and targets go out."""

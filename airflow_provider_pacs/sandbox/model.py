@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -106,6 +106,22 @@ class EngineSession(Protocol):
     def rollback(self) -> None: ...
     def cancel(self) -> None: ...
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class DescribesParameters(Protocol):
+    """An EngineSession may have this too: what a parameter's marker stands for, as sp_describe_undeclared_parameters tells the driver.
+
+    Without it the driver sends a parameter that is None as varchar.
+    """
+
+    def describe_parameters(self, sql: str) -> Sequence[Param]:
+        """The undeclared parameters `@P1, @P2 ...` of a statement in order, with deduced types; their values mean nothing.
+
+        Raises:
+            SqlError: 11503 or 11508 and the like when a type can't be deduced.
+        """
+        ...
 
 
 class Engine(Protocol):

@@ -1,0 +1,14 @@
+"""Quality: a staged entity and its suite of rules -> what Great Expectations says of it, and which rows are set aside.
+
+One rule, one definition: a rule is data in `suites/<entity>.yaml`; the same definition gives Great Expectations its
+expectation and PostgreSQL the predicate that finds the rows. Importing this package costs nothing: Great Expectations is imported when `judge` runs.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_pacs.sync.quality.checks import predicate_sql, reject_assignments, reject_statement
+from airflow_provider_pacs.sync.quality.gx import judge
+from airflow_provider_pacs.sync.quality.model import JudgeContext, Rule, RuleResult, Severity
+from airflow_provider_pacs.sync.quality.suite import load_suite
+
+__all__ = ["JudgeContext", "Rule", "RuleResult", "Severity", "judge", "load_suite", "predicate_sql", "reject_assignments", "reject_statement"]

@@ -1,0 +1,1 @@
+"""Where canonical rows go: the port that the steps of a run see, and one folder per kind of target."""

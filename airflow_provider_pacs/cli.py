@@ -1,0 +1,209 @@
+"""`pacs ...`: a county and connections from flags or the environment -> the same steps that Airflow runs, here. Works without Airflow.
+
+Exit status: 0 the work was done, 1 the work failed, 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+
+if TYPE_CHECKING:
+    from airflow_provider_pacs.sync.config import CountyConfig
+    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+
+OK, FAILED, USAGE = 0, 1, 2
+COUNTY_FOLDERS = ("dags/counties", "counties")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found: `data` for --json, `lines` for people, and the exit status."""
+
+    data: Any
+    lines: Sequence[str]
+    status: int = OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    if not arguments.json:
+        logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        answer: Answer = arguments.command(arguments)
+    except PacsError as error:
+        if arguments.json:
+            print(json.dumps({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}))
+        else:
+            print(error, file=sys.stderr)
+        return USAGE if isinstance(error, ConfigError) else FAILED
+    print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
+    return answer.status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pacs", description="Keep a county's PACS and a PostgreSQL platform database in step.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], Answer], text: str, *, county: bool = True, source: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--json", action="store_true", help="one JSON document on standard output")
+        sub.add_argument("--verbose", "-v", action="store_true", help="tell the steps on standard error")
+        if county:
+            sub.add_argument("county", help="the county's name, e.g. benton_wa")
+            sub.add_argument("--counties", type=Path, help="folder of county files (default: AIRFLOW__PACS__COUNTIES_PATH, dags/counties, counties)")
+            sub.add_argument("--target-url", help="postgresql://user:password@host:5432/database (default: PACS_TARGET_URL)")
+        if source:
+            sub.add_argument("--source-url", help="mssql://user:password@host:1433/database?encrypt=yes (default: PACS_DB_..._<COUNTY>_SOURCE)")
+        return sub
+
+    add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
+    sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
+    sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
+    add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
+    add("migrate", _migrate, "Create or upgrade the target's schemas.")
+    add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    audit = add("audit", _audit, "Show the latest audit rows of a county.")
+    audit.add_argument("--limit", type=int, default=20, help="how many rows (default 20)")
+    _add_sandbox(commands)
+    return parser
+
+
+def _add_sandbox(commands: Any) -> None:
+    sub = commands.add_parser("sandbox", help="A wire-level sandbox PACS for demos and tests (extra: sandbox).")
+    sub.add_argument("arguments", nargs=argparse.REMAINDER, help="pacs sandbox --help")
+    sub.set_defaults(command=_sandbox, json=False, verbose=False)
+
+
+def _sandbox(arguments: argparse.Namespace) -> Answer:
+    try:
+        from airflow_provider_pacs.sandbox.commands import run
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the sandbox needs the package {error.name!r}", remedy="pip install 'airflow-provider-pacs[sandbox]'") from error
+    return Answer(None, (), run(arguments.arguments))
+
+
+def _config(arguments: argparse.Namespace) -> CountyConfig:
+    from airflow_provider_pacs.sync.counties import load_counties
+
+    told = arguments.counties or os.environ.get("AIRFLOW__PACS__COUNTIES_PATH")
+    folders = [Path(told)] if told else [folder for folder in map(Path, COUNTY_FOLDERS) if folder.is_dir()]
+    if not folders:
+        raise ConfigError("no folder of county files found", remedy="name it with --counties or AIRFLOW__PACS__COUNTIES_PATH")
+    counties = load_counties(folders[0])
+    if arguments.county in counties.good:
+        return counties.good[arguments.county]
+    for error in counties.broken:
+        if arguments.county in str(error):
+            raise error
+    known = ", ".join(sorted(counties.good)) or "none"
+    raise ConfigError(f"no county {arguments.county!r} in {folders[0]} (there: {known})", remedy=f"add {folders[0] / (arguments.county + '.yaml')}")
+
+
+@contextmanager
+def _source(arguments: argparse.Namespace, config: CountyConfig) -> Iterator[SqlServerReader]:
+    from airflow_provider_pacs.sync.source.address import SourceAddress
+    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+
+    county = config.county
+    address = SourceAddress.from_url(arguments.source_url) if arguments.source_url else SourceAddress.from_environment(county, os.environ)
+    if address is None:
+        raise ConfigError("no source given", remedy=f"use --source-url, or set PACS_DB_HOST_{county.upper()}_SOURCE and its companions")
+    with SqlServerReader(address) as reader:
+        yield reader
+
+
+def _target(arguments: argparse.Namespace) -> PostgresTarget:
+    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+
+    url = arguments.target_url or os.environ.get("PACS_TARGET_URL")
+    if not url:
+        raise ConfigError("no target given", remedy="use --target-url, or set PACS_TARGET_URL")
+    return PostgresTarget.from_url(url)
+
+
+def _sync(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync import run
+
+    config = _config(arguments)
+    with _source(arguments, config) as source, _target(arguments) as target:
+        told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
+        published, certificate = run.sync(config, source, target, mode="full" if arguments.full else "auto", told=told)
+    lines = [
+        f"{e.entity}: {e.mode}, {e.read:,} read, {e.inserted:,} inserted, {e.updated:,} updated, {e.deleted:,} deleted, {e.quarantined:,} quarantined"
+        for e in published.entities
+    ]
+    changed = sum(e.changed for e in published.entities)
+    lines.append(f"{changed:,} rows written." if changed else "Nothing changed: no row was written.")
+    lines.append(_told_certificate(certificate))
+    return Answer({"run": published.as_dict(), "certificate": certificate.as_dict()}, lines)
+
+
+def _told_certificate(certificate: Any) -> str:
+    bad = [c.entity for c in certificate.entities if not c.clean]
+    verdict = "clean" if certificate.clean else f"not clean ({', '.join(bad)})"
+    return f"Certificate ({certificate.scope}): {verdict}, state {certificate.state}."
+
+
+def _reconcile(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync import run
+
+    config = _config(arguments)
+    with _source(arguments, config) as source, _target(arguments) as target:
+        plan = run.start_reconcile(config, source, target, trigger="cli")
+        certificate = run.reconcile(config, source, target, run_id=plan.run_id, scope="full")
+    lines = [
+        f"{c.entity}: source {c.source_rows:,}, target {c.target_rows:,}; missing {c.missing:,}, differing {c.differing:,}, ghosts {c.ghosts:,}; "
+        f"repaired {c.repaired:,}, held {c.held:,}, remaining {c.remaining:,}"
+        for c in certificate.entities
+    ]
+    return Answer(certificate.as_dict(), [*lines, _told_certificate(certificate)], OK if certificate.clean else FAILED)
+
+
+def _check(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync.changes import choose
+    from airflow_provider_pacs.sync.plan import shapes
+
+    config = _config(arguments)
+    with _source(arguments, config) as source, _target(arguments):
+        found = {name: choose(shape, enable_cdc=config.sync.enable_cdc) for name, shape in shapes(config, source).items()}
+    lines = [f"Source {source.address_text} and target answer."] + [f"{name}: {family} ({reason})" for name, (family, reason) in found.items()]
+    return Answer({name: {"family": family, "reason": reason} for name, (family, reason) in found.items()}, lines)
+
+
+def _migrate(arguments: argparse.Namespace) -> Answer:
+    with _target(arguments) as target:
+        applied = target.migrate()
+    return Answer({"applied": applied}, [f"applied {name}" for name in applied] or ["The target is up to date."])
+
+
+def _quarantine(arguments: argparse.Namespace) -> Answer:
+    config = _config(arguments)
+    with _target(arguments) as target:
+        rows = target.list_quarantine(config.fips)
+    lines = [f"{r['entity']} {r['source_key']}: {', '.join(r['rules'])} (since {r['first_seen_at']:%Y-%m-%d %H:%M})" for r in rows]
+    return Answer(rows, lines or ["Nothing is in quarantine."])
+
+
+def _audit(arguments: argparse.Namespace) -> Answer:
+    config = _config(arguments)
+    with _target(arguments) as target:
+        rows = target.list_audit(config.fips, arguments.limit)
+    return Answer(rows, [f"{r['seq']} {r['at']:%Y-%m-%d %H:%M:%S} {r['actor']} {r['action']} {r['object']} {json.dumps(r['details'])}" for r in rows])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""A folder of county files comes in, `{dag_id: DAG}` goes out: two DAGs per county. No database and no heavy import while parsing.
+
+A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as stale. So there are two DAG
+files: one calls `build_county_dags`, which leaves broken counties out; the other calls `raise_broken_counties`, whose only purpose is
+Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from airflow_provider_pacs.operators.deadline import log_missed_deadline
+from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
+from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
+from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
+from airflow_provider_pacs.operators.validate import PacsValidateOperator
+from airflow_provider_pacs.sync.config import CountyConfig, load_county
+from airflow_provider_pacs.sync.counties import load_counties
+from airflow_provider_pacs.sync.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "pacs_"
+_OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback")
+
+
+def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
+    """Build `pacs_<county>` and `pacs_<county>_reconcile` for every usable county file.
+
+    When Airflow parses the file for one task, only that task's county is loaded.
+
+    Args:
+        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs folder.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    folder = _folder(path)
+    wanted = get_parsing_context().dag_id
+    if wanted is not None:
+        county = _county_of(wanted)
+        config = _only(folder, county)
+        counties = {} if config is None else {county: config}
+    else:
+        found = load_counties(folder)
+        counties = found.good
+        for error in found.broken:
+            log.error("This county file is left out: %s", error)
+    return {dag.dag_id: dag for config in counties.values() for dag in (sync_dag(config), reconcile_dag(config))}
+
+
+def raise_broken_counties(path: str | Path | None = None) -> None:
+    """Raise one ConfigError for all unusable county files, for Airflow's banner; say nothing when there is none.
+
+    Raises:
+        ConfigError: lists every problem of every unusable file.
+    """
+    if get_parsing_context().dag_id is not None:
+        return
+    folder = _folder(path)
+    if broken := load_counties(folder).broken:
+        raise ConfigError(
+            f"{len(broken)} problem file(s) in {folder}; the other counties run.\n" + "\n".join(error.message for error in broken),
+            remedy="Correct the files named above; until then these counties are not synchronised.",
+        )
+
+
+def sync_dag(config: CountyConfig) -> DAG:
+    """Build preflight -> (extract -> validate) per entity -> publish -> reconcile."""
+    extract_operator = PacsChangesOperator if config.sync.enable_cdc else PacsExtractOperator
+    mode = Param("auto" if config.sync.enable_cdc else "full", type="string", enum=["auto", "full"], title="How to read", description=_MODE_HELP)
+    with _dag(config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}) as dag:
+        preflight = PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}")
+        publish = PacsPublishOperator(task_id="publish", config=config, trigger_rule=TriggerRule.ALL_DONE)
+        for entity in config.sync.entities:
+            with TaskGroup(group_id=entity, prefix_group_id=False, tooltip=f"{entity}: stage and check"):
+                extract = extract_operator(task_id=f"extract_{entity}", config=config, entity=entity)
+                validate = PacsValidateOperator(task_id=f"validate_{entity}", config=config, entity=entity)
+            preflight >> extract >> validate >> publish
+        publish >> PacsReconcileOperator(task_id="reconcile", config=config)
+    return dag
+
+
+def reconcile_dag(config: CountyConfig) -> DAG:
+    """Build start -> reconcile over everything."""
+    with _dag(config, f"{_PREFIX}{config.county}_reconcile", config.sync.reconcile_cron, f"Prove that {config.name} is in step", {}) as dag:
+        start = PacsPreflightOperator(task_id="start", config=config, purpose="reconcile", mode="full")
+        start >> PacsReconcileOperator(task_id="reconcile", config=config, plan_task_id="start", scope="full")
+    return dag
+
+
+_MODE_HELP = "`auto` reads what changed where the source allows it; `full` reads everything and compares."
+
+
+def _dag(config: CountyConfig, dag_id: str, cron: str | None, description: str, params: dict[str, Param]) -> DAG:
+    minutes = config.sync.timeout_minutes
+    defaults: dict[str, Any] = {
+        "owner": config.owner,
+        "retries": config.sync.retries,
+        "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(minutes=minutes),
+    }
+    if config.sync.pool is not None:
+        defaults["pool"] = config.sync.pool
+    return DAG(
+        dag_id=dag_id,
+        description=description,
+        schedule=None if cron is None else CronTriggerTimetable(cron, timezone=config.timezone),
+        start_date=pendulum.datetime(2026, 1, 1, tz=config.timezone),
+        catchup=False,
+        max_active_runs=1,
+        default_args=defaults,
+        params=params,
+        tags=sorted({"pacs", config.county, *config.tags}),
+        doc_md=county_page(config, cron),
+        deadline=DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(minutes=minutes),
+            callback=AsyncCallback(log_missed_deadline, kwargs={"county": config.county, "minutes": minutes}),
+            name=f"{dag_id}: {minutes} minutes",
+        ),
+    )
+
+
+def county_page(config: CountyConfig, cron: str | None) -> str:
+    """Write the page that the Airflow UI shows beside the DAG; connection ids only, no secrets."""
+    guard = config.delete_guard
+    return f"""# {config.name} (FIPS {config.fips})
+
+| | |
+|---|---|
+| Source | connection `{config.source.connection}`, profile `{config.source.profile}` |
+| Target | connection `{config.target.connection}` |
+| Entities | {", ".join(config.sync.entities)} |
+| Schedule | {f"`{cron}` in {config.timezone}" if cron else "by hand only"} |
+| Change feed | {"the best that the source allows" if config.sync.enable_cdc else "off: every run compares everything"} |
+| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed deadlines |
+
+Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published,
+and the run ends failed.
+
+**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is more. A larger set is held, and
+everything else is published. Decide on a held set with `pacs approve {config.county}`; until somebody does, those rows stay.
+"""
+
+
+def _folder(path: str | Path | None) -> Path:
+    if path is not None:
+        return Path(path)
+    from airflow.configuration import conf
+
+    return Path(conf.get("pacs", "counties_path", fallback="") or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties")
+
+
+def _county_of(dag_id: str) -> str:
+    """Give the county of a DAG id. A county's name never ends in one of the suffixes (`CountyConfig` refuses it), so this is exact."""
+    name = dag_id.removeprefix(_PREFIX)
+    return next((name.removesuffix(ending) for ending in _OF_A_COUNTY if name.endswith(ending)), name)
+
+
+def _only(folder: Path, county: str) -> CountyConfig | None:
+    """Load one county: from the file that bears its name if that is its file, else by looking through the folder."""
+    for file in (folder / f"{county}.yaml", folder / f"{county}.yml"):
+        if file.is_file():
+            try:
+                config = load_county(file)
+            except ConfigError as error:
+                log.error("This county file is broken: %s", error)
+                continue
+            if config.county == county:
+                return config
+    return load_counties(folder).good.get(county)

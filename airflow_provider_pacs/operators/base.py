@@ -1,0 +1,98 @@
+"""A county comes in; what every PACS task shares goes out: both databases, the run's id, errors in Airflow's words, one line of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_pacs.sync.config import CountyConfig
+
+
+class PacsOperator(BaseOperator):
+    """One step of a county's run. Subclasses say which, in `step`.
+
+    Connections, entities and limits come from the checked county file and are no template fields: a text from the trigger form never
+    reaches a database. Where a subclass has a template field, its docstring says what it means.
+
+    Args:
+        config: the county, as `load_county` gives it.
+        plan_task_id: the task whose result names the run.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e6f1ec"
+
+    def __init__(self, *, config: CountyConfig, plan_task_id: str = "preflight", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.plan_task_id = plan_task_id
+        self._reader: Any = None
+
+    def step(self, context: Context) -> dict[str, Any]:
+        """Do the work and give a small dict of counts and states; never rows."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with told_to_airflow():
+            outcome = self.step(context)
+        self.log.info("%s: %s done. %s", self.config.county, self.task_id, counts(outcome))
+        return outcome
+
+    def on_kill(self) -> None:
+        """Stop the statement that runs at the source; it would go on burning the county's server otherwise."""
+        cancel = getattr(self._reader, "cancel", None)
+        if cancel is not None:
+            cancel()
+
+    def run_id(self, context: Context) -> str:
+        """Give the id that the plan task gave this run.
+
+        Raises:
+            AirflowFailException: the plan task has not succeeded.
+        """
+        plan = context["ti"].xcom_pull(task_ids=self.plan_task_id)
+        if not isinstance(plan, dict) or "run_id" not in plan:
+            raise AirflowFailException(f"{self.config.county}: {self.plan_task_id} gave no plan, so there is nothing to do here. See its log.")
+        return str(plan["run_id"])
+
+    def target(self) -> AbstractContextManager[Any]:
+        """Give the county's target database."""
+        from airflow_provider_pacs.hooks.target import open_target
+
+        target: AbstractContextManager[Any] = open_target(self.config.target.connection)
+        return target
+
+    @contextmanager
+    def databases(self) -> Iterator[tuple[Any, Any]]:
+        """Open source and target. The open reader is remembered for `on_kill`."""
+        from airflow_provider_pacs.hooks.pacs import PacsHook
+
+        hook = PacsHook(pacs_conn_id=self.config.source.connection, county=self.config.county)
+        with ExitStack() as open_ends:
+            target = open_ends.enter_context(self.target())
+            self._reader = open_ends.enter_context(hook.get_reader(batch_rows=self.config.sync.batch_size))
+            try:
+                yield self._reader, target
+            finally:
+                self._reader = None
+
+
+def counts(outcome: dict[str, Any]) -> str:
+    """Say the numbers of an outcome in words, one level deep: `rows read 1,200, rows staged 1,199`. Texts are left out."""
+    said = []
+    for key, value in outcome.items():
+        if isinstance(value, dict):
+            inner = counts(value)
+            said += [f"{key}: {inner}"] if inner else []
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            said.append(f"{key.replace('_', ' ')} {value:,}")
+    return ", ".join(said)

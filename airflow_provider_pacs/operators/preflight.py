@@ -1,0 +1,44 @@
+"""A county and a trigger come in; the plan of one run (its id, its upper bound) goes out by XCom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_pacs.operators.base import PacsOperator
+from airflow_provider_pacs.sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PacsPreflightOperator(PacsOperator):
+    """Check both ends, take the county's epoch and fix one upper bound for the whole run.
+
+    Template fields:
+        mode: `auto` (the best that each table allows) or `full` (read everything). Any other text fails the task before a database is opened.
+
+    Args:
+        mode: how the run reads.
+        purpose: `sync` plans a run that changes the target, `reconcile` one that only compares and repairs.
+    """
+
+    template_fields: Sequence[str] = ("mode",)
+
+    def __init__(self, *, mode: str = "auto", purpose: Literal["sync", "reconcile"] = "sync", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+        self.purpose = purpose
+
+    def step(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_pacs.sync import run
+
+        if self.mode not in ("auto", "full"):
+            raise ConfigError(f"{self.config.county}: mode must be auto or full, not {self.mode!r}")
+        trigger = context["run_id"]
+        with self.databases() as (source, target):
+            if self.purpose == "reconcile":
+                plan = run.start_reconcile(self.config, source, target, trigger=trigger)
+            else:
+                plan = run.preflight(self.config, source, target, trigger=trigger, mode=self.mode)
+        return {**plan.as_dict(), "run_id": plan.run_id}

@@ -1,0 +1,43 @@
+"""The staged and checked entities of a run come in; they are published in one transaction, and asset events go out for those that were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_pacs.assets import county_asset
+from airflow_provider_pacs.operators.base import PacsOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+HELD_BACK = frozenset({"blocked", "failed", "missing"})
+
+
+class PacsPublishOperator(PacsOperator):
+    """Apply a run to the target, parents first, in one transaction. A run that is already published stays as it is. There are no template fields.
+
+    Meant for `trigger_rule="all_done"`: entities whose checks failed are held back and the others published.
+    Its outlets are the county's assets. An entity that was held back gives no event, so nobody downstream wakes up for old data.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.outlets = [*self.outlets, *(county_asset(self.config, entity) for entity in self.config.sync.entities)]
+
+    def step(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_pacs.sync import run
+
+        run_id = self.run_id(context)
+        with self.target() as target:
+            outcome: dict[str, Any] = run.publish(self.config, target, run_id=run_id).as_dict()
+        self._tell_assets(context, run_id, outcome.get("entities", {}))
+        return outcome
+
+    def _tell_assets(self, context: Context, run_id: str, entities: dict[str, Any]) -> None:
+        for entity in self.config.sync.entities:
+            asset, told = county_asset(self.config, entity), entities.get(entity, {})
+            if told.get("state") in HELD_BACK:
+                self.outlets = [outlet for outlet in self.outlets if outlet != asset]
+            else:
+                numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
+                context["outlet_events"][asset].extra = {"county": self.config.county, "entity": entity, "run_id": run_id, **numbers}

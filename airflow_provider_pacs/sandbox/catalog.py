@@ -1,0 +1,202 @@
+"""Declared T-SQL tables in; DuckDB tables, the system catalog's tables (filled from the declarations) and name resolution out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import duckdb
+
+from airflow_provider_pacs.sandbox import systables
+from airflow_provider_pacs.sandbox.model import Column, SqlType
+from airflow_provider_pacs.sandbox.sqltypes import duck
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A nonclustered index."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A reference to another table of the same database and schema."""
+
+    name: str
+    columns: tuple[str, ...]
+    table: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A declared T-SQL table.
+
+    Attributes:
+        defaults: column name to the T-SQL text of its default, e.g. `((1))`.
+    """
+
+    database: str
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    defaults: dict[str, str] = field(default_factory=dict)
+    object_id: int = 0
+
+    @property
+    def stored(self) -> str:
+        """Its quoted name in DuckDB."""
+        return stored_name(self.database, self.schema, self.name)
+
+    def column(self, name: str) -> Column:
+        """The column of that name, whatever its case."""
+        return next(c for c in self.columns if c.name.lower() == name.lower())
+
+    def position(self, name: str) -> int:
+        """Its column_id."""
+        return self.columns.index(self.column(name)) + 1
+
+
+@dataclass(slots=True)
+class Database:
+    """One database of the server, as sys.databases shows it."""
+
+    name: str
+    database_id: int
+    created: datetime
+    snapshot: bool = True
+    read_committed_snapshot: bool = False
+    compatibility_level: int = 160
+    read_only: bool = False
+    cdc: bool = False
+
+    def guid(self, purpose: str) -> UUID:
+        """A stable identifier of the database for one purpose (`broker`, `database`, `fork`, `family`)."""
+        return uuid5(NAMESPACE_URL, f"sandbox:{self.name}:{purpose}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a table's rows are read: DuckDB text and the declared columns. `table` is None for system tables."""
+
+    sql: str
+    columns: tuple[Column, ...]
+    table: Table | None = None
+    name: str = ""
+
+
+COLLATION = "SQL_Latin1_General_CP1_CI_AS"
+
+
+def quoted(name: str) -> str:
+    """A DuckDB identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def stored_name(database: str, schema: str, table: str) -> str:
+    """DuckDB has one database here: a T-SQL database and schema together name a DuckDB schema."""
+    return f"{quoted(f'{database}.{schema}')}.{quoted(table)}"
+
+
+class Catalog:
+    """Databases and tables of the server. Declare first, then `publish`; publish again after a later declaration."""
+
+    def __init__(self, created: datetime) -> None:
+        self.databases: dict[str, Database] = {}
+        self._tables: dict[tuple[str, str, str], Table] = {}
+        for number, name in enumerate(("master", "tempdb", "model", "msdb"), start=1):
+            self.databases[name] = Database(name, number, created, snapshot=name in ("master", "msdb"))
+
+    def add_database(self, name: str, created: datetime, **options: Any) -> Database:
+        """A user database; `options` as the attributes of `Database`."""
+        database = Database(name, len(self.databases) + 1, created, **options)
+        self.databases[name.lower()] = database
+        return database
+
+    def add_table(self, table: Table) -> Table:
+        """Declares a table and gives it its object_id."""
+        number = 581577110 + 16 * 1000 * len(self._tables)
+        declared = Table(
+            table.database, table.schema, table.name, table.columns, table.primary_key, table.indexes, table.foreign_keys, table.defaults, number
+        )
+        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = declared
+        return declared
+
+    def tables(self, database: str) -> Iterator[Table]:
+        """The tables of a database in the order of their declaration."""
+        return (t for t in self._tables.values() if t.database.lower() == database.lower())
+
+    def schemas(self, database: str) -> list[str]:
+        """The schemas of a database, system schemas last."""
+        return list(dict.fromkeys(["dbo", *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]))
+
+    def table(self, database: str, schema: str, name: str) -> Table | None:
+        """A declared table, or None."""
+        return self._tables.get((database.lower(), schema.lower(), name.lower()))
+
+    def find(self, database: str, schema: str, name: str) -> Source | None:
+        """A table of the user or of the system, or None where SQL Server would say 208."""
+        known = self.databases.get(database.lower())
+        if known is None:
+            return None
+        table = self.table(known.name, schema, name)
+        if table is not None:
+            return Source(table.stored, table.columns, table, table.name)
+        spec = systables.SPECS.get(f"{schema.lower()}.{name.lower()}")
+        if spec is None:
+            return None
+        return Source(stored_name(known.name, schema.lower(), name.lower()), spec.columns, None, name)
+
+    def create_tables(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Creates the DuckDB tables of the declared tables that do not exist yet."""
+        for table in self._tables.values():
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{table.database}.{table.schema}')}")
+            con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(c) for c in table.columns)})")
+
+    def publish(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Fills the system tables of every database from the declarations."""
+        for database in self.databases.values():
+            for schema in ("sys", "information_schema"):
+                con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{database.name}.{schema}')}")
+            for key, spec in systables.SPECS.items():
+                schema, name = key.split(".")
+                _fill(con, stored_name(database.name, schema, name), spec.columns, spec.rows(self, database))
+
+
+def _definition(column: Column) -> str:
+    return f"{quoted(column.name)} {duck(column.type)}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _fill(con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    con.execute(f"CREATE OR REPLACE TABLE {stored} ({', '.join(f'{quoted(c.name)} {duck(c.type)}' for c in columns)})")
+    found = list(rows)
+    if found:
+        marks = ", ".join("tsql.guid36(?::VARCHAR)" if c.type.name == "uniqueidentifier" else "?" for c in columns)
+        con.executemany(f"INSERT INTO {stored} VALUES ({marks})", found)
+
+
+def column_bytes(kind: SqlType) -> tuple[int, int, int]:
+    """max_length, precision and scale as sys.columns shows them."""
+    fixed = {
+        "bit": (1, 1, 0), "tinyint": (1, 3, 0), "smallint": (2, 5, 0), "int": (4, 10, 0), "bigint": (8, 19, 0), "real": (4, 24, 0), "float": (8, 53, 0),
+        "money": (8, 19, 4), "smallmoney": (4, 10, 4), "date": (3, 10, 0), "datetime": (8, 23, 3), "smalldatetime": (4, 16, 0),
+        "uniqueidentifier": (16, 0, 0), "text": (16, 0, 0), "ntext": (16, 0, 0), "image": (16, 0, 0), "xml": (-1, 0, 0), "rowversion": (8, 0, 0),
+    }  # fmt: skip
+    if kind.name in fixed:
+        return fixed[kind.name]
+    if kind.name in ("decimal", "numeric"):
+        return (5 if kind.precision < 10 else 9 if kind.precision < 20 else 13 if kind.precision < 29 else 17), kind.precision, kind.scale
+    if kind.name in ("datetime2", "time", "datetimeoffset"):
+        size = {"datetime2": 6, "time": 3, "datetimeoffset": 8}[kind.name] + (0 if kind.scale < 3 else 1 if kind.scale < 5 else 2)
+        whole = {"datetime2": 19, "time": 8, "datetimeoffset": 26}[kind.name]
+        return size, whole + (kind.scale + 1 if kind.scale else 0), kind.scale
+    return (kind.length if kind.length < 0 or kind.name in ("char", "varchar", "binary", "varbinary") else 2 * kind.length), 0, 0

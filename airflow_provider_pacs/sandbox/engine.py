@@ -1,0 +1,156 @@
+"""Logins, declared databases and a clock in; sessions that run T-SQL over one DuckDB database out."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from airflow_provider_pacs.sandbox.catalog import Catalog
+from airflow_provider_pacs.sandbox.clock import Clock
+from airflow_provider_pacs.sandbox.convert import MACROS
+from airflow_provider_pacs.sandbox.model import Column, ResultSet, RowCount, SqlError, SqlType
+from airflow_provider_pacs.sandbox.sqltypes import BIGINT, arrow
+from airflow_provider_pacs.sandbox.statements import SqlSession
+
+Procedure = Callable[[SqlSession, dict[str, Any]], Iterator[ResultSet | RowCount]]
+START = datetime(2026, 1, 15, 6, 0, 0)
+"""Where the sandbox's clock starts (local time) unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who may connect. `databases` empty means all; an admin may write and run the sandbox's procedures."""
+
+    name: str
+    password: str
+    databases: tuple[str, ...] = ()
+    admin: bool = False
+
+    def may_open(self, database: str) -> bool:
+        """True where the login has access."""
+        return not self.databases or database.lower() in {"master", "tempdb", *(d.lower() for d in self.databases)}
+
+
+class SandboxEngine:
+    """The engine of the sandbox PACS (the port's `Engine`).
+
+    Args:
+        directory: where the DuckDB file lives; None keeps everything in memory.
+        logins: who may connect.
+        start: local time at which the clock starts. A kept database's clock starts no earlier than it had come.
+        zone: IANA time zone of the server.
+        fault: called with the rule of `EXEC sandbox.fault @rule = '...'`.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS",))),
+        start: datetime = START,
+        zone: str = "America/Los_Angeles",
+        fault: Callable[[str], None] | None = None,
+    ) -> None:
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+        self.con = duckdb.connect(str(directory / "pacs.duckdb") if directory is not None else ":memory:")
+        self._settings()
+        self.clock = Clock(max(start, self._kept_clock() or start), zone)
+        self.catalog = Catalog(datetime(2019, 3, 1))
+        self.fault = fault
+        self.procedures: dict[str, Procedure] = {"sandbox.clock_advance": _clock_advance, "sandbox.fault": _fault}
+        self._logins = {login.name.lower(): login for login in logins}
+        self._sessions: dict[int, SqlSession] = {}
+        self._next_spid = 51
+        self._lock = threading.Lock()
+
+    def _settings(self) -> None:
+        self.con.execute("SET GLOBAL default_collation = 'NOCASE'")
+        self.con.execute("SET GLOBAL arrow_lossless_conversion = true")
+        self.con.execute("SET GLOBAL preserve_insertion_order = true")
+        self.con.execute("SET TimeZone = 'UTC'")
+        for macro in MACROS:
+            self.con.execute(macro)
+        self.con.execute("CREATE TABLE IF NOT EXISTS tsql.kept (name VARCHAR, value VARCHAR)")
+
+    def _kept_clock(self) -> datetime | None:
+        row = self.con.execute("SELECT max(value) FROM tsql.kept WHERE name = 'clock'").fetchone()
+        return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def publish(self) -> None:
+        """Creates the declared tables that do not exist and fills the system tables. Call after declaring."""
+        cursor = self.con.cursor()
+        self.catalog.create_tables(cursor)
+        self.catalog.publish(cursor)
+        cursor.close()
+
+    def login(self, user: str, password: str, database: str, host: str, application: str) -> SqlSession:
+        """Opens a session (see the port)."""
+        known = self._logins.get(user.lower())
+        if known is None or not hmac.compare_digest(known.password.encode(), password.encode()):
+            raise SqlError(18456, f"Login failed for user '{user}'.", severity=14)
+        wanted = self.catalog.databases.get((database or "master").lower())
+        if wanted is None or not known.may_open(wanted.name):
+            raise SqlError(4060, f'Cannot open database "{database}" requested by the login. The login failed.', severity=11)
+        with self._lock:
+            spid, self._next_spid = self._next_spid, self._next_spid + 1
+            session = SqlSession(self, known, wanted.name, self.con.cursor(), spid, host, application)
+            self._sessions[spid] = session
+        return session
+
+    def sessions(self) -> list[SqlSession]:
+        """The open sessions."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def forget(self, session: SqlSession) -> None:
+        """A session has ended."""
+        with self._lock:
+            self._sessions.pop(session.spid, None)
+
+    def close(self) -> None:
+        """Ends every session, keeps the clock and closes the database."""
+        for session in self.sessions():
+            session.close()
+        self.con.execute("DELETE FROM tsql.kept WHERE name = 'clock'")
+        self.con.execute("INSERT INTO tsql.kept VALUES ('clock', ?)", [self.clock.local().isoformat(" ", "microseconds")])
+        self.con.close()
+
+
+def one_row(values: dict[str, int | str]) -> ResultSet:
+    """A result set of one row: int to bigint, str to nvarchar."""
+    columns = [Column(k, BIGINT if isinstance(v, int) else SqlType("nvarchar", 4000), False) for k, v in values.items()]
+    arrays = [pa.array([v], arrow(c.type)) for v, c in zip(values.values(), columns, strict=True)]
+    return ResultSet(columns, iter([pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])]))
+
+
+def argument(args: dict[str, Any], name: str, default: Any = None) -> Any:
+    """A procedure's argument by name, or its only one by position.
+
+    Raises:
+        SqlError: 201 where it is missing.
+    """
+    value = args.get(name, args.get("0", default))
+    if value is None:
+        raise SqlError(201, f"Procedure or function expects parameter '@{name}', which was not supplied.")
+    return value
+
+
+def _clock_advance(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
+    session.engine.clock.advance(float(argument(args, "seconds")))
+    yield one_row({"now": session.engine.clock.local().isoformat(" ", "microseconds")})
+
+
+def _fault(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
+    rule = str(argument(args, "rule"))
+    if session.engine.fault is None:
+        raise SqlError(2812, "Could not find stored procedure 'sandbox.fault'. (Sandbox: this engine has no fault handler)")
+    session.engine.fault(rule)
+    yield one_row({"rule": rule})

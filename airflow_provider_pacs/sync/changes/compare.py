@@ -1,0 +1,44 @@
+"""The compare family: a table map -> every row of the table. Full load, compare load and reconcile read through this."""
+
+from __future__ import annotations
+
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, select_list
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.tsql import qualified, quote
+
+KEYS_PER_STATEMENT = 500
+"""SQL Server takes 2,100 parameters in a statement; a few hundred keep plans small."""
+
+
+def full_query(shape: TableShape) -> ChangeQuery:
+    """All rows, no filter: inactive rows travel too (domain.md G4)."""
+    return ChangeQuery(f"SELECT {select_list(shape)} FROM {_table(shape)} AS s", complete=True)  # noqa: S608
+
+
+def keys_query(shape: TableShape, keys: tuple[str, ...]) -> ChangeQuery:
+    """The rows with these keys (the key as text, at most `KEYS_PER_STATEMENT`), where they still exist."""
+    marks = ", ".join([_converted(shape)] * len(keys))
+    return ChangeQuery(f"SELECT {select_list(shape)} FROM {_table(shape)} AS s WHERE s.{quote(shape.map.key)} IN ({marks})", keys)  # noqa: S608
+
+
+def count_query(shape: TableShape) -> ChangeQuery:
+    """One row, one column `n`: how many rows the table has."""
+    return ChangeQuery(f"SELECT COUNT_BIG(*) AS n FROM {_table(shape)} AS s")  # noqa: S608
+
+
+def lob_query(shape: TableShape) -> ChangeQuery | None:
+    """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such column."""
+    lobs = [source for _, source in shape.map.columns if (column := shape.columns.get(source)) and column.is_lob]
+    if not lobs:
+        return None
+    inner = ", ".join(f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs))
+    return ChangeQuery(f"SELECT {inner} FROM {_table(shape)} AS s")  # noqa: S608
+
+
+def _table(shape: TableShape) -> str:
+    return qualified(shape.map.schema, shape.map.table)
+
+
+def _converted(shape: TableShape) -> str:
+    column = shape.columns.get(shape.map.key)
+    return f"CONVERT({column.declared}, ?)" if column else "?"

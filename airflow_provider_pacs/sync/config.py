@@ -1,0 +1,287 @@
+"""A county's YAML file comes in, a frozen `CountyConfig` goes out; or one ConfigError that lists every problem with file, field and line.
+
+Two spellings load: the long form (`county`, `source`, `target`, `sync`, ...) and the design document's
+`<county>_sync_schedule: {pacs_sync: {...}}`, which is the same as `county: <county>` and `sync: {...}`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from airflow_provider_pacs.sync.cron import five_field_cron
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.strict_yaml import YamlPath, read_yaml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_DOCUMENT_FORM = "_sync_schedule"
+_RESERVED_ENDINGS = ("_reconcile", "_approvals", "_realtime", "_writeback", "_sync_schedule")  # a DAG id of one county may not be another county's
+_Problem = tuple[YamlPath, str]
+_MISSING = {
+    "fips": 'no FIPS code is known for this county: set fips: "53005" (state and county, 5 digits, in quotes)',
+    "timezone": "has no default outside Washington: set the county's IANA time zone, e.g. timezone: America/Boise",
+}
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
+
+
+def _known_entity(name: str) -> str:
+    if name not in load_entities():
+        raise ValueError(f"unknown entity {name!r}; {_did_you_mean(name, load_entities())}")
+    return name
+
+
+def _known_profile(name: str) -> str:
+    files = resources.files("airflow_provider_pacs.sync.profiles").iterdir()
+    known = {file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")}
+    if name not in known:
+        raise ValueError(f"unknown profile {name!r}; {_did_you_mean(name, known)}")
+    return name
+
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
+EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
+Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SourceConfig(_Section):
+    """Where the county's PACS is: an Airflow connection id, and the profile that knows its tables."""
+
+    connection: ConnectionId
+    profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
+
+
+class TargetConfig(_Section):
+    """Where the rows go: an Airflow connection id of type `postgres`."""
+
+    connection: ConnectionId = "terrafusion"
+
+
+class SyncConfig(_Section):
+    """When and how the county is synchronised.
+
+    Attributes:
+        cron: five fields, in the county's time zone; None for manual runs only.
+        entities: what to synchronise, as written; by default all, parents first. A child without `property` is allowed.
+        batch_size: rows per batch that the hook hands out; never rows per statement or commit.
+        enable_cdc: True uses the best change feed that the source allows, False compares everything in every run.
+        timeout_minutes: execution timeout of each task, and the deadline of a run.
+        lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
+        overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of a local-time stamp.
+        clock: whether the source's change stamps are the server's local time or UTC.
+        reconcile_cron: when both sides are compared in full; None for never on a schedule.
+    """
+
+    cron: Cron | None = "0 2 * * *"
+    entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
+    batch_size: Positive = 10_000
+    enable_cdc: StrictBool = True
+    timeout_minutes: Positive = 60
+    retries: Count = 3
+    retry_delay_seconds: Count = 30
+    pool: Name | None = None
+    lag_seconds: Count = 60
+    overlap_minutes: Count = 75
+    clock: Literal["local", "utc"] = "local"
+    reconcile_cron: Cron | None = "30 4 * * 0"
+
+    @field_validator("entities")
+    @classmethod
+    def _each_once(cls, entities: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in entities if entities.count(name) > 1}):
+            raise ValueError(f"named more than once: {', '.join(twice)}")
+        return entities
+
+
+class DeleteGuard(_Section):
+    """A run may delete up to the larger of both limits; more is held for approval."""
+
+    max_rows: Count = 25
+    max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
+    """What differs from the profile for one entity. `columns` is a partial override, canonical name: source name."""
+
+    schema: Name | None = None
+    table: Name | None = None
+    change_column: Name | None = None
+    columns: dict[Name, Name] = Field(default_factory=dict)
+
+
+class CountyConfig(_Section):
+    """One county, complete: every default is filled in."""
+
+    county: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+    fips: Annotated[StrictStr, Field(pattern=r"^[0-9]{5}$")]
+    name: Name
+    timezone: StrictStr
+    source: SourceConfig
+    target: TargetConfig = TargetConfig()
+    sync: SyncConfig = Field(default_factory=SyncConfig)
+    delete_guard: DeleteGuard = DeleteGuard()
+    tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
+    owner: Name = "data-engineering"
+    tags: tuple[Name, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_from_the_slug(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        sections = ("source", "target", "sync", "delete_guard", "tables")
+        filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
+        county = str(filled.get("county", ""))
+        place, _, state = county.rpartition("_")
+        filled.setdefault("name", f"{place.replace('_', ' ').title()} County, {state.upper()}" if place and len(state) == 2 else county)
+        if fips := washington_fips().get(county):
+            filled.setdefault("fips", fips)
+        if state == "wa":
+            filled.setdefault("timezone", "America/Los_Angeles")
+        source = filled.get("source", {})
+        if isinstance(source, dict):
+            filled["source"] = {"connection": f"pacs_{county}", **source}
+        return filled
+
+    @field_validator("county")
+    @classmethod
+    def _slug_is_free(cls, county: str) -> str:
+        if county.endswith(_RESERVED_ENDINGS):
+            raise ValueError(f"{county!r} must not end in {', '.join(_RESERVED_ENDINGS)}: its DAG id would look like another county's")
+        return county
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{zone!r} is not an IANA time zone (America/Los_Angeles is one)") from error
+        return zone
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the complete configuration: equal files and equal defaults give equal fingerprints."""
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def washington_fips() -> Mapping[str, str]:
+    """FIPS code by slug for the counties in `fips.yaml`."""
+    codes: dict[str, str] = yaml.safe_load(resources.files("airflow_provider_pacs.sync").joinpath("fips.yaml").read_text("utf-8"))
+    return codes
+
+
+def county_files(folder: Path) -> list[Path]:
+    """The county files of a folder, sorted by name; a path to one file gives that file."""
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder", remedy="Create it, or set [pacs] counties_path to the folder of the county files.")
+    return sorted(file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.is_file() and not file.name.startswith("."))
+
+
+def load_county(path: Path) -> CountyConfig:
+    """Read and check one county file.
+
+    Raises:
+        ConfigError: lists every problem, one a line: `file: field.path: what is wrong (line n)`.
+    """
+    file = read_yaml(path)
+    problems = [(where, f"is written twice (again in line {line})") for where, line in file.duplicates]
+    if not isinstance(file.value, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings, for example `county: benton_wa`")
+    settings, prefix = _long_form(file.value, problems)
+    settings.setdefault("county", path.stem)
+    problems += _column_problems(settings.get("tables"))
+    try:
+        config = CountyConfig.model_validate(settings)
+    except ValidationError as error:
+        problems += [_explain(found) for found in error.errors(include_url=False)]
+    else:
+        if not problems:
+            return config
+    told = []
+    for loc, what in problems:
+        where = (*prefix, *loc[1:]) if prefix and loc[:1] == ("sync",) else loc
+        line = next((file.lines[where[:size]] for size in range(len(where), 0, -1) if where[:size] in file.lines), None)
+        told.append((line or 0, f"{path}: {'.'.join(map(str, where)) or '(file)'}: {what}{f' (line {line})' if line else ''}"))
+    raise ConfigError("\n".join(text for _, text in sorted(told)), remedy="Correct the county file.")
+
+
+def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any, Any], YamlPath]:
+    """Turn `<county>_sync_schedule: {pacs_sync: {...}}` into `county` and `sync`; give the path that stands for `sync` in the file."""
+    settings = dict(raw)
+    schedules = [key for key in raw if isinstance(key, str) and key.endswith(_DOCUMENT_FORM)]
+    if not schedules:
+        return settings, ()
+    problems += [((key,), "one file is one county: move this schedule to a file of its own") for key in schedules[1:]]
+    problems += [((key,), f"can't stand beside {schedules[0]}, which sets it") for key in ("county", "sync") if key in raw]
+    settings = {key: value for key, value in raw.items() if key not in schedules}
+    jobs = raw[schedules[0]]
+    settings["county"] = schedules[0].removesuffix(_DOCUMENT_FORM)
+    if not isinstance(jobs, dict) or "pacs_sync" not in jobs:
+        problems.append(((schedules[0],), "must hold `pacs_sync:` with the settings of the synchronisation"))
+        jobs = {}
+    problems += [((schedules[0], str(key)), "unknown key; known: pacs_sync") for key in jobs if key != "pacs_sync"]
+    settings["sync"] = jobs.get("pacs_sync") or {}
+    return settings, (schedules[0], "pacs_sync")
+
+
+def _column_problems(tables: Any) -> list[_Problem]:
+    """Canonical columns that an entity doesn't have; pydantic can't see from inside a table's columns which entity they are of."""
+    problems: list[_Problem] = []
+    for entity, table in tables.items() if isinstance(tables, dict) else ():
+        columns = table.get("columns") if isinstance(table, dict) else None
+        if entity in load_entities() and isinstance(columns, dict):
+            known = load_entities()[entity].column_names
+            unknown = [str(column) for column in columns if column not in known]
+            problems += [(("tables", entity, "columns", name), f"unknown column; {_did_you_mean(name, known)}") for name in unknown]
+    return problems
+
+
+def _explain(found: ErrorDetails) -> _Problem:
+    """Say what pydantic found in the file's words. A value is repeated only if it is a number: a text may be a password in the wrong place."""
+    loc = tuple(part for part in found["loc"] if part != "[key]")
+    if found["type"] == "missing" and len(loc) == 1:
+        return loc, _MISSING.get(str(loc[0]), "is required")
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return loc, f"unknown key; {_did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
+    given = found["input"]
+    got = f" (got {given})" if isinstance(given, int | float) else ""
+    got += "; write it in quotes" if got and found["type"] == "string_type" else ""
+    return loc, found["msg"].removeprefix("Value error, ") + got
+
+
+def _keys_at(loc: YamlPath) -> Iterable[str]:
+    if loc[:1] == ("tables",):
+        return TableConfig.__dataclass_fields__
+    sections: dict[str, type[_Section]] = {"source": SourceConfig, "target": TargetConfig, "sync": SyncConfig, "delete_guard": DeleteGuard}
+    return (sections[str(loc[0])] if loc else CountyConfig).model_fields

@@ -1,0 +1,96 @@
+"""One entity of a planned run, or any query over it -> a staging table: read, map, COPY, batch by batch in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from airflow_provider_pacs.sync.changes.base import ChangeQuery
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.changes.ordered import Window, window_query
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.mapping import map_batch, to_csv
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.target.port import Target
+
+RETRIED_KEYS = 5_000
+"""Quarantined rows that one run reads again, the longest waiting first."""
+
+
+def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
+    """A table of its own per run, entity, try and purpose (at most 63 bytes: PostgreSQL cuts longer names)."""
+    return f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
+
+
+class Counter:
+    """Rows that went through a stream so far."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+
+def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counter: Counter) -> Iterator[tuple[list[str], bytes]]:
+    """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
+    entity = load_entities()[shape.map.entity]
+    lobs = lob_query(shape)
+
+    def longest() -> int:
+        row = source.query(lobs.sql)[0] if lobs else {}
+        return max((int(value or 0) for value in row.values()), default=0)
+
+    for batch in source.stream(query.sql, query.params, lob_bound=longest if lobs else None):
+        mapped = map_batch(batch, entity)
+        counter.rows += mapped.num_rows
+        yield mapped.schema.names, to_csv(mapped, entity)
+
+
+def fill_stage(source: SourceReader, target: Target, shape: TableShape, query: ChangeQuery, table: str, *, append: bool = False) -> int:
+    """Stream one query into a staging table; returns the rows read."""
+    entity = load_entities()[shape.map.entity]
+    counter = Counter()
+    stream = payloads(source, shape, query, counter)
+    first = next(stream)  # an empty result still has one empty batch, with its columns
+    rest = (payload for _, payload in chain([first], stream))
+    target.write_stage(entity, table, first[0], rest, append=append)
+    return counter.rows
+
+
+def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys: Sequence[str], table: str, *, append: bool) -> int:
+    """Read single rows by key into a staging table and record there which are gone; returns the rows read."""
+    read = 0
+    for number, chunk in enumerate(_chunks(keys)):
+        read += fill_stage(source, target, shape, keys_query(shape, chunk), table, append=append or number > 0)
+    target.mark_gone(load_entities()[shape.map.entity], table, keys)
+    return read
+
+
+def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
+    """The statement that one entity's plan (its row of `run_entity`) asks for."""
+    if row["mode"] == "full":
+        return full_query(shape)
+    return window_query(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
+
+
+def load_entity(source: SourceReader, target: Target, shape: TableShape, county_id: str, row: dict[str, Any], table: str) -> int:
+    """Stage everything one entity's run needs: its window or the whole table, waiting quarantined rows, and rows confirmed gone.
+
+    Returns:
+        Rows read.
+    """
+    entity = load_entities()[shape.map.entity]
+    query = entity_query(shape, row)
+    read = fill_stage(source, target, shape, query, table)
+    if query.complete:
+        missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
+        read += fill_with_keys(source, target, shape, missing, table, append=True)
+    else:
+        read += fill_with_keys(source, target, shape, target.quarantined_keys(entity, county_id, RETRIED_KEYS), table, append=True)
+        target.settle_stage(entity, table)
+    return read
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(keys), KEYS_PER_STATEMENT):
+        yield tuple(keys[start : start + KEYS_PER_STATEMENT])

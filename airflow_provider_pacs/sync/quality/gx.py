@@ -1,0 +1,162 @@
+"""A staged entity and its rules -> one `RuleResult` per rule, judged by Great Expectations in one run. The only module that imports it.
+
+Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is told by its class, its own log and warnings are silenced
+(they quote values), and no file is written.
+"""
+# ruff: noqa: S608 - names come out of `identifier`, constants out of `literal`
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.errors import FatalError, RetryableError
+from airflow_provider_pacs.sync.quality.checks import build_check
+from airflow_provider_pacs.sync.quality.model import JudgeContext, Rule, RuleResult
+from airflow_provider_pacs.sync.quality.sql import identifier
+
+if TYPE_CHECKING:
+    import sqlalchemy
+
+_COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
+_ERROR_CLASS = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Failure))\b", re.MULTILINE)
+
+
+def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
+    """Judges the staged rows of an entity; an empty staging table passes every rule.
+
+    Args:
+        url: the target database, as a libpq URI or a SQLAlchemy URL.
+        entity: what is staged.
+        rules: the entity's suite.
+        context: the staging table and what it is judged against.
+
+    Returns:
+        A result per rule, in the order of the rules. A rule that could not be judged has failed and blocks.
+
+    Raises:
+        RetryableError: the database cannot be reached.
+        FatalError: the staging table cannot be read, or Great Expectations does not start.
+    """
+    target = _sqlalchemy_url(url)
+    evaluated = _count_rows(target, context)
+    if not rules:
+        return []
+    with _quiet():
+        try:
+            outcomes = _run(target, entity, rules, context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it leaves here as ours, and not chained: its text may hold the connection's URL
+            raise FatalError(f"Great Expectations could not start on {context.stage}: {type(error).__name__}") from None
+    return [_result(rule, outcomes.get(rule.id), evaluated) for rule in rules]
+
+
+def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
+    """The URL with the driver this package ships; a libpq URI names none."""
+    from sqlalchemy import make_url
+
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _count_rows(url: sqlalchemy.URL, context: JudgeContext) -> int:
+    """The staged rows; found out first, so that an unreachable database or a missing table is told apart from a failing rule."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    stage = sa.table(context.stage_table, schema=context.schema)
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(stage)).scalar_one())
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise RetryableError(f"the target database cannot be reached to judge {context.stage}") from error
+    except sa.exc.DBAPIError as error:
+        raise FatalError(f"the staging table {context.stage} cannot be read") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No analytics, and no log line or warning of Great Expectations: they quote SQL and values.
+
+    Some of its loggers have a level of their own, so the records are stopped where they leave its tree.
+    """
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    log, sink = logging.getLogger("great_expectations"), logging.NullHandler()
+    before = log.propagate
+    log.propagate = False
+    log.addHandler(sink)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.removeHandler(sink)
+        log.propagate = before
+
+
+def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> dict[str, Any]:
+    """The raw outcome per rule id, from one validation run of the whole suite."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
+
+    # Without a configuration of its own an ephemeral context reserves a folder for HTML pages.
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    silent = ProgressBarsConfig(globally=False, metric_calculations=False)
+    project = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores, progress_bars=silent))
+    # `$` would start a substitution in Great Expectations' configuration; in a URL %24 is the same sign.
+    source = project.data_sources.add_sql(name="target", connection_string=url.render_as_string(hide_password=False).replace("$", "%24"))
+    try:
+        asset = source.add_table_asset(name=entity.name, table_name=identifier(context.stage_table), schema_name=context.schema)
+        suite = project.suites.add(gx.ExpectationSuite(name=entity.name))
+        for rule in rules:
+            suite.add_expectation(_expectation(entity, rule, context))
+        definition = gx.ValidationDefinition(name=entity.name, data=asset.add_batch_definition_whole_table("staged"), suite=suite)
+        outcome = definition.run(result_format=_COUNTS_ONLY)
+    finally:
+        source.get_execution_engine().close()
+        source.get_engine().dispose()
+    return {found.expectation_config.meta["rule"]: found for found in outcome.results if found.expectation_config}
+
+
+def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
+    """The rule as an expectation: the native one of the same meaning, else the count of the rows that its predicate finds."""
+    from great_expectations import expectations
+    from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
+
+    check = build_check(entity, rule.check, rule.args)
+    meta = {"rule": rule.id}
+    native = check.native(context)
+    if native is not None:
+        return getattr(expectations, native.name)(**native.kwargs, meta=meta)
+    query = f"SELECT 1 AS bad FROM {context.stage} AS s WHERE {check.predicate(entity, context)}"
+    # The query is a format string to Great Expectations (which wants to see {batch}, but renders it unquoted) and a `text()` to SQLAlchemy.
+    escaped = re.sub(r"(?<!:):(?=\w)", r"\\:", query).replace("{", "{{").replace("}", "}}")
+    return UnexpectedRowsExpectation(unexpected_rows_query=f"{escaped} /* {{batch}} */", meta=meta)
+
+
+def _result(rule: Rule, outcome: Any, evaluated: int) -> RuleResult:
+    counts = {} if outcome is None else outcome.result
+    unexpected = counts.get("unexpected_count", counts.get("observed_value"))
+    if unexpected is None and counts.get("element_count") == 0 and outcome.success:
+        unexpected = 0  # a SUM over no rows
+    if outcome is None or not isinstance(unexpected, int):
+        reason = "no result" if outcome is None else _error_class(outcome.exception_info)
+        return RuleResult(rule.id, rule.severity, rule.title, False, evaluated, 0, True, f"could not be judged ({reason}), so nothing is published")
+    blocks = rule.blocks(unexpected, evaluated)
+    detail = f"{unexpected:,} of {evaluated:,} rows" if unexpected else ""
+    if blocks and rule.max_percent is not None:
+        detail += f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data"
+    return RuleResult(rule.id, rule.severity, rule.title, unexpected == 0, evaluated, unexpected, blocks, detail)
+
+
+def _error_class(info: Any) -> str:
+    """The class of what was raised, out of Great Expectations' nested report; its message could quote a value."""
+    if isinstance(info, dict):
+        found = [_error_class(part) for part in info.values() if isinstance(part, dict)]
+        names = _ERROR_CLASS.findall(str(info.get("exception_traceback") or ""))
+        return next((name for name in (*names[-1:], *found) if name), "")
+    return ""

@@ -1,0 +1,132 @@
+"""Checks that need other rows (a duplicate, a sum per property, a missing parent) -> predicate and expectation (see `checks.py`).
+
+Every subquery is one that PostgreSQL can hash once; none is evaluated per row.
+"""
+# ruff: noqa: S608 - names come out of `identifier`, constants out of `literal`
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.quality.model import JudgeContext, Native
+from airflow_provider_pacs.sync.quality.row_checks import ANY, NUMBER
+from airflow_provider_pacs.sync.quality.sql import identifier, literal
+
+
+def _group_rows(entity: Entity, context: JudgeContext, columns: tuple[str, ...], condition: str) -> str:
+    """The rows a rule over groups looks at: the staged ones and, where only changes are staged, the published rows they don't replace."""
+    names = ", ".join(f"g.{identifier(name)}" for name in columns)
+    staged = f"SELECT {names} FROM {context.stage} AS g WHERE {condition}"
+    if context.leaf is None:
+        return staged
+    key = identifier(entity.key)
+    replaced = f"EXISTS (SELECT 1 FROM {context.stage} AS n WHERE n.{key} = g.{key})"
+    return f'{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND g."_deleted_at" IS NULL AND NOT {replaced}'
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """No two staged rows share the value."""
+
+    kind: ClassVar[str] = "unique"
+    column: str
+
+    def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
+        return {self.column: ANY}
+
+    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+        name = identifier(self.column)
+        return f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY g.{name} HAVING count(*) > 1)"
+
+    def native(self, context: JudgeContext) -> Native | None:
+        return Native("ExpectColumnValuesToBeUnique", {"column": self.column})
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueWhere:
+    """No two rows for which `where` is true share the value."""
+
+    kind: ClassVar[str] = "unique_where"
+    column: str
+    where: str
+
+    def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
+        return {self.column: ANY, self.where: frozenset({"boolean"})}
+
+    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+        name, where = identifier(self.column), identifier(self.where)
+        rows = _group_rows(entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL")
+        return f"(s.{where} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"
+
+    def native(self, context: JudgeContext) -> Native | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SumEqualsPerGroup:
+    """The column's sum over the rows that share `group_by` is `total`, give or take `tolerance`; every row of a group that misses it is bad.
+
+    With `open_until` only the rows that are still open count: those whose `open_until` is NULL or yet to come. A group with a NULL among its values
+    can't be judged and passes.
+    """
+
+    kind: ClassVar[str] = "sum_equals_per_group"
+    column: str
+    group_by: str
+    total: int
+    tolerance: int | float = 0
+    open_until: str | None = None
+
+    def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
+        until = {self.open_until: frozenset({"timestamp"})} if self.open_until else {}
+        return {self.column: NUMBER, self.group_by: ANY, **until}
+
+    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+        column, group = identifier(self.column), identifier(self.group_by)
+        rows = _group_rows(entity, context, (self.group_by, self.column), self._counts("g"))
+        missed = f"abs(sum(r.{column}) - {literal(self.total)}) > {literal(Decimal(str(self.tolerance)))}"
+        groups = (
+            f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING count(r.{column}) = count(*) AND {missed}"
+        )
+        return f"({self._counts('s')} AND s.{group} IN ({groups}))"
+
+    def native(self, context: JudgeContext) -> Native | None:
+        return None
+
+    def _counts(self, alias: str) -> str:
+        if self.open_until is None:
+            return "TRUE"
+        until = f"{alias}.{identifier(self.open_until)}"
+        return f"({until} IS NULL OR {until} > localtimestamp)"
+
+
+@dataclass(frozen=True, slots=True)
+class ExistsInParent:
+    """The row's parent is staged in this run and not rejected, or was published and is not deleted. Without a parent a row is bad, also when its key is NULL.
+
+    A parent that this run rejects but an earlier run published still exists: its last good row stays.
+    """
+
+    kind: ClassVar[str] = "exists_in_parent"
+
+    def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
+        if entity.parent is None or entity.parent_key is None:
+            raise ValueError(f"entity `{entity.name}` has no parent")
+        return {entity.parent_key: ANY}
+
+    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+        (column,) = self.columns(entity)
+        parent_key = identifier(load_entities()[str(entity.parent)].key)
+        places = ((context.parent_stage, '"_reject"'), (context.parent_leaf, '"_deleted_at"'))
+        found = [
+            f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND p.{absent_if} IS NULL)"
+            for table, absent_if in places
+            if table is not None
+        ]
+        return f"({' AND '.join(f'NOT {place}' for place in found)})" if found else "TRUE"
+
+    def native(self, context: JudgeContext) -> Native | None:
+        return None

@@ -1,0 +1,109 @@
+"""A published run, or none -> both sides compared, what differs looked at twice, repaired and certified (design.md 3.7)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal, Protocol
+
+from airflow_provider_pacs.sync.changes.base import ChangeQuery
+from airflow_provider_pacs.sync.changes.compare import count_query, full_query
+from airflow_provider_pacs.sync.changes.ordered import count_since_query, is_ordered_type, late_flag_query
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.load import entity_query, fill_stage, fill_with_keys, stage_name
+from airflow_provider_pacs.sync.plan import shapes
+from airflow_provider_pacs.sync.quality import Rule
+from airflow_provider_pacs.sync.results import CertificateOutcome
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Target
+
+
+class Mark(Protocol):
+    """Marks the rows of a staging table that break a quarantine rule."""
+
+    def __call__(self, config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> None: ...
+
+
+def reconcile(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    run_id: str,
+    scope: Literal["auto", "delta", "full"],
+    bounds: DeleteBounds,
+    relations: dict[str, Rule],
+    mark: Mark,
+) -> CertificateOutcome:
+    """Compare every entity of the run that can be compared, then repair and certify in one transaction.
+
+    A full comparison reads the source again through the lane that the load used, and compares sets in PostgreSQL. Rows stamped after the run's
+    upper bound are the next run's business. A key that differs is read once more before anything is written.
+    """
+    started = time.monotonic()
+    rows = [row for row in target.run_entities(run_id) if row["state"] in {"published", "planned"}]
+    tables = shapes(config, source)
+    compared = []
+    try:
+        for row in rows:
+            compared.append(_compare(config, source, target, tables[row["entity"]], row, run_id, scope, mark))
+        outcome = target.certify(run_id, bounds, relations, compared)
+    finally:
+        target.drop_stages(name for row in rows for name in (_first(run_id, row["entity"]), _second(run_id, row["entity"])))
+    return CertificateOutcome(
+        outcome.run_id, outcome.county_id, outcome.scope, outcome.state, outcome.entities, time.monotonic() - started, outcome.held_back
+    )
+
+
+def _compare(
+    config: CountyConfig, source: SourceReader, target: Target, shape: TableShape, row: dict[str, Any], run_id: str, scope: str, mark: Mark
+) -> Comparison:
+    started = time.monotonic()
+    entity = load_entities()[shape.map.entity]
+    complete = scope == "full" or (scope == "auto" and row["mode"] == "full")
+    upper = str(row["upper_bound"]) if row["upper_bound"] is not None else None
+    table, second = _first(run_id, entity.name), None
+    read = fill_stage(source, target, shape, _full(shape, upper) if complete else entity_query(shape, row), table)
+    target.settle_stage(entity, table)
+    mark(config, target, entity.name, table, complete=complete)
+    found = target.differences(entity, config.fips, table, complete=complete)
+    if found:
+        second = _second(run_id, entity.name)
+        read += fill_with_keys(source, target, shape, [key for key, _ in found], second, append=False)
+        target.settle_stage(entity, second)
+        mark(config, target, entity.name, second, complete=False)
+    counted, late = (0, 0) if complete else _counted(source, shape, upper)
+    return Comparison(
+        entity=entity.name,
+        scope="full" if complete else "delta",
+        table=table,
+        recheck_table=second,
+        upper=upper,
+        differences=found,
+        source_rows=counted,
+        late_rows=late,
+        rows_read=read,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _first(run_id: str, entity: str) -> str:
+    return stage_name(run_id, entity, 0, "_look1")
+
+
+def _second(run_id: str, entity: str) -> str:
+    return stage_name(run_id, entity, 0, "_look2")
+
+
+def _full(shape: TableShape, upper: str | None) -> ChangeQuery:
+    return late_flag_query(shape, upper) if upper is not None and is_ordered_type(shape.change_type) else full_query(shape)
+
+
+def _counted(source: SourceReader, shape: TableShape, upper: str | None) -> tuple[int, int]:
+    """(rows at the source, of these stamped after the upper bound)."""
+    if upper is None:
+        return int(source.query(count_query(shape).sql)[0]["n"]), 0
+    query = count_since_query(shape, upper)
+    row = source.query(query.sql, query.params)[0]
+    return int(row["n"]), int(row["late"] or 0)

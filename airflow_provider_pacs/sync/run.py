@@ -1,0 +1,198 @@
+"""The steps of one county's run, in order: preflight -> extract, validate (per entity) -> publish -> reconcile. Start reading here.
+
+Each step finds what it needs in the run's rows (schema pacs_ops), so a step may run in another process, or again: Airflow's tasks and the command
+line call the same five functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.errors import DataError, PacsError
+from airflow_provider_pacs.sync.load import load_entity, stage_name
+from airflow_provider_pacs.sync.plan import make_plan, shapes
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
+from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
+from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
+
+log = logging.getLogger(__name__)
+
+RELATION_CHECK = "exists_in_parent"
+"""Rules of this check need the other entities: publish judges them, set-wise, after the parents were applied."""
+
+
+def preflight(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str, mode: Literal["auto", "full"] = "auto") -> RunPlan:
+    """Check both ends, claim the county, fix one upper bound for the whole run, plan every entity.
+
+    Raises:
+        ConfigError: a table, a column, a grant or a setting must be changed first.
+        RetryableError: an end can't be reached now.
+    """
+    with _recorded_failure(config, target, "preflight"):
+        return make_plan(config, source, target, kind="sync", mode=mode, trigger=trigger)
+
+
+def start_reconcile(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str) -> RunPlan:
+    """Claim the county for a run that only compares in full and repairs."""
+    with _recorded_failure(config, target, "start_reconcile"):
+        return make_plan(config, source, target, kind="reconcile", mode="full", trigger=trigger)
+
+
+def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, entity: str, attempt: int) -> EntityOutcome:
+    """Read one entity as planned into a staging table of this try. Publishes nothing.
+
+    `attempt` is the number of this try, from 1; every try has its own table.
+    """
+    row = _entity_row(target, run_id, entity)
+    shape = shapes(_only(config, entity), source)[entity]
+    table = stage_name(run_id, entity, attempt)
+    started = time.monotonic()
+    read = load_entity(source, target, shape, config.fips, row, table)
+    seconds = time.monotonic() - started
+    target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
+    return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
+
+
+def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) -> EntityOutcome:
+    """Judge the staged rows with Great Expectations, store the verdicts, mark the single bad rows for quarantine.
+
+    Raises:
+        DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
+    """
+    row = _entity_row(target, run_id, entity)
+    if row["state"] not in {"staged", "passed", "blocked"}:
+        raise DataError(f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task")
+    canonical = load_entities()[entity]
+    rules = _row_rules(entity)
+    context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
+    results = judge(target.sqlalchemy_url, canonical, rules, context)
+    target.record_quality(run_id, entity, results)
+    failed = tuple(result.rule_id for result in results if not result.success)
+    blocking = [result for result in results if result.blocks]
+    if blocking:
+        message = "; ".join(f"{r.rule_id} {r.title}: {r.unexpected} of {r.evaluated} rows {r.detail}".strip() for r in blocking)
+        target.note_entity(run_id, entity, state="blocked", message=message)
+        raise DataError(
+            f"{config.county}: {entity} keeps its last good data: {message}", remedy="correct the rows or the mapping at the source, then run again"
+        )
+    bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
+    target.note_entity(run_id, entity, state="passed", message="")
+    return EntityOutcome(entity, "passed", row["mode"], read=row["rows_read"], quarantined=bad, seconds=row["extract_seconds"], failed_rules=failed)
+
+
+def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
+    """Make everything that passed visible, in one transaction. Publishing a recorded run again does nothing and says so.
+
+    Raises:
+        ConflictError: a later run has taken the county; nothing was written.
+    """
+    outcome = target.publish(run_id, _bounds(config), relation_rules(config))
+    if not outcome.already_published:
+        target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
+    return outcome
+
+
+def reconcile(
+    config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, scope: Literal["auto", "delta", "full"] = "auto"
+) -> CertificateOutcome:
+    """Compare both sides, repair, certify. The run's verdict falls here.
+
+    Scope `full` reads every row again, `delta` the run's windows and counts; `auto` takes what each entity's plan calls for.
+
+    Raises:
+        DataError: entities of the run were held back. The certificate of the others is written before.
+    """
+    outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+    if outcome.held_back:
+        reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
+        told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
+        raise DataError(f"{config.county}: the run is incomplete, kept at their last good data: {told}")
+    return outcome
+
+
+def sync(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    trigger: str = "cli",
+    mode: Literal["auto", "full"] = "auto",
+    told: Callable[[str], None] = log.info,
+) -> tuple[RunOutcome, CertificateOutcome]:
+    """All five steps in this process.
+
+    Raises:
+        DataError: entities were held back; the others are published and certified.
+        PacsError: as the steps raise it.
+    """
+    plan = preflight(config, source, target, trigger=trigger, mode=mode)
+    for entity in plan.entities:
+        outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+        told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+        try:
+            validate(config, target, run_id=plan.run_id, entity=entity.entity)
+        except DataError as error:
+            told(str(error))  # recorded; publish leaves the entity out and reconcile ends the run as failed
+    published = publish(config, target, run_id=plan.run_id)
+    certificate = reconcile(config, source, target, run_id=plan.run_id)
+    return published, certificate
+
+
+def judge_context(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> JudgeContext:
+    """What the entity's rules are judged against. The year is the county's, not the worker's."""
+    canonical = load_entities()[entity]
+    own_leaf = None if complete else target.leaf_name(canonical, config.fips)
+    year = datetime.now(ZoneInfo(config.timezone)).year
+    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=table, leaf=own_leaf)
+
+
+def relation_rules(config: CountyConfig) -> dict[str, Rule]:
+    """Per child entity the rule under which rows without a parent wait; none where the county does not sync the parent."""
+    children = [entity for name in config.sync.entities if (entity := load_entities()[name]).parent in config.sync.entities]
+    return {entity.name: rule for entity in children for rule in load_suite(entity) if rule.check == RELATION_CHECK}
+
+
+def _row_rules(entity: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in load_suite(load_entities()[entity]) if rule.check != RELATION_CHECK)
+
+
+def _mark(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> None:
+    """Mark the rows of any staging table that break a quarantine rule, as validate does."""
+    context = judge_context(config, target, entity, table, complete=complete)
+    target.mark_rejects(table, reject_assignments(load_entities()[entity], _row_rules(entity), context))
+
+
+def _bounds(config: CountyConfig) -> DeleteBounds:
+    return DeleteBounds(config.delete_guard.max_rows, config.delete_guard.max_percent)
+
+
+def _only(config: CountyConfig, entity: str) -> CountyConfig:
+    return config.model_copy(update={"sync": config.sync.model_copy(update={"entities": (entity,)})})
+
+
+def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
+    for row in target.run_entities(run_id):
+        if row["entity"] == entity:
+            return row
+    target.run(run_id)  # says so where the run itself is unknown
+    raise DataError(f"entity {entity!r} is not part of run {run_id}", remedy="clear the preflight task, so that a new run is planned")
+
+
+@contextmanager
+def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterator[None]:
+    """A run that never started leaves an audit row too."""
+    try:
+        yield
+    except PacsError as error:
+        target.note_failure(config.fips, step, error)
+        raise

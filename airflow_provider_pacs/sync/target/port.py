@@ -1,0 +1,103 @@
+"""What the steps of a run ask of a target. A new target is a folder beside `postgres` with a class of this shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
+from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+Kind = Literal["missing", "differing", "ghost"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBounds:
+    """Rows that one run may delete per entity: more than both bounds allow is held."""
+
+    max_rows: int
+    max_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One entity read again at the source and compared.
+
+    Attributes:
+        entity: canonical entity name.
+        scope: `full`, every row was read; `delta`, the run's window.
+        table: staging table with what the source said.
+        recheck_table: staging table with the second look at the differing keys; None where nothing differed.
+        upper: the upper bound; rows stamped after it are left out.
+        differences: (key, kind) that the first look found.
+        source_rows: rows counted at the source (delta only).
+        late_rows: of these, stamped after the upper bound (delta only).
+        rows_read: rows read in both looks.
+        seconds: wall clock of the reads.
+    """
+
+    entity: str
+    scope: Literal["delta", "full"]
+    table: str
+    recheck_table: str | None
+    upper: str | None
+    differences: list[tuple[str, Kind]]
+    source_rows: int = 0
+    late_rows: int = 0
+    rows_read: int = 0
+    seconds: float = 0.0
+
+
+class Target(Protocol):
+    """A place that stages, publishes and certifies, and that keeps the state beside the data."""
+
+    @property
+    def sqlalchemy_url(self) -> sa.URL: ...
+
+    def migrate(self) -> list[str]: ...
+
+    def states(self, county_id: str) -> dict[str, dict[str, Any]]: ...
+
+    def claim(self, *, county_id: str, county: str, name: str) -> int: ...
+
+    def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None: ...
+
+    def note_failure(self, county_id: str, step: str, error: PacsError) -> None: ...
+
+    def run(self, run_id: str) -> dict[str, Any]: ...
+
+    def run_entities(self, run_id: str) -> list[dict[str, Any]]: ...
+
+    def note_entity(self, run_id: str, entity: str, **values: Any) -> None: ...
+
+    def write_stage(self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, append: bool = False) -> None: ...
+
+    def settle_stage(self, entity: Entity, table: str) -> int: ...
+
+    def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]: ...
+
+    def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None: ...
+
+    def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int: ...
+
+    def drop_stages(self, tables: Iterable[str]) -> None: ...
+
+    def drop_abandoned_stages(self, county_id: str) -> None: ...
+
+    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]: ...
+
+    def leaf_name(self, entity: Entity, county_id: str) -> str | None: ...
+
+    def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None: ...
+
+    def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome: ...
+
+    def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]: ...
+
+    def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome: ...

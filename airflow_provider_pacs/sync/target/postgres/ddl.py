@@ -1,0 +1,137 @@
+"""Migrations: the numbered files beside this module and one table per canonical entity -> a target that is ready, each step recorded.
+
+Every migration runs in one transaction together with its own record, under a lock, so two preflights can't run it twice and a crash leaves no half.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.target.postgres.sql import PG_TYPES, PROVENANCE, columns, definitions, leaf, leaf_name, root
+
+MINIMUM_VERSION = 150000
+_LOCK = 0x70616373  # "pacs": one lock for all migrations of a database
+_RECORD = """CREATE TABLE IF NOT EXISTS pacs_ops.schema_migration (
+  name text PRIMARY KEY, digest text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), applied_by text NOT NULL DEFAULT current_user)"""
+
+Connection = psycopg.Connection[Any]
+
+
+def migrate(connection: Connection) -> list[str]:
+    """Bring the target up to date.
+
+    Returns:
+        The names of the migrations applied now; empty when everything was in place.
+
+    Raises:
+        ConfigError: PostgreSQL is older than 15, or a recorded migration differs from the file that this version ships.
+    """
+    if connection.info.server_version < MINIMUM_VERSION:
+        raise ConfigError(f"PostgreSQL {connection.info.server_version // 10000} is too old", remedy="use PostgreSQL 15 or newer")
+    steps = _steps()
+    done = _recorded(connection)
+    if all(done.get(name) == digest for name, digest, _ in steps):
+        return []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("CREATE SCHEMA IF NOT EXISTS pacs_ops")
+        connection.execute(_RECORD)
+        done = _recorded(connection)
+        return [name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)]
+
+
+def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity) -> bool:
+    if done.get(name) == digest:
+        return False
+    if isinstance(statement, Entity):
+        _make_table(connection, statement)
+    elif name in done:
+        raise ConfigError(f"migration {name} was applied with other content", remedy="never change a shipped migration: restore the package's file")
+    else:
+        connection.execute(statement.encode())
+    connection.execute(
+        "INSERT INTO pacs_ops.schema_migration (name, digest) VALUES (%s, %s) "
+        "ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, applied_at = clock_timestamp()",
+        (name, digest),
+    )
+    connection.execute("INSERT INTO pacs_ops.audit (action, object) VALUES ('migrate', %s)", (name,))
+    return True
+
+
+def _steps() -> list[tuple[str, str, str | Entity]]:
+    folder = resources.files(__package__) / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    texts = [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
+    steps: list[tuple[str, str, str | Entity]] = [(name, _digest(text), text) for name, text in texts]
+    steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
+    return steps
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded(connection: Connection) -> dict[str, str]:
+    if connection.execute("SELECT to_regclass('pacs_ops.schema_migration')").fetchone() == (None,):
+        return {}
+    return dict(connection.execute("SELECT name, digest FROM pacs_ops.schema_migration").fetchall())
+
+
+def _make_table(connection: Connection, entity: Entity) -> None:
+    """The partitioned root of one entity with its indexes, comments, row-level security and grants; adds columns a newer entity brings."""
+    table = root(entity)
+    connection.execute(
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} (county_id text NOT NULL, {}, {}, PRIMARY KEY (county_id, {})) PARTITION BY LIST (county_id)").format(
+            table, definitions(entity), sql.SQL(PROVENANCE), sql.Identifier(entity.key)
+        )
+    )
+    for column in entity.columns:
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
+        )
+        connection.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(column.name), sql.Literal(f"PII: {column.pii}")))
+    if entity.parent_key:
+        name = sql.Identifier(f"{entity.table}_{entity.parent_key}_idx")
+        connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (county_id, {})").format(name, table, sql.Identifier(entity.parent_key)))
+    connection.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(table))
+    connection.execute(sql.SQL("DROP POLICY IF EXISTS granted_counties ON {}").format(table))
+    connection.execute(
+        sql.SQL("CREATE POLICY granted_counties ON {} FOR SELECT USING (county_id IN (SELECT pacs_ops.readable_counties()))").format(table)
+    )
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'pacs_read'").fetchone():
+        connection.execute(sql.SQL("GRANT SELECT ON {} TO pacs_read").format(table))
+
+
+def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
+    """Whether the county has a partition of this entity: false before its first load."""
+    found = connection.execute("SELECT to_regclass(%s)", (f"pacs_part.{leaf_name(entity, county_id)}",)).fetchone()
+    return found is not None and found[0] is not None
+
+
+def build_leaf(connection: Connection, entity: Entity, county_id: str) -> sql.Identifier:
+    """An empty, detached table for a county's first load; fill it, then call `attach_leaf`."""
+    table = leaf(entity, county_id)
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, CHECK (county_id = {}))").format(
+            table, root(entity), sql.Literal(county_id)
+        )
+    )
+    return table
+
+
+def attach_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
+    """Index the filled table and make it the county's partition. Takes no lock that stops readers of other counties."""
+    table = leaf(entity, county_id)
+    connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(table, columns(["county_id", entity.key])))
+    if entity.parent_key:
+        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key])))
+    connection.execute(sql.SQL("ANALYZE {}").format(table))
+    connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))

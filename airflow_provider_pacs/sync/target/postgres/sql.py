@@ -1,0 +1,69 @@
+"""Names of the target's tables and the SQL fragments that several steps share. Identifiers go through psycopg's quoting, values are parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from airflow_provider_pacs.sync.entities import ColumnType, Entity
+
+PG_TYPES: dict[ColumnType, str] = {
+    "uuid": "uuid",
+    "text": "text",
+    "numeric": "numeric",
+    "integer": "integer",
+    "boolean": "boolean",
+    "timestamp": "timestamp(6)",
+}
+PROVENANCE = (
+    "_run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
+    "_first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
+)
+OPS = "pacs_ops"
+
+
+def root(entity: Entity) -> sql.Identifier:
+    """The partitioned table that people read."""
+    return sql.Identifier("pacs", entity.table)
+
+
+def leaf_name(entity: Entity, county_id: str) -> str:
+    """The partition's name in schema `pacs_part`."""
+    return f"{entity.table}_{county_id}"
+
+
+def leaf(entity: Entity, county_id: str) -> sql.Identifier:
+    """The county's partition; all DML names it."""
+    return sql.Identifier("pacs_part", leaf_name(entity, county_id))
+
+
+def stage(table: str) -> sql.Identifier:
+    """A staging table in schema `pacs_ops`."""
+    return sql.Identifier(OPS, table)
+
+
+def columns(names: Iterable[str], alias: str | None = None) -> sql.Composed:
+    """`a, b` or `s.a, s.b`."""
+    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+
+
+def row_hash(entity: Entity, alias: str = "s") -> sql.Composed:
+    """SHA-256 of the mapped row's canonical text. ROW(...)::text tells NULL from '' and escapes every separator."""
+    return sql.SQL("sha256(convert_to((ROW({}))::text, 'UTF8'))").format(columns(entity.column_names, alias))
+
+
+def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:
+    """True where two rows are not the same to the byte: `*<>` compares images, so NULL, '' and 1.0 beside 1.00 are told apart, without hashing."""
+    return sql.SQL("ROW({}) *<> ROW({})").format(columns(entity.column_names, one), columns(entity.column_names, other))
+
+
+def definitions(entity: Entity) -> sql.Composed:
+    """Column definitions of the canonical columns; only the key is NOT NULL: the rules judge the rest."""
+    parts = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]), sql.SQL(" NOT NULL" if column.name == entity.key else "")
+        )
+        for column in entity.columns
+    ]
+    return sql.SQL(", ").join(parts)

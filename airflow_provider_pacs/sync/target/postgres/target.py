@@ -1,0 +1,210 @@
+"""libpq parameters -> a target that the steps of a run call. One connection, autocommit, explicit transactions; every foreign error is mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
+
+from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
+from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
+from airflow_provider_pacs.sync.target.postgres.sql import leaf
+
+_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+
+
+class PostgresTarget:
+    """The platform database.
+
+    Args:
+        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket directory.
+
+    Raises:
+        ConfigError: libpq does not know a keyword, or the login was refused.
+        RetryableError: the server can't be reached now.
+    """
+
+    def __init__(self, params: Mapping[str, str]) -> None:
+        self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        with mapped_errors():
+            self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
+            for statement in _SESSION:
+                self._connection.execute(statement.encode())
+
+    @classmethod
+    def from_url(cls, url: str) -> PostgresTarget:
+        """A target from `postgresql://user:password@host:5432/database?sslmode=verify-full`.
+
+        Raises:
+            ConfigError: not a PostgreSQL URL.
+        """
+        try:
+            found = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise ConfigError("the target is not a PostgreSQL URL", remedy="write postgresql://user:password@host:5432/database") from None
+        return cls({name: str(value) for name, value in found.items() if value is not None})
+
+    def __enter__(self) -> PostgresTarget:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """For the modules of this folder and tests."""
+        return self._connection
+
+    @property
+    def sqlalchemy_url(self) -> sa.URL:
+        """The same database for SQLAlchemy (Great Expectations), on psycopg 3."""
+        known = {"host", "port", "user", "password", "dbname"}
+        host = self._params.get("host", "")
+        query = {name: value for name, value in self._params.items() if name not in known}
+        socket = host.startswith("/")
+        return sa.URL.create(
+            "postgresql+psycopg",
+            username=self._params.get("user"),
+            password=self._params.get("password"),
+            host=None if socket else host or None,
+            port=None if socket or "port" not in self._params else int(self._params["port"]),
+            database=self._params.get("dbname"),
+            query=query | ({"host": host, **({"port": self._params["port"]} if "port" in self._params else {})} if socket else {}),
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """One transaction; foreign errors leave it mapped, and rolled back."""
+        with mapped_errors(), self._connection.transaction():
+            yield self._connection
+
+    @contextmanager
+    def statements(self) -> Iterator[psycopg.Connection[Any]]:
+        """Single statements, each its own transaction; foreign errors leave mapped."""
+        with mapped_errors():
+            yield self._connection
+
+    def migrate(self) -> list[str]:
+        """Bring schemas and tables up to date; returns what was applied."""
+        with self.statements() as connection:
+            return ddl.migrate(connection)
+
+    def write_stage(self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, append: bool = False) -> None:
+        """Fill a staging table with CSV payloads of the named columns; a new one unless `append`."""
+        with self.statements() as connection:
+            if not append:
+                stage.create(connection, entity, table)
+            stage.copy(connection, table, names, payloads)
+
+    def settle_stage(self, entity: Entity, table: str) -> int:
+        """One row per key (the last read wins); returns the rows that went."""
+        with self.statements() as connection:
+            return stage.settle(connection, entity, table)
+
+    def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Live keys that a complete staging table does not have; none before the first load."""
+        with self.statements() as connection:
+            return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
+
+    def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
+        """Record in the staging table which of these keys, absent there, are gone at the source."""
+        with self.statements() as connection:
+            stage.add_gone(connection, entity, table, keys)
+
+    def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
+        """Write broken rules into `_reject`; returns the rows that carry one."""
+        with self.statements() as connection:
+            return stage.mark_rejects(connection, table, assignments)
+
+    def drop_stages(self, tables: Iterable[str]) -> None:
+        with self.statements() as connection:
+            stage.drop(connection, tables)
+
+    def drop_abandoned_stages(self, county_id: str) -> None:
+        with self.statements() as connection:
+            stage.drop(connection, stage.abandoned(connection, county_id))
+
+    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
+        """Keys waiting in quarantine, the longest waiting first."""
+        with self.statements() as connection:
+            return compare.quarantined_keys(connection, entity, county_id, limit)
+
+    def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
+        """(key, kind) of every row in which the county's partition differs from a staging table."""
+        with self.statements() as connection:
+            return compare.differences(connection, entity, county_id, table, complete=complete)
+
+    def leaf_name(self, entity: Entity, county_id: str) -> str | None:
+        """The county's partition, qualified and quoted; None before the first load."""
+        with self.statements() as connection:
+            return leaf(entity, county_id).as_string(connection) if ddl.leaf_exists(connection, entity, county_id) else None
+
+    def states(self, county_id: str) -> dict[str, dict[str, Any]]:
+        """Stored cursors by entity."""
+        with self.statements() as connection:
+            return journal.states(connection, county_id)
+
+    def claim(self, *, county_id: str, county: str, name: str) -> int:
+        """Take the county's next epoch; earlier runs of it can no longer write."""
+        with self.transaction() as connection:
+            return journal.claim(connection, county_id=county_id, county=county, name=name)
+
+    def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None:
+        """Record a claimed run and its plan."""
+        with self.transaction() as connection:
+            journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
+
+    def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
+        """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
+        with self.statements() as connection:
+            if journal.is_ready(connection):
+                journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        with self.statements() as connection:
+            return journal.run(connection, run_id)
+
+    def run_entities(self, run_id: str) -> list[dict[str, Any]]:
+        with self.statements() as connection:
+            return journal.entities(connection, run_id)
+
+    def note_entity(self, run_id: str, entity: str, **values: Any) -> None:
+        with self.statements() as connection:
+            journal.note_entity(connection, run_id, entity, **values)
+
+    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
+        """Open quarantine rows: keys, rules, when; no values."""
+        with self.statements() as connection:
+            return journal.list_quarantine(connection, county_id)
+
+    def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
+        """The latest audit rows, newest first."""
+        with self.statements() as connection:
+            return journal.list_audit(connection, county_id, limit)
+
+    def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
+        with self.statements() as connection:
+            journal.record_quality(connection, run_id, entity, results)
+
+    def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome:
+        """Publish the run's passed entities in one transaction; a run that is recorded already is left as it is."""
+        with self.transaction() as connection:
+            return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+    def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
+        """Repair, compare again and certify in one transaction."""
+        with self.transaction() as connection:
+            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)

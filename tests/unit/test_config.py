@@ -1,0 +1,243 @@
+"""County files: both spellings, every default, and every problem told at once with file, field and line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county, washington_fips
+from airflow_provider_pacs.sync.counties import load_counties
+from airflow_provider_pacs.sync.cron import five_field_cron
+from airflow_provider_pacs.sync.errors import ConfigError
+
+MODEL = Path(__file__).parents[2] / "dags" / "counties" / "benton_wa.yaml"
+DESIGN_DOCUMENT = """
+benton_wa_sync_schedule:
+  pacs_sync:
+    cron: "0 2 * * *"
+    entities: [property, owner, value, structure]
+    batch_size: 100
+    enable_cdc: true
+    timeout_minutes: 30
+"""
+
+
+def write(folder: Path, text: str, name: str = "benton_wa.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_county(path)
+    assert caught.value.code == "PACS-006"
+    return caught.value.message.splitlines()
+
+
+def test_the_design_documents_form_loads_unchanged(tmp_path: Path) -> None:
+    config = load_county(write(tmp_path, DESIGN_DOCUMENT, "any_name.yaml"))
+    assert (config.county, config.fips, config.name, config.timezone) == ("benton_wa", "53005", "Benton County, WA", "America/Los_Angeles")
+    assert (config.source.connection, config.source.profile, config.target.connection) == ("pacs_benton_wa", "generic", "terrafusion")
+    assert config.sync.entities == ("property", "owner", "value", "structure")
+    assert (config.sync.cron, config.sync.batch_size, config.sync.enable_cdc, config.sync.timeout_minutes) == ("0 2 * * *", 100, True, 30)
+
+
+def test_one_line_is_a_county_with_every_default(tmp_path: Path) -> None:
+    config = load_county(write(tmp_path, "county: yakima_wa"))
+    sync = config.sync
+    assert config.fips == "53077"
+    assert set(sync.entities) == {"property", "owner", "value", "structure"}
+    assert (sync.batch_size, sync.timeout_minutes, sync.retries, sync.retry_delay_seconds, sync.pool) == (10_000, 60, 3, 30, None)
+    assert (sync.lag_seconds, sync.overlap_minutes, sync.clock, sync.reconcile_cron) == (60, 75, "local", "30 4 * * 0")
+    assert (config.delete_guard.max_rows, config.delete_guard.max_percent) == (25, 2.0)
+    assert (config.tables, config.owner, config.tags) == ({}, "data-engineering", ())
+
+
+def test_the_county_is_the_files_name_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert load_county(write(tmp_path, "owner: me", "walla_walla_wa.yaml")).county == "walla_walla_wa"
+    assert load_county(write(tmp_path, "county: walla_walla_wa", "ww.yaml")).name == "Walla Walla County, WA"
+
+
+def test_the_model_county_file_says_what_the_defaults_say(tmp_path: Path) -> None:
+    model = load_county(MODEL).model_dump()
+    defaults = load_county(write(tmp_path, "tags: [washington]\nsync: {entities: [property, owner, value, structure]}")).model_dump()
+    assert model == defaults
+
+
+def test_a_child_without_its_parent_is_allowed(tmp_path: Path) -> None:
+    assert load_county(write(tmp_path, "sync: {entities: [owner]}")).sync.entities == ("owner",)
+
+
+def test_an_empty_section_means_its_defaults(tmp_path: Path) -> None:
+    assert load_county(write(tmp_path, "sync:\nsource:\ntables:\n")) == load_county(write(tmp_path, "county: benton_wa"))
+
+
+def test_schedules_may_be_switched_off(tmp_path: Path) -> None:
+    sync = load_county(write(tmp_path, "sync: {cron: null, reconcile_cron: null}")).sync
+    assert (sync.cron, sync.reconcile_cron) == (None, None)
+
+
+def test_a_table_override(tmp_path: Path) -> None:
+    config = load_county(write(tmp_path, "tables: {owner: {schema: oa, table: own er, columns: {owner_name: nm}}}"))
+    table = config.tables["owner"]
+    assert (table.schema, table.table, table.change_column, table.columns) == ("oa", "own er", None, {"owner_name": "nm"})
+    assert config.fingerprint != load_county(write(tmp_path, "county: benton_wa")).fingerprint
+
+
+def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "foo: 1\nsync:\n  cron: 0 25 * * *\n  entities: [property, ownr]\n  batch_size: 0\n  bach_size: 7\n"
+        "tables:\n  owner: {tabel: x, columns: {owner_nam: y}}\nfips: 53005\n",
+        "ada_id.yaml",
+    )
+    told = problems(path)
+    assert all(line.startswith(f"{path}: ") for line in told)
+    expected = {
+        "timezone: has no default outside Washington": "",
+        "foo: unknown key": "(line 1)",
+        "sync.cron: '0 25 * * *': '25' is no hour (0-23)": "(line 3)",
+        "sync.entities.1: unknown entity 'ownr'; did you mean 'owner'? known: owner, property, structure, value": "(line 4)",
+        "sync.batch_size: Input should be greater than or equal to 1 (got 0)": "(line 5)",
+        "sync.bach_size: unknown key; did you mean 'batch_size'?": "(line 6)",
+        "tables.owner.tabel: unknown key; did you mean 'table'?": "(line 8)",
+        "tables.owner.columns.owner_nam: unknown column; did you mean 'owner_name'?": "(line 8)",
+        "fips: Input should be a valid string (got 53005); write it in quotes": "(line 9)",
+    }
+    assert len(told) == len(expected)
+    for what, line in expected.items():
+        assert any(what in one and one.endswith(line) for one in told), (what, told)
+
+
+def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Path) -> None:
+    told = problems(write(tmp_path, DESIGN_DOCUMENT.replace("batch_size: 100", "batch_size: 0")))
+    assert told == [
+        f"{tmp_path}/benton_wa.yaml: benton_wa_sync_schedule.pacs_sync.batch_size: Input should be greater than or equal to 1 (got 0) (line 6)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("- benton_wa\n", "must be a mapping"),
+        ("sync: {cron: [\n", "is not valid YAML"),
+        ("a: !!python/object:os.system x\n", "is not valid YAML"),
+        ("county: a\n---\ncounty: b\n", "is not valid YAML"),
+        ("county: benton_wa\ncounty: yakima_wa\n", "county: is written twice (again in line 2) (line 1)"),
+        ("sync:\n  retries: 1\n  retries: 2\n", "sync.retries: is written twice (again in line 3) (line 2)"),
+        ("county: Benton\n", "county: String should match pattern"),
+        ("county: benton_wa_reconcile\n", "must not end in"),
+        ("county: ada_id\ntimezone: America/Boise\n", "fips: no FIPS code is known for this county: set fips"),
+        ("timezone: America/Kennewick\n", "'America/Kennewick' is not an IANA time zone"),
+        ("timezone: ../../etc/passwd\n", "is not an IANA time zone"),
+        ("source: {profile: harris}\n", "source.profile: unknown profile 'harris'; known: "),
+        ("sync: {entities: []}\n", "sync.entities: Tuple should have at least 1 item"),
+        ("sync: {entities: [owner, owner]}\n", "sync.entities: named more than once: owner"),
+        ("sync: {enable_cdc: 'yes'}\n", "sync.enable_cdc: Input should be a valid boolean"),
+        ("sync: {batch_size: 1.5}\n", "sync.batch_size: Input should be a valid integer (got 1.5)"),
+        ("sync: {overlap_minutes: -1}\n", "sync.overlap_minutes: Input should be greater than or equal to 0 (got -1)"),
+        ("sync: {clock: server}\n", "sync.clock: Input should be 'local' or 'utc'"),
+        ("delete_guard: {max_percent: .nan}\n", "delete_guard.max_percent: Input should be a finite number"),
+        ("delete_guard: {max_percent: 101}\n", "delete_guard.max_percent: Input should be less than or equal to 100"),
+        ("tables: {parcel: {table: x}}\n", "tables.parcel: unknown entity 'parcel'"),
+        ("a_wa_sync_schedule: {pacs_sync: {}}\nb_wa_sync_schedule: {pacs_sync: {}}\n", "b_wa_sync_schedule: one file is one county"),
+        ("a_wa_sync_schedule: {pacs_sync: {}}\nsync: {}\n", "sync: can't stand beside a_wa_sync_schedule"),
+        ("benton_wa_sync_schedule: {pacs_snc: {}}\n", "must hold `pacs_sync:`"),
+        ("1: 2\n", "Keys should be strings"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, what: str) -> None:
+    told = problems(write(tmp_path, text))
+    assert any(what in line for line in told), told
+
+
+def test_a_text_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
+    told = problems(write(tmp_path, "source: {connection: 'mssql://sa:hunter2@host', password: hunter2}"))
+    assert len(told) == 2
+    assert "hunter2" not in "\n".join(told)
+
+
+def test_not_utf8_and_missing_are_configuration_errors_too(tmp_path: Path) -> None:
+    path = tmp_path / "benton_wa.yaml"
+    path.write_bytes("owner: Peña".encode("latin-1"))
+    assert "is not UTF-8 text" in problems(path)[0]
+    assert "can't be read" in problems(tmp_path / "gone.yaml")[0]
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "benton_wa.yaml"
+    path.write_bytes("county: benton_wa".encode("utf-8-sig"))
+    assert load_county(path).county == "benton_wa"
+
+
+def test_a_bomb_of_aliases_and_a_recursive_file_are_refused_quickly(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    assert len(problems(write(tmp_path, bomb))) == 30
+    assert problems(write(tmp_path, "tags: &t [*t]"))
+
+
+def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) -> None:
+    config = load_county(write(tmp_path, DESIGN_DOCUMENT))
+    with pytest.raises(ValidationError):
+        config.owner = "x"  # type: ignore[misc]
+    again = CountyConfig.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json"))))
+    assert again == config
+    assert again.fingerprint == config.fingerprint
+    assert len(config.fingerprint) == 64
+    assert load_county(write(tmp_path, DESIGN_DOCUMENT.replace("100", "101"))).fingerprint != config.fingerprint
+
+
+def test_county_files_are_sorted_and_hidden_ones_left_alone(tmp_path: Path) -> None:
+    for name in ("b.yml", "a.yaml", ".hidden.yaml", "notes.txt"):
+        write(tmp_path, "x", name)
+    (tmp_path / "folder.yaml").mkdir()
+    assert [file.name for file in county_files(tmp_path)] == ["a.yaml", "b.yml"]
+    assert county_files(tmp_path / "a.yaml") == [tmp_path / "a.yaml"]
+    with pytest.raises(ConfigError, match="no such folder"):
+        county_files(tmp_path / "gone")
+
+
+def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) -> None:
+    write(tmp_path, "county: benton_wa", "a.yaml")
+    write(tmp_path, "county: benton_wa", "b.yaml")
+    write(tmp_path, "sync: {batch_size: 0}", "yakima_wa.yaml")
+    write(tmp_path, "owner: me", "king_wa.yaml")
+    found = load_counties(tmp_path)
+    assert list(found.good) == ["king_wa"]
+    assert len(found.broken) == 2
+    told = "\n".join(error.message for error in found.broken)
+    assert f"{tmp_path}/a.yaml, {tmp_path}/b.yaml: county: 'benton_wa' is claimed by 2 files" in told
+    assert "yakima_wa.yaml: sync.batch_size" in told
+
+
+@pytest.mark.parametrize("cron", ["0 2 * * *", "*/15 6-18 * * MON-FRI", "0,30 0 1 jan,jul 7", "0  2 * *   sun"])
+def test_crons_that_are_accepted(cron: str) -> None:
+    assert five_field_cron(cron) == " ".join(cron.split())
+
+
+@pytest.mark.parametrize(
+    "cron", ["@daily", "0 2 * *", "0 0 2 * * *", "60 * * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "1--2 * * * *", "² * * * *"]
+)
+def test_crons_that_are_refused(cron: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        five_field_cron(cron)
+
+
+def test_washingtons_39_counties() -> None:
+    codes = washington_fips()
+    assert len(codes) == len(set(codes.values())) == 39
+    assert sorted(codes.values()) == [f"53{number:03d}" for number in range(1, 78, 2)]
+    assert (codes["king_wa"], codes["pend_oreille_wa"]) == ("53033", "53051")
+
+
+def test_the_engine_reads_counties_without_airflow() -> None:
+    code = "import sys; sys.modules['airflow'] = None; import airflow_provider_pacs.sync.counties"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,219 @@
+"""Operators against a fake engine: what they ask of it, what they give to Airflow, and how its errors arrive there."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+import airflow_provider_pacs.sync
+from airflow_provider_pacs.assets import county_asset
+from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
+from airflow_provider_pacs.hooks.target import target_params
+from airflow_provider_pacs.operators.base import PacsOperator, counts
+from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
+from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
+from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
+from airflow_provider_pacs.operators.validate import PacsValidateOperator
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.errors import ConfigError, ConflictError, DataError, FatalError, RetryableError
+
+CONFIG = CountyConfig.model_validate({"county": "benton_wa", "sync": {"entities": ["property", "owner"], "batch_size": 77}})
+
+
+@dataclass
+class Reader:
+    cancelled: bool = False
+    closed: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass
+class World:
+    """The engine, the hook and the target, all fake; `calls` is what they were asked."""
+
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    outcome: dict[str, Any] = field(default_factory=lambda: {"rows_read": 1200})
+    clean: bool = True
+    during: Callable[[], None] = lambda: None
+    reader: Reader = field(default_factory=Reader)
+    opened: list[Any] = field(default_factory=list)
+
+    def answer(self, name: str) -> Callable[..., Any]:
+        def call(config: CountyConfig, *databases: Any, **asked: Any) -> Any:
+            assert config is CONFIG
+            self.calls.append((name, {"databases": databases, **asked}))
+            self.during()
+            return SimpleNamespace(run_id="run-1", clean=self.clean, as_dict=lambda: dict(self.outcome))
+
+        return call
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    fake = World()
+    engine: Any = ModuleType("airflow_provider_pacs.sync.run")
+    for name in ("preflight", "start_reconcile", "extract", "validate", "publish", "reconcile"):
+        setattr(engine, name, fake.answer(name))
+    hook: Any = ModuleType("airflow_provider_pacs.hooks.pacs")
+
+    class PacsHook:
+        def __init__(self, **asked: Any) -> None:
+            fake.opened.append(asked)
+
+        @contextmanager
+        def get_reader(self, *, batch_rows: int) -> Any:
+            fake.opened.append(batch_rows)
+            yield fake.reader
+            fake.reader.closed = True
+
+    hook.PacsHook = PacsHook
+    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    monkeypatch.setattr(airflow_provider_pacs.sync, "run", engine, raising=False)
+    monkeypatch.setitem(sys.modules, hook.__name__, hook)
+
+    @contextmanager
+    def open_target(conn_id: str) -> Any:
+        fake.opened.append(conn_id)
+        yield "target"
+
+    monkeypatch.setattr("airflow_provider_pacs.hooks.target.open_target", open_target)
+    return fake
+
+
+def context(plan: Any = {"run_id": "run-1"}) -> Any:  # noqa: B006
+    events: dict[Any, Any] = {county_asset(CONFIG, entity): SimpleNamespace(extra={}) for entity in CONFIG.sync.entities}
+    pulled = SimpleNamespace(try_number=2, xcom_pull=lambda task_ids: plan if task_ids in ("preflight", "start") else None)
+    return {"ti": pulled, "run_id": "scheduled__2026", "outlet_events": events}
+
+
+def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
+    result = PacsPreflightOperator(task_id="preflight", config=CONFIG, mode="full").execute(context())
+    assert result == {"rows_read": 1200, "run_id": "run-1"}
+    assert world.calls == [("preflight", {"databases": (world.reader, "target"), "trigger": "scheduled__2026", "mode": "full"})]
+    assert world.opened == [{"pacs_conn_id": "pacs_benton_wa", "county": "benton_wa"}, "terrafusion", 77]
+    assert world.reader.closed
+
+
+def test_preflight_of_the_reconcile_dag_starts_a_reconcile(world: World) -> None:
+    PacsPreflightOperator(task_id="start", config=CONFIG, purpose="reconcile").execute(context())
+    assert world.calls == [("start_reconcile", {"databases": (world.reader, "target"), "trigger": "scheduled__2026"})]
+
+
+def test_a_mode_from_the_trigger_form_is_checked_before_a_database_is_opened(world: World) -> None:
+    with pytest.raises(AirflowFailException, match="mode must be auto or full"):
+        PacsPreflightOperator(task_id="preflight", config=CONFIG, mode="'; DROP").execute(context())
+    assert (world.calls, world.opened) == ([], [])
+
+
+@pytest.mark.parametrize("operator", [PacsExtractOperator, PacsChangesOperator])
+def test_extract_names_its_run_entity_and_try(world: World, operator: type[PacsExtractOperator]) -> None:
+    operator(task_id="extract_owner", config=CONFIG, entity="owner").execute(context())
+    assert world.calls == [("extract", {"databases": (world.reader, "target"), "run_id": "run-1", "entity": "owner", "attempt": 2})]
+
+
+def test_validate_and_publish_open_no_source(world: World) -> None:
+    PacsValidateOperator(task_id="v", config=CONFIG, entity="owner").execute(context())
+    PacsPublishOperator(task_id="p", config=CONFIG).execute(context())
+    assert world.calls == [
+        ("validate", {"databases": ("target",), "run_id": "run-1", "entity": "owner"}),
+        ("publish", {"databases": ("target",), "run_id": "run-1"}),
+    ]
+    assert world.opened == ["terrafusion", "terrafusion"]
+
+
+def test_reconcile_takes_its_plan_from_the_named_task(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.clean = False
+    with caplog.at_level(logging.INFO):
+        result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
+    assert result == {"rows_read": 1200, "clean": False}
+    assert world.calls == [("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})]
+
+
+@pytest.mark.parametrize("plan", [None, {}, "run-1"])
+@pytest.mark.parametrize("operator", [PacsPublishOperator, PacsReconcileOperator])
+def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(world: World, operator: type[PacsOperator], plan: Any) -> None:
+    with pytest.raises(AirflowFailException, match="benton_wa: preflight gave no plan"):
+        operator(task_id="t", config=CONFIG).execute(context(plan))
+    assert (world.calls, world.opened) == ([], [])
+
+
+def test_publish_tells_an_asset_its_counts_and_is_silent_for_one_held_back(world: World) -> None:
+    world.outcome = {"entities": {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}}
+    publish = PacsPublishOperator(task_id="publish", config=CONFIG)
+    assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
+    told = context()
+    publish.execute(told)
+    assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property"]
+    extra = told["outlet_events"][county_asset(CONFIG, "property")].extra
+    assert extra == {"county": "benton_wa", "entity": "property", "run_id": "run-1", "rows_inserted": 3}
+    assert told["outlet_events"][county_asset(CONFIG, "owner")].extra == {}
+
+
+def test_a_killed_task_stops_the_statement_at_the_source(world: World) -> None:
+    extract = PacsExtractOperator(task_id="extract_owner", config=CONFIG, entity="owner")
+    extract.on_kill()
+    world.during = extract.on_kill
+    extract.execute(context())
+    assert world.reader.cancelled
+
+
+@pytest.mark.parametrize("error", [FatalError, ConfigError, DataError, ConflictError])
+def test_what_no_retry_can_help_fails_at_once_with_code_and_remedy(error: type[FatalError]) -> None:
+    with pytest.raises(AirflowFailException) as caught, told_to_airflow():
+        raise error("host pacs-1", remedy="Ask the county.")
+    assert str(caught.value) == f"{error.code}: host pacs-1 Remedy: Ask the county."
+
+
+def test_what_may_pass_next_time_is_retried() -> None:
+    with pytest.raises(AirflowException) as caught, told_to_airflow():
+        raise RetryableError("lost")
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_defect_is_not_dressed_up() -> None:
+    with pytest.raises(ZeroDivisionError), told_to_airflow():
+        raise ZeroDivisionError
+
+
+def test_the_last_line_of_a_task_is_counts_only() -> None:
+    outcome = {"run_id": "r", "rows_read": 1200, "clean": True, "owner": {"state": "x", "rows": 2}, "names": {"a": "Jane"}}
+    assert counts(outcome) == "rows read 1,200, owner: rows 2"
+
+
+def test_target_params_are_libpq_keywords_by_name() -> None:
+    connection = Connection(
+        conn_id="t",
+        conn_type="postgres",
+        host="/var/run/pg",
+        schema="tf",
+        login="u",
+        password="p",
+        extra='{"sslmode": "verify-full", "connect_timeout": 5, "iam": true, "cursor": "dictcursor"}',
+    )
+    assert target_params(connection) == {
+        "application_name": "airflow-provider-pacs",
+        "host": "/var/run/pg",
+        "dbname": "tf",
+        "user": "u",
+        "password": "p",
+        "sslmode": "verify-full",
+        "connect_timeout": "5",
+    }
+
+
+def test_only_the_mode_is_a_template_field() -> None:
+    operators = [PacsExtractOperator, PacsChangesOperator, PacsValidateOperator, PacsPublishOperator, PacsReconcileOperator]
+    assert all(tuple(operator.template_fields) == () for operator in operators)
+    assert tuple(PacsPreflightOperator.template_fields) == ("mode",)
