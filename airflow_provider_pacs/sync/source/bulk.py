@@ -1,0 +1,168 @@
+"""One bulk read by arrow-odbc: an order (address, statement, sizes) comes in, Arrow record batches go out, all of them or an error.
+
+Two traps of the driver are closed here. A connection that breaks while rows are fetched in blocks ends the result without an error (seen with
+Microsoft's driver 18.6 and arrow-odbc 10.6), so the connection must answer once more before the end is believed; `ConnectRetryCount=0` keeps the
+driver from mending it unseen. And a value longer than its buffer is an error, never cut: unbounded columns need a bound, which applies to all text
+columns.
+"""
+
+from __future__ import annotations
+
+import locale
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import arrow_odbc
+
+from airflow_provider_pacs.sync.errors import DataError, RetryableError
+from airflow_provider_pacs.sync.source.errors import mapped_errors
+from airflow_provider_pacs.sync.source.session import prepare
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_provider_pacs.sync.source.address import SourceAddress
+
+BATCH_BYTES = 32 << 20
+"""Of one transit buffer. arrow-odbc holds two, because it fetches the next batch while we use this one."""
+LARGEST_BATCH_BYTES = 1 << 30
+TEXT_FLOOR = 12_000
+"""Bytes: the bound applies to all text columns, and nvarchar(4000) can be this long in UTF-8."""
+LARGEST_TEXT = 256 << 20
+UTF8_PER_BYTE = 3
+"""Most bytes of UTF-8 for a byte of varchar (a euro sign of code page 1252); a code unit of nvarchar, two bytes, has no more."""
+_NO_BOUND, _TOO_LONG, _ROW_TOO_WIDE = "sensible upper bound", "without truncation", "single row does require"
+
+
+class NoBoundError(Exception):
+    """The result has an unbounded column and the order no bound. Never leaves `sync/source`."""
+
+
+class TooLongError(RetryableError):
+    """A value is longer than the bound: it grew after it was measured, or the bound was a guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to read.
+
+    Attributes:
+        address: where.
+        sql: a statement with one result set.
+        params: texts for its `?`s.
+        batch_rows: most rows in a batch.
+        batch_bytes: size of the transit buffer; it grows where one row needs more.
+        text_bound: most bytes of a text or binary value; None takes the declared lengths.
+    """
+
+    address: SourceAddress
+    sql: str
+    params: tuple[str | None, ...]
+    batch_rows: int
+    batch_bytes: int = BATCH_BYTES
+    text_bound: int | None = None
+
+    def with_bound(self, longest: int) -> Order:
+        """Returns the order with a bound for values whose DATALENGTH is at most `longest`."""
+        return replace(self, text_bound=_checked(self.address, max(TEXT_FLOOR, UTF8_PER_BYTE * longest)))
+
+
+class BulkResult:
+    """The open result of an order, on a connection of its own.
+
+    Raises:
+        NoBoundError: the order needs a bound; nothing was read.
+        PacsError: as `source/errors.py` maps the driver's error.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._address = order.address
+        with self._mapped():
+            self._connection = arrow_odbc.connect(order.address.connection_string(), login_timeout_sec=order.address.login_timeout)
+            prepare(order.address, self._connection.execute)
+            self._reader: Any = self._execute(order)
+        self.schema: pa.Schema = self._reader.schema
+
+    def _execute(self, order: Order) -> Any:
+        size = order.batch_bytes
+        while True:
+            try:
+                return self._connection.read_arrow_batches(
+                    query=order.sql,
+                    parameters=list(order.params) or None,
+                    batch_size=order.batch_rows,
+                    max_bytes_per_batch=size,
+                    max_text_size=order.text_bound,
+                    max_binary_size=order.text_bound,
+                    fetch_concurrently=True,
+                    query_timeout_sec=order.address.query_timeout or None,
+                    payload_text_encoding=_text_encoding(),
+                )
+            except arrow_odbc.Error as error:
+                if _ROW_TOO_WIDE not in str(error) or size >= LARGEST_BATCH_BYTES:
+                    raise
+                size = min(size * 4, LARGEST_BATCH_BYTES)
+
+    def next_batch(self) -> pa.RecordBatch | None:
+        """Returns the next batch, or None once the connection has proved that the result was whole.
+
+        Raises:
+            TooLongError: a value is longer than the bound.
+            PacsError: the driver's error; RetryableError where the connection broke.
+        """
+        with self._mapped():
+            batch = next(self._reader, None) if self._reader is not None else None
+            if batch is None and self._reader is not None:
+                self._reader = None
+                self._connection.execute("SELECT 1")
+            return batch
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        with mapped_errors(self._address.text, self._address.odbc_driver):
+            try:
+                yield
+            except arrow_odbc.Error as error:
+                if _NO_BOUND in str(error):
+                    raise NoBoundError from error
+                if _TOO_LONG in str(error):
+                    text = f"{self._address.text}: a value is longer than it was when measured."
+                    raise TooLongError(text, remedy="Read again; it is measured anew.") from error
+                raise
+
+
+def measure(order: Order) -> Order:
+    """Returns the order with a bound that fits: reads everything, handing out nothing, with a bound that grows until all values fit.
+
+    For callers that cannot ask the server for MAX(DATALENGTH(...)), which costs less.
+
+    Raises:
+        DataError: a value needs more than `LARGEST_TEXT`.
+        PacsError: the driver's error.
+    """
+    bound = TEXT_FLOOR
+    while True:
+        bounded = replace(order, text_bound=bound)
+        try:
+            result = BulkResult(bounded)
+            while result.next_batch() is not None:
+                pass
+        except TooLongError:
+            bound = _checked(order.address, bound * 4)
+        else:
+            return bounded
+
+
+def _checked(address: SourceAddress, bound: int) -> int:
+    if bound > LARGEST_TEXT:
+        text = f"{address.text}: a column holds a value that may exceed {LARGEST_TEXT >> 20} MB."
+        raise DataError(text, remedy="Leave the column out of the mapping, or read LEFT(column, n).")
+    return bound
+
+
+def _text_encoding() -> Any:
+    """The driver converts to the locale's encoding; where that is not UTF-8, texts travel as UTF-16 instead."""
+    utf8 = locale.getencoding().lower().replace("-", "") == "utf8"
+    return arrow_odbc.TextEncoding.AUTO if utf8 else arrow_odbc.TextEncoding.UTF16
