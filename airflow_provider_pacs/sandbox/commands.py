@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pacs.sandbox import site
+from airflow_provider_pacs.sandbox.data import SIZES
 from airflow_provider_pacs.sandbox.faults import FaultPlan
 from airflow_provider_pacs.sandbox.serve import serve
 
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve a county until SIGTERM or Ctrl-C")
-    serving.add_argument("--size", default="seed", help=f"one of {', '.join(site.SIZES)}, or properties=N (default seed)")
+    serving.add_argument("--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N (default seed)")
     serving.add_argument("--seed", type=int, default=1, help="another seed gives other data of the same shape")
     serving.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default: a free one)")
     serving.add_argument("--keep", action="store_true", help="keep the database in the folder instead of in memory")
