@@ -4,6 +4,7 @@ A rule is `action[=number][@stage] [match=REGEX] [times=N] [seconds=S] [message=
 
 * `refuse` closes a connection at once, `tls` breaks its TLS handshake, `error=18456@login` refuses its login;
 * `drop`, `half` (half a packet, then drop), `stall` and `error=1205` strike a statement before its result, or with `@rows=N` after N rows;
+  a drop comes after a whole row unless it is `half`, whose last packet the client throws away as a whole;
 * `slow@rows=N seconds=S` pauses S seconds before every N rows.
 
 `match` is searched in the SQL text (quote it when it has blanks), `times` says how often a rule strikes: for ever by default.
@@ -28,7 +29,11 @@ MESSAGES: Final = {
     208: (16, 1, "Invalid object name 'sandbox.fault'."),
     229: (14, 5, "The SELECT permission was denied on the object 'fault', database 'PACS', schema 'sandbox'."),
     701: (17, 123, "There is insufficient system memory in resource pool 'default' to run this query."),
-    1205: (13, 51, "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction."),
+    1205: (
+        13,
+        51,
+        "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.",
+    ),
     1222: (16, 51, "Lock request time out period exceeded."),
     3960: (16, 2, "Snapshot isolation transaction aborted due to update conflict."),
     4060: (11, 1, "Cannot open database requested by the login. The login failed."),

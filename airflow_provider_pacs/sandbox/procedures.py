@@ -193,4 +193,21 @@ def _described(position: int, param: Param) -> tuple[Any, ...]:
         precision, scale, spelled = precision - (7 - sql_type.scale), sql_type.scale, f"{name}({sql_type.scale})"
     tds_length = 65535 if length == MAX else length
     nothing = (None,) * 9
-    return (position, param.name, code, spelled, length, precision, scale, *nothing, False, False, False, True, False, None, type_info(sql_type)[0], tds_length)
+    return (
+        position,
+        param.name,
+        code,
+        spelled,
+        length,
+        precision,
+        scale,
+        *nothing,
+        False,
+        False,
+        False,
+        True,
+        False,
+        None,
+        type_info(sql_type)[0],
+        tds_length,
+    )

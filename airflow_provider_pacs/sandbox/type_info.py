@@ -32,6 +32,9 @@ FIXED: Final = {
 }
 """Types whose bytes carry no length. 0x1F is the untyped NULL."""
 
+NOT_NULL: Final = {sql_type.name: code for code, (sql_type, width) in FIXED.items() if width}
+"""How a column that is NOT NULL is sent: the driver calls a column of the types with a length nullable, whatever its flags say."""
+
 _SIZED = {
     "bit": (0x68, 1),
     "tinyint": (0x26, 1),
@@ -93,13 +96,15 @@ def user_type(sql_type: SqlType) -> int:
     return 80 if sql_type.name == "rowversion" else 0
 
 
-def type_info(sql_type: SqlType) -> bytes:
+def type_info(sql_type: SqlType, nullable: bool = True) -> bytes:
     """The bytes of TYPE_INFO.
 
     Raises:
         ValueError: a type that the sandbox does not have.
     """
     name = sql_type.name
+    if name in NOT_NULL and not nullable:
+        return bytes([NOT_NULL[name]])
     if name in _SIZED:
         return bytes(_SIZED[name])
     if name in ("decimal", "numeric"):
