@@ -149,20 +149,22 @@ def read_type_info(cursor: Cursor) -> tuple[int, SqlType, int]:
         if cursor.uint(1):
             raise ProtocolError("xml with a schema collection")
         return code, SqlType("xml"), MAX
-    if code in _LARGE_BY_CODE:
-        name = _LARGE_BY_CODE[code]
-        size = cursor.uint(4)
-        cursor.take(len(COLLATION) if name in _COLLATED else 0)
-        return code, SqlType(name), size
-    if code in _CHARACTER_BY_CODE:
-        name, unit = _CHARACTER_BY_CODE[code]
-        size = cursor.uint(2)
-        cursor.take(len(COLLATION) if name in _COLLATED else 0)
-        return (code, SqlType(name, MAX), MAX) if size == _PLP else (code, SqlType(name, size // unit), size)
+    if code in _LARGE_BY_CODE or code in _CHARACTER_BY_CODE:
+        return code, *_read_character_type(cursor, code)
     size = cursor.uint(1)
     if (code, size) in _BY_SIZE:
         return code, _BY_SIZE[code, size], size
     raise ProtocolError(f"parameter of type 0x{code:02x}")
+
+
+def _read_character_type(cursor: Cursor, code: int) -> tuple[SqlType, int]:
+    large = code in _LARGE_BY_CODE
+    name, unit = (_LARGE_BY_CODE[code], 1) if large else _CHARACTER_BY_CODE[code]
+    size = cursor.uint(4 if large else 2)
+    cursor.take(len(COLLATION) if name in _COLLATED else 0)
+    if large:
+        return SqlType(name), size
+    return (SqlType(name, MAX), MAX) if size == _PLP else (SqlType(name, size // unit), size)
 
 
 def declared_type(name: str, first: str | None = None, second: str | None = None) -> SqlType:

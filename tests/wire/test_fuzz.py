@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from datetime import datetime
 from decimal import Decimal
@@ -13,43 +12,15 @@ from hypothesis import strategies as st
 from airflow_provider_pacs.sandbox import wire
 from airflow_provider_pacs.sandbox.rpc import parse_rpc
 from airflow_provider_pacs.sandbox.serve import SandboxServer
-from tests.wire.scripted import PASSWORD, ScriptedEngine, connect
-
-HEADERS = struct.pack("<IIHQI", 22, 18, 2, 0, 1)
-PRELOGIN = wire.message(wire.PRELOGIN, wire.Prelogin({0: bytes(6), 1: b"\x02", 4: b"\x00"}).serialise())
-
-
-def text(value: str) -> bytes:
-    return value.encode("utf-16-le")
-
-
-def login() -> bytes:
-    """A LOGIN7 message in clear text."""
-    hidden = bytes(((byte << 4 | byte >> 4) & 0xFF) ^ 0xA5 for byte in text(PASSWORD))
-    values = [text("host"), text("sa"), hidden, text("app"), text("server"), b"", b"", b"", text("PACS")]
-    offsets, data = b"", b""
-    for value in values:
-        offsets += struct.pack("<HH", 94 + len(data), len(value) // 2)
-        data += value
-    fixed = struct.pack("<IIIIIIBBBBII", 94 + len(data), 0x74000004, 4096, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    return wire.message(wire.LOGIN7, fixed + offsets + bytes(94 - 36 - len(offsets)) + data)
-
-
-def nvarchar(value: str) -> bytes:
-    data = text(value)
-    return b"\x00\x00\xe7" + struct.pack("<H", 8000) + bytes(5) + struct.pack("<H", len(data)) + data
-
-
-def rpc(number: int, *parameters: bytes) -> bytes:
-    return wire.message(wire.RPC, HEADERS + struct.pack("<HHH", 0xFFFF, number, 0) + b"".join(parameters))
-
+from tests.wire.raw import HEADERS, PRELOGIN, batch, login, nvarchar, rpc, talk
+from tests.wire.scripted import ScriptedEngine, connect
 
 INT = b"\x00\x00\x26\x04\x04\x07\x00\x00\x00"
 NUMERIC = b"\x00\x00\x6c\x05\x09\x02\x05\x01\x07\x00\x00\x00"
 DATETIME2 = b"\x00\x00\x2a\x07\x08" + bytes(5) + b"\x0a\x42\x0b"
 PLP = b"\x00\x00\xa5\xff\xff" + struct.pack("<QI", 3, 3) + b"abc" + bytes(4)
 REQUESTS = [
-    wire.message(wire.SQL_BATCH, HEADERS + text("SELECT TOP 100 numbers")),
+    batch("SELECT TOP 100 numbers"),
     rpc(10, nvarchar("SELECT @a, @b"), nvarchar("@a int, @b numeric(9,2)"), INT, NUMERIC),
     rpc(13, b"\x00\x01\x26\x04\x00", nvarchar("@a datetime2(7), @b varbinary(max)"), nvarchar("SELECT 1"), DATETIME2, PLP),
     rpc(12, INT),
@@ -75,40 +46,6 @@ def mutated(packet: bytes, changes: list[tuple[int, int, str]]) -> bytes:
         elif action == "cut":
             del data[at:]
     return bytes(data)
-
-
-def talk(port: int, packets: list[bytes], patience: float = 2.0) -> bytes:
-    """Send each packet, waiting `patience` seconds for the end of its answer, then close the sending side and read until the server closes."""
-    received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        try:
-            for packet in packets:
-                connection.sendall(packet)
-                received += answer(connection, patience)
-            connection.shutdown(socket.SHUT_WR)
-            connection.settimeout(5)
-            while data := connection.recv(65536):
-                received += data
-        except OSError as problem:
-            if isinstance(problem, TimeoutError):
-                raise
-    return received
-
-
-def answer(connection: socket.socket, patience: float) -> bytes:
-    connection.settimeout(patience)
-    received = b""
-    try:
-        while data := connection.recv(65536):
-            received += data
-            rest = received
-            while len(rest) >= 8 and len(rest) >= int.from_bytes(rest[2:4], "big"):
-                if rest[1] & wire.END_OF_MESSAGE:
-                    return received
-                rest = rest[int.from_bytes(rest[2:4], "big") :]
-    except TimeoutError:
-        return received
-    return received
 
 
 def test_the_conversation_itself_is_good(engine: ScriptedEngine) -> None:
