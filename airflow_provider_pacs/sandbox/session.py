@@ -85,16 +85,20 @@ class Session:
         if self._left is not None:
             raise self._left
 
+    def interrupt(self) -> None:
+        """Cancel what runs, as the client's attention does."""
+        self._thread.interrupt(self.engine.cancel)
+
     async def _listen(self) -> None:
         """Read ahead, so that attention and a closed connection are seen while a request runs."""
         try:
             while message := await self._channel.read_message():
                 if message.type == wire.ATTENTION:
-                    self._thread.interrupt(self.engine.cancel)
+                    self.interrupt()
                 await self._inbox.put(message)
         except (ProtocolError, OSError) as problem:
             self._left = problem
-        self._thread.interrupt(self.engine.cancel)
+        self.interrupt()
         await self._inbox.put(None)
 
     def _response(self) -> Response:

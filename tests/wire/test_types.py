@@ -36,6 +36,7 @@ def binary(*values: bytes) -> pa.Array:
 EDGE = Decimal("-9999999999999999999999999999.9999999999")
 END_OF_TIME = DAY(9999, 12, 31, 23, 59, 59)
 TICKS = [DAY(2024, 1, 1, 0, 0, 0, 3333), DAY(2024, 1, 1, 0, 0, 0, 6667)]
+MILLISECONDS = [DAY(2024, 1, 1, 0, 0, 0, 3000), DAY(2024, 1, 1, 0, 0, 0, 7000)]
 # Declared type, Arrow values, what pyodbc gives (None: the same).
 CASES: list[tuple[SqlType, pa.Array, list[Any] | None]] = [
     (SqlType("bit"), pa.array([True, False]), [True, False]),
@@ -56,7 +57,7 @@ CASES: list[tuple[SqlType, pa.Array, list[Any] | None]] = [
     (SqlType("time", scale=4), pa.array([dt.time(1, 2, 3, 999900), dt.time(0, 0, 0, 100)], pa.time64("ns")), None),
     (SqlType("time", scale=7), pa.array([86399_999_999_900, 100], pa.int64()).cast(pa.time64("ns")), [dt.time(23, 59, 59, 999999), dt.time(0)]),
     (SqlType("datetime"), pa.array([DAY(1753, 1, 1), END_OF_TIME], pa.timestamp("us")), [DAY(1753, 1, 1), END_OF_TIME]),
-    (SqlType("datetime"), pa.array(TICKS, pa.timestamp("us")), [moment.replace(microsecond=ms) for moment, ms in zip(TICKS, (3000, 7000), strict=True)]),
+    (SqlType("datetime"), pa.array(TICKS, pa.timestamp("us")), MILLISECONDS),
     (SqlType("smalldatetime"), pa.array([DAY(1900, 1, 1), DAY(2079, 6, 6, 23, 59)], pa.timestamp("us")), None),
     (SqlType("datetime2", scale=0), pa.array([DAY(1, 1, 1), DAY(9999, 12, 31, 23, 59, 59)], pa.timestamp("us")), None),
     (SqlType("datetime2", scale=3), pa.array([DAY(1969, 12, 31, 23, 59, 59, 999000), DAY(1970, 1, 1, 0, 0, 0, 1000)], pa.timestamp("us")), None),
