@@ -187,7 +187,7 @@ class PacsHook(MsSqlHook):
                     rows: Iterable[dict[str, Any]] = reader.query(sql)
                 except (ConfigError, FatalError):
                     rows = ()
-                found[name] = next((row["v"] for row in rows if row["v"] is not None), UNKNOWN)
+                found[name] = next((value for row in rows for value in row.values() if value is not None), UNKNOWN)
         if found["encrypted"] != UNKNOWN:
             found["encrypted"] = str(found["encrypted"]).upper() == "TRUE"
         return found
