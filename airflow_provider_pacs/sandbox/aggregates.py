@@ -28,13 +28,17 @@ def call(e: Expressions, name: str, args: list[exp.Expression], over: str, withi
     """
     if name in ("COUNT", "COUNT_BIG"):
         text = "count(*)" if not args or isinstance(args[0], exp.Star) else f"count({_operand(e, args[0])[0]})"
-        return Typed(f"CAST({text}{over} AS {'INTEGER' if name == 'COUNT' else 'BIGINT'})", INT if name == "COUNT" else BIGINT, name == "COUNT" and bool(over))
+        return Typed(
+            f"CAST({text}{over} AS {'INTEGER' if name == 'COUNT' else 'BIGINT'})", INT if name == "COUNT" else BIGINT, name == "COUNT" and bool(over)
+        )
     if name in _RANKS | _PICKS:
         return _ranking(e, name, args, over)
     text, value = _operand(e, args[0])
     if name == "STRING_AGG":
         order = f" {within}" if within else ""
-        return Typed(f"string_agg({text}, {e.value(args[1]).sql}{order}){over}", SqlType("nvarchar" if value.type.name.startswith("n") else "varchar", 8000))
+        return Typed(
+            f"string_agg({text}, {e.value(args[1]).sql}{order}){over}", SqlType("nvarchar" if value.type.name.startswith("n") else "varchar", 8000)
+        )
     if name == "GROUPING":
         return Typed(f"CAST(grouping({text}) AS UTINYINT)", SqlType("tinyint"), False)
     if name in ("MIN", "MAX"):

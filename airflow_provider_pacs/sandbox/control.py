@@ -73,7 +73,6 @@ def _pieces(tokens: tuple[Token, ...]) -> list[list[Token]]:
     return out
 
 
-
 def _declare(session: SqlSession, statement: Statement) -> None:
     for piece in _pieces(statement.tokens[1:]):
         equals = next((n for n, t in enumerate(piece) if t.upper == "="), len(piece))
@@ -119,7 +118,11 @@ def _use(session: SqlSession, name: str) -> None:
     if database is None:
         raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
     if not session.login.may_open(database.name):
-        raise SqlError(916, f'The server principal "{session.login.name}" is not able to access the database "{name}" under the current security context.', severity=14)
+        raise SqlError(
+            916,
+            f'The server principal "{session.login.name}" is not able to access the database "{name}" under the current security context.',
+            severity=14,
+        )
     session.database = database.name
 
 
@@ -152,7 +155,11 @@ def _alter(session: SqlSession, statement: Statement) -> None:
         raise untranslated(statement.text, "tables are declared in the catalog, not by DDL")
     database = session.catalog.databases.get(session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower())
     if database is None or not session.login.admin:
-        raise SqlError(5011, "User does not have permission to alter this database, the database does not exist, or it is not in a state that allows this.", severity=14)
+        raise SqlError(
+            5011,
+            "User does not have permission to alter this database, the database does not exist, or it is not in a state that allows this.",
+            severity=14,
+        )
     enabled = found.group(3).upper() == "ON"
     if found.group(2).upper() == "ALLOW_SNAPSHOT_ISOLATION":
         database.snapshot = enabled
@@ -169,7 +176,9 @@ def _execute(session: SqlSession, statement: Statement) -> Iterator[ResultSet | 
     if procedure is None:
         raise SqlError(2812, f"Could not find stored procedure '{name}'.")
     if not session.login.admin:
-        raise SqlError(229, f"The EXECUTE permission was denied on the object '{name}', database '{session.database}', schema 'sandbox'.", severity=14, state=5)
+        raise SqlError(
+            229, f"The EXECUTE permission was denied on the object '{name}', database '{session.database}', schema 'sandbox'.", severity=14, state=5
+        )
     args: dict[str, Any] = {}
     for number, piece in enumerate(_pieces(tuple(tokens[end:]))):
         if piece:

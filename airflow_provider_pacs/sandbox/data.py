@@ -107,7 +107,14 @@ _ZIPS = ("99336", "99352", "99350", "99320", "99353", "99337", "99345-0112")
 _STREETS = ("W Clearwater Ave", "S Union St", "Cañon Dr", "N Volland St", "O'Neill Rd", "E 3rd Ave, Unit B", "Saint André Ct", "Gage Blvd")
 _LAST = ("O'Brien", "Peña", "Smith", "García", "Nguyen", "Müller", "de la Cruz", "Johnson", "D’Angelo", "MacDonald", "Lee", "Šimek", "Brown", "Núñez")
 _FIRST = ("Ann", "José", "Robert", "Mary-Jane", "Zoë", "William", "Linda", "René", "Carlos", "Susan", "Björn", "Patricia")
-_FIRMS = ('"Columbia Family" Trust', "Smith, Jones & Sons LLC", "Port of Kennewick", "Yakima “River” Holdings, Inc.", "Bank’s Trustee – Series 2004", "Peña & Peña PLLC")
+_FIRMS = (
+    '"Columbia Family" Trust',
+    "Smith, Jones & Sons LLC",
+    "Port of Kennewick",
+    "Yakima “River” Holdings, Inc.",
+    "Bank’s Trustee – Series 2004",
+    "Peña & Peña PLLC",
+)
 _PLATS = ("MEADOW HILLS", "“CAÑON VIEW” ESTATES", "O'HARA'S ADDITION", "HORN RAPIDS, PHASE 2", "SHORT PLAT 1234; 5%")
 
 
@@ -201,7 +208,11 @@ def _structures(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Ge
     base = (random.random(size.properties) < 0.85).astype(np.int64)
     parents, _, _ = _repeated(_counts(random, base, size.structures, max(1, size.properties // 4000)))
     rows = len(parents)
-    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {"i": np.arange(rows, dtype=np.int64), "p": parents, "stamp": _stamps(random, rows, reference)}
+    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {
+        "i": np.arange(rows, dtype=np.int64),
+        "p": parents,
+        "stamp": _stamps(random, rows, reference),
+    }
     numbers |= {f"r{n}": random.integers(0, 1_000_000, rows) for n in range(4)}
     _load(con, numbers)
     con.execute(

@@ -138,7 +138,11 @@ class Expressions:
 
     def _like(self, node: exp.Expression, escape: str) -> str:
         operand, pattern = self.value(node.this), self.value(node.expression)
-        text = self.sql(operand, SqlType("nvarchar", 4000)) if operand.type.name in CHARACTER else convert(operand.sql, operand.type, SqlType("nvarchar", 4000))
+        text = (
+            self.sql(operand, SqlType("nvarchar", 4000))
+            if operand.type.name in CHARACTER
+            else convert(operand.sql, operand.type, SqlType("nvarchar", 4000))
+        )
         if isinstance(pattern.const, str) and "[" in pattern.const:
             return f"regexp_full_match({text}, {text_literal(like_regex(pattern.const, escape))}, 'is')"
         return f"({text} ILIKE {pattern.sql}{f' ESCAPE {text_literal(escape)}' if escape else ''})"
@@ -160,7 +164,11 @@ class Expressions:
         a, b = (x.sql if exact and x.type.name in NUMBER and not x.is_null else self.sql(x, result) for x in (left, right))
         if operator == "/" and result.name in INTEGER:
             operator = "//"
-        return Typed(f"CAST(({a} {operator} {b}) AS {sqltypes.duck(result)})" if exact or result.name in APPROXIMATE else f"({a} {operator} {b})", result, nullable)
+        return Typed(
+            f"CAST(({a} {operator} {b}) AS {sqltypes.duck(result)})" if exact or result.name in APPROXIMATE else f"({a} {operator} {b})",
+            result,
+            nullable,
+        )
 
     def _days(self, operator: str, left: Typed, right: Typed, kind: SqlType) -> Typed:
         if left.type.name in STAMP and right.type.name in NUMBER:
@@ -289,7 +297,11 @@ def _window(e: Expressions, node: exp.Expression) -> Typed:
     text = (f"PARTITION BY {parts} " if parts else "") + (ordering(e, order) if order else "")
     spec = node.args.get("spec")
     if spec is not None:
-        sides = [f"{s.name if isinstance(s, exp.Expression) else s} {spec.args.get(f'{k}_side') or ''}".strip() for k in ("start", "end") if (s := spec.args.get(k))]
+        sides = [
+            f"{s.name if isinstance(s, exp.Expression) else s} {spec.args.get(f'{k}_side') or ''}".strip()
+            for k in ("start", "end")
+            if (s := spec.args.get(k))
+        ]
         text += f" {spec.args['kind']} " + (f"BETWEEN {sides[0]} AND {sides[1]}" if len(sides) == 2 else sides[0])
     return functions.call(e, str(inner.this), list(inner.expressions), f" OVER ({text.strip()})")
 

@@ -21,8 +21,21 @@ _PROPERTIES: dict[str, str | int] = {
 }  # fmt: skip
 _READS = ("CONNECT", "SELECT")
 _WRITES = ("INSERT", "UPDATE", "DELETE")
-_OWNER = ("ALTER", "CONTROL", "EXECUTE", "ALTER ANY SCHEMA", "CREATE TABLE", "TAKE OWNERSHIP", "ALTER ANY USER", "ALTER ANY ROLE", "VIEW CHANGE TRACKING", "VIEW DEFINITION")
-_MEMBERSHIPS = frozenset({"sysadmin", "serveradmin", "securityadmin", "public", "db_owner", "db_datareader", "db_datawriter", "db_ddladmin", "db_denydatawriter"})
+_OWNER = (
+    "ALTER",
+    "CONTROL",
+    "EXECUTE",
+    "ALTER ANY SCHEMA",
+    "CREATE TABLE",
+    "TAKE OWNERSHIP",
+    "ALTER ANY USER",
+    "ALTER ANY ROLE",
+    "VIEW CHANGE TRACKING",
+    "VIEW DEFINITION",
+)
+_MEMBERSHIPS = frozenset(
+    {"sysadmin", "serveradmin", "securityadmin", "public", "db_owner", "db_datareader", "db_datawriter", "db_ddladmin", "db_denydatawriter"}
+)
 
 DATABASE_TRANSACTIONS = columns(
     "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, database_transaction_type int!, database_transaction_state int!, "
@@ -75,7 +88,12 @@ def information(session: SqlSession, name: str, args: list[Any]) -> Any:
             return _has_permission(session, args)
         case "DATABASEPROPERTYEX":
             database = catalog.databases.get(first.lower())
-            known_values: dict[str, Any] = {"updateability": "READ_WRITE", "status": "ONLINE", "collation": "SQL_Latin1_General_CP1_CI_AS", "recovery": "FULL"}
+            known_values: dict[str, Any] = {
+                "updateability": "READ_WRITE",
+                "status": "ONLINE",
+                "collation": "SQL_Latin1_General_CP1_CI_AS",
+                "recovery": "FULL",
+            }
             if database is not None and database.read_only:
                 known_values["updateability"] = "READ_ONLY"
             return known_values.get(str(args[1]).lower()) if database is not None else None
@@ -119,7 +137,11 @@ def virtual(session: SqlSession, schema: str, name: str, args: list[Any] | None)
     match name:
         case "dm_tran_database_transactions":
             databases = session.catalog.databases
-            return DATABASE_TRANSACTIONS, [(1000 + s.spid, databases[s.database.lower()].database_id, s.writing_since, 1, 4, 37000000000 + s.spid) for s in sessions if s.writing_since]
+            return DATABASE_TRANSACTIONS, [
+                (1000 + s.spid, databases[s.database.lower()].database_id, s.writing_since, 1, 4, 37000000000 + s.spid)
+                for s in sessions
+                if s.writing_since
+            ]
         case "dm_exec_sessions":
             return SESSIONS, [
                 (s.spid, s.since, s.host, s.application, s.login.name, "running" if s is session else "sleeping",

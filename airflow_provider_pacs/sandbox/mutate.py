@@ -17,7 +17,11 @@ from airflow_provider_pacs.sandbox.variables import ticks
 HOURS = 8
 TIED_ROWS = 350
 LATE = timedelta(minutes=10)
-_CHILDREN = (("PropertyOwner", "OwnerID", "OwnershipPercentage"), ("PropertyValue", "ValueID", "AssessedValue"), ("Structure", "StructureID", "SquareFootage"))
+_CHILDREN = (
+    ("PropertyOwner", "OwnerID", "OwnershipPercentage"),
+    ("PropertyValue", "ValueID", "AssessedValue"),
+    ("Structure", "StructureID", "SquareFootage"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,19 @@ def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
 
     tied_at, late_at = start.replace(microsecond=3_333) + timedelta(hours=3), ticks(start - LATE)
     late = _stamp(con, "Property", slice_of(few), late_at, "Acreage = coalesce(Acreage, 0) + 0.01")
-    updated = _stamp(con, "Property", slice_of(max(1, total // 200)), start + timedelta(hours=1), "Address = coalesce(Address, '') || ' #2'", spread=True)
+    updated = _stamp(
+        con, "Property", slice_of(max(1, total // 200)), start + timedelta(hours=1), "Address = coalesce(Address, '') || ' #2'", spread=True
+    )
     for number, (table, key, column) in enumerate(_CHILDREN):
         rows = max(1, _one(con, f'SELECT count(*) FROM "PACS.dbo"."{table}"') // 200)
         chosen = f"""{key} IN (SELECT {key} FROM "PACS.dbo"."{table}" ORDER BY md5('{seed}:u' || CAST({key} AS VARCHAR)) LIMIT {rows})"""
         change = "OwnerName = OwnerName || ' Jr.'" if table == "PropertyOwner" else f"{column} = {column} + 1"
         updated += _stamp(con, table, chosen, start + timedelta(hours=1, minutes=10 * number + 10), change, spread=True)
     soft = _stamp(con, "Property", f"{slice_of(few)} AND IsActive", start + timedelta(hours=4), "IsActive = FALSE", spread=True)
-    inactive = f"PropertyID IN (SELECT PropertyID FROM \"PACS.dbo\".\"Property\" WHERE NOT IsActive AND LastModified < ? ORDER BY PropertyID LIMIT {few})"
-    undeleted = _stamp(con, "Property", inactive, start + timedelta(hours=4, minutes=30), "IsActive = TRUE", spread=True, before=start - timedelta(hours=1))
+    inactive = f'PropertyID IN (SELECT PropertyID FROM "PACS.dbo"."Property" WHERE NOT IsActive AND LastModified < ? ORDER BY PropertyID LIMIT {few})'
+    undeleted = _stamp(
+        con, "Property", inactive, start + timedelta(hours=4, minutes=30), "IsActive = TRUE", spread=True, before=start - timedelta(hours=1)
+    )
     hard = _hard_delete(con, slice_of(few))
     lone = sum(
         _one(con, f"""DELETE FROM "PACS.dbo"."{t}" WHERE {k} IN (SELECT {k} FROM "PACS.dbo"."{t}" ORDER BY md5('{seed}:d' || CAST({k} AS VARCHAR)) LIMIT {few})""")
@@ -88,7 +96,9 @@ def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
         base = (start + timedelta(hours=7)).replace(microsecond=0)
         updated += _stamp(con, "Property", slice_of(2), base + timedelta(microseconds=moment), "YearBuilt = coalesce(YearBuilt, 1999)")
     con.execute("DROP TABLE picks")
-    return Night(updated, inserted, soft, undeleted, hard, lone, tied, late, tied_at.isoformat(" ", "microseconds"), late_at.isoformat(" ", "microseconds"))
+    return Night(
+        updated, inserted, soft, undeleted, hard, lone, tied, late, tied_at.isoformat(" ", "microseconds"), late_at.isoformat(" ", "microseconds")
+    )
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str, params: list[Any] | None = None) -> int:
@@ -96,7 +106,9 @@ def _one(con: duckdb.DuckDBPyConnection, sql: str, params: list[Any] | None = No
     return int(row[0]) if row else 0
 
 
-def _stamp(con: duckdb.DuckDBPyConnection, table: str, where: str, at: datetime, change: str, spread: bool = False, before: datetime | None = None) -> int:
+def _stamp(
+    con: duckdb.DuckDBPyConnection, table: str, where: str, at: datetime, change: str, spread: bool = False, before: datetime | None = None
+) -> int:
     """Changes the chosen rows and stamps them; `spread` gives each its own tick in the ten minutes after `at`."""
     key = {"Property": "PropertyID", "PropertyOwner": "OwnerID", "PropertyValue": "ValueID", "Structure": "StructureID"}[table]
     offset = f" + to_microseconds(('0x' || left(md5(CAST({key} AS VARCHAR)), 7))::BIGINT % 600000000)" if spread else ""
@@ -122,10 +134,22 @@ def _insert(con: duckdb.DuckDBPyConnection, seed: int, rows: int, at: datetime) 
     salt = f"{seed}:{at.isoformat()}"
     hours = int((at - datetime(1970, 1, 1)) / timedelta(hours=1)) % 10_000
     new = f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, tsql.tick(TIMESTAMP '{at.isoformat(' ')}' + to_microseconds(i * 3700000)) AS t FROM range({rows}) AS r(i)) AS n"
-    found = _one(con, f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i), (i + 1) || ' New Plat Way', 'Richland', 'WA',
-        '99352', 'LOT ' || (i + 1), 0.25, NULL, t, TRUE FROM {new}""")
-    found += _one(con, f"""INSERT INTO "PACS.dbo"."PropertyOwner" SELECT CAST(md5('o' || id::VARCHAR) AS UUID), id, 'New Homes, LLC', 'Entity', 100, date_trunc('day', t), NULL, t
-        FROM {new}""")
-    found += _one(con, f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('v' || id::VARCHAR) AS UUID), id, year(t), 250000, 260000, 60000, 200000, t FROM {new}""")
-    return found + _one(con, f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('s' || id::VARCHAR) AS UUID), id, 'Single Family Residence', 1850, 'Good', year(t), 3, 2.5, t
-        FROM {new}""")
+    found = _one(
+        con,
+        f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i), (i + 1) || ' New Plat Way', 'Richland', 'WA',
+        '99352', 'LOT ' || (i + 1), 0.25, NULL, t, TRUE FROM {new}""",
+    )
+    found += _one(
+        con,
+        f"""INSERT INTO "PACS.dbo"."PropertyOwner" SELECT CAST(md5('o' || id::VARCHAR) AS UUID), id, 'New Homes, LLC', 'Entity', 100, date_trunc('day', t), NULL, t
+        FROM {new}""",
+    )
+    found += _one(
+        con,
+        f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('v' || id::VARCHAR) AS UUID), id, year(t), 250000, 260000, 60000, 200000, t FROM {new}""",
+    )
+    return found + _one(
+        con,
+        f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('s' || id::VARCHAR) AS UUID), id, 'Single Family Residence', 1850, 'Good', year(t), 3, 2.5, t
+        FROM {new}""",
+    )

@@ -97,7 +97,7 @@ def from_node(node: exp.DataType, default_length: int = 30) -> SqlType:
     """The type that a parsed CAST, CONVERT or DECLARE names."""
     raw = node.this
     if raw == exp.DType.USERDEFINED:
-        kind = str(node.args.get("kind")).lower().strip("[]\"")
+        kind = str(node.args.get("kind")).lower().strip('[]"')
         name, _, rest = kind.partition("(")
         return make(name.removeprefix("sys."), [int(a) for a in rest.rstrip(")").split(",") if a.strip().isdigit()], default_length)
     args: list[int] = []
@@ -114,7 +114,9 @@ def common(left: SqlType, right: SqlType) -> SqlType:
     high, low = sorted((left, right), key=lambda t: PRECEDENCE.index(t.name), reverse=True)
     if high.name in CHARACTER and low.name in CHARACTER:
         length = MAX if MAX in (high.length, low.length) else max(high.length, low.length)
-        return SqlType(high.name if high.name not in ("char", "nchar") or low.name.strip("n") == "char" else high.name.replace("char", "varchar"), length)
+        return SqlType(
+            high.name if high.name not in ("char", "nchar") or low.name.strip("n") == "char" else high.name.replace("char", "varchar"), length
+        )
     if high.name in BYTES and low.name in BYTES:
         return SqlType(high.name, MAX if MAX in (high.length, low.length) else max(high.length, low.length))
     if high.name in ("decimal", "numeric") and low.name in (INTEGER | EXACT | {"bit"}):

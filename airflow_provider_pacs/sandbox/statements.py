@@ -40,7 +40,9 @@ _SYSTEM: dict[str, tuple[SqlType, Any]] = {
 class SqlSession:
     """One login's session; the `EngineSession` of the port and the `Environment` of the translator."""
 
-    def __init__(self, engine: SandboxEngine, login: Login, database: str, cursor: duckdb.DuckDBPyConnection, spid: int, host: str, application: str) -> None:
+    def __init__(
+        self, engine: SandboxEngine, login: Login, database: str, cursor: duckdb.DuckDBPyConnection, spid: int, host: str, application: str
+    ) -> None:
         self.engine, self.login, self.spid, self.host, self.application = engine, login, spid, host, application
         self._database = database
         self._cursor = cursor
@@ -145,7 +147,12 @@ class SqlSession:
         sql, table = dml.write(tree, self)
         if not self.login.admin:
             verb = statement.kind if statement.kind != "WITH" else type(tree).__name__.upper()
-            raise SqlError(229, f"The {verb} permission was denied on the object '{table.name}', database '{table.database}', schema '{table.schema}'.", severity=14, state=5)
+            raise SqlError(
+                229,
+                f"The {verb} permission was denied on the object '{table.name}', database '{table.database}', schema '{table.schema}'.",
+                severity=14,
+                state=5,
+            )
         if not statement.text:
             raise untranslated(statement.text, "nothing to do")
         self.transactions.writing()
@@ -180,7 +187,9 @@ class SqlSession:
         compiled = Queries(self)(bare)
         e = Expressions(self, Scope(), Queries(self))
         names = [f"c{n}" for n in range(len(targets))]
-        cells = [self._converted(e, Typed(f"a.{n}", c.type), self.variables.kind(t)) for n, c, t in zip(names, compiled.columns, targets, strict=True)]
+        cells = [
+            self._converted(e, Typed(f"a.{n}", c.type), self.variables.kind(t)) for n, c, t in zip(names, compiled.columns, targets, strict=True)
+        ]
         self.transactions.reading()
         row = self._fetch_last(f"SELECT {', '.join(cells)} FROM ({compiled.sql}) AS a({', '.join(names)})", tree.sql("tsql"))
         for target, value in zip(targets, row or (), strict=False):
@@ -215,7 +224,9 @@ class SqlSession:
         kind, value = _SYSTEM[upper]
         if value is None:
             return Typed("CAST(NULL AS DECIMAL(38,0))", kind)
-        text = f"unhex('{value.hex()}')" if isinstance(value, bytes) else str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        text = (
+            f"unhex('{value.hex()}')" if isinstance(value, bytes) else str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        )
         return Typed(text, kind, False, value)
 
     def instant(self) -> Instant:

@@ -87,7 +87,20 @@ def _types(catalog: Catalog, database: Database) -> Iterator[Row]:
     for name, number in TYPE_IDS.items():
         base = {"sysname": "nvarchar", "timestamp": "rowversion", "sql_variant": "nvarchar"}.get(name, name)
         size = column_bytes(make(base, [38, 38] if base in ("decimal", "numeric") else [128] if name == "sysname" else []))
-        yield name, TYPE_IDS["nvarchar"] if name == "sysname" else number, number, 4, *size, COLLATION if "char" in base else None, True, False, False, 0, 0, False
+        yield (
+            name,
+            TYPE_IDS["nvarchar"] if name == "sysname" else number,
+            number,
+            4,
+            *size,
+            COLLATION if "char" in base else None,
+            True,
+            False,
+            False,
+            0,
+            0,
+            False,
+        )
 
 
 def _indexes(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -126,7 +139,16 @@ def _foreign_keys(catalog: Catalog, database: Database) -> Iterator[Row]:
     for t in catalog.tables(database.name):
         for number, fk in enumerate(t.foreign_keys):
             other = catalog.table(database.name, t.schema, fk.table)
-            yield fk.name, t.object_id + 100 + number, schema_id(catalog, database.name, t.schema), t.object_id, other.object_id if other else 0, False, 0, 0
+            yield (
+                fk.name,
+                t.object_id + 100 + number,
+                schema_id(catalog, database.name, t.schema),
+                t.object_id,
+                other.object_id if other else 0,
+                False,
+                0,
+                0,
+            )
 
 
 def _databases(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -192,7 +214,14 @@ def _system_views(catalog: Catalog, database: Database) -> Iterator[Row]:
 
 
 def _principals(catalog: Catalog, database: Database) -> Iterator[Row]:
-    return iter([("public", 0, "R", "DATABASE_ROLE"), ("dbo", 1, "S", "SQL_USER"), ("db_owner", 16384, "R", "DATABASE_ROLE"), ("db_datareader", 16390, "R", "DATABASE_ROLE")])
+    return iter(
+        [
+            ("public", 0, "R", "DATABASE_ROLE"),
+            ("dbo", 1, "S", "SQL_USER"),
+            ("db_owner", 16384, "R", "DATABASE_ROLE"),
+            ("db_datareader", 16390, "R", "DATABASE_ROLE"),
+        ]
+    )
 
 
 _OBJECT = "name sysname!, object_id int!, schema_id int!, parent_object_id int!, type char(2)!, type_desc nvarchar(60), create_date datetime!, modify_date datetime!, is_ms_shipped bit!"

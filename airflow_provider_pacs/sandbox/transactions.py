@@ -91,7 +91,10 @@ class Transactions:
 
     def _check(self) -> None:
         if self._doomed:
-            raise SqlError(3930, "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.")
+            raise SqlError(
+                3930,
+                "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.",
+            )
         database = self._database()
         if self.isolation == SNAPSHOT and not database.snapshot:
             raise SqlError(

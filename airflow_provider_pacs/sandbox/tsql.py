@@ -87,7 +87,9 @@ class Queries:
         outputs = self._projections(node, e)
         columns = [c for c, _ in outputs]
         texts = ", ".join(f"{text} AS {quoted(c.name or f'column{n}')}" for n, (c, text) in enumerate(outputs, start=1))
-        order = self._order(node, e, columns)
+        options = node.args["limit"].args.get("limit_options") if node.args.get("limit") is not None else None
+        ties = options is not None and bool(options.args.get("with_ties"))
+        order = self._order(node, e, columns, [text for _, text in outputs] if ties else None)
         limit = self._limit(node, e, order)
         return Compiled(f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{texts}{tail}{limit}", columns)
 
@@ -105,15 +107,24 @@ class Queries:
         return outputs
 
     def _group(self, group: exp.Expression, e: Expressions) -> str:
-        parts = [e.value(x).sql for x in group.expressions]
-        for key, word in (("rollup", "ROLLUP"), ("cube", "CUBE")):
-            parts += [f"{word} ({', '.join(e.value(x).sql for x in r.expressions)})" for r in group.args.get(key) or []]
-        for sets in group.args.get("grouping_sets") or []:
-            members = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in sets.expressions]
-            parts.append(f"GROUPING SETS ({', '.join('(' + ', '.join(e.value(x).sql for x in m) + ')' for m in members)})")
+        def listed(members: Sequence[exp.Expression]) -> str:
+            return ", ".join(e.value(m).sql for m in members)
+
+        parts = []
+        for item in group.expressions:
+            if isinstance(item, (exp.Rollup, exp.Cube)):
+                parts.append(f"{type(item).__name__.upper()} ({listed(item.expressions)})")
+            elif isinstance(item, exp.GroupingSets):
+                sets = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in item.expressions]
+                parts.append(f"GROUPING SETS ({', '.join(f'({listed(m)})' for m in sets)})")
+            else:
+                parts.append(e.value(item).sql)
+        if set(group.args) - {"expressions"} and any(v for k, v in group.args.items() if k != "expressions"):
+            raise untranslated(group.sql("tsql"), "GROUP BY of this kind")
         return ", ".join(parts)
 
-    def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column]) -> str:
+    def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column], texts: Sequence[str] | None = None) -> str:
+        """ORDER BY; an item of the select list is named by its place, or by its text where `texts` are given (a window can't name places)."""
         order = node.args.get("order")
         if order is None:
             return ""
@@ -123,12 +134,17 @@ class Queries:
             key = item.this
             if isinstance(key, exp.Literal) and not key.is_string:
                 if not 1 <= int(key.this) <= len(columns):
-                    raise SqlError(108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15)
-                text = str(key.this)
+                    raise SqlError(
+                        108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15
+                    )
+                text = texts[int(key.this) - 1] if texts else str(key.this)
             elif isinstance(key, exp.Column) and key.name.lower() in names and (not key.args.get("table") or not isinstance(node, exp.Select)):
-                text = str(names.index(key.name.lower()) + 1)
+                place = names.index(key.name.lower())
+                text = texts[place] if texts else str(place + 1)
             elif not isinstance(node, exp.Select):
-                raise SqlError(104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15)
+                raise SqlError(
+                    104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15
+                )
             else:
                 text = e.value(key).sql
             parts.append(text + direction(item))
@@ -155,7 +171,10 @@ class Queries:
     def _set_operation(self, node: exp.Expression, scope: Scope | None) -> Compiled:
         left, right = self(node.this, scope), self(node.expression, scope)
         if len(left.columns) != len(right.columns):
-            raise SqlError(205, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.")
+            raise SqlError(
+                205,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+            )
         kinds = [sqltypes.common(a.type, b.type) for a, b in zip(left.columns, right.columns, strict=True)]
         columns = [Column(a.name, k, a.nullable or b.nullable) for a, b, k in zip(left.columns, right.columns, kinds, strict=True)]
         e = Expressions(self.env, Scope(), self)
@@ -182,7 +201,11 @@ class Queries:
         elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Query):
             return f"({self._source(node.this, scope)})"
         else:
-            inner = self._values(node, scope) if isinstance(node, exp.Values) else self(node.this if isinstance(node, exp.Subquery) else node, scope.parent)
+            inner = (
+                self._values(node, scope)
+                if isinstance(node, exp.Values)
+                else self(node.this if isinstance(node, exp.Subquery) else node, scope.parent)
+            )
             source = Source(f"({inner.sql})", tuple(inner.columns), None, name)
         columns = _renamed(source.columns, names)
         scope.add(Rows(name, columns))
@@ -255,6 +278,7 @@ class Queries:
 
 def _inline(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> str:
     """Rows of a dynamic view as text."""
+
     def cell(value: object, column: Column) -> str:
         text = "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
         return f"CAST({text} AS {sqltypes.duck(column.type)})"

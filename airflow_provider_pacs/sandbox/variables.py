@@ -63,7 +63,13 @@ def _stored(value: Any, kind: SqlType) -> Any:
         offset = value.utcoffset() or timedelta(0)
         return {"utc": value.astimezone(UTC).replace(tzinfo=None), "offset_minutes": int(offset.total_seconds() // 60)}
     if name in ("datetime", "smalldatetime", "datetime2"):
-        moment = value if isinstance(value, datetime) else datetime.combine(value, time()) if isinstance(value, date) else datetime.fromisoformat(str(value))
+        moment = (
+            value
+            if isinstance(value, datetime)
+            else datetime.combine(value, time())
+            if isinstance(value, date)
+            else datetime.fromisoformat(str(value))
+        )
         if name == "datetime":
             return ticks(moment)
         return moment.replace(microsecond=moment.microsecond // (unit := 10 ** max(0, 6 - kind.scale)) * unit)
