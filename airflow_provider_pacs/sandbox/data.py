@@ -74,7 +74,7 @@ def digest(con: duckdb.DuckDBPyConnection) -> str:
     parts = []
     for table in county.TABLES:
         names = ", ".join(f"coalesce(CAST({c.name} AS VARCHAR), chr(1))" for c in table.columns)
-        query = f"SELECT count(*) || ':' || CAST(bit_xor(md5_number(concat_ws(chr(2), {names}))) AS VARCHAR) FROM {table.stored}"  # noqa: S608
+        query = f"SELECT count(*) || ':' || CAST(bit_xor(md5_number(concat_ws(chr(2), {names}))) AS VARCHAR) FROM {table.stored}"
         row = con.execute(query).fetchone()
         parts.append(str(row[0]) if row else "")
     return "/".join(parts)
@@ -134,7 +134,7 @@ def _properties(con: duckdb.DuckDBPyConnection, rows: int, random: np.random.Gen
         CASE WHEN r1 % 40 = 0 THEN NULL ELSE {_pick("r2", _CITIES)} END, 'WA', CASE WHEN r3 % 30 = 0 THEN NULL ELSE {_pick("r2", _ZIPS)} END,
         {legal}, CASE WHEN r3 % 50 = 0 THEN NULL ELSE acres END,
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN 1650 WHEN r0 % 300 = 0 THEN 0 WHEN r0 % 6 = 0 THEN NULL ELSE 1900 + r5 % 126 END,
-        make_timestamp(stamp), r2 % 50 <> 0 FROM raw ORDER BY i"""  # noqa: S608
+        make_timestamp(stamp), r2 % 50 <> 0 FROM raw ORDER BY i"""
     )
 
 
@@ -179,7 +179,7 @@ def _owners(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN 140 ELSE share END,
         CASE WHEN r3 % 12 = 0 AND i % {_BAD_EVERY} <> 138 THEN NULL ELSE TIMESTAMP '1985-01-01' + to_days(CAST(r3 % 14000 AS INTEGER)) END,
         CASE WHEN i % {_BAD_EVERY} = 138 THEN TIMESTAMP '1984-06-30' WHEN r3 % 40 = 1 THEN TIMESTAMP '2031-12-31' END,
-        CASE WHEN r1 % 400 = 0 THEN NULL ELSE make_timestamp(stamp) END FROM raw ORDER BY i"""  # noqa: S608
+        CASE WHEN r1 % 400 = 0 THEN NULL ELSE make_timestamp(stamp) END FROM raw ORDER BY i"""
     )
 
 
@@ -196,7 +196,7 @@ def _values(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN -1.0 ELSE 1.0 END * floor((l + m) * (0.85 + (r1 % 16) / 100.0)), l + m, l, m,
         CASE WHEN r0 % 500 = 0 THEN NULL ELSE make_timestamp(stamp) END
         FROM (SELECT *, CAST(floor(land * (1 - y * 0.04)) AS DOUBLE) AS l, CAST(CASE WHEN p % 9 = 0 THEN 0 ELSE floor(land * (1.1 + (p % 25) / 10.0)) END AS DOUBLE) AS m
-        FROM raw) AS v ORDER BY i"""  # noqa: S608
+        FROM raw) AS v ORDER BY i"""
     )
 
 
@@ -220,5 +220,5 @@ def _structures(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Ge
         CASE WHEN r1 % 33 = 0 THEN NULL ELSE 300 + r1 % 4200 + (r2 % 4) * 0.25 END, CASE WHEN r2 % 21 = 0 THEN NULL ELSE {_pick("r2", _CONDITIONS)} END,
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN 1650 WHEN r3 % 250 = 0 THEN 0 WHEN r3 % 20 = 0 THEN NULL ELSE 1900 + r3 % 126 END,
         CASE WHEN r0 % 3 = 0 THEN NULL ELSE r1 % 6 END, CASE WHEN r0 % 3 = 0 THEN NULL ELSE (r2 % 8) / 2.0 END,
-        CASE WHEN r3 % 450 = 0 THEN NULL ELSE make_timestamp(stamp) END FROM raw ORDER BY i"""  # noqa: S608
+        CASE WHEN r3 % 450 = 0 THEN NULL ELSE make_timestamp(stamp) END FROM raw ORDER BY i"""
     )

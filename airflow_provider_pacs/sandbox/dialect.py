@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
@@ -15,10 +15,12 @@ from airflow_provider_pacs.sandbox.model import SqlError
 _AMBIGUOUS = frozenset({"REAL", "NTEXT"})
 
 
-class _Parser(TSQL.Parser):
-    FUNCTIONS: ClassVar = {}
-    NO_PAREN_FUNCTIONS: ClassVar = {}
-    FUNCTION_PARSERS: ClassVar = {k: v for k, v in TSQL.Parser.FUNCTION_PARSERS.items() if k in ("CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")}
+class _Parser(TSQL.Parser):  # type: ignore[valid-type, misc]
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+    FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+        k: v for k, v in TSQL.Parser.FUNCTION_PARSERS.items() if k in ("CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
+    }
 
 
 class SandboxTSQL(TSQL):

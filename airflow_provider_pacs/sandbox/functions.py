@@ -13,6 +13,7 @@ from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Typed
 from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIGINT, BIT, CHARACTER, FLOAT, GUID, INT, NUMBER, SYSNAME
+from airflow_provider_pacs.sandbox.texts import like_regex, text_literal, unify
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -71,8 +72,6 @@ def _isnull(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _coalesce(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     values = [e.value(a) for a in args]
     texts, kind = unify(e, values)
     return Typed(f"coalesce({', '.join(texts)})", kind, all(v.nullable for v in values))
@@ -84,16 +83,12 @@ def _nullif(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _iif(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     values = [e.value(args[1]), e.value(args[2])]
     texts, kind = unify(e, values)
     return Typed(f"CASE WHEN {e.predicate(args[0])} THEN {texts[0]} ELSE {texts[1]} END", kind, any(v.nullable for v in values))
 
 
 def _choose(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     texts, kind = unify(e, [e.value(a) for a in args[1:]])
     whens = " ".join(f"WHEN {n} THEN {t}" for n, t in enumerate(texts, start=1))
     return Typed(f"CASE {e.value(args[0]).sql} {whens} END", kind)
@@ -148,8 +143,6 @@ def _charindex(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _patindex(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import like_regex, text_literal
-
     pattern, value = str(e.constant(args[0], "a pattern")), e.value(args[1])
     body = like_regex(pattern.strip("%"), "")
     regex = ("" if pattern.startswith("%") else "^") + body + ("" if pattern.endswith("%") else "$")

@@ -112,13 +112,13 @@ def _stamp(
     """Changes the chosen rows and stamps them; `spread` gives each its own tick in the ten minutes after `at`."""
     key = {"Property": "PropertyID", "PropertyOwner": "OwnerID", "PropertyValue": "ValueID", "Structure": "StructureID"}[table]
     offset = f" + to_microseconds(('0x' || left(md5(CAST({key} AS VARCHAR)), 7))::BIGINT % 600000000)" if spread else ""
-    sql = f'UPDATE "PACS.dbo"."{table}" SET {change}, LastModified = tsql.tick(CAST(? AS TIMESTAMP){offset}) WHERE {where}'  # noqa: S608
+    sql = f'UPDATE "PACS.dbo"."{table}" SET {change}, LastModified = tsql.tick(CAST(? AS TIMESTAMP){offset}) WHERE {where}'
     return _one(con, sql, [ticks(at), *([before] if before else [])])
 
 
 def _hard_delete(con: duckdb.DuckDBPyConnection, where: str) -> int:
-    rows = sum(_one(con, f'DELETE FROM "PACS.dbo"."{t}" WHERE {where}') for t, _, _ in _CHILDREN)  # noqa: S608
-    return rows + _one(con, f'DELETE FROM "PACS.dbo"."Property" WHERE {where}')  # noqa: S608
+    rows = sum(_one(con, f'DELETE FROM "PACS.dbo"."{t}" WHERE {where}') for t, _, _ in _CHILDREN)
+    return rows + _one(con, f'DELETE FROM "PACS.dbo"."Property" WHERE {where}')
 
 
 def _tie(con: duckdb.DuckDBPyConnection, total: int, at: datetime, slice_of: Any) -> int:

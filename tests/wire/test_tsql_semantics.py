@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, SqlError, SqlType
 from airflow_provider_pacs.sandbox.variables import permuted, ticks
-from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, query_with_columns, run, rows_of, shared_engine, varchar
+from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, query_with_columns, rows_of, run, shared_engine, varchar
 
 DT2 = SqlType("datetime2", scale=7)
 
@@ -23,9 +23,14 @@ def session():
     opened.close()
 
 
-@pytest.mark.parametrize(("text", "micros", "printed"), [("003", 3333, "003"), ("007", 6667, "007"), ("005", 6667, "007"), ("998", 996667, "997"), ("999", 1_000_000, "000")])
+@pytest.mark.parametrize(
+    ("text", "micros", "printed"),
+    [("003", 3333, "003"), ("007", 6667, "007"), ("005", 6667, "007"), ("998", 996667, "997"), ("999", 1_000_000, "000")],
+)
 def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, micros, printed) -> None:
-    sql = "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
+    sql = (
+        "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
+    )
     ((stamp, shown, wide),) = query(session, sql, [varchar("@t", f"2024-05-01 10:00:00.{text}")])
     assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros
     assert shown[-3:] == printed
@@ -67,7 +72,9 @@ def test_a_guid_equals_its_text_whatever_the_case_and_its_bytes() -> None:
     value = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
     opened = shared_engine().login(*READER)
     params = [Param("@g", SqlType("uniqueidentifier"), value), Param("@b", SqlType("uniqueidentifier"), value.bytes_le), varchar("@t", str(value))]
-    assert query(opened, "SELECT 1 WHERE @g = @t AND @g = UPPER(@t) AND @b = @g AND @g = CONVERT(uniqueidentifier, CONVERT(binary(16), @g))", params) == [(1,)]
+    assert query(
+        opened, "SELECT 1 WHERE @g = @t AND @g = UPPER(@t) AND @b = @g AND @g = CONVERT(uniqueidentifier, CONVERT(binary(16), @g))", params
+    ) == [(1,)]
     assert permuted(value).bytes[:6] == value.bytes[10:]
 
 
@@ -82,7 +89,9 @@ def test_result_columns_keep_their_declared_types(session) -> None:
         "COUNT(*) OVER () AS k, COUNT_BIG(*) OVER () AS kk, CONVERT(decimal(9,2), c.Acreage) AS a, CAST(c.YearBuilt AS varchar(8)) AS y, c.YearBuilt + 1 AS z, "
         "CAST('x' AS nchar(3)) AS f, o.OwnerID, ISNULL(c.City, 'none') AS city FROM c LEFT JOIN PropertyOwner AS o ON o.PropertyID = c.PropertyID"
     )
-    columns, _ = query_with_columns(session, f"SELECT TOP (0) * FROM ({sql.split(' SELECT ', 2)[2].join(['SELECT ', '']) if False else 'SELECT 1 AS one'}) AS t")
+    columns, _ = query_with_columns(
+        session, f"SELECT TOP (0) * FROM ({sql.split(' SELECT ', 2)[2].join(['SELECT ', '']) if False else 'SELECT 1 AS one'}) AS t"
+    )
     assert columns[0].type == SqlType("int")
     columns, _ = query_with_columns(session, sql)
     found = [(c.name, c.type.name, c.type.length, c.nullable) for c in columns]
@@ -116,7 +125,12 @@ def test_errors_carry_sql_servers_numbers(session, sql, number) -> None:
 
 def test_logins() -> None:
     engine = shared_engine()
-    for arguments, number in ((("sa", "wrong", "PACS"), 18456), (("nobody", "x", "PACS"), 18456), (("sa", "Sandbox!Admin1", "nope"), 4060), (("pacs_reader", "Sandbox!Reader1", "msdb"), 4060)):
+    for arguments, number in (
+        (("sa", "wrong", "PACS"), 18456),
+        (("nobody", "x", "PACS"), 18456),
+        (("sa", "Sandbox!Admin1", "nope"), 4060),
+        (("pacs_reader", "Sandbox!Reader1", "msdb"), 4060),
+    ):
         with pytest.raises(SqlError) as caught:
             engine.login(*arguments, "h", "a")
         assert caught.value.number == number
@@ -162,7 +176,9 @@ def test_writes_of_an_admin() -> None:
     key = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
     sql = "INSERT INTO Property (PropertyID, ParcelNumber, LastModified, IsActive) VALUES (@k, 'p''1', GETDATE(), 1), (NEWID(), 'p2', '2024-01-01 00:00:00.999', 0)"
     assert run(session, sql, [varchar("@k", key)]) == [2]
-    assert run(session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]) == [1]
+    assert run(
+        session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]
+    ) == [1]
     assert query(session, "SELECT City, IsActive, @@ROWCOUNT FROM Property WHERE PropertyID = @k", [varchar("@k", key)]) == [("Ñ", True, 1)]
     assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]
     for bad, number in (("UPDATE Property SET State = 'WASH'", 2628), ("UPDATE Property SET ParcelNumber = NULL", 515)):
@@ -186,7 +202,9 @@ def test_results_come_in_bounded_batches_and_may_be_dropped(session) -> None:
 def test_the_clock_is_the_sandboxes_own() -> None:
     engine = fresh_engine()
     session = engine.login(*ADMIN)
-    assert query(session, "SELECT YEAR(GETDATE()), MONTH(SYSDATETIME()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()), DATEPART(hour, GETUTCDATE())") == [(2026, 1, -480, 14)]
+    assert query(
+        session, "SELECT YEAR(GETDATE()), MONTH(SYSDATETIME()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()), DATEPART(hour, GETUTCDATE())"
+    ) == [(2026, 1, -480, 14)]
     run(session, "EXEC sandbox.clock_advance @seconds = 15552000")
     assert query(session, "SELECT MONTH(GETDATE()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME())") == [(7, -420)]
     engine.close()
