@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog import Table, quoted
-from airflow_provider_pacs.sandbox.convert import convert
+from airflow_provider_pacs.sandbox.convert import convert, raised
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.environment import Environment
 from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -110,5 +110,6 @@ def _assigned(value: Typed, column: Column) -> str:
         return f"CAST(NULL AS {duck(column.type)})"
     if column.type.name in ("char", "varchar", "nchar", "nvarchar") and column.type.length > 0:
         text = convert(value.sql, value.type, SqlType("nvarchar", -1))
-        return f"CASE WHEN length({text}) > {column.type.length} THEN error('TDS:2628:String or binary data would be truncated in column {column.name}.') ELSE {text} END"
+        failed = raised(2628, f"String or binary data would be truncated in column '{column.name}'.")
+        return f"CASE WHEN length({text}) > {column.type.length} THEN {failed} ELSE {text} END"
     return convert(value.sql, value.type, column.type)

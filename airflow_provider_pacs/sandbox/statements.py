@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _SYSTEM: dict[str, tuple[SqlType, Any]] = {
     "SERVERNAME": (SYSNAME, SERVER), "VERSION": (SqlType("nvarchar", 300), BANNER), "DBTS": (BINARY8, b"\0\0\0\0\0\0\x07\xd0"), "ERROR": (INT, 0),
     "LANGUAGE": (SYSNAME, "us_english"), "MAX_PRECISION": (SqlType("tinyint"), 38), "DATEFIRST": (SqlType("tinyint"), 7), "LOCK_TIMEOUT": (INT, -1),
-    "SERVICENAME": (SYSNAME, "MSSQLSERVER"), "OPTIONS": (INT, 5496), "IDENTITY": (SqlType("numeric", precision=38), None), "MICROSOFTVERSION": (INT, 0x10000000),
+    "SERVICENAME": (SYSNAME, "MSSQLSERVER"), "OPTIONS": (INT, 5496), "IDENTITY": (SqlType("numeric", precision=38), None),
+    "MICROSOFTVERSION": (INT, 0x10000000),
     "TEXTSIZE": (INT, 2147483647), "NESTLEVEL": (INT, 0),
 }  # fmt: skip
 
@@ -43,7 +44,9 @@ class SqlSession:
     def __init__(
         self, engine: SandboxEngine, login: Login, database: str, cursor: duckdb.DuckDBPyConnection, spid: int, host: str, application: str
     ) -> None:
-        self.engine, self.login, self.spid, self.host, self.application = engine, login, spid, host, application
+        self.engine, self.login, self.spid = engine, login, spid
+        self.host: str = host
+        self.application: str = application
         self._database = database
         self._cursor = cursor
         self.transactions = Transactions(cursor, lambda: engine.catalog.databases[self._database.lower()], engine.clock.local)

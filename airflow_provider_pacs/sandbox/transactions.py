@@ -99,7 +99,8 @@ class Transactions:
         if self.isolation == SNAPSHOT and not database.snapshot:
             raise SqlError(
                 3952,
-                f"Snapshot isolation transaction failed accessing database '{database.name}' because snapshot isolation is not allowed in this database. "
+                f"Snapshot isolation transaction failed accessing database '{database.name}' because snapshot isolation is not allowed in this "
+                f"database. "
                 "Use ALTER DATABASE to allow snapshot isolation.",
             )
 

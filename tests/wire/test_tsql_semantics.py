@@ -32,18 +32,18 @@ def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, 
         "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
     )
     ((stamp, shown, wide),) = query(session, sql, [varchar("@t", f"2024-05-01 10:00:00.{text}")])
-    assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros
+    assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros  # noqa: DTZ001
     assert shown[-3:] == printed
     assert len(wide) == 27
 
 
 def test_a_datetime_is_not_equal_to_the_datetime2_that_its_text_shows(session) -> None:
-    params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]
+    params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]  # noqa: DTZ001
     sql = "SELECT CASE WHEN @d = @p THEN 1 ELSE 0 END, CASE WHEN @d > @p THEN 1 ELSE 0 END, CASE WHEN @d = CONVERT(datetime, '2024-05-01 10:00:00.003', 121) THEN 1 ELSE 0 END"
     assert query(session, sql, params) == [(0, 1, 1)]
 
 
-@given(st.datetimes(datetime(1753, 1, 1), datetime(2100, 1, 1)))
+@given(st.datetimes(datetime(1753, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
 @settings(max_examples=60, deadline=None)
 def test_ticks_agree_between_python_and_duckdb(moment) -> None:
     row = shared_engine().con.cursor().execute("SELECT tsql.tick(?::TIMESTAMP)", [moment]).fetchone()
@@ -85,8 +85,10 @@ def test_text_compares_without_case_and_trailing_blanks(session) -> None:
 
 def test_result_columns_keep_their_declared_types(session) -> None:
     sql = (
-        "WITH c AS (SELECT p.PropertyID AS id, p.* FROM Property AS p) SELECT c.id, c.ParcelNumber AS n, c.LegalDescription, c.LastModified, c.IsActive, o.OwnershipPercentage, o.StartDate, "
-        "COUNT(*) OVER () AS k, COUNT_BIG(*) OVER () AS kk, CONVERT(decimal(9,2), c.Acreage) AS a, CAST(c.YearBuilt AS varchar(8)) AS y, c.YearBuilt + 1 AS z, "
+        "WITH c AS (SELECT p.PropertyID AS id, p.* FROM Property AS p) SELECT c.id, c.ParcelNumber AS n, c.LegalDescription, c.LastModified, "
+        "c.IsActive, o.OwnershipPercentage, o.StartDate, "
+        "COUNT(*) OVER () AS k, COUNT_BIG(*) OVER () AS kk, CONVERT(decimal(9,2), c.Acreage) AS a, CAST(c.YearBuilt AS varchar(8)) AS y, "
+        "c.YearBuilt + 1 AS z, "
         "CAST('x' AS nchar(3)) AS f, o.OwnerID, ISNULL(c.City, 'none') AS city FROM c LEFT JOIN PropertyOwner AS o ON o.PropertyID = c.PropertyID"
     )
     columns, _ = query_with_columns(
@@ -96,8 +98,10 @@ def test_result_columns_keep_their_declared_types(session) -> None:
     columns, _ = query_with_columns(session, sql)
     found = [(c.name, c.type.name, c.type.length, c.nullable) for c in columns]
     assert found == [
-        ("id", "uniqueidentifier", 0, False), ("n", "varchar", 50, False), ("LegalDescription", "text", -1, True), ("LastModified", "datetime", 0, False), ("IsActive", "bit", 0, False),
-        ("OwnershipPercentage", "float", 0, True), ("StartDate", "datetime", 0, True), ("k", "int", 0, True), ("kk", "bigint", 0, False), ("a", "decimal", 0, True), ("y", "varchar", 8, True),
+        ("id", "uniqueidentifier", 0, False), ("n", "varchar", 50, False), ("LegalDescription", "text", -1, True), ("LastModified", "datetime", 0,
+        False), ("IsActive", "bit", 0, False),
+        ("OwnershipPercentage", "float", 0, True), ("StartDate", "datetime", 0, True), ("k", "int", 0, True), ("kk", "bigint", 0, False), ("a",
+        "decimal", 0, True), ("y", "varchar", 8, True),
         ("z", "int", 0, True), ("f", "nchar", 3, False), ("OwnerID", "uniqueidentifier", 0, True), ("city", "varchar", 100, False),
     ]  # fmt: skip
 
@@ -105,14 +109,22 @@ def test_result_columns_keep_their_declared_types(session) -> None:
 @pytest.mark.parametrize(
     ("sql", "number"),
     [
-        ("SELECT nope FROM Property", 207), ("SELECT p.nope FROM Property AS p", 207), ("SELECT x.City FROM Property", 4104), ("SELECT * FROM Nope", 208), ("SELECT * FROM other.dbo.Property", 208),
-        ("SELECT CAST('abc' AS int)", 245), ("SELECT * FROM Property WHERE ParcelNumber = 5", 245), ("SELECT CONVERT(datetime, '2024-01-01 00:00:00.0031', 121)", 241),
-        ("SELECT CONVERT(datetime, '2024-13-01')", 241), ("SELECT CONVERT(float, 'x')", 8114), ("SELECT CONVERT(uniqueidentifier, 'x')", 8169), ("SELECT -City FROM Property", 8117),
-        ("DECLARE @v varchar(9) = '5'; SELECT -@v", 8117), ("SELECT SUM(City) FROM Property", 8117), ("SELECT MAX(IsActive) FROM Property", 8117), ("SELECT 1 / 0", 8134), ("SELECT 2147483647 + 1", 8115),
-        ("SELECT @nope", 137), ("SELECT NOPE(1)", 195), ("SELEC 1", 102), ("FLY ME", 102), ("SELECT * FROM Property FOR XML PATH", 102), ("CREATE TABLE t (a int)", 102), ("MERGE INTO Property AS t", 102),
-        ("SELECT City, COUNT(*) FROM Property", 8120), ("SELECT PropertyID FROM Property, PropertyOwner", 209), ("USE nope", 911), ("EXEC nope", 2812), ("SET NOPE ON", 195), ("COMMIT", 3902), ("ROLLBACK", 3903),
-        ("DELETE FROM Property", 229), ("UPDATE Property SET City = 'x'", 229), ("INSERT INTO Property (City) VALUES ('x')", 229), ("EXEC sandbox.mutate @seed = 1", 229),
-        ("SELECT (SELECT City FROM Property)", 512), ("SELECT 1 WHERE 1", 4145), ("SELECT City FROM Property ORDER BY 2", 108), ("SELECT a FROM (VALUES (1)) AS t(a) UNION SELECT 1, 2", 205),
+        ("SELECT nope FROM Property", 207), ("SELECT p.nope FROM Property AS p", 207), ("SELECT x.City FROM Property", 4104),
+        ("SELECT * FROM Nope", 208), ("SELECT * FROM other.dbo.Property", 208),
+        ("SELECT CAST('abc' AS int)", 245), ("SELECT * FROM Property WHERE ParcelNumber = 5", 245), ("SELECT CONVERT(datetime, '2024-01-01 "
+            "00:00:00.0031', 121)", 241),
+        ("SELECT CONVERT(datetime, '2024-13-01')", 241), ("SELECT CONVERT(float, 'x')", 8114), ("SELECT CONVERT(uniqueidentifier, 'x')", 8169),
+        ("SELECT -City FROM Property", 8117),
+        ("DECLARE @v varchar(9) = '5'; SELECT -@v", 8117), ("SELECT SUM(City) FROM Property", 8117), ("SELECT MAX(IsActive) FROM Property", 8117),
+        ("SELECT 1 / 0", 8134), ("SELECT 2147483647 + 1", 8115),
+        ("SELECT @nope", 137), ("SELECT NOPE(1)", 195), ("SELEC 1", 102), ("FLY ME", 102), ("SELECT * FROM Property FOR XML PATH", 102),
+        ("CREATE TABLE t (a int)", 102), ("MERGE INTO Property AS t", 102),
+        ("SELECT City, COUNT(*) FROM Property", 8120), ("SELECT PropertyID FROM Property, PropertyOwner", 209), ("USE nope", 911), ("EXEC nope",
+        2812), ("SET NOPE ON", 195), ("COMMIT", 3902), ("ROLLBACK", 3903),
+        ("DELETE FROM Property", 229), ("UPDATE Property SET City = 'x'", 229), ("INSERT INTO Property (City) VALUES ('x')", 229),
+        ("EXEC sandbox.mutate @seed = 1", 229),
+        ("SELECT (SELECT City FROM Property)", 512), ("SELECT 1 WHERE 1", 4145), ("SELECT City FROM Property ORDER BY 2", 108),
+        ("SELECT a FROM (VALUES (1)) AS t(a) UNION SELECT 1, 2", 205),
         ("DECLARE @a int; DECLARE @a int", 134), ("SELECT DATEADD(fortnight, 1, GETDATE())", 155),
     ],
 )  # fmt: skip
@@ -180,7 +192,7 @@ def test_writes_of_an_admin() -> None:
         session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]
     ) == [1]
     assert query(session, "SELECT City, IsActive, @@ROWCOUNT FROM Property WHERE PropertyID = @k", [varchar("@k", key)]) == [("Ñ", True, 1)]
-    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]
+    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]  # noqa: DTZ001
     for bad, number in (("UPDATE Property SET State = 'WASH'", 2628), ("UPDATE Property SET ParcelNumber = NULL", 515)):
         with pytest.raises(SqlError) as caught:
             run(session, bad)
@@ -196,7 +208,8 @@ def test_results_come_in_bounded_batches_and_may_be_dropped(session) -> None:
     result = next(r for r in session.execute("SELECT * FROM PropertyValue"))
     assert isinstance(result, ResultSet)
     sizes = [b.num_rows for b in result.batches]
-    assert sum(sizes) == 62_000 and max(sizes) <= 20_480
+    assert sum(sizes) == 62_000
+    assert max(sizes) <= 20_480
 
 
 def test_the_clock_is_the_sandboxes_own() -> None:
