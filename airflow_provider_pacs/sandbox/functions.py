@@ -208,6 +208,10 @@ def _information(name: str) -> Handler:
     return handler
 
 
+def _min_active_rowversion(e: Expressions, args: list[exp.Expression]) -> Typed:
+    return Typed(f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False)
+
+
 def _lookup(template: str, kind: SqlType, fallback: str = "") -> Handler:
     """A metadata function: looked up row by row in the system tables, or the session's own value when called without arguments."""
 
@@ -242,6 +246,7 @@ _HANDLERS: dict[str, Handler] = {
     FLOAT),
     "EXP": _simple("exp({0})", FLOAT, FLOAT), "LOG": _simple("ln({0})", FLOAT, FLOAT), "LOG10": _simple("log10({0})", FLOAT, FLOAT),
     "PI": _simple("pi()", FLOAT),
+    "MIN_ACTIVE_ROWVERSION": _min_active_rowversion,
     "NEWID": _simple("uuid()", GUID), "RAND": _simple("random()", FLOAT), "HASHBYTES": _hashbytes,
     "ISNUMERIC": _simple("CASE WHEN TRY_CAST({0} AS DOUBLE) IS NULL THEN 0 ELSE 1 END", INT, SqlType("varchar", 8000)),
     "ISDATE": _simple("CASE WHEN tsql.stamp({0}) IS NULL THEN 0 ELSE 1 END", INT, SqlType("varchar", 8000)),

@@ -122,6 +122,11 @@ def _database_property(session: SqlSession, first: str, args: list[Any]) -> Any:
     return known.get(str(args[1]).lower())
 
 
+def _min_active_rowversion(session: SqlSession, first: str, args: list[Any]) -> Any:
+    open_writers = [s.transactions.first_rowversion for s in session.engine.sessions() if s.transactions.first_rowversion is not None]
+    return min(open_writers, default=session.engine.last_rowversion() + 1)
+
+
 def _user(session: SqlSession, first: str, args: list[Any]) -> Any:
     return "dbo" if session.login.admin else session.login.name
 
@@ -160,6 +165,7 @@ _FUNCTIONS: dict[str, Callable[[SqlSession, str, list[Any]], Any]] = {
     "APP_NAME": lambda session, first, args: session.application,
     **dict.fromkeys(("USER_NAME", "CURRENT_USER", "SESSION_USER", "USER"), _user),
     **dict.fromkeys(("SUSER_SNAME", "SUSER_NAME", "ORIGINAL_LOGIN", "SYSTEM_USER"), _login),
+    "MIN_ACTIVE_ROWVERSION": _min_active_rowversion,
     "XACT_STATE": lambda session, first, args: int(session.trancount > 0),
 }
 

@@ -39,7 +39,10 @@ def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, 
 
 def test_a_datetime_is_not_equal_to_the_datetime2_that_its_text_shows(session) -> None:
     params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]  # noqa: DTZ001
-    sql = "SELECT CASE WHEN @d = @p THEN 1 ELSE 0 END, CASE WHEN @d > @p THEN 1 ELSE 0 END, CASE WHEN @d = CONVERT(datetime, '2024-05-01 10:00:00.003', 121) THEN 1 ELSE 0 END"
+    sql = (
+        "SELECT CASE WHEN @d = @p THEN 1 ELSE 0 END, CASE WHEN @d > @p THEN 1 ELSE 0 END, "
+        "CASE WHEN @d = CONVERT(datetime, '2024-05-01 10:00:00.003', 121) THEN 1 ELSE 0 END"
+    )
     assert query(session, sql, params) == [(0, 1, 1)]
 
 
@@ -186,7 +189,8 @@ def test_writes_of_an_admin() -> None:
     engine = fresh_engine()
     session = engine.login(*ADMIN)
     key = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
-    sql = "INSERT INTO Property (PropertyID, ParcelNumber, LastModified, IsActive) VALUES (@k, 'p''1', GETDATE(), 1), (NEWID(), 'p2', '2024-01-01 00:00:00.999', 0)"
+    into = "INSERT INTO Property (PropertyID, ParcelNumber, LastModified, IsActive)"
+    sql = into + " VALUES (@k, 'p''1', GETDATE(), 1), (NEWID(), 'p2', '2024-01-01 00:00:00.999', 0)"
     assert run(session, sql, [varchar("@k", key)]) == [2]
     assert run(
         session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]
