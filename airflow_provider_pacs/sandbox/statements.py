@@ -136,8 +136,7 @@ class SqlSession:
         """A DuckDB reader; the relation is executed lazily, batch by batch."""
         self._finish()
         try:
-            self._cursor.execute(sql, dict(self.variables.bound(sql)))
-            return self._cursor.to_arrow_reader(BATCH_ROWS)
+            return self._cursor.sql(sql, params=dict(self.variables.bound(sql))).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise self._failed(error, text) from error
 
