@@ -144,9 +144,10 @@ class Expressions:
             if operand.type.name in CHARACTER
             else convert(operand.sql, operand.type, SqlType("nvarchar", 4000))
         )
+        inverted = "NOT " if node.args.get("negate") else ""
         if isinstance(pattern.const, str) and "[" in pattern.const:
-            return f"regexp_full_match({text}, {text_literal(like_regex(pattern.const, escape))}, 'is')"
-        return f"({text} ILIKE {pattern.sql}{f' ESCAPE {text_literal(escape)}' if escape else ''})"
+            return f"({inverted}regexp_full_match({text}, {text_literal(like_regex(pattern.const, escape))}, 'is'))"
+        return f"({text} {inverted}ILIKE {pattern.sql}{f' ESCAPE {text_literal(escape)}' if escape else ''})"
 
     def _arithmetic(self, operator: str, left: Typed, right: Typed) -> Typed:
         if operator == "+" and left.type.name in CHARACTER and right.type.name in CHARACTER and not (left.is_null and right.is_null):

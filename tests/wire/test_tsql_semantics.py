@@ -83,6 +83,8 @@ def test_a_guid_equals_its_text_whatever_the_case_and_its_bytes() -> None:
 
 def test_text_compares_without_case_and_trailing_blanks(session) -> None:
     assert query(session, "SELECT 1 WHERE 'ab ' = 'AB' AND N'É' = N'é' AND 'a' IN ('x', 'A  ') AND 'abc' LIKE 'A_C' AND 'a' <> ' a'") == [(1,)]
+    assert query(session, "SELECT 1 WHERE 'abc' NOT LIKE 'A_D' AND 'abc' NOT LIKE '[^a]%' AND 'a%c' LIKE 'a!%_' ESCAPE '!'") == [(1,)]
+    assert query(session, "SELECT 1 WHERE 'abc' NOT LIKE 'A%' OR 'x' NOT IN ('X') OR 2 NOT BETWEEN 1 AND 3 OR NOT EXISTS (SELECT 1)") == []
     assert query(session, "SELECT DATALENGTH('ab '), LEN('ab '), 'a' + NULL, 'x' + 'y'") == [(3, 2, None, "xy")]
 
 
@@ -128,6 +130,9 @@ def test_result_columns_keep_their_declared_types(session) -> None:
         ("EXEC sandbox.mutate @seed = 1", 229),
         ("SELECT (SELECT City FROM Property)", 512), ("SELECT 1 WHERE 1", 4145), ("SELECT City FROM Property ORDER BY 2", 108),
         ("SELECT a FROM (VALUES (1)) AS t(a) UNION SELECT 1, 2", 205),
+        ("SELECT * FROM Property TABLESAMPLE (10 PERCENT)", 102),
+        ("SELECT * FROM (SELECT City, IsActive FROM Property) AS t PIVOT (COUNT(IsActive) FOR City IN ([Finley])) AS p", 102),
+        ("SELECT City INTO #t FROM Property", 102),
         ("DECLARE @a int; DECLARE @a int", 134), ("SELECT DATEADD(fortnight, 1, GETDATE())", 155),
     ],
 )  # fmt: skip
