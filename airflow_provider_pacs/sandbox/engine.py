@@ -21,7 +21,7 @@ from airflow_provider_pacs.sandbox.sqltypes import BIGINT, arrow
 from airflow_provider_pacs.sandbox.statements import SqlSession
 
 Procedure = Callable[[SqlSession, dict[str, Any]], Iterator[ResultSet | RowCount]]
-START = datetime(2026, 1, 15, 6, 0, 0)
+START = datetime(2026, 1, 15, 6, 0, 0)  # noqa: DTZ001
 """Where the sandbox's clock starts (local time) unless told otherwise."""
 
 
@@ -63,7 +63,7 @@ class SandboxEngine:
         self.con = duckdb.connect(str(directory / "pacs.duckdb") if directory is not None else ":memory:")
         self._settings()
         self.clock = Clock(max(start, self._kept_clock() or start), zone)
-        self.catalog = Catalog(datetime(2019, 3, 1))
+        self.catalog = Catalog(datetime(2019, 3, 1))  # noqa: DTZ001
         self.fault = fault
         self.procedures: dict[str, Procedure] = {"sandbox.clock_advance": _clock_advance, "sandbox.fault": _fault}
         self._logins = {login.name.lower(): login for login in logins}
@@ -78,11 +78,19 @@ class SandboxEngine:
         self.con.execute("SET TimeZone = 'UTC'")
         for macro in MACROS:
             self.con.execute(macro)
+        self.con.execute("CREATE SEQUENCE IF NOT EXISTS tsql.rv START 2001")
         self.con.execute("CREATE TABLE IF NOT EXISTS tsql.kept (name VARCHAR, value VARCHAR)")
 
     def _kept_clock(self) -> datetime | None:
         row = self.con.execute("SELECT max(value) FROM tsql.kept WHERE name = 'clock'").fetchone()
         return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def last_rowversion(self) -> int:
+        """@@DBTS: the last rowversion given out, by a committed writer or not."""
+        cursor = self.con.cursor()
+        row = cursor.execute("SELECT last_value FROM duckdb_sequences() WHERE sequence_name = 'rv'").fetchone()
+        cursor.close()
+        return int(row[0]) if row and row[0] is not None else 2000
 
     def publish(self) -> None:
         """Creates the declared tables that do not exist and fills the system tables. Call after declaring."""
