@@ -91,6 +91,6 @@ TABLES = (
 
 def declare(catalog: Catalog, snapshot: bool = True) -> None:
     """Adds the database and its tables to a catalog."""
-    catalog.add_database(DATABASE, datetime(2019, 3, 1, 9, 30), snapshot=snapshot)  # noqa: DTZ001
+    catalog.add_database(DATABASE, datetime(2019, 3, 1, 9, 30), snapshot=snapshot)
     for table in TABLES:
         catalog.add_table(table)

@@ -15,7 +15,7 @@ from airflow_provider_pacs.sandbox import county, mutate
 from airflow_provider_pacs.sandbox.engine import START, SandboxEngine
 
 Ints = npt.NDArray[np.int64]
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
+_EPOCH = datetime(1970, 1, 1)
 _BAD_EVERY = 2000
 _BAD_AT = 137
 
@@ -105,14 +105,14 @@ def _pick(column: str, choices: Sequence[str]) -> str:
 _CITIES = ("Kennewick", "Richland", "Prosser", "Benton City", "West Richland", "Finley", "Paterson")
 _ZIPS = ("99336", "99352", "99350", "99320", "99353", "99337", "99345-0112")
 _STREETS = ("W Clearwater Ave", "S Union St", "Cañon Dr", "N Volland St", "O'Neill Rd", "E 3rd Ave, Unit B", "Saint André Ct", "Gage Blvd")
-_LAST = ("O'Brien", "Peña", "Smith", "García", "Nguyen", "Müller", "de la Cruz", "Johnson", "D’Angelo", "MacDonald", "Lee", "Šimek", "Brown", "Núñez")  # noqa: RUF001
+_LAST = ("O'Brien", "Peña", "Smith", "García", "Nguyen", "Müller", "de la Cruz", "Johnson", "D’Angelo", "MacDonald", "Lee", "Šimek", "Brown", "Núñez")
 _FIRST = ("Ann", "José", "Robert", "Mary-Jane", "Zoë", "William", "Linda", "René", "Carlos", "Susan", "Björn", "Patricia")
 _FIRMS = (
     '"Columbia Family" Trust',
     "Smith, Jones & Sons LLC",
     "Port of Kennewick",
     "Yakima “River” Holdings, Inc.",
-    "Bank’s Trustee – Series 2004",  # noqa: RUF001
+    "Bank’s Trustee – Series 2004",
     "Peña & Peña PLLC",
 )
 _PLATS = ("MEADOW HILLS", "“CAÑON VIEW” ESTATES", "O'HARA'S ADDITION", "HORN RAPIDS, PHASE 2", "SHORT PLAT 1234; 5%")
@@ -202,7 +202,7 @@ def _values(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
     )
 
 
-_KINDS = ("Single Family Residence", "Detached Garage", "Manufactured Home", "Pole Building", "Condominium", "Shop/Barn", "Commercial – Retail")  # noqa: RUF001
+_KINDS = ("Single Family Residence", "Detached Garage", "Manufactured Home", "Pole Building", "Condominium", "Shop/Barn", "Commercial – Retail")
 _CONDITIONS = ("Good", "Average", "Fair", "Poor", "Excellent", "good ")
 
 

@@ -21,7 +21,7 @@ from airflow_provider_pacs.sandbox.sqltypes import BIGINT, arrow
 from airflow_provider_pacs.sandbox.statements import SqlSession
 
 Procedure = Callable[[SqlSession, dict[str, Any]], Iterator[ResultSet | RowCount]]
-START = datetime(2026, 1, 15, 6, 0, 0)  # noqa: DTZ001
+START = datetime(2026, 1, 15, 6, 0, 0)
 """Where the sandbox's clock starts (local time) unless told otherwise."""
 
 
@@ -63,7 +63,7 @@ class SandboxEngine:
         self.con = duckdb.connect(str(directory / "pacs.duckdb") if directory is not None else ":memory:")
         self._settings()
         self.clock = Clock(max(start, self._kept_clock() or start), zone)
-        self.catalog = Catalog(datetime(2019, 3, 1))  # noqa: DTZ001
+        self.catalog = Catalog(datetime(2019, 3, 1))
         self.fault = fault
         self.procedures: dict[str, Procedure] = {"sandbox.clock_advance": _clock_advance, "sandbox.fault": _fault}
         self._logins = {login.name.lower(): login for login in logins}

@@ -134,7 +134,7 @@ def _tie(con: duckdb.DuckDBPyConnection, total: int, at: datetime, slice_of: Any
 def _insert(con: duckdb.DuckDBPyConnection, seed: int, rows: int, at: datetime) -> int:
     """New properties with one child of each kind."""
     salt = f"{seed}:{at.isoformat()}"
-    hours = int((at - datetime(1970, 1, 1)) / timedelta(hours=1)) % 10_000  # noqa: DTZ001
+    hours = int((at - datetime(1970, 1, 1)) / timedelta(hours=1)) % 10_000
     stamp = f"tsql.tick(TIMESTAMP '{at.isoformat(' ')}' + to_microseconds(i * 3700000))"
     new = f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, {stamp} AS t FROM range({rows}) AS r(i)) AS n"
     found = _one(

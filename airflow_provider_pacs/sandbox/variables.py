@@ -14,7 +14,7 @@ from airflow_provider_pacs.sandbox.scope import Typed
 from airflow_provider_pacs.sandbox.sqltypes import BYTES, CHARACTER, INTEGER, duck
 
 _MARK = re.compile(r"\$tsqlv(\d+)")
-_EPOCH = datetime(1900, 1, 1)  # noqa: DTZ001
+_EPOCH = datetime(1900, 1, 1)
 
 
 def ticks(value: datetime) -> datetime:

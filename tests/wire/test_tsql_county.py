@@ -54,7 +54,7 @@ def test_content_has_the_traps_of_a_real_county() -> None:
         "Property WHERE Address IS NULL",
         "PropertyOwner WHERE OwnerName LIKE '%''%'", "PropertyOwner WHERE OwnerName LIKE '%\"%'", "PropertyOwner WHERE OwnerName LIKE N'%ñ%'",
         "PropertyOwner WHERE OwnerName LIKE '%,%'",
-        "PropertyOwner WHERE OwnerName LIKE N'%’%'", "PropertyOwner WHERE OwnershipPercentage = 0",  # noqa: RUF001
+        "PropertyOwner WHERE OwnerName LIKE N'%’%'", "PropertyOwner WHERE OwnershipPercentage = 0",
         "PropertyOwner WHERE OwnershipPercentage = "
             "33.3333333333", "Property WHERE YearBuilt = 0",
     )  # fmt: skip

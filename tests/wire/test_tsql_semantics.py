@@ -32,13 +32,13 @@ def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, 
         "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
     )
     ((stamp, shown, wide),) = query(session, sql, [varchar("@t", f"2024-05-01 10:00:00.{text}")])
-    assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros  # noqa: DTZ001
+    assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros
     assert shown[-3:] == printed
     assert len(wide) == 27
 
 
 def test_a_datetime_is_not_equal_to_the_datetime2_that_its_text_shows(session) -> None:
-    params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]  # noqa: DTZ001
+    params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]
     sql = (
         "SELECT CASE WHEN @d = @p THEN 1 ELSE 0 END, CASE WHEN @d > @p THEN 1 ELSE 0 END, "
         "CASE WHEN @d = CONVERT(datetime, '2024-05-01 10:00:00.003', 121) THEN 1 ELSE 0 END"
@@ -46,7 +46,7 @@ def test_a_datetime_is_not_equal_to_the_datetime2_that_its_text_shows(session) -
     assert query(session, sql, params) == [(0, 1, 1)]
 
 
-@given(st.datetimes(datetime(1753, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(datetime(1753, 1, 1), datetime(2100, 1, 1)))
 @settings(max_examples=60, deadline=None)
 def test_ticks_agree_between_python_and_duckdb(moment) -> None:
     row = shared_engine().con.cursor().execute("SELECT tsql.tick(?::TIMESTAMP)", [moment]).fetchone()
@@ -201,7 +201,7 @@ def test_writes_of_an_admin() -> None:
         session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]
     ) == [1]
     assert query(session, "SELECT City, IsActive, @@ROWCOUNT FROM Property WHERE PropertyID = @k", [varchar("@k", key)]) == [("Ñ", True, 1)]
-    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]  # noqa: DTZ001
+    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]
     for bad, number in (("UPDATE Property SET State = 'WASH'", 2628), ("UPDATE Property SET ParcelNumber = NULL", 515)):
         with pytest.raises(SqlError) as caught:
             run(session, bad)

@@ -97,7 +97,7 @@ FROM [dbo].[T] AS s WHERE s.[rv] > @lo AND s.[rv] < @hi;"""
 
 def test_rowversion_never_passes_an_open_writer() -> None:
     engine = SandboxEngine()
-    engine.catalog.add_database("PACS", datetime(2020, 1, 1))  # noqa: DTZ001
+    engine.catalog.add_database("PACS", datetime(2020, 1, 1))
     engine.catalog.add_table(Table("PACS", "dbo", "T", (Column("id", SqlType("int"), False), Column("rv", SqlType("rowversion", 8), False)), ("id",)))
     engine.publish()
     one, two = engine.login(*ADMIN), engine.login(*ADMIN)
