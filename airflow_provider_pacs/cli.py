@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--source-url", help="mssql://user:password@host:1433/database?encrypt=yes (default: PACS_DB_..._<COUNTY>_SOURCE)")
         return sub
 
-    add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
+    check = add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
+    check.add_argument("--accept-source", action="store_true", help="the source was moved or changed on purpose: compare everything in the next run")
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
     add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
@@ -179,7 +180,9 @@ def _check(arguments: argparse.Namespace) -> Answer:
     from airflow_provider_pacs.sync.plan import readings
 
     config = _config(arguments)
-    with _source(arguments, config) as source, _target(arguments):
+    with _source(arguments, config) as source, _target(arguments) as target:
+        if arguments.accept_source:
+            target.accept_source(config.fips)
         found = {name: (reading.family, reading.reason) for name, reading in readings(config, source).items()}
     lines = [f"Source {source.address_text} and target answer."] + [f"{name}: {family} ({reason})" for name, (family, reason) in found.items()]
     return Answer({name: {"family": family, "reason": reason} for name, (family, reason) in found.items()}, lines)

@@ -162,15 +162,30 @@ class PostgresTarget:
         with self.statements() as connection:
             return journal.states(connection, county_id)
 
-    def claim(self, *, county_id: str, county: str, name: str) -> int:
+    def source_identity(self, county_id: str) -> dict[str, Any] | None:
+        """The database that the county was read from last, or None."""
+        with self.statements() as connection:
+            return journal.source_identity(connection, county_id)
+
+    def accept_source(self, county_id: str) -> None:
+        """Forget which database and columns the county's cursors were made from."""
+        with self.transaction() as connection:
+            journal.accept_source(connection, county_id)
+
+    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
         """Take the county's next epoch; earlier runs of it can no longer write."""
         with self.transaction() as connection:
-            return journal.claim(connection, county_id=county_id, county=county, name=name)
+            return journal.claim(connection, county_id=county_id, county=county, name=name, identity=identity)
 
     def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None:
         """Record a claimed run and its plan."""
         with self.transaction() as connection:
             journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
+
+    def note_event(self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]) -> None:
+        """One audit row of a run."""
+        with self.statements() as connection:
+            journal.audit(connection, county_id, run_id, action, what, details)
 
     def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
         """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
