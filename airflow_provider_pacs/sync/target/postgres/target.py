@@ -16,7 +16,7 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
@@ -204,6 +204,31 @@ class PostgresTarget:
     def note_entity(self, run_id: str, entity: str, **values: Any) -> None:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
+
+    def held_sets(self, county_id: str) -> list[dict[str, Any]]:
+        """Undecided sets of held deletes."""
+        with self.statements() as connection:
+            return held.list_held(connection, county_id)
+
+    def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]:
+        """One undecided set with its keys."""
+        with self.statements() as connection:
+            return held.load(connection, county_id, held_id, digest)
+
+    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int:
+        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the rows."""
+        with self.transaction() as connection:
+            return held.apply_held(connection, run_id, entity, held_id, digest, table, actor)
+
+    def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str:
+        """Let a held set go; returns its entity."""
+        with self.transaction() as connection:
+            return held.reject(connection, county_id, held_id, digest, actor)
+
+    def close_run(self, run_id: str, state: str) -> None:
+        """End a run that publishes nothing."""
+        with self.transaction() as connection:
+            journal.note_run(connection, run_id, state, finished=True)
 
     def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
         """Open quarantine rows: keys, rules, when; no values."""

@@ -124,7 +124,9 @@ CREATE TABLE pacs_ops.held_delete (
   digest bytea NOT NULL,
   reason text NOT NULL,
   state text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'approved', 'rejected', 'replaced', 'applied')),
-  held_at timestamptz NOT NULL DEFAULT now()
+  held_at timestamptz NOT NULL DEFAULT now(),
+  decided_by text,
+  decided_at timestamptz
 );
 CREATE TABLE pacs_ops.held_delete_key (
   held_id bigint NOT NULL REFERENCES pacs_ops.held_delete ON DELETE CASCADE,
