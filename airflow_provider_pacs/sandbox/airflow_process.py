@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def airflow_settings(home: Path, *, port: int, metadata_url: str, dags: Path, counties: Path, connections: Mapping[str, str]) -> dict[str, str]:
+def airflow_settings(home: Path, *, port: int, metadata_url: str, dags: Path, counties: Path) -> dict[str, str]:
     """The environment of all Airflow processes.
 
     Args:
@@ -56,7 +56,6 @@ def airflow_settings(home: Path, *, port: int, metadata_url: str, dags: Path, co
         metadata_url: SQLAlchemy's, with a driver.
         dags: folder of the DAG files.
         counties: folder of the county files.
-        connections: connection id to its JSON form.
     """
     address = f"http://127.0.0.1:{port}"
     return {
@@ -82,7 +81,6 @@ def airflow_settings(home: Path, *, port: int, metadata_url: str, dags: Path, co
         "AIRFLOW__PACS__COUNTIES_PATH": str(counties),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        **{f"AIRFLOW_CONN_{conn_id.upper()}": text for conn_id, text in connections.items()},
     }
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,15 +24,15 @@ from typing import Any
 from rich.console import Console
 
 from airflow_provider_pacs.sandbox import ledger, site
-from airflow_provider_pacs.sandbox.airflow_api import AirflowApi, RunFailed, TaskEnd, log_lines
-from airflow_provider_pacs.sandbox.airflow_process import airflow_settings, clean_environment, free_port, migrate, start_components
-from airflow_provider_pacs.sandbox.embedded_postgres import Postgres, embedded_postgres
-from airflow_provider_pacs.sandbox.processes import ProcessEnded, Processes, marked, stop_marked
+from airflow_provider_pacs.sandbox.airflow_api import RunFailed, TaskEnd, log_lines
+from airflow_provider_pacs.sandbox.bring_up import NotOurs, Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.processes import ProcessEnded, marked
 
 ROOT = Path(__file__).parents[2]
 COUNTY, PROFILES = "benton_wa", ("generic",)
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
-_SANDBOX_SECONDS, _HEALTHY_SECONDS, _RUN_SECONDS, _MUTATE_SECONDS = 120, 300, 1800, 120
+_RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
+_WIDTH = 130
 _COUNTED = ("read", "inserted", "updated", "deleted", "quarantined", "repaired", "held", "remaining")
 
 
@@ -51,37 +50,24 @@ class Options:
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Everything up: Airflow's API, the processes, and where things are."""
-
-    options: Options
-    processes: Processes
-    api: AirflowApi
-    postgres: Postgres
-    started: float
-    setup_seconds: float
-
-    @property
-    def home(self) -> Path:
-        """AIRFLOW_HOME."""
-        return self.options.folder / "airflow"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     options = _options(argv)
-    console = Console(highlight=False, soft_wrap=True)
+    # The table needs its room: rather let a narrow terminal wrap its lines than leave figures out.
+    console = Console(highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size((_WIDTH, 40)).columns, _WIDTH))
     if not (ROOT / "dags" / "counties" / f"{COUNTY}.yaml").is_file():
         console.print(f"The demo runs from a checkout: there is no dags/counties/{COUNTY}.yaml in {ROOT}.")
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        with _own_folder(options.folder):
+        with own_folder(options.folder):
             return _demo(options, console)
     except BlockingIOError:
         console.print(f"A demo already runs in {options.folder}: stop it (Ctrl-C there), or name another folder with --dir.")
+        return 2
+    except NotOurs as error:
+        console.print(str(error), markup=False)
         return 2
     except Interrupted:
         console.print("Interrupted; everything that was started is stopped.")
@@ -114,101 +100,31 @@ def _interrupt(number: int, frame: object) -> None:
     raise Interrupted
 
 
-@contextlib.contextmanager
-def _own_folder(folder: Path) -> Iterator[None]:
-    """A fresh folder that no other demo uses; what a killed demo left running in it is stopped first.
-
-    Raises:
-        BlockingIOError: another demo runs in it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        stop_marked(folder, signal.SIGKILL, 10)
-        for old in folder.iterdir():
-            if old.is_dir():
-                shutil.rmtree(old)
-            elif old.name != "lock":
-                old.unlink()
-        yield
-
-
 def _demo(options: Options, console: Console) -> int:
-    processes = Processes(options.folder, clean_environment())
-    with contextlib.ExitStack() as ending:
-        ending.callback(_make_sure, console, options.folder)
-        postgres = ending.enter_context(contextlib.ExitStack())  # leaves last, after the processes that use it
-        ending.callback(_stop, console, processes)
-        try:
-            running = _start(options, console, processes, postgres)
-            status = _show(running, console)
+    started = time.monotonic()
+
+    def told(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - started:10.1f} s[/]  {line}")
+
+    told(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
+    try:
+        with everything_up(options.folder, options.size, COUNTY, ROOT / "dags", told) as running:
+            told(f"Airflow is healthy: [bold]{running.api.address}[/]")
+            status = _show(options, running, console)
             if options.keep:
                 _wait_for_the_end(running, console)
-        except (ProcessEnded, RunFailed, TimeoutError, OSError) as error:
-            console.print(f"[bold red]failed:[/] {type(error).__name__}:", end=" ")
-            console.print(str(error), markup=False)
-            console.print(f"Logs: {options.folder}")
-            return 1
-        return status
+    except (ProcessEnded, TimeoutError, OSError) as error:
+        console.print(f"[bold red]failed:[/] {type(error).__name__}:", end=" ")
+        console.print(str(error), markup=False)
+        console.print(f"Logs: {options.folder}")
+        return 1
+    if left := marked(options.folder):
+        console.print(f"[bold red]Left running:[/] {[process.pid for process in left]}")
+        return 1
+    return status
 
 
-def _start(options: Options, console: Console, processes: Processes, ending: contextlib.ExitStack) -> Running:
-    """Bring everything up, side by side where one does not wait for the other."""
-    started = time.monotonic()
-    folder, sandbox = options.folder, options.folder / "sandbox"
-    serve = ["-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", options.size, "--dir", str(sandbox)]
-    processes.start("sandbox", [sys.executable, *serve])
-    console.print(f"[dim]{'setup':>12}[/]  sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
-    postgres = ending.enter_context(embedded_postgres(folder / "postgres", ("terrafusion", "airflow")))
-    port = free_port()
-    metadata = postgres.url("airflow", "postgresql+psycopg2")
-    home = folder / "airflow"
-    settings = airflow_settings(home, port=port, metadata_url=metadata, dags=ROOT / "dags", counties=ROOT / "dags" / "counties", connections={})
-    migrate(processes, settings)
-    endpoint = _endpoint(sandbox, processes)
-    connections = {f"pacs_{COUNTY}": _source_connection(endpoint), "terrafusion": _target_connection(postgres)}
-    variables = {f"AIRFLOW_CONN_{name.upper()}": text for name, text in connections.items()}
-    start_components(processes, {**settings, **variables, **endpoint.environment})
-    api = AirflowApi(f"http://127.0.0.1:{port}", processes.check)
-    console.print(f"[dim]{time.monotonic() - started:10.1f} s[/]  both answer; Airflow starts: scheduler, dag-processor, api-server, triggerer")
-    api.wait_until_healthy((DAG, RECONCILE), _HEALTHY_SECONDS)
-    setup = time.monotonic() - started
-    console.print(f"[dim]{setup:10.1f} s[/]  Airflow is healthy: [bold]{api.address}[/]")
-    where = {"airflow": api.address, "target_url": postgres.url("terrafusion"), "sandbox": str(sandbox), "county": COUNTY}
-    (folder / "running.json").write_text(json.dumps(where, indent=1), "utf-8")
-    ending.callback((folder / "running.json").unlink, missing_ok=True)
-    return Running(options, processes, api, postgres, started, setup)
-
-
-def _endpoint(folder: Path, processes: Processes) -> site.Endpoint:
-    end = time.monotonic() + _SANDBOX_SECONDS
-    while not (folder / "endpoint.json").exists():
-        processes.check()
-        if time.monotonic() > end:
-            raise TimeoutError(f"the sandbox PACS does not answer after {_SANDBOX_SECONDS} s")
-        time.sleep(0.1)
-    return site.Endpoint.read(folder)
-
-
-def _source_connection(endpoint: site.Endpoint) -> str:
-    return json.dumps(
-        {
-            "conn_type": "pacs",
-            "host": endpoint.host,
-            "port": endpoint.port,
-            "schema": endpoint.database,
-            "login": endpoint.reader,
-            "password": endpoint.reader_password,
-            "extra": {"encrypt": "yes", "trust_server_certificate": False},
-        }
-    )
-
-
-def _target_connection(postgres: Postgres) -> str:
-    return json.dumps({"conn_type": "postgres", "host": postgres.socket_folder, "schema": "terrafusion", "login": postgres.user})
-
-
-def _show(running: Running, console: Console) -> int:
+def _show(options: Options, running: Running, console: Console) -> int:
     """The three runs with a night between them; then the table and summary.json."""
     started_at = datetime.now(UTC)
     done: list[ledger.DemoRun] = []
@@ -232,14 +148,14 @@ def _show(running: Running, console: Console) -> int:
         "ok": ok,
         "clean": clean,
         "county_id": runs[0]["county_id"] if runs else None,
-        "size": running.options.size,
-        "profile": running.options.profile,
+        "size": options.size,
+        "profile": options.profile,
         "started_at": started_at.isoformat(timespec="seconds"),
         "seconds": {"setup": round(running.setup_seconds, 1), "total": round(total, 1)},
         "night": night,
         "runs": runs,
     }
-    file = running.options.folder / "summary.json"
+    file = running.folder / "summary.json"
     file.write_text(json.dumps(summary, indent=1, default=str), "utf-8")
     console.print(ledger.table_of(runs))
     verdict = "[bold green]In step: the last certificate is clean.[/]" if ok else "[bold red]Not in step.[/]"
@@ -278,7 +194,7 @@ def _counts(outcome: dict[str, Any]) -> str:
 
 def _night(running: Running, console: Console) -> dict[str, Any]:
     """Changes at the source, by the sandbox's own clock."""
-    words = ["-m", "airflow_provider_pacs.cli", "sandbox", "mutate", "--dir", str(running.options.folder / "sandbox")]
+    words = ["-m", "airflow_provider_pacs.cli", "sandbox", "mutate", "--dir", str(running.folder / "sandbox")]
     running.processes.start("night", [sys.executable, *words])
     night: dict[str, Any] = json.loads(running.processes.finish("night", _MUTATE_SECONDS))
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in night.items() if isinstance(count, int))
@@ -292,18 +208,6 @@ def _wait_for_the_end(running: Running, console: Console) -> None:
     with contextlib.suppress(Interrupted):  # the runs are done: their verdict counts
         while not never.wait(1.0):  # until a signal, or until something dies
             running.processes.check()
-
-
-def _stop(console: Console, processes: Processes) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for command in processes.stop():
-        console.print(f"[bold red]still running:[/] {command}")
-
-
-def _make_sure(console: Console, folder: Path) -> None:
-    left = marked(folder)
-    console.print("Everything that was started is stopped." if not left else f"[bold red]Left running:[/] {[process.pid for process in left]}")
 
 
 if __name__ == "__main__":
