@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(error, file=sys.stderr)
         return USAGE if isinstance(error, ConfigError) else FAILED
-    print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
+    if arguments.json or answer.lines:
+        print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
     return answer.status
 
 

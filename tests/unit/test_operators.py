@@ -54,7 +54,7 @@ class World:
             assert config is CONFIG
             self.calls.append((name, {"databases": databases, **asked}))
             self.during()
-            return SimpleNamespace(run_id="run-1", clean=self.clean, as_dict=lambda: dict(self.outcome))
+            return SimpleNamespace(run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome))
 
         return call
 
@@ -150,7 +150,7 @@ def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(world: World, o
 
 
 def test_publish_tells_an_asset_its_counts_and_is_silent_for_one_held_back(world: World) -> None:
-    world.outcome = {"entities": {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}}
+    world.outcome = {"changed": 3, "entities": {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}}
     publish = PacsPublishOperator(task_id="publish", config=CONFIG)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
     told = context()
