@@ -109,6 +109,10 @@ class PostgresTarget:
                 stage.create(connection, entity, table)
             stage.copy(connection, table, names, payloads)
 
+    def rows_view(self, table: str) -> str:
+        """The relation beside a staging table that holds its rows without the keys that are gone."""
+        return stage.rows_view(table)
+
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
