@@ -65,7 +65,7 @@ def make_plan(
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     plans = tuple(
-        _plan_entity(config, source, shape, cursors.get(name), str(clock["now"]), oldest, "full" if kind == "reconcile" else mode)
+        _plan_entity(config, source, shape, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode)
         for name, shape in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
@@ -90,7 +90,7 @@ def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | No
 
 
 def _plan_entity(
-    config: CountyConfig, source: SourceReader, shape: TableShape, state: dict[str, object] | None, now: str, oldest: str | None, mode: str
+    config: CountyConfig, source: SourceReader, shape: TableShape, state: dict[str, object] | None, clock: Clock, oldest: str | None, mode: str
 ) -> EntityPlan:
     family, reason = choose(shape, enable_cdc=config.sync.enable_cdc)
     full_because = _full_because(shape, state, family, mode)
@@ -99,11 +99,12 @@ def _plan_entity(
     if is_ordered_type(shape.change_type):
         query = bounds_query(
             str(shape.change_type),
-            now=now,
+            now=str(clock["now"]),
             cursor=cursor,
             oldest=oldest,
             lag_seconds=config.sync.lag_seconds,
             overlap_minutes=config.sync.overlap_minutes,
+            offset_minutes=int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0,
         )
         bounds = source.query(query.sql, query.params)[0]
         lower, upper = bounds["lo"], bounds["hi"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key, of
 

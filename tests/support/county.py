@@ -356,7 +356,7 @@ class County:
         """Rows of a statement at the target, on the sync's own connection."""
         with self.target.connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(text.encode(), params)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def rows(self, entity: str, *, deleted: bool = False) -> dict[str, dict[str, Any]]:
         """The county's rows in schema pacs by key: the live ones, or with `deleted` the tombstones."""

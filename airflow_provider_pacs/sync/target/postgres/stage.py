@@ -69,6 +69,18 @@ def missing_keys(connection: Connection, entity: Entity, county_id: str, table: 
     return [key for (key,) in rows]
 
 
+def vanished_keys(connection: Connection, entity: Entity, county_id: str, table: str) -> list[str]:
+    """Keys (text) that wait in quarantine and are not in a complete staging table."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key <> '' "
+            "AND NOT EXISTS (SELECT FROM {} AS s WHERE s.{}::text = q.source_key)"
+        ).format(stage(table), sql.Identifier(entity.key)),
+        (county_id, entity.name),
+    )
+    return [key for (key,) in rows]
+
+
 def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[str]) -> None:
     """Record those of the keys that the staging table does not have as gone at the source."""
     if keys:

@@ -123,6 +123,11 @@ class PostgresTarget:
         with self.statements() as connection:
             return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
 
+    def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys in quarantine that a complete staging table does not have."""
+        with self.statements() as connection:
+            return stage.vanished_keys(connection, entity, county_id, table)
+
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record in the staging table which of these keys, absent there, are gone at the source."""
         with self.statements() as connection:
