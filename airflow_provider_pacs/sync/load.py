@@ -98,7 +98,8 @@ def load_entity(
     read = fill_stage(source, target, shape, query, table)
     if query.complete:
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
-        read += fill_with_keys(source, target, shape, missing, table, append=True)
+        missing += target.vanished_keys(entity, county_id, table)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)
     else:
         waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
         read += fill_with_keys(source, target, shape, waiting, table, append=True)

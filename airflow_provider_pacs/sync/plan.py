@@ -95,7 +95,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     plans = tuple(
-        _plan_entity(config, source, reading, cursors.get(name), str(clock["now"]), oldest, "full" if kind == "reconcile" else mode)
+        _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode)
         for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
@@ -126,7 +126,7 @@ def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | No
 
 
 def _plan_entity(
-    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, now: str, oldest: str | None, mode: str
+    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, clock: Clock, oldest: str | None, mode: str
 ) -> EntityPlan:
     shape = reading.shape
     full_because = _full_because(reading, state, mode)
@@ -135,11 +135,12 @@ def _plan_entity(
     if (found := stamps(shape)) is not None:
         query = found.bounds(
             str(shape.change_type),
-            now=now,
+            now=str(clock["now"]),
             cursor=cursor,
             oldest=oldest,
             lag_seconds=config.sync.lag_seconds,
             overlap_minutes=config.sync.overlap_minutes,
+            offset_minutes=int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0,
         )
         bounds = source.query(query.sql, query.params)[0]
         lower, upper = bounds["lo"], bounds["hi"]

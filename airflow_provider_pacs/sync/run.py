@@ -157,7 +157,7 @@ def judge_context(config: CountyConfig, target: Target, entity: str, table: str,
     canonical = load_entities()[entity]
     own_leaf = None if complete else target.leaf_name(canonical, config.fips)
     year = datetime.now(ZoneInfo(config.timezone)).year
-    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=table, leaf=own_leaf)
+    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.rows_view(table), leaf=own_leaf)
 
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:

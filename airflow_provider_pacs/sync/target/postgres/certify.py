@@ -79,7 +79,8 @@ def _one(connection: Connection, fence: apply.Fence, guard: apply.Guard, relatio
     if found.recheck_table is not None:
         if (rule := relations.get(entity.name)) is not None:
             apply.reject_orphans(connection, entity, fence, found.recheck_table, rule.id)
-        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, complete=False)
+        empty = complete and apply.is_empty(connection, found.table) and apply.is_empty(connection, found.recheck_table)
+        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, source_is_empty=empty)
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
     remaining = len(compare.differences(connection, entity, fence.county_id, found.table, complete=complete))
     kinds = [kind for _, kind in found.differences]

@@ -38,7 +38,8 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
         if row["state"] != "passed" or stage.count(connection, row["stage_table"]) != row["rows_staged"]:
             _hold_back(connection, run_id, row)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
-            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, complete=row["mode"] == "full")
+            empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
+            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, source_is_empty=empty)
             journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)

@@ -23,13 +23,19 @@ def create(connection: Connection, entity: Entity, table: str) -> None:
     ids of the rules the row broke.
     """
     plain = definitions(entity).as_string(connection).replace(" NOT NULL", "")
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+    drop(connection, [table])
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} ({}, _source_version text, _late int, _reject text[], _op char(1) NOT NULL DEFAULT 'U', "
             "_seq bigint GENERATED ALWAYS AS IDENTITY)"
         ).format(stage(table), sql.SQL(plain))
     )
+    connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table)))
+
+
+def rows_view(table: str) -> str:
+    """The view of a staging table's rows without the keys that are gone: what rules judge. A gone key has no values, which is no fault of it."""
+    return f"{table}_u"
 
 
 def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
@@ -59,6 +65,18 @@ def missing_keys(connection: Connection, entity: Entity, county_id: str, table: 
         sql.SQL("SELECT l.{k}::text FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})").format(
             k=sql.Identifier(entity.key), l=leaf(entity, county_id), s=stage(table)
         )
+    )
+    return [key for (key,) in rows]
+
+
+def vanished_keys(connection: Connection, entity: Entity, county_id: str, table: str) -> list[str]:
+    """Keys (text) that wait in quarantine and are not in a complete staging table."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key <> '' "
+            "AND NOT EXISTS (SELECT FROM {} AS s WHERE s.{}::text = q.source_key)"
+        ).format(stage(table), sql.Identifier(entity.key)),
+        (county_id, entity.name),
     )
     return [key for (key,) in rows]
 
@@ -113,7 +131,7 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
 def drop(connection: Connection, tables: Iterable[str]) -> None:
     """Drop staging tables; one that is gone already is fine."""
     for table in tables:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
 
 
 def abandoned(connection: Connection, county_id: str) -> Iterator[str]:

@@ -109,6 +109,10 @@ class PostgresTarget:
                 stage.create(connection, entity, table)
             stage.copy(connection, table, names, payloads)
 
+    def rows_view(self, table: str) -> str:
+        """The relation beside a staging table that holds its rows without the keys that are gone."""
+        return stage.rows_view(table)
+
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
@@ -123,6 +127,11 @@ class PostgresTarget:
         """Live keys that a complete staging table does not have; none before the first load."""
         with self.statements() as connection:
             return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
+
+    def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys in quarantine that a complete staging table does not have."""
+        with self.statements() as connection:
+            return stage.vanished_keys(connection, entity, county_id, table)
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record in the staging table which of these keys, absent there, are gone at the source."""
