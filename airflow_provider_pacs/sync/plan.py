@@ -14,6 +14,7 @@ from airflow_provider_pacs.sync.changes import choose
 from airflow_provider_pacs.sync.changes.ordered import bounds_query, clock_query, is_ordered_type, oldest_writer_query
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunPlan
@@ -36,11 +37,14 @@ def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
     """The county's tables as the source's catalog has them, parents first.
 
     Raises:
-        ConfigError: PACS-003, a mapped table or column is not there.
+        ConfigError: PACS-003, a mapped table or column is not there, or a column's type can't be what it is mapped to.
     """
     tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
     wanted = set(config.sync.entities)
-    return {name: describe(source, tables[name]) for name in load_entities() if name in wanted}
+    found = {name: describe(source, tables[name]) for name in load_entities() if name in wanted}
+    for shape in found.values():
+        refuse_misfits(shape)
+    return found
 
 
 def make_plan(

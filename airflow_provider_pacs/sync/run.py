@@ -19,7 +19,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import DataError, PacsError
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -76,7 +76,7 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
-    results = judge(target.sqlalchemy_url, canonical, rules, context)
+    results = [*mapping_results(canonical, *target.mapping_rejects(row["stage_table"])), *judge(target.sqlalchemy_url, canonical, rules, context)]
     target.record_quality(run_id, entity, results)
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]
@@ -117,7 +117,10 @@ def reconcile(
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
-        raise DataError(f"{config.county}: the run is incomplete, kept at their last good data: {told}")
+        raise DataError(
+            f"{config.county}: the run is incomplete, kept at their last good data: {told}",
+            remedy="correct the rows or the mapping at the source, or what stopped the step, then run again",
+        )
     return outcome
 
 
@@ -156,7 +159,7 @@ def judge_context(config: CountyConfig, target: Target, entity: str, table: str,
     canonical = load_entities()[entity]
     own_leaf = None if complete else target.leaf_name(canonical, config.fips)
     year = datetime.now(ZoneInfo(config.timezone)).year
-    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=table, leaf=own_leaf)
+    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.staged_rows(table), leaf=own_leaf)
 
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:

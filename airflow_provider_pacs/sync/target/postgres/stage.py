@@ -23,13 +23,29 @@ def create(connection: Connection, entity: Entity, table: str) -> None:
     ids of the rules the row broke.
     """
     plain = definitions(entity).as_string(connection).replace(" NOT NULL", "")
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} ({}, _source_version text, _late int, _reject text[], _op char(1) NOT NULL DEFAULT 'U', "
             "_seq bigint GENERATED ALWAYS AS IDENTITY)"
         ).format(stage(table), sql.SQL(plain))
     )
+    # A key that is gone has no values: rules would find it lacking in every column.
+    connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_name(table)), stage(table)))
+
+
+def rows_name(table: str) -> str:
+    """The view of a staging table's rows without the keys that are gone."""
+    return f"{table}_u"
+
+
+def mapping_rejects(connection: Connection, table: str) -> tuple[int, dict[str, int]]:
+    """(rows, rows per reason that mapping gave them)."""
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(rows_name(table)))).fetchone()
+    found = connection.execute(
+        sql.SQL("SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r").format(stage(rows_name(table)))
+    )
+    return int(rows[0]) if rows else 0, dict(found.fetchall())
 
 
 def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
@@ -105,7 +121,7 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
 def drop(connection: Connection, tables: Iterable[str]) -> None:
     """Drop staging tables; one that is gone already is fine."""
     for table in tables:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
 
 
 def abandoned(connection: Connection, county_id: str) -> Iterator[str]:

@@ -36,7 +36,9 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
-        with mapped_errors():
+        place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
+        self._where = f"target {place}/{self._params.get('dbname', '')}"
+        with mapped_errors(self._where):
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
                 self._connection.execute(statement.encode())
@@ -88,13 +90,13 @@ class PostgresTarget:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """One transaction; foreign errors leave it mapped, and rolled back."""
-        with mapped_errors(), self._connection.transaction():
+        with mapped_errors(self._where), self._connection.transaction():
             yield self._connection
 
     @contextmanager
     def statements(self) -> Iterator[psycopg.Connection[Any]]:
         """Single statements, each its own transaction; foreign errors leave mapped."""
-        with mapped_errors():
+        with mapped_errors(self._where):
             yield self._connection
 
     def migrate(self) -> list[str]:
@@ -128,6 +130,15 @@ class PostgresTarget:
         """Write broken rules into `_reject`; returns the rows that carry one."""
         with self.statements() as connection:
             return stage.mark_rejects(connection, table, assignments)
+
+    def staged_rows(self, table: str) -> str:
+        """Name of the staging table's rows without those that only say that a key is gone: what rules are judged over."""
+        return stage.rows_name(table)
+
+    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
+        """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
+        with self.statements() as connection:
+            return stage.mapping_rejects(connection, table)
 
     def drop_stages(self, tables: Iterable[str]) -> None:
         with self.statements() as connection:
