@@ -100,6 +100,12 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
+    if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
+        error = DataError(
+            f"{config.county}: the source lacks rows that the target has, more than the delete guard lets go: {', '.join(held)}, nothing deleted",
+            remedy=f"look at the source; if they are really gone, let them go with `pacs approve {config.county}`",
+        )
+        log.warning("%s", error)
     return outcome
 
 

@@ -18,6 +18,7 @@ from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, R
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
 from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
+from airflow_provider_pacs.sync.target.postgres.retry import begun_again
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
 _SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
@@ -212,10 +213,18 @@ class PostgresTarget:
 
     def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome:
         """Publish the run's passed entities in one transaction; a run that is recorded already is left as it is."""
-        with self.transaction() as connection:
-            return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        def once() -> RunOutcome:
+            with self.transaction() as connection:
+                return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        return begun_again(once)
 
     def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
         """Repair, compare again and certify in one transaction."""
-        with self.transaction() as connection:
-            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        def once() -> CertificateOutcome:
+            with self.transaction() as connection:
+                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        return begun_again(once)
