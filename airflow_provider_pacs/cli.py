@@ -159,7 +159,8 @@ def _sync(arguments: argparse.Namespace) -> Answer:
     changed = sum(e.changed for e in published.entities)
     lines.append(f"{changed:,} rows written." if changed else "Nothing changed: no row was written.")
     lines.append(_told_certificate(certificate))
-    return Answer({"run": published.as_dict(), "certificate": certificate.as_dict()}, lines)
+    held = any(e.held for e in published.entities)  # publish has said so
+    return Answer({"run": published.as_dict(), "certificate": certificate.as_dict()}, lines, FAILED if held else OK)
 
 
 def _told_certificate(certificate: Any) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
@@ -48,7 +49,8 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Raises:
-        ConfigError: PACS-003, a mapped table or column is not there; or a pinned mode that the table does not allow.
+        ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
+            that the table does not allow.
     """
     tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
     wanted = set(config.sync.entities)
@@ -58,6 +60,7 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
     for name in load_entities():
         if name in wanted:
             shape = describe(source, tables[name])
+            refuse_misfits(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
             family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable)
             readings[name] = Reading(read_by(shape, family), family, reason)

@@ -19,7 +19,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import DataError, PacsError
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -77,7 +77,7 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
-    results = judge(target.sqlalchemy_url, canonical, rules, context)
+    results = [*mapping_results(canonical, *target.mapping_rejects(row["stage_table"])), *judge(target.sqlalchemy_url, canonical, rules, context)]
     target.record_quality(run_id, entity, results)
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]
@@ -101,6 +101,12 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
+    if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
+        error = DataError(
+            f"{config.county}: the source lacks rows that the target has, more than the delete guard lets go: {', '.join(held)}, nothing deleted",
+            remedy=f"look at the source; if they are really gone, let them go with `pacs approve {config.county}`",
+        )
+        log.warning("%s", error)
     return outcome
 
 
@@ -118,7 +124,10 @@ def reconcile(
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
-        raise DataError(f"{config.county}: the run is incomplete, kept at their last good data: {told}")
+        raise DataError(
+            f"{config.county}: the run is incomplete, kept at their last good data: {told}",
+            remedy="correct the rows or the mapping at the source, or what stopped the step, then run again",
+        )
     return outcome
 
 

@@ -174,7 +174,7 @@ def test_a_killed_task_stops_the_statement_at_the_source(world: World) -> None:
 def test_what_no_retry_can_help_fails_at_once_with_code_and_remedy(error: type[FatalError]) -> None:
     with pytest.raises(AirflowFailException) as caught, told_to_airflow():
         raise error("host pacs-1", remedy="Ask the county.")
-    assert str(caught.value) == f"{error.code}: host pacs-1 Remedy: Ask the county."
+    assert str(caught.value) == f"{error.code}: host pacs-1. Remedy: Ask the county."
 
 
 def test_what_may_pass_next_time_is_retried() -> None:

@@ -38,6 +38,15 @@ def rows_view(table: str) -> str:
     return f"{table}_u"
 
 
+def mapping_rejects(connection: Connection, table: str) -> tuple[int, dict[str, int]]:
+    """(rows, rows per reason that mapping gave them)."""
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(rows_view(table)))).fetchone()
+    found = connection.execute(
+        sql.SQL("SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r").format(stage(rows_view(table)))
+    )
+    return int(rows[0]) if rows else 0, dict(found.fetchall())
+
+
 def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
     """COPY CSV payloads into the staging table in one transaction: all of them or none."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(stage(table), columns(names))

@@ -18,6 +18,7 @@ from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, R
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
 from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
+from airflow_provider_pacs.sync.target.postgres.retry import begun_again
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
 _SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
@@ -36,7 +37,9 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
-        with mapped_errors():
+        place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
+        self._where = f"target {place}/{self._params.get('dbname', '')}"
+        with mapped_errors(self._where):
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
                 self._connection.execute(statement.encode())
@@ -88,13 +91,13 @@ class PostgresTarget:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """One transaction; foreign errors leave it mapped, and rolled back."""
-        with mapped_errors(), self._connection.transaction():
+        with mapped_errors(self._where), self._connection.transaction():
             yield self._connection
 
     @contextmanager
     def statements(self) -> Iterator[psycopg.Connection[Any]]:
         """Single statements, each its own transaction; foreign errors leave mapped."""
-        with mapped_errors():
+        with mapped_errors(self._where):
             yield self._connection
 
     def migrate(self) -> list[str]:
@@ -142,6 +145,11 @@ class PostgresTarget:
         """Write broken rules into `_reject`; returns the rows that carry one."""
         with self.statements() as connection:
             return stage.mark_rejects(connection, table, assignments)
+
+    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
+        """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
+        with self.statements() as connection:
+            return stage.mapping_rejects(connection, table)
 
     def drop_stages(self, tables: Iterable[str]) -> None:
         with self.statements() as connection:
@@ -255,10 +263,18 @@ class PostgresTarget:
 
     def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome:
         """Publish the run's passed entities in one transaction; a run that is recorded already is left as it is."""
-        with self.transaction() as connection:
-            return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        def once() -> RunOutcome:
+            with self.transaction() as connection:
+                return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        return begun_again(once)
 
     def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
         """Repair, compare again and certify in one transaction."""
-        with self.transaction() as connection:
-            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        def once() -> CertificateOutcome:
+            with self.transaction() as connection:
+                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        return begun_again(once)
