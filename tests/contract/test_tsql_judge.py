@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.contract import tsql_judge
 from tests.contract.tsql_judge import Judge, with_parameters
 
