@@ -104,6 +104,16 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
     )
 
 
+def since_query(shape: TableShape, since: str) -> ChangeQuery:
+    """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
+    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    return ChangeQuery(
+        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\n"
+        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @since",
+        (since,),
+    )
+
+
 def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
     """All rows, with `_late` = 1 for those stamped after `hi`: a comparison leaves them to the next run."""
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type

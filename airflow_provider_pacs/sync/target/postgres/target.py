@@ -114,6 +114,11 @@ class PostgresTarget:
         with self.statements() as connection:
             return stage.settle(connection, entity, table)
 
+    def staged_rows(self, table: str) -> int:
+        """Rows in a staging table, those marked as gone included."""
+        with self.statements() as connection:
+            return stage.count(connection, table)
+
     def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Live keys that a complete staging table does not have; none before the first load."""
         with self.statements() as connection:

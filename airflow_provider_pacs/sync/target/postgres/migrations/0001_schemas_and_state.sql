@@ -49,6 +49,7 @@ CREATE TABLE pacs_ops.run_entity (
   stage_table text,
   attempt int NOT NULL DEFAULT 0,
   rows_read bigint NOT NULL DEFAULT 0,
+  rows_staged bigint NOT NULL DEFAULT 0,
   rows_inserted bigint NOT NULL DEFAULT 0,
   rows_updated bigint NOT NULL DEFAULT 0,
   rows_deleted bigint NOT NULL DEFAULT 0,
@@ -60,6 +61,8 @@ CREATE TABLE pacs_ops.run_entity (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (run_id, entity)
 );
+
+COMMENT ON COLUMN pacs_ops.run_entity.rows_staged IS 'Rows in the staging table when extract ended: publish refuses a table that holds another number, as after a crash of PostgreSQL, which empties unlogged tables.';
 
 CREATE TABLE pacs_ops.sync_state (
   county_id text NOT NULL REFERENCES pacs_ops.county,
