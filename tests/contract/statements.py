@@ -143,7 +143,9 @@ def queries(name: str, function: Callable[..., ChangeQuery | None], shape: Table
         "shape": [shape],
         "window": [Window(None, STAMP), Window(STAMP, STAMP)],
         "hi": [STAMP],
-        "keys": [("1",), tuple(map(str, range(500)))],
+        "keys": [("1",), ("1", "2", "3")],
+        "column": [None, shape.map.columns[1][1]],
+        "since": [STAMP],
         "clock": ["local", "utc"],
         "change_type": DATE_TYPES,
         "now": [STAMP],
@@ -210,5 +212,6 @@ def session_statements() -> set[str]:
 
 
 def template(sql: str) -> str:
-    """A statement without the number of its keys."""
-    return re.sub(r"IN \(([^?]*\?[^?]*?)(, \1)*\)", r"IN (\1)", sql)
+    """A statement without the numbers of its markers, and without the number of its keys."""
+    unnumbered = re.sub(r"@P\d+", "?", sql)
+    return re.sub(r" IN \((CONVERT\([^?]*\?\)|\?)(?:, \1)*\)$", r" IN (\1)", unnumbered)

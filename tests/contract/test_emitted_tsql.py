@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, keys_query
 from tests.contract import statements
-from tests.contract.tsql_judge import Judge, Statement
+from tests.contract.tsql_judge import Judge, Statement, with_parameters
 
 FUNCTIONS_OF_2012 = frozenset(
     "COUNT_BIG DATALENGTH DATEADD DATEDIFF DATEPART DB_NAME DB_ID MAX MIN OBJECT_ID ORIGINAL_LOGIN RTRIM SERVERPROPERTY SWITCHOFFSET "
@@ -79,9 +80,18 @@ def test_an_isolation_level_is_one(tsql: Judge) -> None:
 @pytest.mark.parametrize("shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type))
 def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.TableShape) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
-    for name in ("ordered.window_query", "ordered.late_flag_query", "ordered.count_since_query"):
+    for name in ("ordered.window_query", "ordered.since_query", "ordered.late_flag_query", "ordered.count_since_query"):
         for query in statements.queries(name, statements.builders()[name], shape):
             *declares, _ = tsql.verdict(query.sql).statements()
             assert declares
             for declare in declares:
                 assert declare.types == {str(shape.change_type).partition("(")[0]}
+
+
+def test_the_longest_list_of_keys_stays_below_the_limit_of_parameters(tsql: Judge) -> None:
+    shape = statements.make_shape()
+    sql = keys_query(shape, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
+    judge_read(tsql.verdict(sql).statements(), sql)
+    assert f"@P{KEYS_PER_STATEMENT})" in with_parameters(sql)
+    assert KEYS_PER_STATEMENT <= 2_100
+    assert statements.template(sql) == statements.template(keys_query(shape, ("1",)).sql)
