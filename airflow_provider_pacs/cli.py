@@ -176,12 +176,11 @@ def _reconcile(arguments: argparse.Namespace) -> Answer:
 
 
 def _check(arguments: argparse.Namespace) -> Answer:
-    from airflow_provider_pacs.sync.changes import choose
-    from airflow_provider_pacs.sync.plan import shapes
+    from airflow_provider_pacs.sync.plan import readings
 
     config = _config(arguments)
     with _source(arguments, config) as source, _target(arguments):
-        found = {name: choose(shape, enable_cdc=config.sync.enable_cdc) for name, shape in shapes(config, source).items()}
+        found = {name: (reading.family, reading.reason) for name, reading in readings(config, source).items()}
     lines = [f"Source {source.address_text} and target answer."] + [f"{name}: {family} ({reason})" for name, (family, reason) in found.items()]
     return Answer({name: {"family": family, "reason": reason} for name, (family, reason) in found.items()}, lines)
 

@@ -8,10 +8,9 @@ would ever reach them. Inactive rows travel like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, select_list
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -20,14 +19,6 @@ Clock = Literal["local", "utc"]
 _DATE_TYPES = ("datetime", "smalldatetime", "date", "datetime2", "datetimeoffset")
 _WHOLE_UNITS = {"smalldatetime": "MINUTE", "date": "DAY"}
 """Types that can't tell moments within a unit apart: their `hi` leaves the running unit out (case 15)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
-
-    lo: str | None
-    hi: str
 
 
 def is_ordered_type(declared: str | None) -> bool:
