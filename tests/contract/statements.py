@@ -18,8 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from airflow_provider_pacs.sync import changes
-from airflow_provider_pacs.sync.changes.base import ChangeQuery
-from airflow_provider_pacs.sync.changes.ordered import Window, is_ordered_type
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
 from airflow_provider_pacs.sync.errors import FatalError
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
@@ -135,9 +134,16 @@ def builders() -> dict[str, Callable[..., ChangeQuery | None]]:
     return found
 
 
+def _asked_for(function: Callable[..., ChangeQuery | None], shape: TableShape) -> bool:
+    """Builders of a family with a cursor are asked only for tables of that family (`changes.stamps`)."""
+    families = {each.window.__module__ for each in vars(changes).values() if isinstance(each, changes.Stamps)}
+    own = changes.stamps(shape)
+    return function.__module__ not in families or (own is not None and own.window.__module__ == function.__module__)
+
+
 def queries(name: str, function: Callable[..., ChangeQuery | None], shape: TableShape) -> Iterator[ChangeQuery]:
     """What one builder makes for a shape, for every combination of its arguments; nothing where the product would not ask it."""
-    if name.startswith("ordered.") and "shape" in inspect.signature(function).parameters and not is_ordered_type(shape.change_type):
+    if "shape" in inspect.signature(function).parameters and not _asked_for(function, shape):
         return
     values: dict[str, list[Any]] = {
         "shape": [shape],
