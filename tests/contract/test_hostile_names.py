@@ -11,58 +11,18 @@ from hypothesis import strategies as st
 from airflow_provider_pacs.sync.changes.compare import full_query, keys_query, lob_query
 from airflow_provider_pacs.sync.changes.ordered import late_flag_query, since_query, window_query
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.source.catalog import SourceColumn
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import judge_read
 from tests.contract.tsql_judge import Judge
 
 PIECES = [
-    *(
-        "]",
-        "]]",
-        "[",
-        "'",
-        "''",
-        '"',
-        '""',
-        "--",
-        "/*",
-        "*/",
-        ";",
-        ".",
-        ",",
-        "(",
-        ")",
-        "?",
-        "@P1",
-        "@@",
-        "#",
-        "$(x)",
-        "\\",
-        "{",
-        "}",
-        "%",
-        "=",
-        " ",
-        "\t",
-    ),
+    *("]", "]]", "[", "'", "''", '"', '""', "--", "/*", "*/", ";", ".", ",", "(", ")", "?", "@P1", "@@", "#", "$(x)", "\\", "%", " ", "\t"),
     *("\n", "\r\n", "\r", "\u2028", "\x85", "\x0b", "\x1a", "\x7f", "\ufeff", "\u202e", "\u0301", "\ufffe"),
-    *(
-        "GO",
-        "\nGO\n",
-        "\r\ngo 5\r\n",
-        "; DROP TABLE x",
-        "]; EXEC xp_cmdshell 'x'; --",
-        "' OR 1=1 --",
-        "] WITH (NOLOCK)",
-        "] AS s; SELECT [x",
-        "SELECT",
-        "N'",
-    ),
-    *("🏡", "é", "ß", "地番", "x" * 60, "]" * 60, "🏡" * 40, "PropertyID"),
+    *("GO", "\nGO\n", "\r\ngo 5\r\n", "; DROP TABLE x", "]; EXEC xp_cmdshell 'x'; --", "' OR 1=1 --", "] WITH (NOLOCK)", "] AS s; SELECT [x"),
+    *("SELECT", "N'", "🏡", "é", "ß", "地番", "x" * 60, "]" * 60, "🏡" * 40, "PropertyID"),
 ]
-HOSTILE = st.lists(st.sampled_from(PIECES) | st.characters(codec="utf-8", exclude_characters="\x00\uffff"), min_size=1, max_size=8).map("".join)
+HOSTILE = st.lists(st.sampled_from(PIECES) | st.characters(codec="utf-8", exclude_characters="\x00\uffff"), min_size=1, max_size=5).map("".join)
 GOOD = HOSTILE.map(lambda name: name.encode("utf-16-le")[:256].decode("utf-16-le", "ignore"))
 UNFIT = st.sampled_from(["", "\x00", "a\x00b", "\uffff", "\ud800", "x\udfffy", "x" * 129, "🏡" * 65, "]" * 129])
 WHOLE = {
@@ -153,10 +113,8 @@ def test_a_refusal_names_the_remedy_in_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("declared", [*statements.DATE_TYPES, *statements.KEY_TYPES, *statements.OTHER_TYPES])
 def test_a_declared_type_is_written_as_it_was_declared(tsql: Judge, declared: str) -> None:
-    column = statements.shape_of(statements.make_shape().map, {name: declared for _, name in statements.make_shape().map.columns}).columns[
-        "PropertyID"
-    ]
-    assert isinstance(column, SourceColumn)
+    table = statements.make_shape().map
+    column = statements.shape_of(table, {source: declared for _, source in table.columns}).columns[table.key]
     assert column.declared == declared
     (statement,) = tsql.verdict(f"DECLARE @x {column.declared}").statements()
     assert statement.types == {declared.partition("(")[0]}
