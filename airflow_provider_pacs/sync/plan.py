@@ -14,11 +14,13 @@ from airflow_provider_pacs.sync.changes import choose, read_by, stamps
 from airflow_provider_pacs.sync.changes.ordered import clock_query, oldest_writer_query
 from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
-from airflow_provider_pacs.sync.results import EntityPlan, RunPlan
+from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
+from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -67,9 +69,7 @@ def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
     return {name: reading.shape for name, reading in readings(config, source).items()}
 
 
-def make_plan(
-    config: CountyConfig, source: SourceReader, target: Target, *, kind: Literal["sync", "reconcile"], mode: Literal["auto", "full"], trigger: str
-) -> RunPlan:
+def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kind: RunKind, mode: Literal["auto", "full"], trigger: str) -> RunPlan:
     """Claim the county and plan the run. Nothing is claimed before both ends have answered.
 
     Args:
@@ -85,7 +85,13 @@ def make_plan(
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
     tables = readings(config, source)
-    epoch = target.claim(county_id=config.fips, county=config.county, name=config.name)
+    identity = read_identity(source)
+    restored = check_identity(config.county, target.source_identity(config.fips), identity)
+    cursors = target.states(config.fips)
+    drifts = {name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {})) for name, reading in tables.items()}
+    if restored:  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
+        target.accept_source(config.fips)
+    epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     plans = tuple(
@@ -93,8 +99,14 @@ def make_plan(
         for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
-    identity = {"server": clock["server"], "database": clock["db"], "tz_offset_min": clock["tz_offset_min"]}
     target.open_run(plan, trigger=trigger, source_now=str(clock["now"]), identity=identity, config=config.fingerprint, code=code_version())
+    for name, drift in drifts.items():
+        if drift:
+            target.note_event(config.fips, plan.run_id, "schema.drift", name, drift.as_dict())
+            log.warning("%s: %s drifted at the source: %s", config.county, name, drift.as_dict())
+    if restored:
+        target.note_event(config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]})
+        log.warning("%s: the source was restored since its last run: every table is read whole and compared", config.county)
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
@@ -141,6 +153,7 @@ def _plan_entity(
         change_type=shape.change_type,
         map_fingerprint=map_fingerprint(shape),
         schema_fingerprint=shape.fingerprint,
+        source_columns=declared_columns(shape),
     )
 
 
@@ -151,8 +164,10 @@ def _full_because(reading: Reading, state: dict[str, object] | None, mode: str) 
         return "a full read was asked for"
     if state is None:
         return "first load"
-    if reading.family == "compare" or state["watermark"] is None:
+    if reading.family == "compare":
         return reading.reason
+    if state["watermark"] is None:
+        return "the cursor was set back: the source was restored, or accepted after a change"
     if state["map_fingerprint"] != map_fingerprint(shape):
         return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
