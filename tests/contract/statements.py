@@ -70,7 +70,7 @@ _SOURCE_SIDE = ("hooks", "operators", "sync/source", "sync/changes")
 
 
 class CatalogReader:
-    """A source of which only the catalog answers: rows of sys.columns, or none of the views (`columns` None)."""
+    """A source of which only the catalog answers: the columns (keys are not declared), or none of its views (`columns` None)."""
 
     def __init__(self, columns: dict[str, str] | None) -> None:
         self.columns = columns
@@ -78,7 +78,7 @@ class CatalogReader:
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         if self.columns is None:
             raise FatalError("permission denied")
-        return [_catalog_row(name, declared) for name, declared in self.columns.items()]
+        return [_catalog_row(name, declared) for name, declared in self.columns.items()] if "type_name" in sql else []
 
 
 def _catalog_row(name: str, declared: str) -> dict[str, Any]:
