@@ -12,14 +12,15 @@ from typing import Any
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.source.port import SourceReader
-from airflow_provider_pacs.sync.source.tsql import qualified
+from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 log = logging.getLogger(__name__)
 
-_SYS_COLUMNS = """SELECT c.name AS name, ty.name AS type_name, c.max_length AS max_length,
+_SYS_COLUMNS = """SELECT c.name AS name, COALESCE(bt.name, ty.name) AS type_name, c.max_length AS max_length,
        c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
 FROM sys.columns AS c
 JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
+LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
 WHERE c.object_id = OBJECT_ID(?)
 ORDER BY c.column_id"""
 
@@ -28,6 +29,12 @@ _ISCHEMA_COLUMNS = """SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS type_name, c.
 FROM INFORMATION_SCHEMA.COLUMNS AS c
 WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?
 ORDER BY c.ORDINAL_POSITION"""
+
+_PLAIN_TYPES = frozenset(
+    "bigint bit date datetime float geography geometry hierarchyid image int money ntext real smalldatetime smallint smallmoney sql_variant text "
+    "tinyint uniqueidentifier xml".split()
+)
+"""Types that are declared by their name alone. Any other is a county's own, whose name may be anything."""
 
 
 _PRIMARY_KEY = """SELECT c.name AS name
@@ -66,7 +73,9 @@ class SourceColumn:
             return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length})"
         if self.type_name in {"nvarchar", "nchar"}:
             return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length // 2})"
-        return "varbinary(8)" if self.type_name in {"timestamp", "rowversion"} else self.type_name
+        if self.type_name in {"timestamp", "rowversion"}:
+            return "varbinary(8)"
+        return self.type_name if self.type_name in _PLAIN_TYPES else quote(self.type_name)
 
 
 @dataclass(frozen=True, slots=True)
