@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import DataError, PacsError
+from airflow_provider_pacs.sync.interrupt import Interrupted
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
 from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
@@ -137,18 +138,26 @@ def sync(
         PacsError: as the steps raise it.
     """
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
-    for entity in plan.entities:
-        outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-        told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
-        try:
-            validate(config, target, run_id=plan.run_id, entity=entity.entity)
-        except DataError as error:
-            if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
-                raise
-            told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
-    published = publish(config, target, run_id=plan.run_id)
-    certificate = reconcile(config, source, target, run_id=plan.run_id)
-    return published, certificate
+    with _ended_by_errors(target, plan.run_id):
+        for entity in plan.entities:
+            outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+            told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            try:
+                validate(config, target, run_id=plan.run_id, entity=entity.entity)
+            except DataError as error:
+                if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
+                    raise
+                told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
+        published = publish(config, target, run_id=plan.run_id)
+        certificate = reconcile(config, source, target, run_id=plan.run_id)
+        return published, certificate
+
+
+def compare(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli") -> CertificateOutcome:
+    """A run of its own that compares in full, repairs and certifies, in this process."""
+    plan = start_reconcile(config, source, target, trigger=trigger)
+    with _ended_by_errors(target, plan.run_id):
+        return reconcile(config, source, target, run_id=plan.run_id, scope="full")
 
 
 def judge_context(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> JudgeContext:
@@ -198,4 +207,16 @@ def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterat
         yield
     except PacsError as error:
         target.note_failure(config.fips, step, error)
+        raise
+
+
+@contextmanager
+def _ended_by_errors(target: Target, run_id: str) -> Iterator[None]:
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and the journal says so if it can."""
+    try:
+        yield
+    except BaseException as error:
+        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
+        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
+            target.end_run(run_id, told)
         raise

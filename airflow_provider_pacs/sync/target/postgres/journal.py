@@ -96,6 +96,17 @@ def note_run(connection: Connection, run_id: str, state: str, message: str = "",
     )
 
 
+def end_run(connection: Connection, run_id: str, message: str) -> None:
+    """Close a run that ends without its verdict. What it had published stays, and its cursors with it."""
+    row = connection.execute(
+        "UPDATE pacs_ops.sync_run SET state = 'failed', message = %s, finished_at = clock_timestamp() "
+        "WHERE run_id = %s AND state IN ('running', 'published') RETURNING county_id",
+        (message, run_id),
+    ).fetchone()
+    if row is not None:
+        audit(connection, row[0], run_id, "run.failed", "", {"message": message})
+
+
 def hold_epoch(connection: Connection, county_id: str, epoch: int) -> None:
     """Lock the county's row for the transaction and check that the run still owns the county (case 107).
 

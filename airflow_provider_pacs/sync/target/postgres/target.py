@@ -173,6 +173,11 @@ class PostgresTarget:
             if journal.is_ready(connection):
                 journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
 
+    def end_run(self, run_id: str, message: str) -> None:
+        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
+        with self.transaction() as connection:
+            journal.end_run(connection, run_id, message)
+
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
             return journal.run(connection, run_id)
