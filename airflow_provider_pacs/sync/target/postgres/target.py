@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -16,15 +16,24 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.retry import begun_again
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
-_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET lock_timeout = '60s'",
+    "SET client_min_messages = warning",
+    "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
+)
+_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
+"""A worker that was killed must not hold its county until its last statement is through."""
 
 
-class PostgresTarget:
+class PostgresTarget(Desk):
     """The platform database.
 
     Args:
@@ -43,6 +52,8 @@ class PostgresTarget:
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
                 self._connection.execute(statement.encode())
+            with suppress(psycopg.errors.InvalidParameterValue):
+                self._connection.execute(_IF_THE_PLATFORM_CAN)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -116,6 +127,11 @@ class PostgresTarget:
         """The relation beside a staging table that holds its rows without the keys that are gone."""
         return stage.rows_view(table)
 
+    def stage_was_emptied(self, row: dict[str, Any]) -> bool:
+        """Whether a crash of the server took the rows that were staged for an entity's row of the run."""
+        with self.statements() as connection:
+            return stage.was_emptied(connection, row)
+
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
@@ -157,7 +173,7 @@ class PostgresTarget:
 
     def drop_abandoned_stages(self, county_id: str) -> None:
         with self.statements() as connection:
-            stage.drop(connection, stage.abandoned(connection, county_id))
+            stage.drop_idle(connection, stage.abandoned(connection, county_id))
 
     def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
         """Keys that wait in quarantine under a rule, those looked at longest ago first."""
@@ -210,6 +226,11 @@ class PostgresTarget:
             if journal.is_ready(connection):
                 journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
 
+    def end_run(self, run_id: str, message: str) -> None:
+        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
+        with self.transaction() as connection:
+            journal.end_run(connection, run_id, message)
+
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
             return journal.run(connection, run_id)
@@ -222,40 +243,10 @@ class PostgresTarget:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
 
-    def held_sets(self, county_id: str) -> list[dict[str, Any]]:
-        """Undecided sets of held deletes."""
-        with self.statements() as connection:
-            return held.list_held(connection, county_id)
-
-    def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]:
-        """One undecided set with its keys."""
-        with self.statements() as connection:
-            return held.load(connection, county_id, held_id, digest)
-
-    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int:
-        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the rows."""
-        with self.transaction() as connection:
-            return held.apply_held(connection, run_id, entity, held_id, digest, table, actor)
-
-    def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str:
-        """Let a held set go; returns its entity."""
-        with self.transaction() as connection:
-            return held.reject(connection, county_id, held_id, digest, actor)
-
     def close_run(self, run_id: str, state: str) -> None:
         """End a run that publishes nothing."""
         with self.transaction() as connection:
             journal.note_run(connection, run_id, state, finished=True)
-
-    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
-        """Open quarantine rows: keys, rules, when; no values."""
-        with self.statements() as connection:
-            return journal.list_quarantine(connection, county_id)
-
-    def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
-        """The latest audit rows, newest first."""
-        with self.statements() as connection:
-            return journal.list_audit(connection, county_id, limit)
 
     def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
         with self.statements() as connection:
