@@ -16,7 +16,7 @@ help:  ## this list
 prepare:  ## system libraries and .venv, once
 	@.ci/prepare
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=seed|benton, PROFILE=generic, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 COUNTY, PROFILES = "benton_wa", ("generic",)
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
 _RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
-_WIDTH = 130
+_WIDTH = 140
 _COUNTED = ("read", "inserted", "updated", "deleted", "quarantined", "repaired", "held", "remaining")
 
 
