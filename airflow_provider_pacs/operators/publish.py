@@ -28,7 +28,7 @@ class PacsPublishOperator(PacsOperator):
         run_id = self.run_id(context)
         with self.target() as target:
             outcome: dict[str, Any] = run.publish(self.config, target, run_id=run_id).as_dict()
-        if not any(told["inserted"] + told["updated"] + told["deleted"] for told in outcome["entities"].values()):
+        if not any(told.get(written) for told in outcome["entities"].values() for written in ("inserted", "updated", "deleted")):
             self.log.info("%s: nothing changed: no row was written.", self.config.county)
         self._tell_assets(context, run_id, outcome["entities"])
         return outcome
