@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(str(error), markup=False)
         return 2
     except Interrupted:
-        console.print("Interrupted; everything that was started is stopped.")
+        console.print("Interrupted.")
         return 130
 
 
