@@ -19,7 +19,7 @@ prepare:  ## system libraries and .venv, once
 scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
 	@$(PYTHON_BIN) .ci/scriptdom
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=seed|benton, PROFILE=generic, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running

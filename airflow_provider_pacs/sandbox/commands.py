@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     night.add_argument("--seed", type=int, default=1, help="which night")
     night.set_defaults(command=_mutate)
     fault = commands.add_parser("fault", help="add a fault rule to a running sandbox")
-    fault.add_argument("rule", help="e.g. 'error@start number=1205 match=PropertyOwner times=1'")
+    fault.add_argument("rule", help="e.g. 'error=1205 match=PropertyOwner times=1'")
     fault.set_defaults(command=_fault)
     shown = commands.add_parser("env", help="print the settings that reach a running sandbox, for `eval`")
     shown.add_argument("--county", default="benton_wa", help="county whose variables are set (default benton_wa)")

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 COUNTY, PROFILES = "benton_wa", ("generic",)
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
 _RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
-_WIDTH = 130
+_WIDTH = 140
 _COUNTED = ("read", "inserted", "updated", "deleted", "quarantined", "repaired", "held", "remaining")
 
 
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(str(error), markup=False)
         return 2
     except Interrupted:
-        console.print("Interrupted; everything that was started is stopped.")
+        console.print("Interrupted.")
         return 130
 
 

@@ -97,12 +97,12 @@ def is_clean(run: dict[str, Any]) -> bool:
 
 def table_of(runs: Sequence[dict[str, Any]]) -> Table:
     """The one table at the end."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for title in ("run", "entity", "mode"):
         table.add_column(title, no_wrap=True)
     for title in ("read", "inserted", "updated", "deleted", "quarantined", "rows/s"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("quality")
+    table.add_column("quality", min_width=24)
     table.add_column("certificate", no_wrap=True)
     for run in runs:
         for number, entity in enumerate(run["entities"]):

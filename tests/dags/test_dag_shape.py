@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,22 @@ def test_schedules_are_in_the_countys_time_zone_without_catchup(model: dict[str,
     for dag in model.values():
         assert (dag.catchup, dag.max_active_runs, dag.dagrun_timeout) == (False, 1, None)
         assert dag.tags == {"pacs", "benton_wa", "washington"}
+
+
+def test_unpausing_starts_nothing_before_the_next_time_of_the_schedule(model: dict[str, DAG]) -> None:
+    for dag in model.values():
+        known = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        info = known.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=known._time_restriction)
+        assert info is not None
+        assert info.run_after > datetime.now(UTC)
+
+
+def test_a_test_run_has_no_deadline_to_miss(model: dict[str, DAG], monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = model["pacs_benton_wa"]
+    seen: list[object] = []
+    monkeypatch.setattr(DAG, "test", lambda self, **kwargs: seen.append((self.deadline, kwargs)))
+    dag.test(run_conf={"mode": "full"})
+    assert seen == [(None, {"run_conf": {"mode": "full"}})]
 
 
 def test_retries_back_off_and_every_task_has_a_time_limit(model: dict[str, DAG]) -> None:

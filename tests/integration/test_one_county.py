@@ -35,7 +35,7 @@ sys.exit(status)
 
 
 @dataclass(frozen=True)
-class DagRun:
+class Outcome:
     """What came of `airflow dags test`, twice, and the target between and after."""
 
     url: str
@@ -101,7 +101,7 @@ def airflow_environment(home: Path, endpoint: Endpoint, target: str) -> dict[str
 
 
 @pytest.fixture(scope="module")
-def tested(sandbox_tiny: Endpoint, pg_url: str) -> Iterator[DagRun]:
+def tested(sandbox_tiny: Endpoint, pg_url: str) -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory(prefix="airflow-home-") as home:
         environment = airflow_environment(Path(home), sandbox_tiny, pg_url)
         airflow = [sys.executable, "-m", "airflow"]
@@ -109,7 +109,7 @@ def tested(sandbox_tiny: Endpoint, pg_url: str) -> Iterator[DagRun]:
         first = run([*airflow, "dags", "test", "pacs_benton_wa"], environment)
         between = physical_rows(pg_url)
         second = run([*airflow, "dags", "test", "pacs_benton_wa"], environment)
-        yield DagRun(pg_url, (first, second), (between, physical_rows(pg_url)))
+        yield Outcome(pg_url, (first, second), (between, physical_rows(pg_url)))
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +123,13 @@ def cli_url(pg_server: str, pg_url: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def test_the_dag_brings_every_row_over_by_a_second_count(tested: DagRun, sandbox_folder: Path) -> None:
+def test_the_dag_brings_every_row_over_by_a_second_count(tested: Outcome, sandbox_folder: Path) -> None:
     command = [sys.executable, str(ROOT / "tests/integration/verify_summary.py"), "--sandbox", str(sandbox_folder), "--target-url", tested.url]
     counted = json.loads(run(command, bare_environment()))
     assert {entity: counts["source"] for entity, counts in counted.items()} == {"property": 200, "owner": 300, "value": 1000, "structure": 240}
 
 
-def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tested: DagRun) -> None:
+def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tested: Outcome) -> None:
     with psycopg.connect(tested.url) as connection:
         runs = connection.execute("SELECT run_id, state FROM pacs_ops.sync_run ORDER BY started_at").fetchall()
         modes = connection.execute("SELECT DISTINCT mode FROM pacs_ops.run_entity WHERE run_id = %s", (runs[0][0],)).fetchall()
@@ -139,14 +139,14 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
     assert verdicts == [("full", True)] * 4
 
 
-def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: DagRun) -> None:
+def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: Outcome) -> None:
     between, after = tested.written
     assert after == between
     assert "nothing changed: no row was written" in tested.logs[1]
     assert "nothing changed" not in tested.logs[0]
 
 
-def test_without_airflow_the_command_line_gives_the_same_rows(tested: DagRun, sandbox_tiny: Endpoint, cli_url: str) -> None:
+def test_without_airflow_the_command_line_gives_the_same_rows(tested: Outcome, sandbox_tiny: Endpoint, cli_url: str) -> None:
     words = ["sync", "benton_wa", "--counties", str(ROOT / "dags/counties"), "--source-url", sandbox_tiny.url(), "--target-url", cli_url]
     environment = {**bare_environment(), **sandbox_tiny.environment}
     said = run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment)
