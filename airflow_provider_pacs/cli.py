@@ -1,6 +1,6 @@
 """`pacs ...`: a county and connections from flags or the environment -> the same steps that Airflow runs, here. Works without Airflow.
 
-Exit status: 0 the work was done, 1 the work failed, 2 usage or configuration.
+Exit status: 0 the work was done, 1 the work failed or SIGTERM ended it, 2 usage or configuration, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.interrupt import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.config import CountyConfig
@@ -43,15 +44,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.json:
         logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        answer: Answer = arguments.command(arguments)
+        with interruptible():
+            answer: Answer = arguments.command(arguments)
     except PacsError as error:
-        if arguments.json:
-            print(json.dumps({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}))
-        else:
-            print(error, file=sys.stderr)
+        _tell_failure(arguments, str(error), code=error.code, message=error.message, remedy=error.remedy)
         return USAGE if isinstance(error, ConfigError) else FAILED
-    print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
+    except Interrupted as stop:
+        remedy = "Run the command again; nothing is left half done."
+        _tell_failure(arguments, f"{stop}. {remedy}", code="INTERRUPTED", message=str(stop), remedy=remedy)
+        return stop.status
+    if arguments.json or answer.lines:
+        print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
     return answer.status
+
+
+def _tell_failure(arguments: argparse.Namespace, line: str, **document: str) -> None:
+    if arguments.json:
+        print(json.dumps({"error": document}))
+    else:
+        print(line, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,7 +169,8 @@ def _sync(arguments: argparse.Namespace) -> Answer:
     changed = sum(e.changed for e in published.entities)
     lines.append(f"{changed:,} rows written." if changed else "Nothing changed: no row was written.")
     lines.append(_told_certificate(certificate))
-    return Answer({"run": published.as_dict(), "certificate": certificate.as_dict()}, lines)
+    held = any(e.held for e in published.entities)  # publish has said so
+    return Answer({"run": published.as_dict(), "certificate": certificate.as_dict()}, lines, FAILED if held else OK)
 
 
 def _told_certificate(certificate: Any) -> str:
@@ -172,8 +184,7 @@ def _reconcile(arguments: argparse.Namespace) -> Answer:
 
     config = _config(arguments)
     with _source(arguments, config) as source, _target(arguments) as target:
-        plan = run.start_reconcile(config, source, target, trigger="cli")
-        certificate = run.reconcile(config, source, target, run_id=plan.run_id, scope="full")
+        certificate = run.compare(config, source, target)
     lines = [
         f"{c.entity}: source {c.source_rows:,}, target {c.target_rows:,}; missing {c.missing:,}, differing {c.differing:,}, ghosts {c.ghosts:,}; "
         f"repaired {c.repaired:,}, held {c.held:,}, remaining {c.remaining:,}"

@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pendulum
 from airflow.configuration import conf
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
@@ -124,6 +123,19 @@ _HELD_BODY = """The source no longer has these rows, and there are more of them 
 **Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps them all.
 """
 
+
+class CountyDag(DAG):
+    """A DAG that can be tried with `airflow dags test`.
+
+    At the end of a test run Airflow 3.3.2 looks for the deadline alerts of the run by their ids, but the DAG under test still holds their
+    definitions: it fails a run in which everything succeeded. A test run has no deadline to miss, so it gets none; scheduled runs keep theirs.
+    """
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        self.deadline = None
+        return super().test(*args, **kwargs)
+
+
 _MODE_HELP = "`auto` reads what changed where the source allows it; `full` reads everything and compares."
 
 
@@ -140,11 +152,12 @@ def _dag(
     }
     if config.sync.pool is not None:
         defaults["pool"] = config.sync.pool
-    return DAG(
+    # No start_date, and no run for a time that has passed: whoever unpauses both DAGs of a county by day would start a full load and a
+    # reconcile at once, and the later of the two takes the county from the earlier.
+    return CountyDag(
         dag_id=dag_id,
         description=description,
-        schedule=assets or (None if cron is None else CronTriggerTimetable(cron, timezone=config.timezone)),
-        start_date=pendulum.datetime(2026, 1, 1, tz=config.timezone),
+        schedule=assets or (None if cron is None else CronTriggerTimetable(cron, timezone=config.timezone, run_immediately=timedelta(0))),
         catchup=False,
         max_active_runs=1,
         default_args=defaults,
@@ -156,7 +169,7 @@ def _dag(
 
 
 def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
-    """Have Airflow list a late run. It can be switched off because `DAG.test` of Airflow 3.3.2 fails at the end of a run that has one."""
+    """Have Airflow list a late run, unless `[pacs] deadline_alerts` says no."""
     if not conf.getboolean("pacs", "deadline_alerts", fallback=True):
         return None
     minutes = config.sync.timeout_minutes

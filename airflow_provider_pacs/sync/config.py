@@ -225,7 +225,10 @@ def load_county(path: Path) -> CountyConfig:
     try:
         config = CountyConfig.model_validate(settings)
     except ValidationError as error:
-        problems += [_explain(found) for found in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        below = {one["loc"][:size] for one in found for size in range(len(one["loc"]))}
+        # A list whose only item is wrong counts as empty: the item's own problem says more.
+        problems += [_explain(one) for one in found if not (one["type"] == "too_short" and one["loc"] in below)]
     else:
         if not problems:
             return config

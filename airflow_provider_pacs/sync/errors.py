@@ -32,7 +32,10 @@ class PacsError(Exception):
             self.code = code
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f" Remedy: {self.remedy}" if self.remedy else "")
+        if not self.remedy:
+            return f"{self.code}: {self.message}"
+        stop = "" if self.message.endswith((".", "!", "?", "…")) else "."
+        return f"{self.code}: {self.message}{stop} Remedy: {self.remedy}{'' if self.remedy.endswith('.') else '.'}"
 
 
 class RetryableError(PacsError):

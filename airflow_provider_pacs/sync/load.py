@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_pacs.sync.changes import stamps
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
-from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_bound
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.mapping import map_batch, to_csv
 from airflow_provider_pacs.sync.source.catalog import TableShape
@@ -34,13 +34,7 @@ class Counter:
 def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counter: Counter) -> Iterator[tuple[list[str], bytes]]:
     """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
     entity = load_entities()[shape.map.entity]
-    lobs = lob_query(shape)
-
-    def longest() -> int:
-        row = source.query(lobs.sql)[0] if lobs else {}
-        return max((int(value or 0) for value in row.values()), default=0)
-
-    for batch in source.stream(query.sql, query.params, lob_bound=longest if lobs else None):
+    for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
         mapped = map_batch(batch, entity)
         counter.rows += mapped.num_rows
         yield mapped.schema.names, to_csv(mapped, entity)
@@ -98,7 +92,8 @@ def load_entity(
     read = fill_stage(source, target, shape, query, table)
     if query.complete:
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
-        read += fill_with_keys(source, target, shape, missing, table, append=True)
+        missing += target.vanished_keys(entity, county_id, table)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)
     else:
         waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
         read += fill_with_keys(source, target, shape, waiting, table, append=True)

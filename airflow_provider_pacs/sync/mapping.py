@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.source.catalog import TableShape
 
 REJECT = "_reject"
 SOURCE_VERSION = "_source_version"
@@ -27,6 +29,42 @@ _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 
 Mapped = tuple[pa.Array, pa.Array | None]
 """A canonical column, and a boolean array that is true where the source's value did not fit (None: all fitted)."""
+
+_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml"})
+_NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"})
+_DATES = frozenset({"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"})
+_OTHERS = frozenset({"uniqueidentifier", "bit", "time"})
+_BYTES = frozenset({"binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"})
+_READS: dict[str, frozenset[str]] = {
+    "uuid": _TEXTS | {"uniqueidentifier"},
+    "text": _TEXTS | _NUMBERS | _DATES | _OTHERS,
+    "numeric": _TEXTS | _NUMBERS,
+    "integer": _TEXTS | _NUMBERS,
+    "boolean": _TEXTS | _NUMBERS | {"bit"},
+    "timestamp": _TEXTS | _DATES,
+}
+"""T-SQL types whose values can become a value of the canonical type at all. A type of the county's own is not judged by its name."""
+
+
+def refuse_misfits(shape: TableShape) -> None:
+    """Refuse a column whose declared type never fits: that is a wrong name in the mapping, not bad data.
+
+    Raises:
+        ConfigError: PACS-003, names every such column.
+    """
+    table, types = shape.map, {column.name: column.type for column in load_entities()[shape.map.entity].columns}
+    known = _TEXTS | _NUMBERS | _DATES | _OTHERS | _BYTES
+    found = [
+        f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
+        for canonical, source in table.columns
+        if (declared := shape.columns.get(source)) and declared.type_name in known - _READS[types[canonical]]
+    ]
+    if found:
+        raise ConfigError(
+            f"table {table.schema}.{table.table}: {'; '.join(found)}",
+            remedy=f"name the county's columns under tables.{table.entity}.columns",
+            code="PACS-003",
+        )
 
 
 def map_batch(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBatch:

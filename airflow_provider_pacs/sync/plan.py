@@ -16,6 +16,7 @@ from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
@@ -48,7 +49,8 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Raises:
-        ConfigError: PACS-003, a mapped table or column is not there; or a pinned mode that the table does not allow.
+        ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
+            that the table does not allow.
     """
     tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
     wanted = set(config.sync.entities)
@@ -58,6 +60,7 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
     for name in load_entities():
         if name in wanted:
             shape = describe(source, tables[name])
+            refuse_misfits(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
             family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable)
             readings[name] = Reading(read_by(shape, family), family, reason)
@@ -95,7 +98,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     plans = tuple(
-        _plan_entity(config, source, reading, cursors.get(name), str(clock["now"]), oldest, "full" if kind == "reconcile" else mode)
+        _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode)
         for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
@@ -126,7 +129,7 @@ def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | No
 
 
 def _plan_entity(
-    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, now: str, oldest: str | None, mode: str
+    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, clock: Clock, oldest: str | None, mode: str
 ) -> EntityPlan:
     shape = reading.shape
     full_because = _full_because(reading, state, mode)
@@ -135,11 +138,12 @@ def _plan_entity(
     if (found := stamps(shape)) is not None:
         query = found.bounds(
             str(shape.change_type),
-            now=now,
+            now=str(clock["now"]),
             cursor=cursor,
             oldest=oldest,
             lag_seconds=config.sync.lag_seconds,
             overlap_minutes=config.sync.overlap_minutes,
+            offset_minutes=int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0,
         )
         bounds = source.query(query.sql, query.params)[0]
         lower, upper = bounds["lo"], bounds["hi"]

@@ -68,9 +68,10 @@ def _compare(
     target.settle_stage(entity, table)
     mark(config, target, entity.name, table, complete=complete)
     found = target.differences(entity, config.fips, table, complete=complete)
-    if found:
+    vanished = target.vanished_keys(entity, config.fips, table) if complete else []  # gone at the source while they waited in quarantine
+    if found or vanished:
         second = _second(run_id, entity.name)
-        read += fill_with_keys(source, target, shape, [key for key, _ in found], second, append=False)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)
     counted, late = (0, 0) if complete else _counted(source, shape, upper)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_bound
 from airflow_provider_pacs.sync.changes.ordered import is_ordered_type, since_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def all_records(reader: SourceReader, entity: str, profile: str) -> Iterator[pa.RecordBatch]:
     """Every row of an entity."""
-    yield from reader.stream(full_query(_shape(reader, entity, profile)).sql)
+    shape = _shape(reader, entity, profile)
+    yield from reader.stream(full_query(shape).sql, lob_bound=lob_bound(reader, shape))
 
 
 def changed_records(reader: SourceReader, entity: str, since: str, profile: str) -> Iterator[pa.RecordBatch]:
@@ -33,7 +34,7 @@ def changed_records(reader: SourceReader, entity: str, since: str, profile: str)
     if not is_ordered_type(shape.change_type):
         raise ConfigError(f"{entity} has no change column of a date type at the source", remedy="use get_all_records", code="PACS-003")
     query = since_query(shape, since)
-    yield from reader.stream(query.sql, query.params)
+    yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, shape))
 
 
 def related_records(reader: SourceReader, entity: str, keys: Sequence[str], relation: str, profile: str) -> Iterator[pa.RecordBatch]:
@@ -49,7 +50,7 @@ def related_records(reader: SourceReader, entity: str, keys: Sequence[str], rela
     column = dict(shape.map.columns)[str(load_entities()[relation].parent_key)]
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         query = keys_query(shape, tuple(keys[start : start + KEYS_PER_STATEMENT]), column)
-        yield from reader.stream(query.sql, query.params)
+        yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, shape))
 
 
 def _shape(reader: SourceReader, entity: str, profile: str) -> TableShape:

@@ -110,6 +110,7 @@ class RunOutcome:
             "county_id": self.county_id,
             "state": self.state,
             "already_published": self.already_published,
+            "changed": sum(outcome.changed for outcome in self.entities),
             "entities": {outcome.entity: outcome.as_dict() for outcome in self.entities},
         }
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import DataError, PacsError
+from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError
+from airflow_provider_pacs.sync.interrupt import Interrupted
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -52,13 +53,17 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     """Read one entity as planned into a staging table of this try. Publishes nothing.
 
     `attempt` is the number of this try, from 1; every try has its own table.
+
+    Raises:
+        ConflictError: a later run has taken the county. Of the other errors, a RetryableError is worth another try.
     """
     row = _entity_row(target, run_id, entity)
-    shape = shapes(_only(config, entity), source)[entity]
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+    with _not_overtaken(config, target, run_id):
+        shape = shapes(_only(config, entity), source)[entity]
+        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
     target.note_entity(run_id, entity, state="staged", message="", **staged)
@@ -70,14 +75,23 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
 
     Raises:
         DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
+        ConflictError: a later run has taken the county.
     """
+    with _not_overtaken(config, target, run_id):
+        return _validate(config, target, run_id, entity)
+
+
+def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) -> EntityOutcome:
     row = _entity_row(target, run_id, entity)
     if row["state"] not in {"staged", "passed", "blocked"}:
         raise DataError(f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task")
+    if target.stage_was_emptied(row):
+        target.note_entity(run_id, entity, state="failed", message="the target lost its staged rows")
+        raise DataError(f"{config.county}: {entity} lost its staged rows in a crash of the target", remedy="clear its extract task")
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
-    results = judge(target.sqlalchemy_url, canonical, rules, context)
+    results = [*mapping_results(canonical, *target.mapping_rejects(row["stage_table"])), *judge(target.sqlalchemy_url, canonical, rules, context)]
     target.record_quality(run_id, entity, results)
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]
@@ -101,6 +115,12 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
+    if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
+        error = DataError(
+            f"{config.county}: the source lacks rows that the target has, more than the delete guard lets go: {', '.join(held)}, nothing deleted",
+            remedy=f"look at the source; if they are really gone, let them go with `pacs approve {config.county}`",
+        )
+        log.warning("%s", error)
     return outcome
 
 
@@ -114,11 +134,15 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+    with _not_overtaken(config, target, run_id):
+        outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
-        raise DataError(f"{config.county}: the run is incomplete, kept at their last good data: {told}")
+        raise DataError(
+            f"{config.county}: the run is incomplete, kept at their last good data: {told}",
+            remedy="correct the rows or the mapping at the source, or what stopped the step, then run again",
+        )
     return outcome
 
 
@@ -138,18 +162,26 @@ def sync(
         PacsError: as the steps raise it.
     """
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
-    for entity in plan.entities:
-        outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-        told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
-        try:
-            validate(config, target, run_id=plan.run_id, entity=entity.entity)
-        except DataError as error:
-            if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
-                raise
-            told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
-    published = publish(config, target, run_id=plan.run_id)
-    certificate = reconcile(config, source, target, run_id=plan.run_id)
-    return published, certificate
+    with _ended_by_errors(target, plan.run_id):
+        for entity in plan.entities:
+            outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+            told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            try:
+                validate(config, target, run_id=plan.run_id, entity=entity.entity)
+            except DataError as error:
+                if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
+                    raise
+                told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
+        published = publish(config, target, run_id=plan.run_id)
+        certificate = reconcile(config, source, target, run_id=plan.run_id)
+        return published, certificate
+
+
+def compare(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli") -> CertificateOutcome:
+    """A run of its own that compares in full, repairs and certifies, in this process."""
+    plan = start_reconcile(config, source, target, trigger=trigger)
+    with _ended_by_errors(target, plan.run_id):
+        return reconcile(config, source, target, run_id=plan.run_id, scope="full")
 
 
 def judge_context(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> JudgeContext:
@@ -157,7 +189,7 @@ def judge_context(config: CountyConfig, target: Target, entity: str, table: str,
     canonical = load_entities()[entity]
     own_leaf = None if complete else target.leaf_name(canonical, config.fips)
     year = datetime.now(ZoneInfo(config.timezone)).year
-    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=table, leaf=own_leaf)
+    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.rows_view(table), leaf=own_leaf)
 
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:
@@ -199,4 +231,36 @@ def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterat
         yield
     except PacsError as error:
         target.note_failure(config.fips, step, error)
+        raise
+
+
+@contextmanager
+def _not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles over then is no news."""
+    overtaken = ConflictError(
+        f"{config.county}: a later run has taken over from run {run_id}", remedy="nothing was published; the later run carries on"
+    )
+    if target.run(run_id)["state"] == "superseded":
+        raise overtaken
+    try:
+        yield
+    except PacsError as error:
+        try:
+            state = target.run(run_id)["state"]
+        except PacsError:
+            raise error from None
+        if state == "superseded":
+            raise overtaken from error
+        raise
+
+
+@contextmanager
+def _ended_by_errors(target: Target, run_id: str) -> Iterator[None]:
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and the journal says so if it can."""
+    try:
+        yield
+    except BaseException as error:
+        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
+        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
+            target.end_run(run_id, told)
         raise

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 KEYS_PER_STATEMENT = 500
@@ -34,6 +37,18 @@ def lob_query(shape: TableShape) -> ChangeQuery | None:
         return None
     inner = ", ".join(f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs))
     return ChangeQuery(f"SELECT {inner} FROM {_table(shape)} AS s")  # noqa: S608
+
+
+def lob_bound(source: SourceReader, shape: TableShape) -> Callable[[], int] | None:
+    """For `SourceReader.stream`: asks the server for the length of the longest LOB value. None where there is no such column."""
+    query = lob_query(shape)
+    if query is None:
+        return None
+
+    def longest() -> int:
+        return max((int(value or 0) for value in source.query(query.sql)[0].values()), default=0)
+
+    return longest
 
 
 def _table(shape: TableShape) -> str:

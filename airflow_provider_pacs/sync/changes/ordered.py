@@ -50,7 +50,9 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     )
 
 
-def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int) -> ChangeQuery:
+def bounds_query(
+    change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int, offset_minutes: int = 0
+) -> ChangeQuery:
     """One row: `lo`, `hi` (text in `change_type`) of the next window.
 
     `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and earlier; it never falls behind the
@@ -63,10 +65,12 @@ def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str 
         oldest: begin of the oldest open writer, or None where nobody writes or it is unknown.
         lag_seconds: seconds that `hi` stays behind the clock.
         overlap_minutes: minutes read again before the cursor.
+        offset_minutes: how far `now` and `oldest` are ahead of UTC; only a datetimeoffset column needs to know.
     """
     base = change_type.split("(")[0]
     unit = _WHOLE_UNITS.get(base)
     exact = f"DATEADD({unit}, -1, @safe)" if unit else "@safe"
+    bound = f"TODATETIMEOFFSET({exact}, {int(offset_minutes)})" if base == "datetimeoffset" else exact
     back = "DATEADD(DAY, -1 - @overlap / 1440, @cursor)" if base == "date" else "DATEADD(MINUTE, -@overlap, @cursor)"
     return ChangeQuery(
         "DECLARE @lag int = CONVERT(int, ?);\n"
@@ -76,7 +80,7 @@ def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str 
         f"DECLARE @cursor {change_type} = CONVERT({change_type}, NULLIF(?, ''), 121);\n"
         "DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);\n"
         "DECLARE @safe datetime2(7) = CASE WHEN @oldest < @base THEN @oldest ELSE @base END;\n"
-        f"DECLARE @hi {change_type} = CONVERT({change_type}, {exact});\n"
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, {bound});\n"
         f"SELECT CONVERT(varchar(33), {back}, 121) AS lo, "
         "CONVERT(varchar(33), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
         (str(lag_seconds), str(overlap_minutes), now, oldest or "", cursor or ""),

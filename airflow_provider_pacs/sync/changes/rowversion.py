@@ -27,9 +27,11 @@ def is_rowversion(shape: TableShape) -> bool:
     return column is not None and column.type_name in _TYPES
 
 
-def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int) -> ChangeQuery:
+def bounds_query(
+    change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int, offset_minutes: int = 0
+) -> ChangeQuery:
     """One row: `lo`, the cursor as it is, and `hi`, as `0x` text. Clock, lag and overlap have no meaning here."""
-    del change_type, now, oldest, lag_seconds, overlap_minutes
+    del change_type, now, oldest, lag_seconds, overlap_minutes, offset_minutes
     return ChangeQuery(
         "DECLARE @cursor binary(8) = CONVERT(binary(8), NULLIF(?, ''), 1);\n"
         "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION();\n"

@@ -112,12 +112,12 @@ def optional_query(reader: SourceReader, sql: str, params: tuple[object, ...] = 
 
     Raises:
         RetryableError: the connection itself failed: that is never "unknown".
-        ConfigError: PACS-002, the login was refused.
+        ConfigError: there is no connection: the login, the database, the certificate or the driver is wrong. Only PACS-003 is about the view.
     """
     try:
         return reader.query(sql, params)
     except (ConfigError, FatalError, DataError) as error:
-        if error.code == "PACS-002":
+        if isinstance(error, ConfigError) and error.code != "PACS-003":
             raise
         log.info("The source does not answer a catalog query (%s); treated as unknown.", error)
         return None

@@ -51,10 +51,15 @@ THROTTLED = 40501
 
 GRANT = "Compare the login's rights with what `pacs grants` prints, and the table and column names with the county's profile."
 REACH = "Check host, port and firewall, and that SQL Server listens on TCP there; an unreachable host is tried again."
-CERTIFICATE = (
-    "Trust the CA that signed the server's certificate on this machine, renew an expired certificate, "
-    "or set host_name_in_certificate to the name that the certificate carries."
+CERTIFICATES = (
+    (re.compile(r"expired|not yet valid", re.IGNORECASE), "Have the server's certificate renewed, and check the clocks of both machines."),
+    (
+        re.compile(r"name does not match|name mismatch|principal name", re.IGNORECASE),
+        "Connect by a name that the server's certificate carries, or set host_name_in_certificate to it.",
+    ),
+    (re.compile(r"issuer|self.signed|unknown ca|not trusted", re.IGNORECASE), "Trust the CA that signed the server's certificate on this machine."),
 )
+CERTIFICATE = "Check that both ends share a TLS version and that this machine trusts the server's certificate, its name and its dates."
 DRIVER = "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path in `odbc_driver`."
 
 
@@ -181,7 +186,8 @@ def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
 def _decide(report: Report, error: BaseException) -> Verdict:
     """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of SQLSTATE, by Python's own exception."""
     if report.number not in TRANSIENT | NETWORK and report.state[:2] in ("08", "HY", "IM", "01") and _CERTIFICATE_TEXT.search(report.text):
-        return Verdict(ConfigError, CERTIFICATE, names=True)
+        remedy = next((remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE)
+        return Verdict(ConfigError, remedy, names=True)
     for numbers, verdict in BY_NUMBER:
         if report.number in numbers:
             return verdict

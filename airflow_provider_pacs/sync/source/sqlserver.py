@@ -169,7 +169,7 @@ class SqlServerReader:
     def _before_retry(self, error: PacsError) -> None:
         if self._lane.stopped:
             raise error
-        log.warning("%s Trying again.", error)
+        log.warning("%s: %s Trying again.", error.code, error.message)
         self._lane.call(self._drop_connection)
 
     def _drop_connection(self) -> None:

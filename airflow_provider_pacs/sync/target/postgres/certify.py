@@ -8,9 +8,9 @@ import psycopg
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunState
+from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
-from airflow_provider_pacs.sync.target.postgres import apply, compare, journal
+from airflow_provider_pacs.sync.target.postgres import apply, compare, ddl, journal
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome
 
 Connection = psycopg.Connection[Any]
@@ -33,6 +33,10 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
     certificates = tuple(_one(connection, fence, guard, relations, comparison) for comparison in found)
+    if run["kind"] == "reconcile":  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
+        for certificate in certificates:
+            if (told := certificate.applied) is not None:
+                _note_repairs(connection, run_id, told)
     held_back = tuple(row["entity"] for row in journal.entities(connection, run_id) if row["state"] not in {"published", "planned"})
     for certificate in certificates:
         journal.issue_certificate(connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"])
@@ -43,7 +47,24 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     result = CertificateOutcome(run_id, fence.county_id, scope, state, certificates, held_back=held_back)
     details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
+    ddl.attach_leaves(connection, fence.county_id)
     return result
+
+
+def _note_repairs(connection: Connection, run_id: str, told: EntityOutcome) -> None:
+    journal.note_entity(
+        connection,
+        run_id,
+        told.entity,
+        rows_read=told.read,
+        rows_inserted=told.inserted,
+        rows_updated=told.updated,
+        rows_deleted=told.deleted,
+        rows_quarantined=told.quarantined,
+        rows_released=told.released,
+        rows_held=told.held,
+        extract_seconds=told.seconds,
+    )
 
 
 def _final_state(certificates: tuple[EntityCertificate, ...], held_back: tuple[str, ...]) -> RunState:
@@ -59,7 +80,8 @@ def _one(connection: Connection, fence: apply.Fence, guard: apply.Guard, relatio
     if found.recheck_table is not None:
         if (rule := relations.get(entity.name)) is not None:
             apply.reject_orphans(connection, entity, fence, found.recheck_table, rule.id)
-        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, complete=False)
+        empty = complete and apply.is_empty(connection, found.table) and apply.is_empty(connection, found.recheck_table)
+        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, source_is_empty=empty)
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
     remaining = len(compare.differences(connection, entity, fence.county_id, found.table, complete=complete))
     kinds = [kind for _, kind in found.differences]

@@ -98,7 +98,7 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
     state = str(getattr(error, "sqlstate", None) or "")
     primary = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
     verdict = _by_state(state) if state else _by_text(primary, error)
-    what = scrub(str(primary), names=verdict.names).rstrip(".") or type(error).__name__
+    what = scrub(str(primary), names=verdict.names).rstrip(".?") or type(error).__name__
     mapped = verdict.kind(
         f"{f'{where}: ' if where else ''}{what}{f' (SQLSTATE {state})' if state else ''}.", remedy=verdict.remedy, code=verdict.code
     )

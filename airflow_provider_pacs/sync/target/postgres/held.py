@@ -47,7 +47,7 @@ def apply_held(connection: Connection, run_id: str, entity: Entity, held_id: int
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     _undecided(connection, run["county_id"], held_id, digest, lock=True)
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
-    applied = apply.apply_stage(connection, entity, fence, table, _EVERYTHING, complete=False)
+    applied = apply.apply_stage(connection, entity, fence, table, _EVERYTHING, source_is_empty=False)
     _decide(connection, run["county_id"], run_id, held_id, "applied", actor, {"entity": entity.name, "deleted": applied.deleted, "digest": digest})
     return applied.deleted
 

@@ -17,7 +17,7 @@ Connection = psycopg.Connection[Any]
 
 
 def claim(connection: Connection, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
-    """Take the county's next epoch: any earlier run of it can no longer publish. Earlier runs still marked running become superseded.
+    """Take the county's next epoch: any earlier run of it can no longer publish or certify. Those without a verdict become superseded.
 
     Raises:
         ConfigError: the county's slug or FIPS code is already recorded with another partner.
@@ -36,7 +36,7 @@ def claim(connection: Connection, *, county_id: str, county: str, name: str, ide
     ).fetchone()
     connection.execute(
         "UPDATE pacs_ops.sync_run SET state = 'superseded', finished_at = clock_timestamp(), message = 'a later run took over' "
-        "WHERE county_id = %s AND state = 'running'",
+        "WHERE county_id = %s AND state IN ('running', 'published')",
         (county_id,),
     )
     return int(row[0]) if row else 0
@@ -95,6 +95,17 @@ def note_run(connection: Connection, run_id: str, state: str, message: str = "",
         "finished_at = CASE WHEN %s THEN clock_timestamp() ELSE finished_at END WHERE run_id = %s",
         (state, message, published, finished, run_id),
     )
+
+
+def end_run(connection: Connection, run_id: str, message: str) -> None:
+    """Close a run that ends without its verdict. What it had published stays, and its cursors with it."""
+    row = connection.execute(
+        "UPDATE pacs_ops.sync_run SET state = 'failed', message = %s, finished_at = clock_timestamp() "
+        "WHERE run_id = %s AND state IN ('running', 'published') RETURNING county_id",
+        (message, run_id),
+    ).fetchone()
+    if row is not None:
+        audit(connection, row[0], run_id, "run.failed", "", {"message": message})
 
 
 def hold_epoch(connection: Connection, county_id: str, epoch: int) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import EntityOutcome, RunOutcome
-from airflow_provider_pacs.sync.target.postgres import apply, journal, stage
+from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, stage
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
@@ -35,10 +35,13 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
     for row in journal.entities(connection, run_id):
         entity = load_entities()[row["entity"]]
-        if row["state"] != "passed" or stage.count(connection, row["stage_table"]) != row["rows_staged"]:
+        if row["state"] != "passed":
             _hold_back(connection, run_id, row)
+        elif stage.was_emptied(connection, row):
+            journal.note_entity(connection, run_id, entity.name, state="failed", message=stage.EMPTIED)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
-            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, complete=row["mode"] == "full")
+            empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
+            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, source_is_empty=empty)
             journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)
@@ -46,7 +49,9 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     journal.note_run(connection, run_id, "published" if published else "failed", published=bool(published), finished=not published)
     details = {row["entity"]: {name: row[name] for name in ("state", "rows_read", *COUNTS)} for row in rows}
     journal.audit(connection, fence.county_id, run_id, "run.publish", ",".join(published), details)
-    return outcome(connection, run_id)
+    told = outcome(connection, run_id)
+    ddl.attach_leaves(connection, fence.county_id)
+    return told
 
 
 COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_quarantined", "rows_released", "rows_held")
@@ -88,7 +93,6 @@ def _hold_back(connection: Connection, run_id: str, row: dict[str, Any]) -> None
     reasons = {
         "planned": "extract did not finish",
         "staged": "validate did not finish",
-        "passed": "its staged rows were lost (a crash of PostgreSQL empties staging): clear its extract task, or run again",
     }
     if row["state"] in reasons:
         journal.note_entity(connection, run_id, row["entity"], state="failed", message=reasons[row["state"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +13,14 @@ from airflow_provider_pacs.sync.target.postgres.sql import OPS, columns, definit
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
-"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run."""
+"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run; those of superseded runs at once."""
+
+EMPTIED = "its staged rows are gone: PostgreSQL crashed or failed over after the extract"
+
+
+def was_emptied(connection: Connection, row: dict[str, Any]) -> bool:
+    """Whether the staging table of a run's entity is not what extract left: unlogged tables are empty after a crash, and no cursor may move then."""
+    return count(connection, row["stage_table"]) != int(row["rows_staged"])
 
 
 def create(connection: Connection, entity: Entity, table: str) -> None:
@@ -23,13 +30,28 @@ def create(connection: Connection, entity: Entity, table: str) -> None:
     ids of the rules the row broke.
     """
     plain = definitions(entity).as_string(connection).replace(" NOT NULL", "")
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+    drop(connection, [table])
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} ({}, _source_version text, _late int, _reject text[], _op char(1) NOT NULL DEFAULT 'U', "
             "_seq bigint GENERATED ALWAYS AS IDENTITY)"
         ).format(stage(table), sql.SQL(plain))
     )
+    connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table)))
+
+
+def rows_view(table: str) -> str:
+    """The view of a staging table's rows without the keys that are gone: what rules judge. A gone key has no values, which is no fault of it."""
+    return f"{table}_u"
+
+
+def mapping_rejects(connection: Connection, table: str) -> tuple[int, dict[str, int]]:
+    """(rows, rows per reason that mapping gave them)."""
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(rows_view(table)))).fetchone()
+    found = connection.execute(
+        sql.SQL("SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r").format(stage(rows_view(table)))
+    )
+    return int(rows[0]) if rows else 0, dict(found.fetchall())
 
 
 def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
@@ -59,6 +81,18 @@ def missing_keys(connection: Connection, entity: Entity, county_id: str, table: 
         sql.SQL("SELECT l.{k}::text FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})").format(
             k=sql.Identifier(entity.key), l=leaf(entity, county_id), s=stage(table)
         )
+    )
+    return [key for (key,) in rows]
+
+
+def vanished_keys(connection: Connection, entity: Entity, county_id: str, table: str) -> list[str]:
+    """Keys (text) that wait in quarantine and are not in a complete staging table."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key <> '' "
+            "AND NOT EXISTS (SELECT FROM {} AS s WHERE s.{}::text = q.source_key)"
+        ).format(stage(table), sql.Identifier(entity.key)),
+        (county_id, entity.name),
     )
     return [key for (key,) in rows]
 
@@ -113,16 +147,27 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
 def drop(connection: Connection, tables: Iterable[str]) -> None:
     """Drop staging tables; one that is gone already is fine."""
     for table in tables:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
 
 
-def abandoned(connection: Connection, county_id: str) -> Iterator[str]:
-    """Staging tables of the county's runs that have ended or were overtaken long enough ago."""
+def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop staging tables that nobody uses this moment; one that somebody still fills is left for a later run, never waited for."""
+    for table in tables:
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table)))
+                connection.execute(sql.SQL("DROP TABLE {}").format(stage(table)))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+            continue
+
+
+def abandoned(connection: Connection, county_id: str) -> list[str]:
+    """Staging tables of the county's runs that can no longer publish (superseded), or that ended long enough ago."""
     rows = connection.execute(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "JOIN pacs_ops.sync_run AS r ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
-        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND r.state <> 'running' "
-        "AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s)",
+        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' "
+        "OR r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s))",
         (county_id, KEEP_HOURS),
     )
-    yield from [name for (name,) in rows.fetchall()]
+    return [name for (name,) in rows.fetchall()]

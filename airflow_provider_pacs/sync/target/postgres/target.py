@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -16,14 +16,24 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
+from airflow_provider_pacs.sync.target.postgres.retry import begun_again
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
-_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET lock_timeout = '60s'",
+    "SET client_min_messages = warning",
+    "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
+)
+_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
+"""A worker that was killed must not hold its county until its last statement is through."""
 
 
-class PostgresTarget:
+class PostgresTarget(Desk):
     """The platform database.
 
     Args:
@@ -36,10 +46,14 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
-        with mapped_errors():
+        place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
+        self._where = f"target {place}/{self._params.get('dbname', '')}"
+        with mapped_errors(self._where):
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
                 self._connection.execute(statement.encode())
+            with suppress(psycopg.errors.InvalidParameterValue):
+                self._connection.execute(_IF_THE_PLATFORM_CAN)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -88,13 +102,13 @@ class PostgresTarget:
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """One transaction; foreign errors leave it mapped, and rolled back."""
-        with mapped_errors(), self._connection.transaction():
+        with mapped_errors(self._where), self._connection.transaction():
             yield self._connection
 
     @contextmanager
     def statements(self) -> Iterator[psycopg.Connection[Any]]:
         """Single statements, each its own transaction; foreign errors leave mapped."""
-        with mapped_errors():
+        with mapped_errors(self._where):
             yield self._connection
 
     def migrate(self) -> list[str]:
@@ -108,6 +122,15 @@ class PostgresTarget:
             if not append:
                 stage.create(connection, entity, table)
             stage.copy(connection, table, names, payloads)
+
+    def rows_view(self, table: str) -> str:
+        """The relation beside a staging table that holds its rows without the keys that are gone."""
+        return stage.rows_view(table)
+
+    def stage_was_emptied(self, row: dict[str, Any]) -> bool:
+        """Whether a crash of the server took the rows that were staged for an entity's row of the run."""
+        with self.statements() as connection:
+            return stage.was_emptied(connection, row)
 
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
@@ -124,6 +147,11 @@ class PostgresTarget:
         with self.statements() as connection:
             return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
 
+    def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys in quarantine that a complete staging table does not have."""
+        with self.statements() as connection:
+            return stage.vanished_keys(connection, entity, county_id, table)
+
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record in the staging table which of these keys, absent there, are gone at the source."""
         with self.statements() as connection:
@@ -134,13 +162,18 @@ class PostgresTarget:
         with self.statements() as connection:
             return stage.mark_rejects(connection, table, assignments)
 
+    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
+        """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
+        with self.statements() as connection:
+            return stage.mapping_rejects(connection, table)
+
     def drop_stages(self, tables: Iterable[str]) -> None:
         with self.statements() as connection:
             stage.drop(connection, tables)
 
     def drop_abandoned_stages(self, county_id: str) -> None:
         with self.statements() as connection:
-            stage.drop(connection, stage.abandoned(connection, county_id))
+            stage.drop_idle(connection, stage.abandoned(connection, county_id))
 
     def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
         """Keys that wait in quarantine under a rule, those looked at longest ago first."""
@@ -193,6 +226,11 @@ class PostgresTarget:
             if journal.is_ready(connection):
                 journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
 
+    def end_run(self, run_id: str, message: str) -> None:
+        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
+        with self.transaction() as connection:
+            journal.end_run(connection, run_id, message)
+
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
             return journal.run(connection, run_id)
@@ -205,40 +243,10 @@ class PostgresTarget:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
 
-    def held_sets(self, county_id: str) -> list[dict[str, Any]]:
-        """Undecided sets of held deletes."""
-        with self.statements() as connection:
-            return held.list_held(connection, county_id)
-
-    def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]:
-        """One undecided set with its keys."""
-        with self.statements() as connection:
-            return held.load(connection, county_id, held_id, digest)
-
-    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int:
-        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the rows."""
-        with self.transaction() as connection:
-            return held.apply_held(connection, run_id, entity, held_id, digest, table, actor)
-
-    def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str:
-        """Let a held set go; returns its entity."""
-        with self.transaction() as connection:
-            return held.reject(connection, county_id, held_id, digest, actor)
-
     def close_run(self, run_id: str, state: str) -> None:
         """End a run that publishes nothing."""
         with self.transaction() as connection:
             journal.note_run(connection, run_id, state, finished=True)
-
-    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
-        """Open quarantine rows: keys, rules, when; no values."""
-        with self.statements() as connection:
-            return journal.list_quarantine(connection, county_id)
-
-    def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
-        """The latest audit rows, newest first."""
-        with self.statements() as connection:
-            return journal.list_audit(connection, county_id, limit)
 
     def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
         with self.statements() as connection:
@@ -246,10 +254,18 @@ class PostgresTarget:
 
     def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome:
         """Publish the run's passed entities in one transaction; a run that is recorded already is left as it is."""
-        with self.transaction() as connection:
-            return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        def once() -> RunOutcome:
+            with self.transaction() as connection:
+                return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+
+        return begun_again(once)
 
     def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
         """Repair, compare again and certify in one transaction."""
-        with self.transaction() as connection:
-            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        def once() -> CertificateOutcome:
+            with self.transaction() as connection:
+                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+
+        return begun_again(once)

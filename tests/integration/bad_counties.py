@@ -1,0 +1,253 @@
+"""Counties that cannot work, each wrong in one way: what its file, its connections and its certificates say, and what must be told about it.
+
+The same list goes through the command line and through a DAG. Everything is real but the county: Microsoft's driver, TLS, PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from airflow_provider_pacs.sandbox import county
+from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
+from airflow_provider_pacs.sandbox.data import build
+from airflow_provider_pacs.sandbox.driver import odbc_environment
+from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
+from airflow_provider_pacs.sandbox.serve import SandboxServer
+from tests.wire.scripted import AUTHORITY, CERTIFICATE, DIRECTORY
+
+READER, PASSWORD = "pacs_reader", "R3cognisable}Secret;1"
+GUARDED, GUARDED_PASSWORD = "pacs_writer", "Gu4rded}Secret;4"
+"""A role of the target that needs its password; the embedded server trusts the others."""
+LONG = "a column whose name has seventy characters, as one county's vendor did"
+ODD_SCHEMA, ODD_TABLE = "dbo] o'clock", 'Select "the" \'Property] -- table'
+ODD_COLUMNS = {
+    "property_id": "Primary Key",
+    "parcel_number": "Parcel]Number",
+    "address": "Order",
+    "city": 'it\'s a "city"',
+    "state": "from",
+    "zip_code": "Zip;Code--",
+    "legal_description": LONG,
+    "acreage": "100%",
+    "year_built": "[Year]",
+    "last_modified": "Zeitstempel (geändert)",
+    "is_active": "?",
+}
+assert len(LONG) == 70
+
+
+@dataclass(frozen=True)
+class Source:
+    """How the county's connection says where the source is."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    database: str = "PACS"
+    user: str = READER
+    password: str = PASSWORD
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        options = f"?{urlencode(self.options)}" if self.options else ""
+        return f"mssql://{self.user}:{quote(self.password, safe='')}@{self.host}:{self.port}/{self.database}{options}"
+
+
+@dataclass(frozen=True)
+class World:
+    """A served county, and the same engine behind certificates that must not be trusted."""
+
+    source: Source
+    ports: dict[str, int]
+    engine: SandboxEngine
+
+
+@contextmanager
+def served_world() -> Iterator[World]:
+    """Serve a tiny county with an empty and an oddly named table beside the usual ones."""
+    engine = SandboxEngine(logins=(Login(READER, PASSWORD, ("PACS",)),))
+    build(engine, "tiny")
+    rows = county.TABLES[0]
+    empty = replace(rows, name="EmptyProperty", indexes=())
+    names = dict(zip((column.name for column in rows.columns), ODD_COLUMNS.values(), strict=True))
+    odd = replace(
+        rows,
+        schema=ODD_SCHEMA,
+        name=ODD_TABLE,
+        columns=tuple(replace(column, name=names[column.name]) for column in rows.columns),
+        primary_key=(names["PropertyID"],),
+        indexes=(),
+        defaults={},
+    )
+    for table in (empty, odd):
+        engine.catalog.add_table(table)
+    engine.publish()
+    engine.con.execute(f"INSERT INTO {odd.stored} SELECT * FROM {rows.stored}")
+    old = dt.datetime.now(dt.UTC) - dt.timedelta(days=60)
+    certificates = {
+        "good": CERTIFICATE,
+        "expired": make_certificate(AUTHORITY, days=30, valid_from=old),
+        "wrong name": make_certificate(AUTHORITY, names=("pacs.example.org",)),
+        "untrusted": make_certificate(make_authority("Another CA")),
+    }
+    with ExitStack() as open_ends:
+        ports = {name: open_ends.enter_context(SandboxServer(engine, certificate=made)).port for name, made in certificates.items()}
+        yield World(Source(port=ports["good"]), ports, engine)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One wrong thing.
+
+    Attributes:
+        name: what is wrong.
+        code: the error's code.
+        words: what the line must name, and a word of its remedy.
+        source: changes the source's address.
+        settings: of the county's file, beside its name.
+        target: libpq keywords that differ from the target's.
+        status: the command's exit status.
+        retried: Airflow may try again.
+    """
+
+    name: str
+    code: str
+    words: tuple[str, ...]
+    source: Callable[[World], Source] = lambda world: world.source
+    settings: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, str] = field(default_factory=dict)
+    status: int = 2
+    retried: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _certificate(name: str) -> Callable[[World], Source]:
+    return lambda world: replace(world.source, port=world.ports[name])
+
+
+def _changed(**changes: Any) -> Callable[[World], Source]:
+    return lambda world: replace(world.source, **changes)
+
+
+def _columns(**columns: str) -> dict[str, Any]:
+    return {"tables": {"property": {"columns": columns}}}
+
+
+REFUSED = (
+    Bad("wrong password", "PACS-002", (READER, "18456", "Check user, password"), _changed(password="Wr0ng}Secret;2")),
+    Bad("unknown database", "PACS-006", ('"PAX"', "4060", "Check the database's name"), _changed(database="PAX")),
+    Bad(
+        "unreachable host",
+        "PACS-001",
+        ("127.0.0.1:1/PACS", "Check host, port and firewall"),
+        _changed(port=1, options={"login_timeout": "1"}),
+        status=1,
+        retried=True,
+    ),
+    Bad("expired certificate", "PACS-006", ("127.0.0.1", "expired", "renew"), _certificate("expired")),
+    Bad("wrong-name certificate", "PACS-006", ("127.0.0.1", "host_name_in_certificate"), _certificate("wrong name")),
+    Bad("untrusted CA", "PACS-006", ("127.0.0.1", "Trust the CA"), _certificate("untrusted")),
+    Bad("missing table", "PACS-003", ("dbo.Parcels", "'property'", "tables.property.table"), settings={"tables": {"property": {"table": "Parcels"}}}),
+    Bad("missing column", "PACS-003", ("dbo.Property", "'Acreags'", "'acreage'", "tables.property.columns"), settings=_columns(acreage="Acreags")),
+    Bad(
+        "wrong type",
+        "PACS-003",
+        ("dbo.Property", "'LastModified'", "datetime", "acreage", "tables.property.columns"),
+        settings=_columns(acreage="LastModified"),
+    ),
+    Bad("text that is no number", "PACS-004", ("property", "year_built", "mapping"), settings=_columns(year_built="Address"), status=1),
+    Bad("wrong target password", "PACS-002", (GUARDED, "Check user, password"), target={"user": GUARDED, "password": "Wr0ng}Secret;3"}),
+    Bad("unknown target database", "PACS-006", ("nowhere_db", "Check the database's name"), target={"dbname": "nowhere_db"}),
+    Bad(
+        "unreachable target",
+        "PACS-001",
+        ("127.0.0.1:1/", "Check host, port and firewall"),
+        target={"host": "127.0.0.1", "port": "1"},
+        status=1,
+        retried=True,
+    ),
+)
+FILES = (
+    Bad("a typo", "PACS-006", ("benton_wa.yaml", "sync.batch_sise", "batch_size", "line"), settings={"sync": {"batch_sise": 5}}),
+    Bad("unknown entity", "PACS-006", ("benton_wa.yaml", "sync.entities", "'ownr'", "'owner'"), settings={"sync": {"entities": ["ownr"]}}),
+    Bad("batch_size: 0", "PACS-006", ("benton_wa.yaml", "sync.batch_size", "greater than or equal to 1"), settings={"sync": {"batch_size": 0}}),
+    Bad("duplicate county", "PACS-006", ("benton_wa.yaml", "copy.yaml", "'benton_wa'", "Keep one of them")),
+)
+
+
+ODD_NAMES = {"tables": {"property": {"schema": ODD_SCHEMA, "table": ODD_TABLE, "columns": ODD_COLUMNS}}}
+NO_ROWS = {"tables": {"property": {"table": "EmptyProperty"}}}
+
+
+def write_county(folder: Path, settings: dict[str, Any], *, twice: bool = False, **sync: Any) -> Path:
+    """Write a county's file for one entity; twice for the duplicate."""
+    folder.mkdir(exist_ok=True)
+    county = {"county": "benton_wa", **settings}
+    county["sync"] = {"entities": ["property"], **sync, **county.get("sync", {})}
+    for name in ("benton_wa", "copy") if twice else ("benton_wa",):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(county, allow_unicode=True), "utf-8")
+    return folder
+
+
+def target_url(params: dict[str, str]) -> str:
+    """The target's URL of libpq keywords."""
+    user, host = quote(params.get("user", "postgres"), safe=""), params["host"]
+    password = f":{quote(params['password'], safe='')}" if "password" in params else ""
+    rest = urlencode({"host": host, **({"port": params["port"]} if "port" in params else {})})
+    return f"postgresql://{user}{password}@/{params['dbname']}?{rest}"
+
+
+def guard_role(url: str) -> None:
+    """Make the role that needs its password; its line goes before those that trust everybody."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (GUARDED,)).fetchone()
+        if known is None:
+            statement = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}").format(sql.Identifier(GUARDED), sql.Literal(GUARDED_PASSWORD))
+            connection.execute(statement)
+        ((file,),) = connection.execute("SHOW hba_file").fetchall()
+        line = f"local all {GUARDED} scram-sha-256\n"
+        before = Path(file).read_text("utf-8")
+        if not before.startswith(line):
+            Path(file).write_text(line + before, "utf-8")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+def published(url: str) -> int:
+    """Rows in all tables of schema `pacs`."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pacs'").fetchall()
+        counts = [connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("pacs", name))).fetchone() for (name,) in tables]
+    return sum(count[0] for count in counts if count)
+
+
+@pytest.fixture
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another at once."""
+    monkeypatch.setattr("airflow_provider_pacs.sync.source.retry.SHORTEST", 0.0)
+    monkeypatch.setattr("airflow_provider_pacs.sync.source.retry.LONGEST", 0.0)
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process's driver finds itself and trusts the sandbox's authority, whatever tests ran before."""
+    for name, value in odbc_environment(DIRECTORY, DIRECTORY / "ca.pem").items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with served_world() as made:
+        yield made
