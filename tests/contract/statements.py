@@ -159,6 +159,7 @@ def queries(name: str, function: Callable[..., ChangeQuery | None], shape: Table
         "oldest": [None, STAMP],
         "lag_seconds": [60],
         "overlap_minutes": [75],
+        "offset_minutes": [0, -480],
     }
     parameters = list(inspect.signature(function).parameters)
     unknown = [parameter for parameter in parameters if parameter not in values]

@@ -10,7 +10,7 @@ from tests.contract.tsql_judge import Judge, Statement, with_parameters
 
 FUNCTIONS_OF_2012 = frozenset(
     "COUNT_BIG DATABASEPROPERTYEX DATALENGTH DATEADD DATEDIFF DATEPART DB_ID DB_NAME MAX MIN MIN_ACTIVE_ROWVERSION OBJECT_ID ORIGINAL_LOGIN "
-    "RTRIM SERVERPROPERTY SWITCHOFFSET SYSDATETIME SYSUTCDATETIME".split()
+    "RTRIM SERVERPROPERTY SWITCHOFFSET SYSDATETIME SYSUTCDATETIME TODATETIMEOFFSET".split()
 )
 """What we call, each one looked up in the documentation of 2012: to a parser a function that came later looks like any other."""
 NODES_THAT_WRITE_OR_HINT = frozenset(
