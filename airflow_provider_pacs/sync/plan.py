@@ -16,6 +16,7 @@ from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.errors import RetryableError
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
@@ -94,6 +95,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     drifts = {name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {})) for name, reading in tables.items()}
     if restored:  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
         target.accept_source(config.fips)
+    if kind != "sync":
+        _let_a_sync_finish(config, target)
     epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
@@ -113,6 +116,21 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
+
+
+def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:
+    """A reconcile or a decision that is due while a sync runs waits for it; a sync that was killed holds nobody up for longer than its time limit.
+
+    Raises:
+        RetryableError: PACS-008, a sync of the county is at work.
+    """
+    at_work = target.sync_at_work(config.fips, config.sync.timeout_minutes)
+    if at_work is not None:
+        raise RetryableError(
+            f"{config.county}: a sync of this county is at work (run {at_work})",
+            remedy="try again when it has ended; the next sync takes over from one that was killed",
+            code="PACS-008",
+        )
 
 
 def map_fingerprint(shape: TableShape) -> str:

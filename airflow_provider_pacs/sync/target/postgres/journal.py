@@ -122,6 +122,18 @@ def hold_epoch(connection: Connection, county_id: str, epoch: int) -> None:
         )
 
 
+def sync_at_work(connection: Connection, county_id: str, minutes: int) -> str | None:
+    """The county's sync run without a verdict that did something within these minutes; None where there is none."""
+    row = connection.execute(
+        "SELECT r.run_id::text FROM pacs_ops.sync_run AS r WHERE r.county_id = %s AND r.kind = 'sync' AND r.finished_at IS NULL "
+        "AND r.state IN ('running', 'published') AND greatest(r.started_at, r.published_at, "
+        "(SELECT max(e.updated_at) FROM pacs_ops.run_entity AS e WHERE e.run_id = r.run_id)) > clock_timestamp() - make_interval(mins => %s) "
+        "ORDER BY r.started_at DESC LIMIT 1",
+        (county_id, minutes),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def source_identity(connection: Connection, county_id: str) -> dict[str, Any] | None:
     """The database that the county was read from last; None before its first run, or after `accept_source`."""
     row = connection.execute("SELECT source_identity FROM pacs_ops.county WHERE county_id = %s", (county_id,)).fetchone()

@@ -200,6 +200,11 @@ class PostgresTarget(Desk):
         with self.statements() as connection:
             return journal.source_identity(connection, county_id)
 
+    def sync_at_work(self, county_id: str, minutes: int) -> str | None:
+        """The county's sync run that is still at work, if it did something within these minutes."""
+        with self.statements() as connection:
+            return journal.sync_at_work(connection, county_id, minutes)
+
     def accept_source(self, county_id: str) -> None:
         """Forget which database and columns the county's cursors were made from."""
         with self.transaction() as connection:
