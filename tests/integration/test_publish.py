@@ -172,6 +172,18 @@ def test_a_bad_row_keeps_its_last_good_version(county: County) -> None:
     assert (of(full, "property").quarantined, of(full, "property").source_rows) == (1, 1)
 
 
+def test_validate_again(county: County) -> None:
+    """Case 110: a second judgement of the same rows starts anew: no rule is named twice, none of the first stays."""
+    county.add("property", 1, 2)
+    county.change("property", 1, Acreage=-5.0)
+    run_id = county.stage()
+    table = county.plan_of(run_id, "property")["stage_table"]
+    county.sql(f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2))
+    run.validate(county.config, county.target, run_id=run_id, entity="property")
+    county.publish(run_id)
+    assert county.quarantine("property") == {key("property", 1): ["F1.5"]}
+
+
 def test_too_many_bad_rows(county: County) -> None:
     """Case 110: so many bad rows that the mapping must be wrong block the entity as a whole."""
     county.add("property", *range(60), Acreage=-1.0)

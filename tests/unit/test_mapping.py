@@ -177,7 +177,9 @@ def test_dates_and_text_stamps() -> None:
     assert mapped("timestamp", pa.array([5], pa.int32())) == ([None], ["{MAP.x}"])
 
 
-@pytest.mark.parametrize("text", ["6F9619FF-8B86-D011-B42D-00C04FC964FF", "{6f9619ff-8b86-d011-b42d-00c04fc964ff}", "6f9619ff8b86d011b42d00c04fc964ff"])
+@pytest.mark.parametrize(
+    "text", ["6F9619FF-8B86-D011-B42D-00C04FC964FF", "{6f9619ff-8b86-d011-b42d-00c04fc964ff}", "6f9619ff8b86d011b42d00c04fc964ff"]
+)
 def test_guids(text: str) -> None:
     """Case 67: as a driver or a county writes it; PostgreSQL makes one value of all."""
     assert mapped("uuid", pa.array([text])) == ([text], [None])

@@ -30,7 +30,9 @@ def test_the_guard(gone: int, live: int, earlier: int, empty: bool, held: bool) 
 
 
 def certificate(**changes: object) -> EntityCertificate:
-    values = dict.fromkeys(("source_rows", "target_rows", "quarantined", "late", "missing", "differing", "ghosts", "repaired", "held", "remaining"), 0)
+    values = dict.fromkeys(
+        ("source_rows", "target_rows", "quarantined", "late", "missing", "differing", "ghosts", "repaired", "held", "remaining"), 0
+    )
     return EntityCertificate(**{"entity": "owner", "scope": "full", "clean": True, "upper": None, **values, **changes})  # type: ignore[arg-type]
 
 
