@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from tests.integration.conftest import CountyMaker
-from tests.support.county import County, key, new_engine, of, redeclare, retype
 
 from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from tests.integration.conftest import CountyMaker
+from tests.support.county import County, key, new_engine, of, redeclare, retype
 
 
 @pytest.fixture(scope="module")
