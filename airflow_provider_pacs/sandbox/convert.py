@@ -125,7 +125,7 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
     if name == "time":
         return f"left(CAST({sql} AS VARCHAR) || '0000000', {9 + source.scale})" if source.scale else f"left(CAST({sql} AS VARCHAR), 8)"
     if name == "datetimeoffset":
-        local = f"CAST(({sql}).utc AS TIMESTAMP) + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
+        local = f"({sql}).utc + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
         sign = f"CASE WHEN ({sql}).offset_minutes < 0 THEN '-' ELSE '+' END"
         zone = f"format(' {{}}{{:02d}}:{{:02d}}', {sign}, abs(({sql}).offset_minutes) // 60, abs(({sql}).offset_minutes) % 60)"
         return f"{_stamp_text(f'({local})', SqlType('datetime2', scale=source.scale), 121)} || {zone}"
@@ -197,9 +197,7 @@ def _between(sql: str, source: SqlType, target: SqlType, safe: bool) -> str:
         stamp = f"CAST({sql} AS TIMESTAMP)" if source.name not in INTEGER else f"(TIMESTAMP '1900-01-01' + to_days({sql}))"
         return f"tsql.tick({stamp})" if source.name != "time" else f"tsql.tick(TIMESTAMP '1900-01-01' + {sql})"
     if source.name == "datetimeoffset" and target.name != "datetimeoffset":
-        return _between(
-            f"(CAST(({sql}).utc AS TIMESTAMP) + to_minutes(CAST(({sql}).offset_minutes AS BIGINT)))", SqlType("datetime2", scale=7), target, safe
-        )
+        return _between(f"(({sql}).utc + to_minutes(CAST(({sql}).offset_minutes AS BIGINT)))", SqlType("datetime2", scale=7), target, safe)
     if target.name == "datetimeoffset":
         return sql if source.name == "datetimeoffset" else f"struct_pack(utc := CAST({sql} AS TIMESTAMP), offset_minutes := 0::SMALLINT)"
     if target.name == "smalldatetime":

@@ -53,8 +53,8 @@ def _stamp(value: Typed) -> Typed:
 
 def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
     part, number, value = _part(args[0], "dateadd"), e.value(args[1]), _stamp(e.value(args[2]))
-    if value.type.name == "datetimeoffset" and part in _MONTHS:
-        raise SqlError(102, "Incorrect syntax near 'DATEADD'. (Sandbox: months on a datetimeoffset are not translated)", severity=15)
+    if value.type.name == "datetimeoffset":
+        raise SqlError(102, "Incorrect syntax near 'DATEADD'. (Sandbox: DATEADD of datetimeoffset is not translated)", severity=15)
     count = number.sql if number.type.name in INTEGER else convert(number.sql, number.type, INT)
     if part in _MONTHS:
         step = f"to_months(CAST(({count}) * {_MONTHS[part]} AS INTEGER))"
@@ -62,9 +62,6 @@ def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
         step = f"to_microseconds(CAST(({count}) AS BIGINT) // 1000)"
     else:
         step = f"to_microseconds(CAST(({count}) AS BIGINT) * {_MICROSECONDS[part]})"
-    if value.type.name == "datetimeoffset":
-        moved = f"struct_pack(utc := CAST(({value.sql}).utc AS TIMESTAMP) + {step}, offset_minutes := CAST(({value.sql}).offset_minutes AS SMALLINT))"
-        return Typed(f"CASE WHEN {value.sql} IS NOT NULL THEN {moved} END", value.type, number.nullable or value.nullable)
     kind = DATETIME if value.type.name in CHARACTER else value.type
     text = f"({value.sql} + {step})"
     if kind.name == "date":
@@ -135,16 +132,6 @@ def _now_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
     return Typed(f"struct_pack(utc := {_literal(instant.utc)}, offset_minutes := {instant.offset_minutes}::SMALLINT)", DATETIMEOFFSET, False)
 
 
-def _to_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
-    """TODATETIMEOFFSET(local, minutes): the same wall clock, now with its distance from UTC."""
-    value, minutes = _stamp(e.value(args[0])), e.value(args[1])
-    if minutes.type.name not in INTEGER:
-        raise SqlError(102, "Incorrect syntax near 'TODATETIMEOFFSET'. (Sandbox: only minutes are translated)", severity=15)
-    utc = f"{_as_timestamp(value)} - to_microseconds(CAST(({minutes.sql}) AS BIGINT) * {_MICROSECONDS['minute']})"
-    text = f"CASE WHEN {value.sql} IS NOT NULL THEN struct_pack(utc := {utc}, offset_minutes := ({minutes.sql})::SMALLINT) END"
-    return Typed(text, DATETIMEOFFSET, value.nullable)
-
-
 def _eomonth(e: Expressions, args: list[exp.Expression]) -> Typed:
     value = _as_timestamp(_stamp(e.value(args[0])))
     if len(args) > 1:
@@ -161,5 +148,4 @@ HANDLERS: dict[str, Handler] = {
     "YEAR": _extract("year"), "MONTH": _extract("month"), "DAY": _extract("day"), "EOMONTH": _eomonth, "DATEFROMPARTS": _from_parts,
     "GETDATE": _now(False, DATETIME), "CURRENT_TIMESTAMP": _now(False, DATETIME), "GETUTCDATE": _now(True, DATETIME),
     "SYSDATETIME": _now(False, DATETIME2), "SYSUTCDATETIME": _now(True, DATETIME2), "SYSDATETIMEOFFSET": _now_offset,
-    "TODATETIMEOFFSET": _to_offset,
 }  # fmt: skip

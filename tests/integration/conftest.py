@@ -103,8 +103,15 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
     """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its own."""
     made: list[County] = []
 
+    kept = [pacs_engine]
+
     def make(
-        entities: Sequence[str] = ("property",), *, engine: SandboxEngine | None = None, sections: dict[str, Any] | None = None, **sync: Any
+        entities: Sequence[str] = ("property",),
+        *,
+        engine: SandboxEngine | None = None,
+        keep_engine: bool = False,
+        sections: dict[str, Any] | None = None,
+        **sync: Any,
     ) -> County:
         source = engine or pacs_engine
         if not any(county.engine is source for county in made):
@@ -114,13 +121,15 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
         target.connection.execute("SET synchronous_commit = off")
         county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))  # type: ignore[arg-type]
         made.append(county)
+        if keep_engine:
+            kept.append(source)
         return county
 
     yield make
     for county in made:
         county.close()
         county.target.close()
-        if county.engine is not pacs_engine:
+        if not any(county.engine is engine for engine in kept):
             county.engine.close()
 
 

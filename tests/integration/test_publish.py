@@ -33,7 +33,7 @@ def test_another_try_has_its_own_staging(county: County) -> None:
     county.remove("property", 2)
     run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2)
     assert county.plan_of(run_id, "property")["stage_table"] != first
-    run.publish(county.config, county.target, run_id=run_id)
+    county.publish(run_id)
     with pytest.raises(DataError, match="validate"):
         county.certify(run_id)
     assert not county.rows("property")
@@ -170,6 +170,18 @@ def test_a_bad_row_keeps_its_last_good_version(county: County) -> None:
     full = county.reconcile()
     assert full.clean
     assert (of(full, "property").quarantined, of(full, "property").source_rows) == (1, 1)
+
+
+def test_validate_again(county: County) -> None:
+    """Case 110: a second judgement of the same rows starts anew: no rule is named twice, none of the first stays."""
+    county.add("property", 1, 2)
+    county.change("property", 1, Acreage=-5.0)
+    run_id = county.stage()
+    table = county.plan_of(run_id, "property")["stage_table"]
+    county.sql(f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2))
+    run.validate(county.config, county.target, run_id=run_id, entity="property")
+    county.publish(run_id)
+    assert county.quarantine("property") == {key("property", 1): ["F1.5"]}
 
 
 def test_too_many_bad_rows(county: County) -> None:

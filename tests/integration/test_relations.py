@@ -60,6 +60,21 @@ def test_the_parent_deleted_while_the_child_lives(family: County) -> None:
     assert key("owner", 2) in family.rows("owner")
 
 
+def test_a_child_in_a_repair_waits_too(family: County) -> None:
+    """Case 113: what a comparison repairs goes the same way: a child whose parent is not there is not slipped into the target."""
+    family.add("property", 1)
+    family.add("owner", 1)
+    family.sync()
+    family.add("owner", 2, of=2, at="2026-01-15 03:00:00.000")
+    family.sql("UPDATE pacs_ops.sync_state SET watermark = '2026-01-15 05:58:00.000' WHERE county_id = %s", family.fips)
+    family.clock.step(hours=5)
+    certificate = family.reconcile()
+    assert of(certificate, "owner").missing == 1
+    assert set(family.rows("owner")) == {key("owner", 1)}
+    assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
+    assert certificate.clean
+
+
 def test_an_owner_moves(family: County) -> None:
     """Case 115: an owner assigned to another property has one link, the new one."""
     family.add("property", 1, 2)

@@ -152,7 +152,7 @@ def test_ticks_that_three_digits_do_not_hold(make_county: CountyMaker, digits: s
 @pytest.mark.parametrize(
     ("kind", "unit"),
     [(SqlType("smalldatetime"), timedelta(minutes=1)), (SqlType("date"), timedelta(days=1)), (SqlType("datetime2", scale=3), timedelta(0)),
-     (SqlType("datetime2", scale=7), timedelta(0)), (SqlType("datetimeoffset", scale=7), timedelta(0))],
+     (SqlType("datetime2", scale=7), timedelta(0))],
     ids=lambda value: value.name if isinstance(value, SqlType) else "",
 )  # fmt: skip
 def test_change_columns_of_other_types(make_county: CountyMaker, kind: SqlType, unit: timedelta) -> None:

@@ -44,11 +44,11 @@ def version_text(shape: TableShape) -> str:
     """The change column as text made by SQL Server, or a typed NULL where the table has none."""
     column = shape.map.change_column
     if column is None:
-        return "CONVERT(varchar(33), NULL)"
+        return "CONVERT(varchar(34), NULL)"
     declared = shape.columns.get(column)
     if declared is not None and declared.type_name in {"timestamp", "rowversion"}:
-        return f"CONVERT(varchar(33), CONVERT(binary(8), s.{quote(column)}), 1)"
-    return f"CONVERT(varchar(33), s.{quote(column)}, 121)"
+        return f"CONVERT(varchar(34), CONVERT(binary(8), s.{quote(column)}), 1)"
+    return f"CONVERT(varchar(34), s.{quote(column)}, 121)"
 
 
 def _expression(column: SourceColumn | None, name: str) -> str:

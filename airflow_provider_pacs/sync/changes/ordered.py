@@ -30,7 +30,7 @@ def clock_query(clock: Clock) -> ChangeQuery:
     """One row: `now` (text, the clock that stamps rows), `tz_offset_min`, `server`, `db`. Asked once per run, so that all entities share one cut."""
     function = "SYSUTCDATETIME()" if clock == "utc" else "SYSDATETIME()"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(33), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
+        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
         "@@SERVERNAME AS server, DB_NAME() AS db"
     )
 
@@ -44,7 +44,7 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     if clock == "utc":
         begin = f"DATEADD(MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), {begin})"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(33), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
+        f"SELECT CONVERT(varchar(34), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
         "WHERE t.database_id = DB_ID() AND t.database_transaction_type = 1\n"
         "  AND t.database_transaction_begin_lsn IS NOT NULL AND t.database_transaction_begin_time IS NOT NULL"
     )
@@ -81,8 +81,8 @@ def bounds_query(
         "DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);\n"
         "DECLARE @safe datetime2(7) = CASE WHEN @oldest < @base THEN @oldest ELSE @base END;\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, {bound});\n"
-        f"SELECT CONVERT(varchar(33), {back}, 121) AS lo, "
-        "CONVERT(varchar(33), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
+        f"SELECT CONVERT(varchar(34), {back}, 121) AS lo, "
+        "CONVERT(varchar(34), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
         (str(lag_seconds), str(overlap_minutes), now, oldest or "", cursor or ""),
     )
 
