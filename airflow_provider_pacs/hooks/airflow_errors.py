@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_pacs.sync.errors import PacsError, RetryableError
 
 
 @contextmanager
-def told_to_airflow() -> Iterator[None]:
+def told_to_airflow(step: str = "this task") -> Iterator[None]:
     """Let Airflow retry what may pass next time and fail at once what can't. Code and remedy stay in the message; other errors pass untouched.
+
+    Args:
+        step: what runs, named where it takes too long.
 
     Raises:
         AirflowException: for a RetryableError; the task's retries apply.
         AirflowFailException: for every other PacsError; no retry would help.
+        AirflowTaskTimeout: Airflow's own, which interrupts the step at its execution_timeout, with our code. Of the same class, so that Airflow
+            stops the statement (`on_kill`) and retries.
     """
     try:
         yield
     except RetryableError as error:
         raise AirflowException(str(error)) from error
+    except AirflowTaskTimeout as error:
+        late = RetryableError(
+            f"{step} took longer than its time limit and was stopped",
+            remedy="raise sync.timeout_minutes in the county's file, or find out what slows the source down.",
+            code="PACS-005",
+        )
+        raise AirflowTaskTimeout(str(late)) from error
     except PacsError as error:
         raise AirflowFailException(str(error)) from error

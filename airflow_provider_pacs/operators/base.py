@@ -42,7 +42,7 @@ class PacsOperator(BaseOperator):
         raise NotImplementedError
 
     def execute(self, context: Context) -> dict[str, Any]:
-        with told_to_airflow():
+        with told_to_airflow(f"{self.config.county}: {self.task_id}"):
             outcome = self.step(context)
         self.log.info("%s: %s done: %s", self.config.county, self.task_id, counts(outcome) or "nothing to count")
         return outcome

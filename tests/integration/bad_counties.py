@@ -23,6 +23,7 @@ from airflow_provider_pacs.sandbox.certificates import make_authority, make_cert
 from airflow_provider_pacs.sandbox.data import build
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
+from airflow_provider_pacs.sandbox.faults import FaultPlan
 from airflow_provider_pacs.sandbox.serve import SandboxServer
 from tests.wire.scripted import AUTHORITY, CERTIFICATE, DIRECTORY
 
@@ -71,6 +72,7 @@ class World:
     source: Source
     ports: dict[str, int]
     engine: SandboxEngine
+    faults: FaultPlan
 
 
 @contextmanager
@@ -101,9 +103,10 @@ def served_world() -> Iterator[World]:
         "wrong name": make_certificate(AUTHORITY, names=("pacs.example.org",)),
         "untrusted": make_certificate(make_authority("Another CA")),
     }
+    faults = FaultPlan()
     with ExitStack() as open_ends:
-        ports = {name: open_ends.enter_context(SandboxServer(engine, certificate=made)).port for name, made in certificates.items()}
-        yield World(Source(port=ports["good"]), ports, engine)
+        ports = {name: open_ends.enter_context(SandboxServer(engine, certificate=made, faults=faults)).port for name, made in certificates.items()}
+        yield World(Source(port=ports["good"]), ports, engine, faults)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.operators.sql import SQLColumnCheckOperator, SQLExecuteQueryOperator
+from airflow.sdk.serde import deserialize
 from bad_counties import ODD_SCHEMA, ODD_TABLE, World
 from bad_counties import trusting as trusting
 from bad_counties import without_waiting as without_waiting
@@ -30,7 +30,6 @@ with DAG("pacs_sql_operators", schedule=None) as dag:
     rows = SQLExecuteQueryOperator(
         task_id="rows", conn_id="pacs_benton_wa", sql="SELECT COUNT(*) AS n FROM dbo.Property WHERE YearBuilt > ?", parameters=(0,)
     )
-    hooked = {"mssql": {"hook_params": {}}}
     checked = SQLColumnCheckOperator(
         task_id="checked",
         conn_id="pacs_benton_wa",
@@ -131,7 +130,8 @@ def test_airflows_sql_operators_run_on_a_pacs_connection_in_a_dag(stored: World,
         file.unlink()
     assert {instance.task_id: str(instance.state) for instance in run.get_task_instances()} == {"rows": "success", "checked": "success"}
     (instance,) = [instance for instance in run.get_task_instances() if instance.task_id == "rows"]
-    ((count,),) = json.loads(json.dumps(instance.xcom_pull(task_ids="rows")))
+    pulled = instance.xcom_pull(task_ids="rows")
+    ((count,),) = deserialize(pulled)
     assert 150 < count <= 200
 
 
@@ -166,7 +166,7 @@ def test_sqlalchemy_reflects_the_county(stored: World) -> None:
         look = sa.inspect(engine)
         assert "dbo" in look.get_schema_names()
         assert {"Property", "PropertyOwner", "PropertyValue", "Structure"} <= set(look.get_table_names("dbo"))
-        assert ODD_TABLE in look.get_table_names(ODD_SCHEMA)
+        assert ODD_TABLE in look.get_table_names(sa.sql.quoted_name(ODD_SCHEMA, quote=True))
         columns = {column["name"]: column for column in look.get_columns("PropertyOwner", "dbo")}
         assert list(columns)[:3] == ["OwnerID", "PropertyID", "OwnerName"]
         assert (columns["OwnerID"]["nullable"], columns["EndDate"]["nullable"]) == (False, True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 import airflow_provider_pacs.sync
 from airflow_provider_pacs.assets import county_asset
@@ -74,8 +74,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         @contextmanager
         def get_reader(self, *, batch_rows: int) -> Any:
             fake.opened.append(batch_rows)
-            yield fake.reader
-            fake.reader.closed = True
+            try:
+                yield fake.reader
+            finally:
+                fake.reader.closed = True
 
     hook.PacsHook = PacsHook
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
@@ -181,6 +183,16 @@ def test_what_may_pass_next_time_is_retried() -> None:
     with pytest.raises(AirflowException) as caught, told_to_airflow():
         raise RetryableError("lost")
     assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_task_over_its_time_limit_says_so_and_stays_airflows_time_out(world: World) -> None:
+    def too_late() -> None:
+        raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    world.during = too_late
+    with pytest.raises(AirflowTaskTimeout, match=r"^PACS-005: benton_wa: extract_owner took longer .* Remedy: raise sync.timeout_minutes"):
+        PacsExtractOperator(task_id="extract_owner", config=CONFIG, entity="owner").execute(context())
+    assert world.reader.closed
 
 
 def test_a_defect_is_not_dressed_up() -> None:
