@@ -1,4 +1,4 @@
-"""Real processes to disturb: a served sandbox PACS, a PostgreSQL that can be restarted, `pacs` runs, a reader that never stops looking, and the oracle."""
+"""Real processes to disturb: a served sandbox PACS, a PostgreSQL that can be restarted, `pacs` runs, and the oracle with its reader."""
 
 from __future__ import annotations
 
@@ -208,16 +208,17 @@ class Watch:
         self.errors: list[str] = []
         self.polls = 0
         self.longest = 0.0
-        self.pid = 0
+        self.samples = self.waited = 0
+        self._pid = 0
         self._url, self._sql, self._survives = url, _poll_sql(county), survives_restarts
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._run, self._sample)]
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, application_name="reader") as connection:
-                    self.pid = connection.info.backend_pid
+                    self._pid = connection.info.backend_pid
                     while not self._stop.is_set():
                         self._look(connection)
             except psycopg.Error as error:
@@ -225,6 +226,19 @@ class Watch:
                     self.errors.append(str(error))
                     return
                 self._stop.wait(0.05)
+
+    def _sample(self) -> None:
+        """How often the reader's own backend is found waiting for a lock."""
+        while not self._survives and not self._stop.is_set():
+            try:
+                with psycopg.connect(self._url, autocommit=True, application_name="sampler") as connection:
+                    while not self._stop.wait(0.02):
+                        row = connection.execute("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", (self._pid,)).fetchone()
+                        self.samples += 1
+                        self.waited += bool(row and row[0])
+            except psycopg.Error as error:
+                self.errors.append(str(error))
+                return
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         started = time.monotonic()
@@ -236,13 +250,15 @@ class Watch:
         self._stop.wait(0.02)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         until("the reader's first look", lambda: self.polls or self.errors)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(60)
+        for thread in self._threads:
+            thread.join(60)
 
 
 class Target:
@@ -260,7 +276,7 @@ class Target:
         return self.rows(statement, *params)[0][0]
 
     def activity(self, condition: str) -> int:
-        """Backends of the product in this database for which a condition over pg_stat_activity holds."""
+        """Backends of the product in this database for which a condition over pg_stat_activity holds. It is a conjunction."""
         return int(
             self.one(
                 f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION}' AND ({condition})"
@@ -268,7 +284,8 @@ class Target:
         )
 
     def in_copy(self) -> bool:
-        return self.activity("state = 'active' AND query LIKE 'COPY %%'") > 0
+        """Whether the values are being copied: there the source stalls behind the first batch."""
+        return self.activity("state = 'active' AND query LIKE 'COPY %%\\_value\\_%%'") > 0
 
     def waits_in(self, table: str) -> bool:
         """Whether a statement of the product that names the table waits for a lock."""
@@ -283,6 +300,9 @@ class Target:
 
     def stages(self) -> list[str]:
         return [name for (name,) in self.rows("SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%%' AND relkind = 'r'")]
+
+    def watch(self, county: str = "53005", *, survives_restarts: bool = False) -> Watch:
+        return Watch(self.url, county, survives_restarts=survives_restarts)
 
     def poll(self, county: str = "53005") -> Poll:
         return self.rows(_poll_sql(county))[0]
@@ -324,15 +344,19 @@ class World:
         self.postgres, self.sandbox, self._empty = postgres, sandbox, empty
         self.start: str = empty
         self.oracle: Target = self.target()
-        self._made: list[Target] = [self.oracle]
+        self.whole: set[Poll] = set()
+        """What a reader may see: the target before a run, after it, and after the full certificate's repairs."""
 
     def learn(self, *, night: bool) -> None:
         """Make the undisturbed target; with `night`, tests begin from the target before a night's changes, and the oracle has them."""
-        self.undisturbed(self.oracle)
         if night:
+            self.undisturbed(self.oracle)
             self.start = self.postgres.create(self.oracle.database)
             self.sandbox.pacs("sandbox", "mutate", "--dir", str(self.sandbox.folder / "sandbox"))
-            self.undisturbed(self.oracle)
+        self.whole.add(Target(self.postgres, self.start).poll())
+        for command in ("sync", "reconcile"):  # hard deletes are invisible to LastModified: the full comparison finds them
+            self.sandbox.pacs(command, "benton_wa", "--target-url", self.oracle.url)
+            self.whole.add(self.oracle.poll())
 
     def target(self) -> Target:
         return Target(self.postgres, self.postgres.create(self.start))
@@ -355,14 +379,12 @@ class World:
     def disturbed(self, *, restarts: bool = False) -> Iterator[Target]:
         """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw nothing but whole states."""
         target = self.target()
-        before = target.poll()
-        with Watch(target.url, COUNTIES["benton_wa"], survives_restarts=restarts) as watch:
+        with target.watch(survives_restarts=restarts) as watch:
             yield target
             self.sandbox.clear_faults()
             self.undisturbed(target)
         self.assert_equal(target)
-        whole = {before, self.oracle.poll()}
-        assert set(watch.seen) <= whole, f"{len(watch.seen)} states seen in {watch.polls} looks"
+        assert set(watch.seen) <= self.whole, f"{len(watch.seen)} states seen in {watch.polls} looks"
         assert not watch.errors
         until("every run of this test has left the target", target.is_left_alone)
         self.postgres.drop(target.database)
