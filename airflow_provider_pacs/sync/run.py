@@ -139,15 +139,20 @@ def sync(
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
     for entity in plan.entities:
         outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-        told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+        told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+        started = time.monotonic()
         try:
             validate(config, target, run_id=plan.run_id, entity=entity.entity)
         except DataError as error:
             if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
                 raise
             told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
+        told(f"{entity.entity}: judged in {time.monotonic() - started:.2f} s")
+    started = time.monotonic()
     published = publish(config, target, run_id=plan.run_id)
+    told(f"published in {time.monotonic() - started:.2f} s")
     certificate = reconcile(config, source, target, run_id=plan.run_id)
+    told(f"compared and certified in {certificate.seconds:.2f} s")
     return published, certificate
 
 
