@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 from airflow.providers.microsoft.mssql.hooks.mssql import MsSqlHook
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_pacs.sync import records
 from airflow_provider_pacs.sync.errors import ConfigError, FatalError, PacsError
 from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, quote, read_options
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyodbc
     from sqlalchemy.engine import URL, Engine
 
@@ -173,6 +175,63 @@ class PacsHook(MsSqlHook):
 
         return SqlServerReader(self.address(), batch_rows=batch_rows or BATCH_ROWS, attempts=attempts)
 
+    def get_all_records(self, entity: str, *, profile: str = "generic", batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Stream every row of an entity, inactive ones too.
+
+        Args:
+            entity: a canonical entity, e.g. `property`.
+            profile: the source profile that names its table and columns.
+            batch_rows: most rows in a batch.
+
+        Yields:
+            Record batches with the entity's canonical column names, and `_source_version`: the change stamp as SQL Server writes it.
+
+        Raises:
+            ConfigError: unknown entity or profile, or a table or column that is not there (PACS-003).
+            RetryableError: the connection failed; batches handed out so far are not the whole.
+        """
+        with self.get_reader(batch_rows) as reader:
+            yield from records.all_records(reader, entity, profile)
+
+    def get_changed_records(self, entity: str, since: str, *, profile: str = "generic", batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of an entity that changed at `since` or later.
+
+        Args:
+            entity: a canonical entity.
+            since: a `_source_version` or another text in style 121 (`2026-01-31 08:15:00.003`); SQL Server converts it to the column's own type.
+            profile: the source profile.
+            batch_rows: most rows in a batch.
+
+        Yields:
+            As `get_all_records`. Hard deletes leave no row: a full comparison finds them.
+
+        Raises:
+            ConfigError: as `get_all_records`, or the entity has no change column of a date type.
+        """
+        with self.get_reader(batch_rows) as reader:
+            yield from records.changed_records(reader, entity, since, profile)
+
+    def get_related_records(
+        self, entity: str, keys: Iterable[str], relation: str, *, profile: str = "generic", batch_rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of `relation` that belong to rows of `entity`: a statement per 500 keys, never one per row.
+
+        Args:
+            entity: the parent entity, e.g. `property`.
+            keys: its keys, as text.
+            relation: a child entity, e.g. `owner`.
+            profile: the source profile.
+            batch_rows: most rows in a batch.
+
+        Yields:
+            As `get_all_records`, of the child entity.
+
+        Raises:
+            ConfigError: `relation` is not a child of `entity`; or as `get_all_records`.
+        """
+        with self.get_reader(batch_rows) as reader:
+            yield from records.related_records(reader, entity, list(keys), relation, profile)
+
     def check_connection(self) -> dict[str, Any]:
         """Connects once and returns what the server says of itself; `unknown` for what it lacks or does not permit.
 
@@ -187,7 +246,7 @@ class PacsHook(MsSqlHook):
                     rows: Iterable[dict[str, Any]] = reader.query(sql)
                 except (ConfigError, FatalError):
                     rows = ()
-                found[name] = next((row["v"] for row in rows if row["v"] is not None), UNKNOWN)
+                found[name] = next((value for row in rows for value in row.values() if value is not None), UNKNOWN)
         if found["encrypted"] != UNKNOWN:
             found["encrypted"] = str(found["encrypted"]).upper() == "TRUE"
         return found

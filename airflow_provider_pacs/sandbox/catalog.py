@@ -187,7 +187,8 @@ def _fill(con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ..
 def column_bytes(kind: SqlType) -> tuple[int, int, int]:
     """max_length, precision and scale as sys.columns shows them."""
     fixed = {
-        "bit": (1, 1, 0), "tinyint": (1, 3, 0), "smallint": (2, 5, 0), "int": (4, 10, 0), "bigint": (8, 19, 0), "real": (4, 24, 0), "float": (8, 53, 0),
+        "bit": (1, 1, 0), "tinyint": (1, 3, 0), "smallint": (2, 5, 0), "int": (4, 10, 0), "bigint": (8, 19, 0), "real": (4, 24, 0), "float": (8,
+        53, 0),
         "money": (8, 19, 4), "smallmoney": (4, 10, 4), "date": (3, 10, 0), "datetime": (8, 23, 3), "smalldatetime": (4, 16, 0),
         "uniqueidentifier": (16, 0, 0), "text": (16, 0, 0), "ntext": (16, 0, 0), "image": (16, 0, 0), "xml": (-1, 0, 0), "rowversion": (8, 0, 0),
     }  # fmt: skip

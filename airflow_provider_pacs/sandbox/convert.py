@@ -13,13 +13,14 @@ _STYLES = {
 
 MACROS = (
     "CREATE SCHEMA IF NOT EXISTS tsql",
-    # n/300 s, rounded to microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL Server from level 130.
+    # n/300 s in microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL Server from level 130.
     """CREATE OR REPLACE MACRO tsql.tick(t) AS make_timestamp(((((epoch_us(t) + 62135596800000000) * 3 + 5000) // 10000) * 20000 + 3) // 6
        - 62135596800000000)""",
     """CREATE OR REPLACE MACRO tsql.guid_text(u) AS upper(substr(u::VARCHAR, 35, 2) || substr(u::VARCHAR, 33, 2) || substr(u::VARCHAR, 31, 2)
        || substr(u::VARCHAR, 29, 2) || '-' || substr(u::VARCHAR, 27, 2) || substr(u::VARCHAR, 25, 2) || '-' || substr(u::VARCHAR, 22, 2)
        || substr(u::VARCHAR, 20, 2) || '-' || substr(u::VARCHAR, 15, 4) || '-' || substr(u::VARCHAR, 1, 8) || substr(u::VARCHAR, 10, 4))""",
-    """CREATE OR REPLACE MACRO tsql.guid36(s) AS CAST(substr(s, 25, 12) || substr(s, 20, 4) || substr(s, 17, 2) || substr(s, 15, 2) || substr(s, 12, 2)
+    """CREATE OR REPLACE MACRO tsql.guid36(s) AS CAST(substr(s, 25, 12) || substr(s, 20, 4) || substr(s, 17, 2) || substr(s, 15, 2)
+       || substr(s, 12, 2)
        || substr(s, 10, 2) || substr(s, 7, 2) || substr(s, 5, 2) || substr(s, 3, 2) || substr(s, 1, 2) AS UUID)""",
     """CREATE OR REPLACE MACRO tsql.guid(s) AS CASE WHEN regexp_matches(s, '^[{]?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}')
        THEN tsql.guid36(ltrim(s, '{')) END""",
@@ -76,7 +77,8 @@ def _from_text(sql: str, source: SqlType, target: SqlType, style: int | None, sa
     if name in INTEGER:
         value = f"CASE WHEN {trimmed} = '' THEN 0 WHEN regexp_matches({trimmed}, '^[+-]?\\s*[0-9]+$') THEN TRY_CAST({trimmed} AS {duck(target)}) END"
     elif name == "bit":
-        value = f"CASE WHEN lower({trimmed}) IN ('true') THEN TRUE WHEN lower({trimmed}) IN ('false', '') THEN FALSE ELSE TRY_CAST({trimmed} AS BIGINT) <> 0 END"
+        words = f"CASE WHEN lower({trimmed}) IN ('true') THEN TRUE WHEN lower({trimmed}) IN ('false', '') THEN FALSE"
+        value = f"{words} ELSE TRY_CAST({trimmed} AS BIGINT) <> 0 END"
     elif name in EXACT:
         value = f"TRY_CAST({trimmed} AS {duck(target)})"
         failed = raised(8114, f"Error converting data type {source.name} to {'numeric' if name == 'decimal' else name}.")
@@ -136,7 +138,8 @@ def _stamp_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "date" and style in (20, 21, 25, 120, 121, 126, 127, 23):
         return f"strftime({sql}, '%Y-%m-%d')"
     if style in (0, 100):
-        return f"strftime({sql}, '%b ') || lpad(CAST(day({sql}) AS VARCHAR), 2, ' ') || strftime({sql}, ' %Y ') || lpad(ltrim(strftime({sql}, '%I:%M%p'), '0'), 7, ' ')"
+        day = f"strftime({sql}, '%b ') || lpad(CAST(day({sql}) AS VARCHAR), 2, ' ') || strftime({sql}, ' %Y ')"
+        return f"{day} || lpad(ltrim(strftime({sql}, '%I:%M%p'), '0'), 7, ' ')"
     if style in _STYLES:
         return f"strftime({sql}, '{_STYLES[style]}')"
     if style not in (21, 25, 121, 126, 127):

@@ -124,8 +124,9 @@ def _properties(con: duckdb.DuckDBPyConnection, rows: int, random: np.random.Gen
     numbers["acres"] = np.where(random.random(rows) < 0.06, 0.0, np.round(random.gamma(0.7, 1.8, rows) + 0.02, 4))
     _load(con, numbers)
     legal = (
-        f"CASE WHEN r4 % 20 = 0 THEN NULL WHEN r4 % 20 = 1 THEN '' ELSE 'LOT ' || (r4 % 40 + 1) || ', BLOCK ' || (r5 % 9 + 1) || ', ' || {_pick('r5', _PLATS)} "
-        "|| chr(13) || chr(10) || 'AF# ' || r3 || CASE WHEN r4 % 7 = 0 THEN repeat(', LESS RD R/W; SUBJECT TO EASEMENTS OF RECORD', 12) ELSE '' END END"
+        f"CASE WHEN r4 % 20 = 0 THEN NULL WHEN r4 % 20 = 1 THEN '' ELSE 'LOT ' || (r4 % 40 + 1) || ', BLOCK ' || (r5 % 9 + 1) || ', ' "
+        f"|| {_pick('r5', _PLATS)} || chr(13) || chr(10) || 'AF# ' || r3 || CASE WHEN r4 % 7 = 0 "
+        "THEN repeat(', LESS RD R/W; SUBJECT TO EASEMENTS OF RECORD', 12) ELSE '' END END"
     )
     con.execute(
         f"""INSERT INTO "PACS.dbo"."Property" SELECT CAST(md5('property:' || i) AS UUID),
@@ -195,7 +196,8 @@ def _values(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
         f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('value:' || i) AS UUID), CAST(md5('property:' || p) AS UUID), {reference.year} - y,
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN -1.0 ELSE 1.0 END * floor((l + m) * (0.85 + (r1 % 16) / 100.0)), l + m, l, m,
         CASE WHEN r0 % 500 = 0 THEN NULL ELSE make_timestamp(stamp) END
-        FROM (SELECT *, CAST(floor(land * (1 - y * 0.04)) AS DOUBLE) AS l, CAST(CASE WHEN p % 9 = 0 THEN 0 ELSE floor(land * (1.1 + (p % 25) / 10.0)) END AS DOUBLE) AS m
+        FROM (SELECT *, CAST(floor(land * (1 - y * 0.04)) AS DOUBLE) AS l,
+        CAST(CASE WHEN p % 9 = 0 THEN 0 ELSE floor(land * (1.1 + (p % 25) / 10.0)) END AS DOUBLE) AS m
         FROM raw) AS v ORDER BY i"""
     )
 
@@ -216,8 +218,10 @@ def _structures(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Ge
     numbers |= {f"r{n}": random.integers(0, 1_000_000, rows) for n in range(4)}
     _load(con, numbers)
     con.execute(
-        f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('structure:' || i) AS UUID), CAST(md5('property:' || p) AS UUID), {_pick("r0", _KINDS)},
-        CASE WHEN r1 % 33 = 0 THEN NULL ELSE 300 + r1 % 4200 + (r2 % 4) * 0.25 END, CASE WHEN r2 % 21 = 0 THEN NULL ELSE {_pick("r2", _CONDITIONS)} END,
+        f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('structure:' || i) AS UUID), CAST(md5('property:' || p) AS UUID),
+        {_pick("r0", _KINDS)},
+        CASE WHEN r1 % 33 = 0 THEN NULL ELSE 300 + r1 % 4200 + (r2 % 4) * 0.25 END,
+        CASE WHEN r2 % 21 = 0 THEN NULL ELSE {_pick("r2", _CONDITIONS)} END,
         CASE WHEN i % {_BAD_EVERY} = {_BAD_AT} THEN 1650 WHEN r3 % 250 = 0 THEN 0 WHEN r3 % 20 = 0 THEN NULL ELSE 1900 + r3 % 126 END,
         CASE WHEN r0 % 3 = 0 THEN NULL ELSE r1 % 6 END, CASE WHEN r0 % 3 = 0 THEN NULL ELSE (r2 % 8) / 2.0 END,
         CASE WHEN r3 % 450 = 0 THEN NULL ELSE make_timestamp(stamp) END FROM raw ORDER BY i"""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog import Table, quoted
-from airflow_provider_pacs.sandbox.convert import convert
+from airflow_provider_pacs.sandbox.convert import convert, raised
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.environment import Environment
 from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -13,6 +15,8 @@ from airflow_provider_pacs.sandbox.model import Column, SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Rows, Scope, Typed
 from airflow_provider_pacs.sandbox.sqltypes import duck
 from airflow_provider_pacs.sandbox.tsql import Queries
+
+_NEXT = "unhex(lpad(hex(nextval('tsql.rv')), 16, '0'))"
 
 
 def write(node: exp.Expression, env: Environment) -> tuple[str, Table]:
@@ -57,7 +61,8 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
     schema = isinstance(node.this, exp.Schema)
     table = target(node.this.this if schema else node.this, queries)
     names = [i.name for i in node.this.expressions] if schema else [c.name for c in table.columns]
-    columns = [_column(table, name) for name in names]
+    columns = [_column(table, name) for name in names if schema or _column(table, name).type.name != "rowversion"]
+    versions = _versions(table, columns)
     e = Expressions(env, Scope(), queries)
     body = node.expression
     if isinstance(body, exp.Values):
@@ -71,14 +76,19 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
             raise SqlError(121, "The select list for the INSERT statement contains more or fewer items than the insert list.", severity=15)
         cells = [_assigned(Typed(f"i.c{n}", f.type), c) for n, (f, c) in enumerate(zip(found.columns, columns, strict=True))]
         source = f"SELECT {', '.join(cells)} FROM ({found.sql}) AS i({', '.join(f'c{n}' for n in range(len(columns)))})"
-    return f"INSERT INTO {table.stored} ({', '.join(quoted(c.name) for c in columns)}) {source}", table
+    listed = ", ".join(quoted(c.name) for c in columns)
+    if versions:  # nextval per row, outside of VALUES
+        listed += "".join(f", {quoted(v)}" for v in versions)
+        source = f"SELECT *{''.join(f', {_NEXT}' for _ in versions)} FROM ({source})"
+    return f"INSERT INTO {table.stored} ({listed}) {source}", table
 
 
 def _update(node: exp.Update, env: Environment, queries: Queries) -> tuple[str, Table]:
     from_ = node.args.get("from_")
     table, alias = _aliased(node.this, from_.this if from_ is not None else None, queries)
     e = Expressions(env, Scope([Rows(alias, table.columns)]), queries)
-    parts = []
+    _versions(table, [_column(table, item.this.name) for item in node.expressions])
+    parts = [f"{quoted(c.name)} = {_NEXT}" for c in table.columns if c.type.name == "rowversion"]
     for item in node.expressions:
         column = _column(table, item.this.name)
         parts.append(f"{quoted(column.name)} = {_assigned(e.value(item.expression), column)}")
@@ -97,6 +107,13 @@ def _where(node: exp.Expression, e: Expressions) -> str:
     return f" WHERE {e.predicate(where.this)}" if where is not None else ""
 
 
+def _versions(table: Table, assigned: Sequence[Column]) -> list[str]:
+    """The table's rowversion columns, which the server alone fills."""
+    if any(c.type.name == "rowversion" for c in assigned):
+        raise SqlError(272, "Cannot update a timestamp column.")
+    return [c.name for c in table.columns if c.type.name == "rowversion"]
+
+
 def _column(table: Table, name: str) -> Column:
     for column in table.columns:
         if column.name.lower() == name.lower():
@@ -110,5 +127,6 @@ def _assigned(value: Typed, column: Column) -> str:
         return f"CAST(NULL AS {duck(column.type)})"
     if column.type.name in ("char", "varchar", "nchar", "nvarchar") and column.type.length > 0:
         text = convert(value.sql, value.type, SqlType("nvarchar", -1))
-        return f"CASE WHEN length({text}) > {column.type.length} THEN error('TDS:2628:String or binary data would be truncated in column {column.name}.') ELSE {text} END"
+        failed = raised(2628, f"String or binary data would be truncated in column '{column.name}'.")
+        return f"CASE WHEN length({text}) > {column.type.length} THEN {failed} ELSE {text} END"
     return convert(value.sql, value.type, column.type)

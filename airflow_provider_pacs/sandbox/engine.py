@@ -78,11 +78,19 @@ class SandboxEngine:
         self.con.execute("SET TimeZone = 'UTC'")
         for macro in MACROS:
             self.con.execute(macro)
+        self.con.execute("CREATE SEQUENCE IF NOT EXISTS tsql.rv START 2001")
         self.con.execute("CREATE TABLE IF NOT EXISTS tsql.kept (name VARCHAR, value VARCHAR)")
 
     def _kept_clock(self) -> datetime | None:
         row = self.con.execute("SELECT max(value) FROM tsql.kept WHERE name = 'clock'").fetchone()
         return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    def last_rowversion(self) -> int:
+        """@@DBTS: the last rowversion given out, by a committed writer or not."""
+        cursor = self.con.cursor()
+        row = cursor.execute("SELECT last_value FROM duckdb_sequences() WHERE sequence_name = 'rv'").fetchone()
+        cursor.close()
+        return int(row[0]) if row and row[0] is not None else 2000
 
     def publish(self) -> None:
         """Creates the declared tables that do not exist and fills the system tables. Call after declaring."""

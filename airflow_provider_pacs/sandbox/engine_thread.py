@@ -13,7 +13,7 @@ T = TypeVar("T")
 _CANCEL_AGAIN_SECONDS = 0.1
 
 
-class Cancelled(Exception):
+class CancelledByClientError(Exception):
     """The client sent ATTENTION (or went away) while its request ran."""
 
 
@@ -30,18 +30,18 @@ class EngineThread:
         """Run `function` in the thread.
 
         Raises:
-            Cancelled: attention came before or while it ran; its own error is the cause then.
+            CancelledByClientError: attention came before or while it ran; its own error is the cause then.
         """
         if self.attention.is_set():
-            raise Cancelled
+            raise CancelledByClientError
         try:
             result = await self.call_always(function, *args, **kwargs)
         except Exception as problem:
             if self.attention.is_set():
-                raise Cancelled from problem
+                raise CancelledByClientError from problem
             raise
         if self.attention.is_set():
-            raise Cancelled
+            raise CancelledByClientError
         return result
 
     async def call_always(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -79,13 +79,13 @@ class EngineThread:
         """Sleep.
 
         Raises:
-            Cancelled: attention came.
+            CancelledByClientError: attention came.
         """
         try:
             await asyncio.wait_for(self.attention.wait(), seconds)
         except TimeoutError:
             return
-        raise Cancelled
+        raise CancelledByClientError
 
     def close(self) -> None:
         """Let the thread end after the call that runs."""

@@ -4,6 +4,7 @@ A rule is `action[=number][@stage] [match=REGEX] [times=N] [seconds=S] [message=
 
 * `refuse` closes a connection at once, `tls` breaks its TLS handshake, `error=18456@login` refuses its login;
 * `drop`, `half` (half a packet, then drop), `stall` and `error=1205` strike a statement before its result, or with `@rows=N` after N rows;
+  a drop comes after a whole row unless it is `half`, whose last packet the client throws away as a whole;
 * `slow@rows=N seconds=S` pauses S seconds before every N rows.
 
 `match` is searched in the SQL text (quote it when it has blanks), `times` says how often a rule strikes: for ever by default.

@@ -13,6 +13,7 @@ from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Typed
 from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIGINT, BIT, CHARACTER, FLOAT, GUID, INT, NUMBER, SYSNAME
+from airflow_provider_pacs.sandbox.texts import like_regex, text_literal, unify
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -71,8 +72,6 @@ def _isnull(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _coalesce(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     values = [e.value(a) for a in args]
     texts, kind = unify(e, values)
     return Typed(f"coalesce({', '.join(texts)})", kind, all(v.nullable for v in values))
@@ -84,16 +83,12 @@ def _nullif(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _iif(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     values = [e.value(args[1]), e.value(args[2])]
     texts, kind = unify(e, values)
     return Typed(f"CASE WHEN {e.predicate(args[0])} THEN {texts[0]} ELSE {texts[1]} END", kind, any(v.nullable for v in values))
 
 
 def _choose(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import unify
-
     texts, kind = unify(e, [e.value(a) for a in args[1:]])
     whens = " ".join(f"WHEN {n} THEN {t}" for n, t in enumerate(texts, start=1))
     return Typed(f"CASE {e.value(args[0]).sql} {whens} END", kind)
@@ -148,8 +143,6 @@ def _charindex(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _patindex(e: Expressions, args: list[exp.Expression]) -> Typed:
-    from airflow_provider_pacs.sandbox.expressions import like_regex, text_literal
-
     pattern, value = str(e.constant(args[0], "a pattern")), e.value(args[1])
     body = like_regex(pattern.strip("%"), "")
     regex = ("" if pattern.startswith("%") else "^") + body + ("" if pattern.endswith("%") else "$")
@@ -215,6 +208,10 @@ def _information(name: str) -> Handler:
     return handler
 
 
+def _min_active_rowversion(e: Expressions, args: list[exp.Expression]) -> Typed:
+    return Typed(f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False)
+
+
 def _lookup(template: str, kind: SqlType, fallback: str = "") -> Handler:
     """A metadata function: looked up row by row in the system tables, or the session's own value when called without arguments."""
 
@@ -239,12 +236,17 @@ _HANDLERS: dict[str, Handler] = {
     "REPLACE": _text_function("regexp_replace({0}, regexp_escape({1}), replace({2}, '\\', '\\\\'), 'gi')"),
     "STUFF": _text_function("rpad(substr({0}, 1, {1} - 1), {1} - 1, ' ') || {3} || substr({0}, {1} + {2})"), "SUBSTRING": _substring,
     "CHARINDEX": _charindex, "PATINDEX": _patindex, "DATALENGTH": _datalength, "LEN": _simple("CAST(length(rtrim({0}, ' ')) AS INTEGER)", INT, _TEXT),
-    "CHAR": _simple("chr({0})", SqlType("char", 1)), "NCHAR": _simple("chr({0})", SqlType("nchar", 1)), "SPACE": _simple("repeat(' ', {0})", SqlType("varchar", 8000)),
-    "ASCII": _simple("ascii({0})", INT), "UNICODE": _simple("unicode({0})", INT), "QUOTENAME": _simple("'[' || replace({0}, ']', ']]') || ']'", SqlType("nvarchar", 258)),
+    "CHAR": _simple("chr({0})", SqlType("char", 1)), "NCHAR": _simple("chr({0})", SqlType("nchar", 1)), "SPACE": _simple("repeat(' ', {0})",
+    SqlType("varchar", 8000)),
+    "ASCII": _simple("ascii({0})", INT), "UNICODE": _simple("unicode({0})", INT), "QUOTENAME": _simple("'[' || replace({0}, ']', ']]') || ']'",
+    SqlType("nvarchar", 258)),
     "STR": _simple("lpad(CAST(CAST(round({0}) AS BIGINT) AS VARCHAR), 10, ' ')", SqlType("varchar", 10)),
     "ABS": _simple("abs({0})"), "SIGN": _simple("sign({0})", INT), "ROUND": _round, "CEILING": _whole("ceil"), "FLOOR": _whole("floor"),
-    "SQRT": _simple("sqrt({0})", FLOAT, FLOAT), "SQUARE": _simple("({0} * {0})", FLOAT, FLOAT), "POWER": _simple("power({0}, {1})", FLOAT, FLOAT, FLOAT),
-    "EXP": _simple("exp({0})", FLOAT, FLOAT), "LOG": _simple("ln({0})", FLOAT, FLOAT), "LOG10": _simple("log10({0})", FLOAT, FLOAT), "PI": _simple("pi()", FLOAT),
+    "SQRT": _simple("sqrt({0})", FLOAT, FLOAT), "SQUARE": _simple("({0} * {0})", FLOAT, FLOAT), "POWER": _simple("power({0}, {1})", FLOAT, FLOAT,
+    FLOAT),
+    "EXP": _simple("exp({0})", FLOAT, FLOAT), "LOG": _simple("ln({0})", FLOAT, FLOAT), "LOG10": _simple("log10({0})", FLOAT, FLOAT),
+    "PI": _simple("pi()", FLOAT),
+    "MIN_ACTIVE_ROWVERSION": _min_active_rowversion,
     "NEWID": _simple("uuid()", GUID), "RAND": _simple("random()", FLOAT), "HASHBYTES": _hashbytes,
     "ISNUMERIC": _simple("CASE WHEN TRY_CAST({0} AS DOUBLE) IS NULL THEN 0 ELSE 1 END", INT, SqlType("varchar", 8000)),
     "ISDATE": _simple("CASE WHEN tsql.stamp({0}) IS NULL THEN 0 ELSE 1 END", INT, SqlType("varchar", 8000)),
@@ -253,15 +255,19 @@ _HANDLERS: dict[str, Handler] = {
     "OBJECT_ID": _lookup("SELECT o.object_id FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE "
                          + _BARE_NAME + " IN (o.name, s.name || '.' || o.name)", INT, "OBJECT_ID"),
     "OBJECT_NAME": _lookup("SELECT name FROM {sys}.objects WHERE object_id = {0}", SYSNAME),
-    "OBJECT_SCHEMA_NAME": _lookup("SELECT s.name FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE o.object_id = {0}", SYSNAME),
+    "OBJECT_SCHEMA_NAME": _lookup("SELECT s.name FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE o.object_id = "
+                                  "{0}", SYSNAME),
     "SCHEMA_NAME": _lookup("SELECT name FROM {sys}.schemas WHERE schema_id = {0}", SYSNAME, "SCHEMA_NAME"),
     "SCHEMA_ID": _lookup("SELECT schema_id FROM {sys}.schemas WHERE name = {0}", INT, "SCHEMA_ID"),
     "TYPE_NAME": _lookup("SELECT name FROM {sys}.types WHERE user_type_id = {0}", SYSNAME),
     "TYPE_ID": _lookup("SELECT user_type_id FROM {sys}.types WHERE name = {0}", INT),
     "COL_NAME": _lookup("SELECT name FROM {sys}.columns WHERE object_id = {0} AND column_id = {1}", SYSNAME),
-    "COLLATIONPROPERTY": _simple("CASE WHEN {0} IS NULL THEN NULL WHEN lower({1}) = 'codepage' THEN 1252 WHEN lower({1}) = 'lcid' THEN 1033 END", INT),
-    **{name: _information(name) for name in ("SERVERPROPERTY", "HAS_PERMS_BY_NAME", "IS_SRVROLEMEMBER", "IS_MEMBER", "IS_ROLEMEMBER", "DATABASEPROPERTYEX",
-       "SUSER_SNAME", "SUSER_NAME", "USER_NAME", "ORIGINAL_LOGIN", "HOST_NAME", "APP_NAME", "CURRENT_USER", "SESSION_USER", "SYSTEM_USER", "USER", "XACT_STATE",
+    "COLLATIONPROPERTY": _simple("CASE WHEN {0} IS NULL THEN NULL WHEN lower({1}) = 'codepage' THEN 1252 WHEN lower({1}) = 'lcid' THEN 1033 END",
+    INT),
+    **{name: _information(name) for name in ("SERVERPROPERTY", "HAS_PERMS_BY_NAME", "IS_SRVROLEMEMBER", "IS_MEMBER", "IS_ROLEMEMBER",
+    "DATABASEPROPERTYEX",
+       "SUSER_SNAME", "SUSER_NAME", "USER_NAME", "ORIGINAL_LOGIN", "HOST_NAME", "APP_NAME", "CURRENT_USER", "SESSION_USER", "SYSTEM_USER", "USER",
+       "XACT_STATE",
        "HAS_DBACCESS", "OBJECTPROPERTY", "CHANGE_TRACKING_CURRENT_VERSION", "CHANGE_TRACKING_MIN_VALID_VERSION")},
 }  # fmt: skip
 __all__ = ["BARE", "BIGINT", "BIT", "NUMBER", "as_type", "call"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pacs.sandbox.catalog import COLLATION, Database, Table
 from airflow_provider_pacs.sandbox.model import Column
+from airflow_provider_pacs.sandbox.sysrows import SCHEMA_IDS
 from airflow_provider_pacs.sandbox.systables import columns
 
 if TYPE_CHECKING:
@@ -15,7 +18,8 @@ VERSION = "16.0.4135.4"
 SERVER = "PACS-SANDBOX"
 BANNER = f"Sandbox PACS (not Microsoft SQL Server) - answers as version {VERSION}"
 _PROPERTIES: dict[str, str | int] = {
-    "productversion": VERSION, "productlevel": "RTM", "edition": "Developer Edition (64-bit)", "engineedition": 3, "servername": SERVER, "machinename": SERVER,
+    "productversion": VERSION, "productlevel": "RTM", "edition": "Developer Edition (64-bit)", "engineedition": 3, "servername": SERVER,
+    "machinename": SERVER,
     "collation": "SQL_Latin1_General_CP1_CI_AS", "ishadrenabled": 0, "isclustered": 0, "productmajorversion": "16", "productminorversion": "0",
     "isintegratedsecurityonly": 0, "lcid": 1033, "sqlcharsetname": "iso_1",
 }  # fmt: skip
@@ -38,15 +42,18 @@ _MEMBERSHIPS = frozenset(
 )
 
 DATABASE_TRANSACTIONS = columns(
-    "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, database_transaction_type int!, database_transaction_state int!, "
+    "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, database_transaction_type int!, "
+    "database_transaction_state int!, "
     "database_transaction_begin_lsn numeric(25)"
 )
 SESSIONS = columns(
-    "session_id smallint!, login_time datetime!, host_name nvarchar(128), program_name nvarchar(128), login_name nvarchar(128)!, status nvarchar(30)!, "
+    "session_id smallint!, login_time datetime!, host_name nvarchar(128), program_name nvarchar(128), login_name nvarchar(128)!, status "
+    "nvarchar(30)!, "
     "database_id smallint!, transaction_isolation_level smallint!, open_transaction_count int!"
 )
 CONNECTIONS = columns(
-    "session_id int, net_transport nvarchar(40)!, protocol_type nvarchar(40), protocol_version int, encrypt_option nvarchar(40)!, auth_scheme nvarchar(40)!"
+    "session_id int, net_transport nvarchar(40)!, protocol_type nvarchar(40), protocol_version int, encrypt_option nvarchar(40)!, auth_scheme "
+    "nvarchar(40)!"
 )
 PERMISSIONS = columns("entity_name sysname!, subentity_name sysname!, permission_name nvarchar(60)")
 EXTENDED = columns("objtype sysname, objname sysname, name sysname!, value nvarchar(4000)")
@@ -60,57 +67,75 @@ def parts(name: str) -> list[str]:
 
 
 def information(session: SqlSession, name: str, args: list[Any]) -> Any:
-    """The value of a metadata function with constant arguments."""
+    """The value of a metadata function with constant arguments; None for what it does not know."""
     first = str(args[0]) if args and args[0] is not None else ""
-    catalog, admin = session.catalog, session.login.admin
-    match name:
-        case "SERVERPROPERTY":
-            return _PROPERTIES.get(first.lower())
-        case "DB_NAME" | "DB_ID":
-            if args:
-                found = [d for d in catalog.databases.values() if d.name.lower() == first.lower() or str(d.database_id) == first]
-            else:
-                found = [catalog.databases[session.database.lower()]]
-            return (found[0].name if name == "DB_NAME" else found[0].database_id) if found else None
-        case "OBJECT_ID":
-            table = _table(session, first)
-            return table.object_id if table else None
-        case "SCHEMA_NAME" | "SCHEMA_ID":
-            known = {"dbo": 1, "guest": 2, "information_schema": 3, "sys": 4}
-            if name == "SCHEMA_ID":
-                return known.get(first.lower()) if args else 1
-            return {str(v): k for k, v in known.items()}.get(first) if args else "dbo"
-        case "IS_SRVROLEMEMBER" | "IS_MEMBER" | "IS_ROLEMEMBER":
-            if first.lower() not in _MEMBERSHIPS:
-                return None
-            return int(first.lower() in ("public", "db_datareader") or (admin and not first.lower().startswith("db_deny")))
-        case "HAS_PERMS_BY_NAME":
-            return _has_permission(session, args)
-        case "DATABASEPROPERTYEX":
-            database = catalog.databases.get(first.lower())
-            known_values: dict[str, Any] = {
-                "updateability": "READ_WRITE",
-                "status": "ONLINE",
-                "collation": "SQL_Latin1_General_CP1_CI_AS",
-                "recovery": "FULL",
-            }
-            if database is not None and database.read_only:
-                known_values["updateability"] = "READ_ONLY"
-            return known_values.get(str(args[1]).lower()) if database is not None else None
-        case "HAS_DBACCESS":
-            return int(first.lower() in catalog.databases)
-        case "HOST_NAME" | "APP_NAME":
-            return session.host if name == "HOST_NAME" else session.application
-        case "USER_NAME" | "CURRENT_USER" | "SESSION_USER" | "USER":
-            return "dbo" if admin else session.login.name
-        case "SUSER_SNAME" | "SUSER_NAME" | "ORIGINAL_LOGIN" | "SYSTEM_USER":
-            return session.login.name
-        case "XACT_STATE":
-            return int(session.trancount > 0)
-    return None
+    handler = _FUNCTIONS.get(name)
+    return handler(session, first, args) if handler else None
 
 
-def _table(session: SqlSession, name: str) -> Any:
+def _server_property(session: SqlSession, first: str, args: list[Any]) -> Any:
+    return _PROPERTIES.get(first.lower())
+
+
+def _database(session: SqlSession, first: str, args: list[Any]) -> Database | None:
+    databases = session.catalog.databases
+    if not args:
+        return databases[session.database.lower()]
+    return next((d for d in databases.values() if d.name.lower() == first.lower() or str(d.database_id) == first), None)
+
+
+def _db_name(session: SqlSession, first: str, args: list[Any]) -> Any:
+    found = _database(session, first, args)
+    return found.name if found else None
+
+
+def _db_id(session: SqlSession, first: str, args: list[Any]) -> Any:
+    found = _database(session, first, args)
+    return found.database_id if found else None
+
+
+def _object_id(session: SqlSession, first: str, args: list[Any]) -> Any:
+    table = _table(session, first)
+    return table.object_id if table else None
+
+
+def _schema_name(session: SqlSession, first: str, args: list[Any]) -> Any:
+    return {str(v): k for k, v in SCHEMA_IDS.items()}.get(first) if args else "dbo"
+
+
+def _schema_id(session: SqlSession, first: str, args: list[Any]) -> Any:
+    return {k.lower(): v for k, v in SCHEMA_IDS.items()}.get(first.lower()) if args else 1
+
+
+def _membership(session: SqlSession, first: str, args: list[Any]) -> Any:
+    role = first.lower()
+    if role not in _MEMBERSHIPS:
+        return None
+    return int(role in ("public", "db_datareader") or (session.login.admin and not role.startswith("db_deny")))
+
+
+def _database_property(session: SqlSession, first: str, args: list[Any]) -> Any:
+    database = session.catalog.databases.get(first.lower())
+    if database is None:
+        return None
+    known = {"status": "ONLINE", "collation": COLLATION, "recovery": "FULL", "updateability": "READ_ONLY" if database.read_only else "READ_WRITE"}
+    return known.get(str(args[1]).lower())
+
+
+def _min_active_rowversion(session: SqlSession, first: str, args: list[Any]) -> Any:
+    open_writers = [s.transactions.first_rowversion for s in session.engine.sessions() if s.transactions.first_rowversion is not None]
+    return min(open_writers, default=session.engine.last_rowversion() + 1)
+
+
+def _user(session: SqlSession, first: str, args: list[Any]) -> Any:
+    return "dbo" if session.login.admin else session.login.name
+
+
+def _login(session: SqlSession, first: str, args: list[Any]) -> Any:
+    return session.login.name
+
+
+def _table(session: SqlSession, name: str) -> Table | None:
     named = parts(name)
     if not named:
         return None
@@ -118,11 +143,31 @@ def _table(session: SqlSession, name: str) -> Any:
     return session.catalog.table(named[-3] if len(named) > 2 else session.database, schema, named[-1])
 
 
-def _has_permission(session: SqlSession, args: list[Any]) -> int | None:
+def _has_permission(session: SqlSession, first: str, args: list[Any]) -> int | None:
     permission = str(args[2]).upper() if len(args) > 2 else ""
     if args[0] is not None and str(args[1]).upper() == "OBJECT" and _table(session, str(args[0])) is None:
         return None
     return int(session.login.admin or permission in _READS or permission == "VIEW DEFINITION")
+
+
+_FUNCTIONS: dict[str, Callable[[SqlSession, str, list[Any]], Any]] = {
+    "SERVERPROPERTY": _server_property,
+    "DB_NAME": _db_name,
+    "DB_ID": _db_id,
+    "OBJECT_ID": _object_id,
+    "SCHEMA_NAME": _schema_name,
+    "SCHEMA_ID": _schema_id,
+    **dict.fromkeys(("IS_SRVROLEMEMBER", "IS_MEMBER", "IS_ROLEMEMBER"), _membership),
+    "HAS_PERMS_BY_NAME": _has_permission,
+    "DATABASEPROPERTYEX": _database_property,
+    "HAS_DBACCESS": lambda session, first, args: int(first.lower() in session.catalog.databases),
+    "HOST_NAME": lambda session, first, args: session.host,
+    "APP_NAME": lambda session, first, args: session.application,
+    **dict.fromkeys(("USER_NAME", "CURRENT_USER", "SESSION_USER", "USER"), _user),
+    **dict.fromkeys(("SUSER_SNAME", "SUSER_NAME", "ORIGINAL_LOGIN", "SYSTEM_USER"), _login),
+    "MIN_ACTIVE_ROWVERSION": _min_active_rowversion,
+    "XACT_STATE": lambda session, first, args: int(session.trancount > 0),
+}
 
 
 def virtual(session: SqlSession, schema: str, name: str, args: list[Any] | None) -> View | None:

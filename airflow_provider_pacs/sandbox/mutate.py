@@ -59,7 +59,8 @@ def procedure(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet |
 
 
 def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
-    con.execute('CREATE OR REPLACE TEMP TABLE picks AS SELECT PropertyID AS id, row_number() OVER (ORDER BY md5(? || CAST(PropertyID AS VARCHAR))) AS n FROM '
+    con.execute('CREATE OR REPLACE TEMP TABLE picks AS SELECT PropertyID AS id, '
+        'row_number() OVER (ORDER BY md5(? || CAST(PropertyID AS VARCHAR))) AS n FROM '
                 '"PACS.dbo"."Property"', [f"{seed}:"])  # fmt: skip
     total = _one(con, "SELECT count(*) FROM picks")
     few = max(2, total // 1000)
@@ -87,7 +88,8 @@ def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
     )
     hard = _hard_delete(con, slice_of(few))
     lone = sum(
-        _one(con, f"""DELETE FROM "PACS.dbo"."{t}" WHERE {k} IN (SELECT {k} FROM "PACS.dbo"."{t}" ORDER BY md5('{seed}:d' || CAST({k} AS VARCHAR)) LIMIT {few})""")
+        _one(con, f"""DELETE FROM "PACS.dbo"."{t}" WHERE {k} IN (SELECT {k} FROM "PACS.dbo"."{t}"
+                      ORDER BY md5('{seed}:d' || CAST({k} AS VARCHAR)) LIMIT {few})""")
         for t, k, _ in _CHILDREN
     )  # fmt: skip
     inserted = _insert(con, seed, few, start + timedelta(hours=5))
@@ -133,23 +135,28 @@ def _insert(con: duckdb.DuckDBPyConnection, seed: int, rows: int, at: datetime) 
     """New properties with one child of each kind."""
     salt = f"{seed}:{at.isoformat()}"
     hours = int((at - datetime(1970, 1, 1)) / timedelta(hours=1)) % 10_000
-    new = f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, tsql.tick(TIMESTAMP '{at.isoformat(' ')}' + to_microseconds(i * 3700000)) AS t FROM range({rows}) AS r(i)) AS n"
+    stamp = f"tsql.tick(TIMESTAMP '{at.isoformat(' ')}' + to_microseconds(i * 3700000))"
+    new = f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, {stamp} AS t FROM range({rows}) AS r(i)) AS n"
     found = _one(
         con,
-        f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i), (i + 1) || ' New Plat Way', 'Richland', 'WA',
+        f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i),
+        (i + 1) || ' New Plat Way', 'Richland', 'WA',
         '99352', 'LOT ' || (i + 1), 0.25, NULL, t, TRUE FROM {new}""",
     )
     found += _one(
         con,
-        f"""INSERT INTO "PACS.dbo"."PropertyOwner" SELECT CAST(md5('o' || id::VARCHAR) AS UUID), id, 'New Homes, LLC', 'Entity', 100, date_trunc('day', t), NULL, t
+        f"""INSERT INTO "PACS.dbo"."PropertyOwner" SELECT CAST(md5('o' || id::VARCHAR) AS UUID), id, 'New Homes, LLC', 'Entity', 100,
+        date_trunc('day', t), NULL, t
         FROM {new}""",
     )
     found += _one(
         con,
-        f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('v' || id::VARCHAR) AS UUID), id, year(t), 250000, 260000, 60000, 200000, t FROM {new}""",
+        f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('v' || id::VARCHAR) AS UUID), id, year(t), 250000, 260000, 60000, 200000, t
+        FROM {new}""",
     )
     return found + _one(
         con,
-        f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('s' || id::VARCHAR) AS UUID), id, 'Single Family Residence', 1850, 'Good', year(t), 3, 2.5, t
+        f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('s' || id::VARCHAR) AS UUID), id, 'Single Family Residence', 1850,
+        'Good', year(t), 3, 2.5, t
         FROM {new}""",
     )

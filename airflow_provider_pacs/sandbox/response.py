@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from airflow_provider_pacs.sandbox import tokens
-from airflow_provider_pacs.sandbox.engine_thread import Cancelled, EngineThread
+from airflow_provider_pacs.sandbox.engine_thread import CancelledByClientError, EngineThread
 from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
 from airflow_provider_pacs.sandbox.model import EngineSession, Param, ResultSet, RowCount
 from airflow_provider_pacs.sandbox.rows import RowEncoder, chunks
@@ -16,7 +16,7 @@ from airflow_provider_pacs.sandbox.tls import Channel
 from airflow_provider_pacs.sandbox.wire import HEADER, Packetizer
 
 
-class Dropped(Exception):
+class DroppedByFaultError(Exception):
     """A fault wants the connection closed here."""
 
 
@@ -42,8 +42,8 @@ class Response:
 
         Raises:
             SqlError: from the engine or a fault; what was appended stays valid.
-            Cancelled: the client sent attention.
-            Dropped: a fault.
+            CancelledByClientError: the client sent attention.
+            DroppedByFaultError: a fault.
         """
         faults = self.faults.for_statement(sql)
         for fault in faults:
@@ -81,7 +81,8 @@ class Response:
         sent = 0
         try:
             while (batch := await self.thread.call(next, result.batches, None)) is not None:
-                for piece in chunks(batch, slow.rows if slow else None):
+                for chunk in chunks(batch, slow.rows if slow else None):
+                    piece = chunk
                     if slow and self.faults.strike(slow):
                         await self.thread.pause(slow.seconds)
                     while due and (due[0].rows or 0) < sent + piece.num_rows:
@@ -100,7 +101,7 @@ class Response:
     async def _send(self, encoder: RowEncoder, piece: pa.RecordBatch) -> None:
         await self.add(await self.thread.call(encoder.encode, piece))
         if self.thread.attention.is_set():
-            raise Cancelled
+            raise CancelledByClientError
 
     async def _inflict(self, fault: Fault) -> None:
         if not self.faults.strike(fault):
@@ -110,15 +111,16 @@ class Response:
         if fault.action == "stall":
             await self.thread.pause(fault.seconds)
             return
-        # What waits goes out as a short packet, so that the client has every row before the fault; "half" announces more than it sends.
+        # What waits goes out first, so that the client has every row before the fault.
         waiting = self.packets.flush()
         if fault.action == "half":
+            # A packet that announces more than comes.
             kind, status, _, spid, number, window = HEADER.unpack_from(waiting)
-            waiting = HEADER.pack(kind, status, self.packets.size, spid, number, window) + waiting[HEADER.size :][: self.packets.size // 2]
+            waiting = HEADER.pack(kind, status, self.packets.size, spid, number, window) + waiting[HEADER.size :]
         elif len(waiting) == HEADER.size:
             waiting = b""
         await self.channel.write(waiting)
-        raise Dropped(fault.action)
+        raise DroppedByFaultError(fault.action)
 
     async def _close(self, iterator: Iterator[object]) -> None:
         close = getattr(iterator, "close", None)

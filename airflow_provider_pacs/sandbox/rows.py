@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlType
-from airflow_provider_pacs.sandbox.type_info import CP1252_ERRORS, decimal_width, time_width
+from airflow_provider_pacs.sandbox.type_info import CP1252_ERRORS, NOT_NULL, decimal_width, time_width
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -29,7 +30,14 @@ _UTF16_UNITS = np.ones(256, np.int64)
 _UTF16_UNITS[0x80:0xC0] = 0
 _UTF16_UNITS[0xF0:] = 2
 
-_INTEGERS = {"tinyint": pa.uint8(), "smallint": pa.int16(), "int": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "float": pa.float64()}
+_NUMBERS: dict[str, tuple[pa.DataType, Any]] = {
+    "tinyint": (pa.uint8(), np.uint8),
+    "smallint": (pa.int16(), np.int16),
+    "int": (pa.int32(), np.int32),
+    "bigint": (pa.int64(), np.int64),
+    "real": (pa.float32(), np.float32),
+    "float": (pa.float64(), np.float64),
+}
 _UNICODE = ("nchar", "nvarchar", "ntext", "xml")
 _CODE_PAGE = ("char", "varchar", "text")
 
@@ -46,7 +54,7 @@ class RowEncoder:
     """Encodes batches of one result set."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = [(column.name, _encoder(column.type)) for column in columns]
+        self._columns = [(column, _encoder(column.type, column.nullable)) for column in columns]
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
         """The ROW tokens of a batch.
@@ -59,40 +67,35 @@ class RowEncoder:
         count = batch.num_rows
         if not count:
             return b""
-        parts: list[Bytes | pa.Array] = []
-        fixed: list[Bytes] = [np.full((count, 1), _ROW, np.uint8)]
-        for (name, encode), array in zip(self._columns, batch.columns, strict=True):
+        parts: list[Bytes | pa.Array] = [np.full((count, 1), _ROW, np.uint8)]
+        for (column, encode), array in zip(self._columns, batch.columns, strict=True):
             try:
-                encoded = encode(array)
+                if array.null_count and not column.nullable:
+                    raise ValueError("NULL where the column is NOT NULL")
+                parts.extend(encode(array))
             except (ValueError, OverflowError) as problem:
-                raise ValueError(f"column {name}: {problem}") from problem
-            for part in encoded:
-                if isinstance(part, np.ndarray):
-                    fixed.append(part)
-                    continue
-                if fixed:
-                    parts.append(np.hstack(fixed))
-                    fixed = []
-                parts.append(part)
+                raise ValueError(f"column {column.name}: {problem}") from problem
+        arrays = list(_merged(parts))
+        return _flat(pc.binary_join_element_wise(*arrays, b""))[0].tobytes() if len(arrays) > 1 else arrays[0].buffers()[2].to_pybytes()
+
+
+def _merged(parts: Sequence[Bytes | pa.Array]) -> Iterator[pa.Array]:
+    """Neighbours of fixed width become one array: joining costs by the array."""
+    for fixed, group in itertools.groupby(parts, lambda part: isinstance(part, np.ndarray)):
         if fixed:
-            parts.append(np.hstack(fixed))
-        if len(parts) == 1 and isinstance(parts[0], np.ndarray):
-            return parts[0].tobytes()
-        arrays = [_strided(part) if isinstance(part, np.ndarray) else part for part in parts]
-        return _flat(pc.binary_join_element_wise(*arrays, b""))[0].tobytes()
+            yield _strided(np.hstack(list(group)))
+        else:
+            yield from group
 
 
-def _encoder(sql_type: SqlType) -> Callable[[pa.Array], list[Bytes | pa.Array]]:
+def _encoder(sql_type: SqlType, nullable: bool) -> Callable[[pa.Array], list[Bytes | pa.Array]]:
     name = sql_type.name
-    if name in _INTEGERS:
-        carrier = _INTEGERS[name]
-        return lambda array: _sized(_matrix(_values(array.cast(carrier), carrier.to_pandas_dtype())), array)
-    if name == "datetimeoffset":
-        return lambda array: _sized(_datetimeoffset(array, sql_type.scale), array)
-    if name in _FIXED:
-        encode = _FIXED[name]
-        return lambda array: _sized(encode(array, sql_type), array)
-    return lambda array: _variable(array, sql_type)
+    if name not in _FIXED:
+        return lambda array: _variable(array, sql_type)
+    encode = _FIXED[name]
+    if name in NOT_NULL and not nullable:
+        return lambda array: [encode(array, sql_type)]
+    return lambda array: _sized(encode(array, sql_type), array)
 
 
 def _valid(array: pa.Array) -> Mask | None:
@@ -140,6 +143,11 @@ def _sized(data: Bytes, array: pa.Array) -> list[Bytes | pa.Array]:
         return [np.full((count, 1), width, np.uint8), data]
     lengths = np.where(valid, width, 0)
     return [lengths.astype(np.uint8).reshape(-1, 1), _binary(data[valid].reshape(-1), lengths)]
+
+
+def _number(array: pa.Array, sql_type: SqlType) -> Bytes:
+    carrier, dtype = _NUMBERS[sql_type.name]
+    return _matrix(_values(array.cast(carrier), dtype))
 
 
 def _bit(array: pa.Array, _: SqlType) -> Bytes:
@@ -202,9 +210,9 @@ def _smalldatetime(array: pa.Array, _: SqlType) -> Bytes:
     return np.hstack([_matrix((days + _DAYS_1900_TO_1970).astype(np.uint16)), _matrix(minutes.astype(np.uint16))])
 
 
-def _datetimeoffset(array: pa.Array, scale: int) -> Bytes:
+def _datetimeoffset(array: pa.Array, sql_type: SqlType) -> Bytes:
     moment, offset = array.field(0), array.field(1)
-    return np.hstack([_datetime2(moment, SqlType("datetime2", scale=scale)), _matrix(_values(offset.cast(pa.int16()), np.int16))])
+    return np.hstack([_datetime2(moment, sql_type), _matrix(_values(offset.cast(pa.int16()), np.int16))])
 
 
 def _guid(array: pa.Array, _: SqlType) -> Bytes:
@@ -212,6 +220,7 @@ def _guid(array: pa.Array, _: SqlType) -> Bytes:
 
 
 _FIXED: dict[str, Callable[[pa.Array, SqlType], Bytes]] = {
+    **dict.fromkeys(_NUMBERS, _number),
     "bit": _bit,
     "decimal": _decimal,
     "numeric": _decimal,
@@ -222,6 +231,7 @@ _FIXED: dict[str, Callable[[pa.Array, SqlType], Bytes]] = {
     "datetime": _datetime,
     "smalldatetime": _smalldatetime,
     "datetime2": _datetime2,
+    "datetimeoffset": _datetimeoffset,
     "uniqueidentifier": _guid,
 }
 

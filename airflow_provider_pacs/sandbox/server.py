@@ -40,6 +40,7 @@ class Server:
         self._tls = ServerTls.of(certificate) if certificate else None
         self._spids = itertools.count(_FIRST_SPID)
         self._connections: set[asyncio.Task[None]] = set()
+        self._sessions: set[Session] = set()
         self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -53,6 +54,9 @@ class Server:
         """Stop listening and end every connection."""
         if self._listener:
             self._listener.close()
+        # A statement that runs must be interrupted first: what cleans up after it waits for the same thread.
+        for session in self._sessions:
+            session.interrupt()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -102,11 +106,13 @@ class Server:
             return
         log.info("session %d: login of %r from %r, %r, database %s", spid, login.user, login.host, login.application, engine.database)
         session = Session(channel, thread, open_engine, engine, self.faults, login.packet_size, spid)
+        self._sessions.add(session)
         try:
             answer = tokens.login_answer(engine.database, login.packet_size, login.extended_features)
             await channel.write(_answer(answer, wire.DEFAULT_PACKET_SIZE))
             await session.serve()
         finally:
+            self._sessions.discard(session)
             await _close(session, thread)
         log.debug("session %d: closed", spid)
 
@@ -164,7 +170,7 @@ async def _expect(channel: Channel, kind: int) -> Message | None:
 
 async def _close(session: Session, thread: EngineThread) -> None:
     """Stop what still runs and close the engine's session, also when the server is being stopped."""
-    thread.interrupt(session.engine.cancel)
+    session.interrupt()
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await thread.settle()

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from airflow_provider_pacs.sandbox import procedures, tokens, wire
-from airflow_provider_pacs.sandbox.engine_thread import Cancelled, EngineThread
+from airflow_provider_pacs.sandbox.engine_thread import CancelledByClientError, EngineThread
 from airflow_provider_pacs.sandbox.faults import FaultPlan
 from airflow_provider_pacs.sandbox.model import EngineSession, SqlError
-from airflow_provider_pacs.sandbox.response import Dropped, Response
+from airflow_provider_pacs.sandbox.response import DroppedByFaultError, Response
 from airflow_provider_pacs.sandbox.rpc import Call, bind, parse_rpc
 from airflow_provider_pacs.sandbox.tls import Channel
 from airflow_provider_pacs.sandbox.wire import Cursor, Message, Packetizer, ProtocolError
@@ -85,16 +85,20 @@ class Session:
         if self._left is not None:
             raise self._left
 
+    def interrupt(self) -> None:
+        """Cancel what runs, as the client's attention does."""
+        self._thread.interrupt(self.engine.cancel)
+
     async def _listen(self) -> None:
         """Read ahead, so that attention and a closed connection are seen while a request runs."""
         try:
             while message := await self._channel.read_message():
                 if message.type == wire.ATTENTION:
-                    self._thread.interrupt(self.engine.cancel)
+                    self.interrupt()
                 await self._inbox.put(message)
         except (ProtocolError, OSError) as problem:
             self._left = problem
-        self._thread.interrupt(self.engine.cancel)
+        self.interrupt()
         await self._inbox.put(None)
 
     def _response(self) -> Response:
@@ -106,12 +110,12 @@ class Session:
         try:
             await self._reset(response, message.status)
             stay = await self._dispatch(response, message)
-        except Cancelled:
+        except CancelledByClientError:
             log.debug("session %d: cancelled by the client", self._spid)
             # Without an erroneous DONE before the acknowledgement the driver takes a cancelled statement for a good one.
             await response.add(tokens.done(tokens.DONE, tokens.DONE_ERROR | tokens.DONE_MORE))
             stay = True
-        except Dropped as fault:
+        except DroppedByFaultError as fault:
             log.info("session %d: connection closed by fault %s", self._spid, fault)
             return False
         await response.finish()
@@ -149,7 +153,7 @@ class Session:
 
     async def _fail(self, response: Response, problem: Exception) -> SqlError:
         """Turn a problem into an ERROR token. What is not a statement's failure is raised again."""
-        if isinstance(problem, Cancelled | Dropped | ProtocolError | OSError):
+        if isinstance(problem, CancelledByClientError | DroppedByFaultError | ProtocolError | OSError):
             raise problem
         if isinstance(problem, SqlError):
             error = problem

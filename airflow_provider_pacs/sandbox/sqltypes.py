@@ -42,7 +42,8 @@ _ARROW = {
 _BITS = {"bit": 1, "tinyint": 3, "smallint": 5, "int": 10, "bigint": 19, "money": 19, "smallmoney": 10}
 _ARGUMENT_FREE = frozenset(_DUCK) - {"time", "datetime2", "datetimeoffset"}
 _RENAMED = {
-    "UUID": "uniqueidentifier", "UTINYINT": "tinyint", "TIMESTAMPTZ": "datetimeoffset", "TIMESTAMP": "rowversion", "DOUBLE": "float", "BOOLEAN": "bit",
+    "UUID": "uniqueidentifier", "UTINYINT": "tinyint", "TIMESTAMPTZ": "datetimeoffset", "TIMESTAMP": "rowversion", "DOUBLE": "float",
+    "BOOLEAN": "bit",
     "DATETIME64": "datetime2", "VARIANT": "sql_variant",
 }  # fmt: skip
 

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
 
 _SYSTEM: dict[str, tuple[SqlType, Any]] = {
-    "SERVERNAME": (SYSNAME, SERVER), "VERSION": (SqlType("nvarchar", 300), BANNER), "DBTS": (BINARY8, b"\0\0\0\0\0\0\x07\xd0"), "ERROR": (INT, 0),
+    "SERVERNAME": (SYSNAME, SERVER), "VERSION": (SqlType("nvarchar", 300), BANNER), "ERROR": (INT, 0),
     "LANGUAGE": (SYSNAME, "us_english"), "MAX_PRECISION": (SqlType("tinyint"), 38), "DATEFIRST": (SqlType("tinyint"), 7), "LOCK_TIMEOUT": (INT, -1),
-    "SERVICENAME": (SYSNAME, "MSSQLSERVER"), "OPTIONS": (INT, 5496), "IDENTITY": (SqlType("numeric", precision=38), None), "MICROSOFTVERSION": (INT, 0x10000000),
+    "SERVICENAME": (SYSNAME, "MSSQLSERVER"), "OPTIONS": (INT, 5496), "IDENTITY": (SqlType("numeric", precision=38), None),
+    "MICROSOFTVERSION": (INT, 0x10000000),
     "TEXTSIZE": (INT, 2147483647), "NESTLEVEL": (INT, 0),
 }  # fmt: skip
 
@@ -43,10 +44,12 @@ class SqlSession:
     def __init__(
         self, engine: SandboxEngine, login: Login, database: str, cursor: duckdb.DuckDBPyConnection, spid: int, host: str, application: str
     ) -> None:
-        self.engine, self.login, self.spid, self.host, self.application = engine, login, spid, host, application
+        self.engine, self.login, self.spid = engine, login, spid
+        self.host: str = host
+        self.application: str = application
         self._database = database
         self._cursor = cursor
-        self.transactions = Transactions(cursor, lambda: engine.catalog.databases[self._database.lower()], engine.clock.local)
+        self.transactions = Transactions(cursor, lambda: engine.catalog.databases[self._database.lower()], engine.clock.local, engine.last_rowversion)
         self.since: datetime = engine.clock.local()
         self.encrypted = True
         self.cancelled = threading.Event()
@@ -133,8 +136,7 @@ class SqlSession:
         """A DuckDB reader; the relation is executed lazily, batch by batch."""
         self._finish()
         try:
-            self._cursor.execute(sql, dict(self.variables.bound(sql)))
-            return self._cursor.to_arrow_reader(BATCH_ROWS)
+            return self._cursor.sql(sql, params=dict(self.variables.bound(sql))).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise self._failed(error, text) from error
 
@@ -219,6 +221,8 @@ class SqlSession:
         upper = name.upper()
         if upper in own:
             return Typed(str(own[upper]), SqlType("smallint") if upper == "SPID" else INT, False, own[upper])
+        if upper == "DBTS":
+            return Typed(f"unhex('{self.engine.last_rowversion():016X}')", BINARY8, False)
         if upper not in _SYSTEM:
             raise SqlError(137, f'Must declare the scalar variable "@@{name}".', severity=15)
         kind, value = _SYSTEM[upper]

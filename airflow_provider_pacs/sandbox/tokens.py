@@ -104,7 +104,7 @@ def column_metadata(columns: Sequence[Column]) -> bytes:
     parts = [struct.pack("<BH", 0x81, len(columns))]
     for column in columns:
         flags = _UPDATABLE_UNKNOWN | (_NULLABLE if column.nullable else 0)
-        parts.append(struct.pack("<IH", user_type(column.type), flags) + type_info(column.type))
+        parts.append(struct.pack("<IH", user_type(column.type), flags) + type_info(column.type, column.nullable))
         if column.type.name in _TABLE_NAME_TYPES:
             parts.append(b"\x01" + _us_varchar(""))
         parts.append(_b_varchar(column.name))
@@ -118,12 +118,5 @@ def return_status(value: int) -> bytes:
 
 def return_int(ordinal: int, name: str, value: int) -> bytes:
     """RETURNVALUE of an int output parameter."""
-    return (
-        b"\xac"
-        + struct.pack("<H", ordinal)
-        + _b_varchar(name)
-        + b"\x01"
-        + struct.pack("<IH", 0, 0)
-        + type_info(SqlType("int"))
-        + struct.pack("<Bi", 4, value)
-    )
+    head = b"\xac" + struct.pack("<H", ordinal) + _b_varchar(name) + b"\x01" + struct.pack("<IH", 0, 0)
+    return head + type_info(SqlType("int")) + struct.pack("<Bi", 4, value)

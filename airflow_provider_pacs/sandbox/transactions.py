@@ -22,11 +22,14 @@ SNAPSHOT = 5
 class Transactions:
     """The transaction state of one session."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, database: Callable[[], Database], now: Callable[[], datetime]) -> None:
-        self._cursor, self._database, self._now = cursor, database, now
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, database: Callable[[], Database], now: Callable[[], datetime], rowversion: Callable[[], int]
+    ) -> None:
+        self._cursor, self._database, self._now, self._rowversion = cursor, database, now, rowversion
         self.isolation = 2
         self.count = 0
         self.writing_since: datetime | None = None
+        self.first_rowversion: int | None = None
         self._open = False
         self._doomed = False
 
@@ -51,7 +54,7 @@ class Transactions:
         if self.count and not self._open:
             self._start()
         if self.count and self.writing_since is None:
-            self.writing_since = self._now()
+            self.writing_since, self.first_rowversion = self._now(), self._rowversion() + 1
 
     def commit(self, everything: bool = False) -> None:
         """COMMIT; an inner one only counts.
@@ -87,7 +90,7 @@ class Transactions:
         """A statement failed in DuckDB, which ends its transaction: what SQL Server does under XACT_ABORT."""
         if self._open:
             self._cursor.execute("ROLLBACK")
-            self._open, self._doomed, self.writing_since = False, True, None
+            self._open, self._doomed, self.writing_since, self.first_rowversion = False, True, None, None
 
     def _check(self) -> None:
         if self._doomed:
@@ -99,7 +102,8 @@ class Transactions:
         if self.isolation == SNAPSHOT and not database.snapshot:
             raise SqlError(
                 3952,
-                f"Snapshot isolation transaction failed accessing database '{database.name}' because snapshot isolation is not allowed in this database. "
+                f"Snapshot isolation transaction failed accessing database '{database.name}' because snapshot isolation is not allowed in this "
+                f"database. "
                 "Use ALTER DATABASE to allow snapshot isolation.",
             )
 
@@ -108,4 +112,4 @@ class Transactions:
         self._open = True
 
     def _reset(self) -> None:
-        self.count, self._open, self._doomed, self.writing_since = 0, False, False, None
+        self.count, self._open, self._doomed, self.writing_since, self.first_rowversion = 0, False, False, None, None

@@ -11,9 +11,11 @@ from airflow_provider_pacs.sandbox import sqltypes
 from airflow_provider_pacs.sandbox.catalog import Source, quoted
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.environment import Compiled, Environment
-from airflow_provider_pacs.sandbox.expressions import Expressions, direction
+from airflow_provider_pacs.sandbox.expressions import Expressions
 from airflow_provider_pacs.sandbox.model import Column, SqlError
-from airflow_provider_pacs.sandbox.scope import UNKNOWN, Rows, Scope, Typed
+from airflow_provider_pacs.sandbox.nodes import direction
+from airflow_provider_pacs.sandbox.scope import UNKNOWN, Rows, Scope
+from airflow_provider_pacs.sandbox.shapes import as_types, inline, renamed
 
 _SETS: dict[type[exp.Expression], str] = {exp.Union: "UNION", exp.Except: "EXCEPT", exp.Intersect: "INTERSECT"}
 _SELECT_PARTS = frozenset(
@@ -59,9 +61,9 @@ class Queries:
             names = [c.name for c in alias.args.get("columns") or []]
             if isinstance(cte.this, exp.Union) and any(t.name.lower() == alias.name.lower() for t in cte.this.expression.find_all(exp.Table)):
                 anchor = self(cte.this.this)
-                self.ctes[alias.name.lower()] = _renamed(anchor.columns, names)
+                self.ctes[alias.name.lower()] = renamed(anchor.columns, names)
             found = self(cte.this)
-            columns = _renamed(found.columns, names)
+            columns = renamed(found.columns, names)
             if any(not c.name for c in columns):
                 raise SqlError(8155, f"No column name was specified for column {[c.name for c in columns].index('') + 1} of '{alias.name}'.")
             self.ctes[alias.name.lower()] = columns
@@ -87,7 +89,9 @@ class Queries:
         outputs = self._projections(node, e)
         columns = [c for c, _ in outputs]
         texts = ", ".join(f"{text} AS {quoted(c.name or f'column{n}')}" for n, (c, text) in enumerate(outputs, start=1))
-        order = self._order(node, e, columns)
+        options = node.args["limit"].args.get("limit_options") if node.args.get("limit") is not None else None
+        ties = options is not None and bool(options.args.get("with_ties"))
+        order = self._order(node, e, columns, [text for _, text in outputs] if ties else None)
         limit = self._limit(node, e, order)
         return Compiled(f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{texts}{tail}{limit}", columns)
 
@@ -105,15 +109,24 @@ class Queries:
         return outputs
 
     def _group(self, group: exp.Expression, e: Expressions) -> str:
-        parts = [e.value(x).sql for x in group.expressions]
-        for key, word in (("rollup", "ROLLUP"), ("cube", "CUBE")):
-            parts += [f"{word} ({', '.join(e.value(x).sql for x in r.expressions)})" for r in group.args.get(key) or []]
-        for sets in group.args.get("grouping_sets") or []:
-            members = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in sets.expressions]
-            parts.append(f"GROUPING SETS ({', '.join('(' + ', '.join(e.value(x).sql for x in m) + ')' for m in members)})")
+        def listed(members: Sequence[exp.Expression]) -> str:
+            return ", ".join(e.value(m).sql for m in members)
+
+        parts = []
+        for item in group.expressions:
+            if isinstance(item, (exp.Rollup, exp.Cube)):
+                parts.append(f"{type(item).__name__.upper()} ({listed(item.expressions)})")
+            elif isinstance(item, exp.GroupingSets):
+                sets = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in item.expressions]
+                parts.append(f"GROUPING SETS ({', '.join(f'({listed(m)})' for m in sets)})")
+            else:
+                parts.append(e.value(item).sql)
+        if set(group.args) - {"expressions"} and any(v for k, v in group.args.items() if k != "expressions"):
+            raise untranslated(group.sql("tsql"), "GROUP BY of this kind")
         return ", ".join(parts)
 
-    def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column]) -> str:
+    def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column], texts: Sequence[str] | None = None) -> str:
+        """ORDER BY; an item of the select list is named by its place, or by its text where `texts` are given (a window can't name places)."""
         order = node.args.get("order")
         if order is None:
             return ""
@@ -126,9 +139,10 @@ class Queries:
                     raise SqlError(
                         108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15
                     )
-                text = str(key.this)
+                text = texts[int(key.this) - 1] if texts else str(key.this)
             elif isinstance(key, exp.Column) and key.name.lower() in names and (not key.args.get("table") or not isinstance(node, exp.Select)):
-                text = str(names.index(key.name.lower()) + 1)
+                place = names.index(key.name.lower())
+                text = texts[place] if texts else str(place + 1)
             elif not isinstance(node, exp.Select):
                 raise SqlError(
                     104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15
@@ -145,7 +159,7 @@ class Queries:
             options = limit.args.get("limit_options")
             if options is not None and options.args.get("percent"):
                 raise untranslated(node.sql("tsql"), "TOP ... PERCENT")
-            count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
+            count: exp.Expression = limit.args["count"] if isinstance(limit, exp.Fetch) else limit.expression
             number = e.value(count.this if isinstance(count, exp.Paren) else count)
             if number.const is UNKNOWN:
                 raise untranslated(node.sql("tsql"), "TOP or FETCH takes a literal or a variable")
@@ -167,7 +181,7 @@ class Queries:
         columns = [Column(a.name, k, a.nullable or b.nullable) for a, b, k in zip(left.columns, right.columns, kinds, strict=True)]
         e = Expressions(self.env, Scope(), self)
         word = _SETS[type(node)] + ("" if node.args.get("distinct", True) else " ALL")
-        text = f"{_as_types(e, left, columns)} {word} {_as_types(e, right, columns)}"
+        text = f"{as_types(e, left, columns)} {word} {as_types(e, right, columns)}"
         return Compiled(text + self._limit(node, e, self._order(node, e, columns)), columns)
 
     def _source(self, node: exp.Expression, scope: Scope) -> str:
@@ -195,7 +209,7 @@ class Queries:
                 else self(node.this if isinstance(node, exp.Subquery) else node, scope.parent)
             )
             source = Source(f"({inner.sql})", tuple(inner.columns), None, name)
-        columns = _renamed(source.columns, names)
+        columns = renamed(source.columns, names)
         scope.add(Rows(name, columns))
         return f"{source.sql} AS {quoted(name)}({', '.join(quoted(c.name or f'column{n}') for n, c in enumerate(columns, start=1))})"
 
@@ -232,7 +246,7 @@ class Queries:
     def _apply(self, node: exp.Lateral, scope: Scope) -> str:
         inner = self(node.this.this if isinstance(node.this, exp.Subquery) else node.this, scope)
         alias = node.args["alias"]
-        columns = _renamed(inner.columns, [c.name for c in alias.args.get("columns") or []])
+        columns = renamed(inner.columns, [c.name for c in alias.args.get("columns") or []])
         crossing = bool(node.args.get("cross_apply"))
         scope.add(Rows(alias.name, columns if crossing else [replace(c, nullable=True) for c in columns]))
         text = f"LATERAL ({inner.sql}) AS {quoted(alias.name)}({', '.join(quoted(c.name) for c in columns)})"
@@ -261,31 +275,4 @@ class Queries:
             full = ".".join(p for p in (node.catalog, node.db, name) if p)
             raise SqlError(208, f"Invalid object name '{full}'.")
         columns, rows = found
-        return Source(_inline(columns, rows), columns, None, name)
-
-
-def _inline(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> str:
-    """Rows of a dynamic view as text."""
-
-    def cell(value: object, column: Column) -> str:
-        text = "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
-        return f"CAST({text} AS {sqltypes.duck(column.type)})"
-
-    lines = [", ".join(cell(v, c) for v, c in zip(row, columns, strict=True)) for row in rows]
-    if not lines:
-        return f"(SELECT {', '.join(cell(None, c) for c in columns)} WHERE FALSE)"
-    return f"(VALUES {', '.join(f'({line})' for line in lines)})"
-
-
-def _renamed(columns: Sequence[Column], names: Sequence[str]) -> tuple[Column, ...]:
-    if names and len(names) != len(columns):
-        raise SqlError(8158, f"The column list has {len(names)} names for {len(columns)} columns.")
-    return tuple(replace(c, name=n) for c, n in zip(columns, names, strict=True)) if names else tuple(columns)
-
-
-def _as_types(e: Expressions, side: Compiled, columns: Sequence[Column]) -> str:
-    """One side of a set operation, converted to the common types."""
-    names = [f"c{n}" for n in range(len(columns))]
-    cells = [e.sql(Typed(f"u.{n}", own.type), c.type) for n, own, c in zip(names, side.columns, columns, strict=True)]
-    listed = ", ".join(f"{cell} AS {quoted(c.name or n)}" for cell, c, n in zip(cells, columns, names, strict=True))
-    return f"(SELECT {listed} FROM ({side.sql}) AS u({', '.join(names)}))"
+        return Source(inline(columns, rows), columns, None, name)

@@ -32,6 +32,9 @@ FIXED: Final = {
 }
 """Types whose bytes carry no length. 0x1F is the untyped NULL."""
 
+NOT_NULL: Final = {sql_type.name: code for code, (sql_type, width) in FIXED.items() if width}
+"""How a column that is NOT NULL is sent: the driver calls a column of the types with a length nullable, whatever its flags say."""
+
 _SIZED = {
     "bit": (0x68, 1),
     "tinyint": (0x26, 1),
@@ -93,13 +96,15 @@ def user_type(sql_type: SqlType) -> int:
     return 80 if sql_type.name == "rowversion" else 0
 
 
-def type_info(sql_type: SqlType) -> bytes:
+def type_info(sql_type: SqlType, nullable: bool = True) -> bytes:
     """The bytes of TYPE_INFO.
 
     Raises:
         ValueError: a type that the sandbox does not have.
     """
     name = sql_type.name
+    if name in NOT_NULL and not nullable:
+        return bytes([NOT_NULL[name]])
     if name in _SIZED:
         return bytes(_SIZED[name])
     if name in ("decimal", "numeric"):
@@ -144,20 +149,22 @@ def read_type_info(cursor: Cursor) -> tuple[int, SqlType, int]:
         if cursor.uint(1):
             raise ProtocolError("xml with a schema collection")
         return code, SqlType("xml"), MAX
-    if code in _LARGE_BY_CODE:
-        name = _LARGE_BY_CODE[code]
-        size = cursor.uint(4)
-        cursor.take(len(COLLATION) if name in _COLLATED else 0)
-        return code, SqlType(name), size
-    if code in _CHARACTER_BY_CODE:
-        name, unit = _CHARACTER_BY_CODE[code]
-        size = cursor.uint(2)
-        cursor.take(len(COLLATION) if name in _COLLATED else 0)
-        return (code, SqlType(name, MAX), MAX) if size == _PLP else (code, SqlType(name, size // unit), size)
+    if code in _LARGE_BY_CODE or code in _CHARACTER_BY_CODE:
+        return code, *_read_character_type(cursor, code)
     size = cursor.uint(1)
     if (code, size) in _BY_SIZE:
         return code, _BY_SIZE[code, size], size
     raise ProtocolError(f"parameter of type 0x{code:02x}")
+
+
+def _read_character_type(cursor: Cursor, code: int) -> tuple[SqlType, int]:
+    large = code in _LARGE_BY_CODE
+    name, unit = (_LARGE_BY_CODE[code], 1) if large else _CHARACTER_BY_CODE[code]
+    size = cursor.uint(4 if large else 2)
+    cursor.take(len(COLLATION) if name in _COLLATED else 0)
+    if large:
+        return SqlType(name), size
+    return (SqlType(name, MAX), MAX) if size == _PLP else (SqlType(name, size // unit), size)
 
 
 def declared_type(name: str, first: str | None = None, second: str | None = None) -> SqlType:

@@ -59,10 +59,14 @@ def _stored(value: Any, kind: SqlType) -> Any:
         return float(value)
     if name in ("decimal", "numeric", "money", "smallmoney"):
         return Decimal(value)
-    if name == "datetimeoffset":
+    return _stored_moment(value, kind)
+
+
+def _stored_moment(value: Any, kind: SqlType) -> Any:
+    if kind.name == "datetimeoffset":
         offset = value.utcoffset() or timedelta(0)
         return {"utc": value.astimezone(UTC).replace(tzinfo=None), "offset_minutes": int(offset.total_seconds() // 60)}
-    if name in ("datetime", "smalldatetime", "datetime2"):
+    if kind.name in ("datetime", "smalldatetime", "datetime2"):
         moment = (
             value
             if isinstance(value, datetime)
@@ -70,7 +74,7 @@ def _stored(value: Any, kind: SqlType) -> Any:
             if isinstance(value, date)
             else datetime.fromisoformat(str(value))
         )
-        if name == "datetime":
+        if kind.name == "datetime":
             return ticks(moment)
         return moment.replace(microsecond=moment.microsecond // (unit := 10 ** max(0, 6 - kind.scale)) * unit)
     return value

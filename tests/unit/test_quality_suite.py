@@ -65,7 +65,7 @@ def test_a_wrong_rule_is_an_error_that_names_file_and_rule(rule: str, message: s
 
 def test_all_wrong_rules_are_told_at_once(tmp_path: Path) -> None:
     wrong = [f"{{id: {name}, severity: warn, title: T, check: is_nice}}" for name in "XYZ"]
-    with pytest.raises(ConfigError, match="rule X: .*rule Y: .*rule Z: "):
+    with pytest.raises(ConfigError, match=r"rule X: .*rule Y: .*rule Z: "):
         load_suite(OWNER, _suite(tmp_path, *wrong))
 
 
@@ -78,7 +78,7 @@ def test_a_root_has_no_parent_to_look_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["rules: {}", "- {id: [", ""])
 def test_a_file_that_is_no_list_of_rules_is_an_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "owner.yaml").write_text(text, "utf-8")
-    with pytest.raises(ConfigError, match="owner.yaml"):
+    with pytest.raises(ConfigError, match=r"owner\.yaml"):
         load_suite(OWNER, tmp_path)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import struct
+from datetime import datetime
+from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,43 +12,15 @@ from hypothesis import strategies as st
 from airflow_provider_pacs.sandbox import wire
 from airflow_provider_pacs.sandbox.rpc import parse_rpc
 from airflow_provider_pacs.sandbox.serve import SandboxServer
-from tests.wire.scripted import PASSWORD, ScriptedEngine, connect
-
-HEADERS = struct.pack("<IIHQI", 22, 18, 2, 0, 1)
-PRELOGIN = wire.message(wire.PRELOGIN, wire.Prelogin({0: bytes(6), 1: b"\x02", 4: b"\x00"}).serialise())
-
-
-def text(value: str) -> bytes:
-    return value.encode("utf-16-le")
-
-
-def login() -> bytes:
-    """A LOGIN7 message in clear text."""
-    hidden = bytes(((byte << 4 | byte >> 4) & 0xFF) ^ 0xA5 for byte in text(PASSWORD))
-    values = [text("host"), text("sa"), hidden, text("app"), text("server"), b"", b"", b"", text("PACS")]
-    offsets, data = b"", b""
-    for value in values:
-        offsets += struct.pack("<HH", 94 + len(data), len(value) // 2)
-        data += value
-    fixed = struct.pack("<IIIIIIBBBBII", 94 + len(data), 0x74000004, 4096, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    return wire.message(wire.LOGIN7, fixed + offsets + bytes(94 - 36 - len(offsets)) + data)
-
-
-def nvarchar(value: str) -> bytes:
-    data = text(value)
-    return b"\x00\x00\xe7" + struct.pack("<H", 8000) + bytes(5) + struct.pack("<H", len(data)) + data
-
-
-def rpc(number: int, *parameters: bytes) -> bytes:
-    return wire.message(wire.RPC, HEADERS + struct.pack("<HHH", 0xFFFF, number, 0) + b"".join(parameters))
-
+from tests.wire.raw import HEADERS, PRELOGIN, batch, login, nvarchar, rpc, talk
+from tests.wire.scripted import ScriptedEngine, connect
 
 INT = b"\x00\x00\x26\x04\x04\x07\x00\x00\x00"
 NUMERIC = b"\x00\x00\x6c\x05\x09\x02\x05\x01\x07\x00\x00\x00"
 DATETIME2 = b"\x00\x00\x2a\x07\x08" + bytes(5) + b"\x0a\x42\x0b"
 PLP = b"\x00\x00\xa5\xff\xff" + struct.pack("<QI", 3, 3) + b"abc" + bytes(4)
 REQUESTS = [
-    wire.message(wire.SQL_BATCH, HEADERS + text("SELECT TOP 100 numbers")),
+    batch("SELECT TOP 100 numbers"),
     rpc(10, nvarchar("SELECT @a, @b"), nvarchar("@a int, @b numeric(9,2)"), INT, NUMERIC),
     rpc(13, b"\x00\x01\x26\x04\x00", nvarchar("@a datetime2(7), @b varbinary(max)"), nvarchar("SELECT 1"), DATETIME2, PLP),
     rpc(12, INT),
@@ -75,26 +48,12 @@ def mutated(packet: bytes, changes: list[tuple[int, int, str]]) -> bytes:
     return bytes(data)
 
 
-def talk(port: int, packets: list[bytes]) -> bytes:
-    """Send packets, close the sending side, read until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        received = b""
-        try:
-            for packet in packets:
-                connection.sendall(packet)
-            connection.shutdown(socket.SHUT_WR)
-            while data := connection.recv(65536):
-                received += data
-        except (ConnectionResetError, BrokenPipeError):
-            return received
-        return received
-
-
 def test_the_conversation_itself_is_good(engine: ScriptedEngine) -> None:
     with SandboxServer(engine) as server:
         talk(server.port, CONVERSATION)
     assert [sql for sql, _ in engine.asked] == ["SELECT TOP 100 numbers", "SELECT @a, @b", "SELECT 1"]
-    assert engine.log[:2] == ["begin", "rollback"]
+    assert [[param.value for param in params] for _, params in engine.asked[1:]] == [[7, Decimal("0.07")], [datetime(2021, 1, 13), b"abc"]]
+    assert engine.log == ["begin", "rollback"]
 
 
 def test_mutated_packets(engine: ScriptedEngine) -> None:
@@ -106,7 +65,7 @@ def test_mutated_packets(engine: ScriptedEngine) -> None:
         def run(which: int, changes: list[tuple[int, int, str]]) -> None:
             packets = list(CONVERSATION)
             packets[which] = mutated(packets[which], changes)
-            talk(server.port, packets)
+            talk(server.port, packets, patience=0.01)
 
         run()
         assert bystander.execute("SELECT 1").fetchval() == 1
@@ -126,5 +85,5 @@ def test_parsers_only_refuse(payload: bytes) -> None:
 def test_garbage_before_login(engine: ScriptedEngine) -> None:
     with SandboxServer(engine) as server:
         for packets in ([b"GET / HTTP/1.0\r\n\r\n"], [b"\x16\x03\x01\x00\x05hello"], [b"\x12"], [bytes(10)], [REQUESTS[0]], [PRELOGIN, REQUESTS[0]]):
-            talk(server.port, packets)
+            talk(server.port, packets, patience=0.1)
         assert connect(server.port, Encrypt="no").execute("SELECT 1").fetchval() == 1

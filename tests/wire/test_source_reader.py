@@ -14,15 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
-from airflow_provider_pacs.sandbox.serve import SandboxServer
-from tests.wire.scripted import INT, PASSWORD, ScriptedEngine, rows_of, wait_for
 
+from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
 from airflow_provider_pacs.sandbox.model import MAX, Column, ResultSet, SqlError, SqlType
+from airflow_provider_pacs.sandbox.serve import SandboxServer
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+from tests.wire.scripted import INT, PASSWORD, ScriptedEngine, rows_of, wait_for
 
 LONG = "é" * 40_000
 
@@ -122,11 +122,10 @@ def test_attempts_end(server: SandboxServer, reader: SqlServerReader, waits: lis
 
 def test_a_stream_that_breaks_after_rows_are_out_is_not_tried_again(server: SandboxServer, reader: SqlServerReader, waits: list[float]) -> None:
     server.faults.add("drop@rows=40000 match=numbers")
-    out = 0
+    out: list[int] = []
     with pytest.raises(RetryableError):
-        for batch in reader.stream("SELECT TOP 100000 numbers", batch_rows=5_000):
-            out += batch.num_rows
-    assert 0 < out <= 40_000
+        out.extend(batch.num_rows for batch in reader.stream("SELECT TOP 100000 numbers", batch_rows=5_000))
+    assert 0 < sum(out) <= 40_000
     assert not waits
 
 

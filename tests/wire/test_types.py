@@ -33,7 +33,11 @@ def binary(*values: bytes) -> pa.Array:
     return pa.array(values, pa.binary())
 
 
-# Declared type, Arrow values, what pyodbc gives.
+EDGE = Decimal("-9999999999999999999999999999.9999999999")
+END_OF_TIME = DAY(9999, 12, 31, 23, 59, 59)
+TICKS = [DAY(2024, 1, 1, 0, 0, 0, 3333), DAY(2024, 1, 1, 0, 0, 0, 6667)]
+MILLISECONDS = [DAY(2024, 1, 1, 0, 0, 0, 3000), DAY(2024, 1, 1, 0, 0, 0, 7000)]
+# Declared type, Arrow values, what pyodbc gives (None: the same).
 CASES: list[tuple[SqlType, pa.Array, list[Any] | None]] = [
     (SqlType("bit"), pa.array([True, False]), [True, False]),
     (SqlType("tinyint"), pa.array([0, 255], pa.uint8()), [0, 255]),
@@ -45,20 +49,20 @@ CASES: list[tuple[SqlType, pa.Array, list[Any] | None]] = [
     (SqlType("decimal", precision=9, scale=2), pa.array([Decimal("-9999999.99"), Decimal("0.01")], pa.decimal128(9, 2)), None),
     (SqlType("numeric", precision=19, scale=0), pa.array([Decimal(-(10**18)), Decimal(10**19 - 1)], pa.decimal128(19, 0)), None),
     (SqlType("decimal", precision=28, scale=6), pa.array([Decimal("-1234567890123456789012.345678"), Decimal(0)], pa.decimal128(28, 6)), None),
-    (SqlType("decimal", precision=38, scale=10), pa.array([Decimal("-9999999999999999999999999999.9999999999"), Decimal("1E-10")], pa.decimal128(38, 10)), None),
+    (SqlType("decimal", precision=38, scale=10), pa.array([EDGE, Decimal("1E-10")], pa.decimal128(38, 10)), None),
     (SqlType("money"), pa.array([Decimal("-922337203685477.5808"), Decimal("922337203685477.5807")], pa.decimal128(19, 4)), None),
     (SqlType("smallmoney"), pa.array([Decimal("-214748.3648"), Decimal("214748.3647")], pa.decimal128(10, 4)), None),
     (SqlType("date"), pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31)]), None),
     (SqlType("time", scale=0), pa.array([dt.time(0), dt.time(23, 59, 59)], pa.time64("ns")), None),
     (SqlType("time", scale=4), pa.array([dt.time(1, 2, 3, 999900), dt.time(0, 0, 0, 100)], pa.time64("ns")), None),
     (SqlType("time", scale=7), pa.array([86399_999_999_900, 100], pa.int64()).cast(pa.time64("ns")), [dt.time(23, 59, 59, 999999), dt.time(0)]),
-    (SqlType("datetime"), pa.array([DAY(1753, 1, 1), DAY(9999, 12, 31, 23, 59, 59, 996667)], pa.timestamp("us")), [DAY(1753, 1, 1), DAY(9999, 12, 31, 23, 59, 59, 997000)]),
-    (SqlType("datetime"), pa.array([DAY(2024, 1, 1, 0, 0, 0, 3333), DAY(2024, 1, 1, 0, 0, 0, 6667)], pa.timestamp("us")), [DAY(2024, 1, 1, 0, 0, 0, 3000), DAY(2024, 1, 1, 0, 0, 0, 7000)]),
+    (SqlType("datetime"), pa.array([DAY(1753, 1, 1), END_OF_TIME], pa.timestamp("us")), [DAY(1753, 1, 1), END_OF_TIME]),
+    (SqlType("datetime"), pa.array(TICKS, pa.timestamp("us")), MILLISECONDS),
     (SqlType("smalldatetime"), pa.array([DAY(1900, 1, 1), DAY(2079, 6, 6, 23, 59)], pa.timestamp("us")), None),
     (SqlType("datetime2", scale=0), pa.array([DAY(1, 1, 1), DAY(9999, 12, 31, 23, 59, 59)], pa.timestamp("us")), None),
     (SqlType("datetime2", scale=3), pa.array([DAY(1969, 12, 31, 23, 59, 59, 999000), DAY(1970, 1, 1, 0, 0, 0, 1000)], pa.timestamp("us")), None),
     (SqlType("datetime2", scale=6), pa.array([DAY(1, 1, 1), DAY(9999, 12, 31, 23, 59, 59, 999999)], pa.timestamp("us")), None),
-    (SqlType("datetime2", scale=7), nanoseconds("2024-02-29T12:00:00.1234567", "1677-09-22T00:00:00.0000001"), [DAY(2024, 2, 29, 12, 0, 0, 123456), DAY(1677, 9, 22)]),
+    (SqlType("datetime2", scale=7), nanoseconds("2024-02-29T23:30:00.1234567", "1677-09-22T00:00:00.0000001"), [DTO, DAY(1677, 9, 22)]),
     (SqlType("uniqueidentifier"), pa.array([GUID.bytes_le, bytes(16)], pa.binary(16)), [str(GUID).upper(), str(uuid.UUID(int=0))]),
     (SqlType("char", 5), pa.array(["ab", "ñ€"]), ["ab   ", "ñ€   "]),
     (SqlType("varchar", 20), pa.array(["", "ñ – € 😀 Ж"]), ["", "ñ – € ?? ?"]),
@@ -85,7 +89,9 @@ def identifier(case: tuple[SqlType, pa.Array, list[Any] | None]) -> str:
 @pytest.mark.parametrize("nulls", ["without NULL", "with NULL"])
 def test_all_types_through_pyodbc(server: SandboxServer, engine: ScriptedEngine, nulls: str) -> None:
     columns = [Column("key", SqlType("int"), nullable=False)] + [Column(f"c{position}", case[0]) for position, case in enumerate(CASES)]
-    arrays = [array if nulls == "without NULL" else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)]) for _, array, _ in CASES]
+    arrays = [
+        array if nulls == "without NULL" else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)]) for _, array, _ in CASES
+    ]
     keys = pa.array(range(len(arrays[0])), pa.int32())
     engine.answers["SELECT everything"] = lambda: rows_of(columns, [keys, *arrays])
     rows = connect(server.port).execute("SELECT everything").fetchall()

@@ -26,6 +26,14 @@ class ChangeQuery:
     complete: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
+
+    lo: str | None
+    hi: str
+
+
 def select_list(shape: TableShape) -> str:
     """Every mapped column under its canonical name, then `_source_version`: the change stamp as SQL Server writes it."""
     parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]

@@ -15,10 +15,11 @@ def full_query(shape: TableShape) -> ChangeQuery:
     return ChangeQuery(f"SELECT {select_list(shape)} FROM {_table(shape)} AS s", complete=True)  # noqa: S608
 
 
-def keys_query(shape: TableShape, keys: tuple[str, ...]) -> ChangeQuery:
-    """The rows with these keys (the key as text, at most `KEYS_PER_STATEMENT`), where they still exist."""
-    marks = ", ".join([_converted(shape)] * len(keys))
-    return ChangeQuery(f"SELECT {select_list(shape)} FROM {_table(shape)} AS s WHERE s.{quote(shape.map.key)} IN ({marks})", keys)  # noqa: S608
+def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
+    """The rows with these keys (text, at most `KEYS_PER_STATEMENT`), where they still exist; `column` is a source column other than the key."""
+    column = column or shape.map.key
+    marks = ", ".join([_converted(shape, column)] * len(keys))
+    return ChangeQuery(f"SELECT {select_list(shape)} FROM {_table(shape)} AS s WHERE s.{quote(column)} IN ({marks})", keys)  # noqa: S608
 
 
 def count_query(shape: TableShape) -> ChangeQuery:
@@ -39,6 +40,6 @@ def _table(shape: TableShape) -> str:
     return qualified(shape.map.schema, shape.map.table)
 
 
-def _converted(shape: TableShape) -> str:
-    column = shape.columns.get(shape.map.key)
+def _converted(shape: TableShape, name: str) -> str:
+    column = shape.columns.get(name)
     return f"CONVERT({column.declared}, ?)" if column else "?"

@@ -8,10 +8,9 @@ would ever reach them. Inactive rows travel like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, select_list
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -20,14 +19,6 @@ Clock = Literal["local", "utc"]
 _DATE_TYPES = ("datetime", "smalldatetime", "date", "datetime2", "datetimeoffset")
 _WHOLE_UNITS = {"smalldatetime": "MINUTE", "date": "DAY"}
 """Types that can't tell moments within a unit apart: their `hi` leaves the running unit out (case 15)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
-
-    lo: str | None
-    hi: str
 
 
 def is_ordered_type(declared: str | None) -> bool:
@@ -101,6 +92,16 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
         f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s\n"
         f"WHERE ({column} >= @lo AND {column} <= @hi) OR {column} IS NULL OR {column} > DATEADD(DAY, 1, @hi)",
         (window.lo or window.hi, window.hi),
+    )
+
+
+def since_query(shape: TableShape, since: str) -> ChangeQuery:
+    """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
+    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    return ChangeQuery(
+        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\n"
+        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @since",
+        (since,),
     )
 
 

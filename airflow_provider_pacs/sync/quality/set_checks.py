@@ -105,7 +105,9 @@ class SumEqualsPerGroup:
 
 @dataclass(frozen=True, slots=True)
 class ExistsInParent:
-    """The row's parent is staged in this run and not rejected, or was published and is not deleted. Without a parent a row is bad, also when its key is NULL.
+    """The row's parent is staged in this run and not rejected, or was published and is not deleted.
+
+    Without a parent a row is bad, also when its key is NULL.
 
     A parent that this run rejects but an earlier run published still exists: its last good row stays.
     """

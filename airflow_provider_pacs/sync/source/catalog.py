@@ -30,6 +30,14 @@ WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?
 ORDER BY c.ORDINAL_POSITION"""
 
 
+_PRIMARY_KEY = """SELECT c.name AS name
+FROM sys.indexes AS i
+JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
+JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
+WHERE i.object_id = OBJECT_ID(?) AND i.is_primary_key = 1 AND ic.key_ordinal > 0
+ORDER BY ic.key_ordinal"""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
     """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for (max)."""
@@ -131,9 +139,22 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
             remedy=f"name the county's columns under tables.{table.entity}.columns",
             code="PACS-003",
         )
+    _check_key(reader, table)
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
     return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+
+
+def _check_key(reader: SourceReader, table: TableMap) -> None:
+    """Where the source declares a primary key, it must be the mapped key: another one means that rows are no longer what they were (case 50)."""
+    rows = optional_query(reader, _PRIMARY_KEY, (qualified(table.schema, table.table),))
+    declared = [str(row["name"]) for row in rows or []]
+    if declared and [name.lower() for name in declared] != [table.key.lower()]:
+        raise ConfigError(
+            f"the primary key of {table.schema}.{table.table} is ({', '.join(declared)}), the mapping's key is {table.key!r}",
+            remedy=f"map the key under tables.{table.entity}.columns, then run with --full",
+            code="PACS-003",
+        )
 
 
 def _listed(missing: list[str], known: list[str]) -> str:

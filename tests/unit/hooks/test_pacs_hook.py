@@ -37,7 +37,7 @@ class FakeCursor:
             )
         value = "PACS" if "DB_NAME" in sql else 1
         self.description = (("v", str, None, 4, 10, 0, False),)
-        self.rows = [[value]]
+        self.rows = [(value,)]
         return self
 
     def fetchall(self) -> list[Any]:
@@ -139,7 +139,7 @@ def test_the_callers_database_and_application_name_win(monkeypatch: pytest.Monke
 
 def test_a_wrong_extra_names_the_connection(monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
     store(monkeypatch, {"encrypt": "maybe"})
-    with pytest.raises(ConfigError, match="pacs_benton_wa.*encrypt"):
+    with pytest.raises(ConfigError, match=r"pacs_benton_wa.*encrypt"):
         hook().address()
     store(monkeypatch, conn_type="postgres")
     with pytest.raises(ConfigError, match="postgres"):

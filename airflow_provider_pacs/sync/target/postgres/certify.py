@@ -8,7 +8,7 @@ import psycopg
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunState
+from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
 from airflow_provider_pacs.sync.target.postgres import apply, compare, journal
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome
@@ -33,6 +33,10 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
     certificates = tuple(_one(connection, fence, guard, relations, comparison) for comparison in found)
+    if run["kind"] == "reconcile":  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
+        for certificate in certificates:
+            if (told := certificate.applied) is not None:
+                _note_repairs(connection, run_id, told)
     held_back = tuple(row["entity"] for row in journal.entities(connection, run_id) if row["state"] not in {"published", "planned"})
     for certificate in certificates:
         journal.issue_certificate(connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"])
@@ -44,6 +48,22 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
     return result
+
+
+def _note_repairs(connection: Connection, run_id: str, told: EntityOutcome) -> None:
+    journal.note_entity(
+        connection,
+        run_id,
+        told.entity,
+        rows_read=told.read,
+        rows_inserted=told.inserted,
+        rows_updated=told.updated,
+        rows_deleted=told.deleted,
+        rows_quarantined=told.quarantined,
+        rows_released=told.released,
+        rows_held=told.held,
+        extract_seconds=told.seconds,
+    )
 
 
 def _final_state(certificates: tuple[EntityCertificate, ...], held_back: tuple[str, ...]) -> RunState:

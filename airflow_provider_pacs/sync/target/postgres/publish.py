@@ -9,7 +9,7 @@ import psycopg
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import EntityOutcome, RunOutcome
-from airflow_provider_pacs.sync.target.postgres import apply, journal
+from airflow_provider_pacs.sync.target.postgres import apply, journal, stage
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
@@ -35,7 +35,7 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
     for row in journal.entities(connection, run_id):
         entity = load_entities()[row["entity"]]
-        if row["state"] != "passed":
+        if row["state"] != "passed" or stage.count(connection, row["stage_table"]) != row["rows_staged"]:
             _hold_back(connection, run_id, row)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
             applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, complete=row["mode"] == "full")
@@ -85,9 +85,13 @@ def entity_outcome(row: dict[str, Any], failed_rules: tuple[str, ...] = ()) -> E
 
 
 def _hold_back(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
-    if row["state"] in {"planned", "staged"}:
-        step = "extract" if row["state"] == "planned" else "validate"
-        journal.note_entity(connection, run_id, row["entity"], state="failed", message=f"{step} did not finish")
+    reasons = {
+        "planned": "extract did not finish",
+        "staged": "validate did not finish",
+        "passed": "its staged rows were lost (a crash of PostgreSQL empties staging): clear its extract task, or run again",
+    }
+    if row["state"] in reasons:
+        journal.note_entity(connection, run_id, row["entity"], state="failed", message=reasons[row["state"]])
 
 
 def _relations_hold(connection: Connection, entity: Entity, fence: apply.Fence, row: dict[str, Any], rule: Rule | None) -> bool:

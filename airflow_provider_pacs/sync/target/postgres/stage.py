@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.postgres.sql import columns, definitions, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import OPS, columns, definitions, leaf, stage
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
@@ -73,6 +73,14 @@ def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[
             ).format(t=stage(table), k=sql.Identifier(entity.key), type=sql.SQL(_key_type(entity))),
             (list(keys),),
         )
+
+
+def count(connection: Connection, table: str) -> int:
+    """Rows in a staging table; -1 where it does not exist (any more)."""
+    if connection.execute("SELECT to_regclass(%s)", (f"{OPS}.{table}",)).fetchone() == (None,):
+        return -1
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(table))).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _key_type(entity: Entity) -> str:

@@ -16,7 +16,7 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
@@ -114,6 +114,11 @@ class PostgresTarget:
         with self.statements() as connection:
             return stage.settle(connection, entity, table)
 
+    def staged_rows(self, table: str) -> int:
+        """Rows in a staging table, those marked as gone included."""
+        with self.statements() as connection:
+            return stage.count(connection, table)
+
     def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Live keys that a complete staging table does not have; none before the first load."""
         with self.statements() as connection:
@@ -157,15 +162,30 @@ class PostgresTarget:
         with self.statements() as connection:
             return journal.states(connection, county_id)
 
-    def claim(self, *, county_id: str, county: str, name: str) -> int:
+    def source_identity(self, county_id: str) -> dict[str, Any] | None:
+        """The database that the county was read from last, or None."""
+        with self.statements() as connection:
+            return journal.source_identity(connection, county_id)
+
+    def accept_source(self, county_id: str) -> None:
+        """Forget which database and columns the county's cursors were made from."""
+        with self.transaction() as connection:
+            journal.accept_source(connection, county_id)
+
+    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
         """Take the county's next epoch; earlier runs of it can no longer write."""
         with self.transaction() as connection:
-            return journal.claim(connection, county_id=county_id, county=county, name=name)
+            return journal.claim(connection, county_id=county_id, county=county, name=name, identity=identity)
 
     def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None:
         """Record a claimed run and its plan."""
         with self.transaction() as connection:
             journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
+
+    def note_event(self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]) -> None:
+        """One audit row of a run."""
+        with self.statements() as connection:
+            journal.audit(connection, county_id, run_id, action, what, details)
 
     def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
         """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
@@ -184,6 +204,31 @@ class PostgresTarget:
     def note_entity(self, run_id: str, entity: str, **values: Any) -> None:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
+
+    def held_sets(self, county_id: str) -> list[dict[str, Any]]:
+        """Undecided sets of held deletes."""
+        with self.statements() as connection:
+            return held.list_held(connection, county_id)
+
+    def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]:
+        """One undecided set with its keys."""
+        with self.statements() as connection:
+            return held.load(connection, county_id, held_id, digest)
+
+    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int:
+        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the rows."""
+        with self.transaction() as connection:
+            return held.apply_held(connection, run_id, entity, held_id, digest, table, actor)
+
+    def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str:
+        """Let a held set go; returns its entity."""
+        with self.transaction() as connection:
+            return held.reject(connection, county_id, held_id, digest, actor)
+
+    def close_run(self, run_id: str, state: str) -> None:
+        """End a run that publishes nothing."""
+        with self.transaction() as connection:
+            journal.note_run(connection, run_id, state, finished=True)
 
     def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
         """Open quarantine rows: keys, rules, when; no values."""
