@@ -16,11 +16,20 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, held, journal, publish, stage, whole
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
-_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET lock_timeout = '60s'",
+    "SET client_min_messages = warning",
+    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing compiled.
+    "SET work_mem = '64MB'",
+    "SET maintenance_work_mem = '256MB'",
+    "SET jit = off",
+)
 
 
 class PostgresTarget:
@@ -36,6 +45,7 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        self._seen: dict[str, whole.Sides] = {}
         with mapped_errors():
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
@@ -150,7 +160,10 @@ class PostgresTarget:
     def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
         """(key, kind) of every row in which the county's partition differs from a staging table."""
         with self.statements() as connection:
-            return compare.differences(connection, entity, county_id, table, complete=complete)
+            if not complete:
+                return compare.differences(connection, entity, county_id, table)
+            self._seen[table] = sides = whole.compare(connection, entity, county_id, table)
+            return sides.differences
 
     def leaf_name(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
@@ -252,4 +265,4 @@ class PostgresTarget:
     def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
         """Repair, compare again and certify in one transaction."""
         with self.transaction() as connection:
-            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+            return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found, self._seen)
