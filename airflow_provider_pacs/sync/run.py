@@ -7,6 +7,7 @@ line call the same five functions.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import DataError, PacsError
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -138,6 +139,7 @@ def sync(
         PacsError: as the steps raise it.
     """
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
+    threading.Thread(target=warm_up, name="pacs-judge", daemon=True).start()  # while the source is read
     for entity in plan.entities:
         outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
         told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
