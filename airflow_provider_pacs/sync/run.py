@@ -7,6 +7,7 @@ line call the same five functions.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsErro
 from airflow_provider_pacs.sync.interrupt import Interrupted
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -162,18 +163,24 @@ def sync(
         PacsError: as the steps raise it.
     """
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
+    threading.Thread(target=warm_up, name="pacs-judge", daemon=True).start()  # while the source is read
     with _ended_by_errors(target, plan.run_id):
         for entity in plan.entities:
             outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-            told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            started = time.monotonic()
             try:
                 validate(config, target, run_id=plan.run_id, entity=entity.entity)
             except DataError as error:
                 if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
                     raise
                 told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
+            told(f"{entity.entity}: judged in {time.monotonic() - started:.2f} s")
+        started = time.monotonic()
         published = publish(config, target, run_id=plan.run_id)
+        told(f"published in {time.monotonic() - started:.2f} s")
         certificate = reconcile(config, source, target, run_id=plan.run_id)
+        told(f"compared and certified in {certificate.seconds:.2f} s")
         return published, certificate
 
 

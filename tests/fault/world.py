@@ -377,7 +377,7 @@ class World:
 
     @contextmanager
     def disturbed(self, *, restarts: bool = False) -> Iterator[Target]:
-        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw nothing but whole states."""
+        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw whole states only."""
         target = self.target()
         with target.watch(survives_restarts=restarts) as watch:
             yield target

@@ -115,7 +115,7 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
     caplog.set_level(0)
     insert_rows(connection, "owners", [_owner(1, ownership_percentage=-7), _owner(1, ownership_percentage=-7)])
     view = f"""CREATE VIEW "{SCHEMA}".bad_parents AS
-        SELECT CASE WHEN owner_name::int > 0 THEN owner_id END AS property_id, NULL::text[] AS _reject FROM "{SCHEMA}".owners"""  # noqa: S608
+        SELECT CASE WHEN owner_name::int > 0 THEN owner_id END AS property_id, NULL::text[] AS _reject FROM "{SCHEMA}".owners"""
     connection.execute(view.encode())
     names = [
         *(Rule("names-in-set", "warn", "t", "in_set", {"column": "owner_name", "values": ["X"]}),),

@@ -165,7 +165,7 @@ def test_rejecting_marks_exactly_the_quarantined_rows_and_twice_changes_nothing(
     rules = load_suite(entity)
     create_stage(connection, entity, context.stage_table)
     insert_rows(connection, context.stage_table, [_row(name, number, overrides) for number, (overrides, _) in enumerate(cases)])
-    connection.execute(f"UPDATE {context.stage} SET _reject = ARRAY['mapping'] WHERE _seq = 0".encode())  # noqa: S608
+    connection.execute(f"UPDATE {context.stage} SET _reject = ARRAY['mapping'] WHERE _seq = 0".encode())
     statement = reject_statement(entity, rules, context)
     assert statement is not None
 
@@ -174,7 +174,7 @@ def test_rejecting_marks_exactly_the_quarantined_rows_and_twice_changes_nothing(
     expected[0] = ["mapping", *(expected[0] or [])]
     for _ in range(2):
         connection.execute(statement.encode())
-        marked = dict(connection.execute(f"SELECT _seq, _reject FROM {context.stage}".encode()).fetchall())  # noqa: S608
+        marked = dict(connection.execute(f"SELECT _seq, _reject FROM {context.stage}".encode()).fetchall())
         assert marked == expected
 
 

@@ -147,7 +147,13 @@ class ScriptedEngine:
 
 def connection_string(port: int, **options: str) -> str:
     """What production would use, with full verification of the certificate."""
-    defaults = {"Driver": f"{{{DRIVER_NAME}}}", "Server": f"127.0.0.1,{port}", "Database": "PACS", "UID": "sa", "PWD": "{" + PASSWORD.replace("}", "}}") + "}"}
+    defaults = {
+        "Driver": f"{{{DRIVER_NAME}}}",
+        "Server": f"127.0.0.1,{port}",
+        "Database": "PACS",
+        "UID": "sa",
+        "PWD": "{" + PASSWORD.replace("}", "}}") + "}",
+    }
     encryption = {"Encrypt": "yes", "TrustServerCertificate": "no"}
     return ";".join(f"{name}={value}" for name, value in {**defaults, **encryption, **options}.items())
 

@@ -70,7 +70,9 @@ def test_fast_executemany_and_sigterm(described: list[SqlType] | None) -> None:
 
 
 def test_arrow_odbc_parameters_are_text(server: SandboxServer, engine: ScriptedEngine) -> None:
-    reader = arrow_odbc.read_arrow_batches_from_odbc("SELECT ? , ?", connection_string=connection_string(server.port), parameters=["2024-01-01", None])
+    reader = arrow_odbc.read_arrow_batches_from_odbc(
+        "SELECT ? , ?", connection_string=connection_string(server.port), parameters=["2024-01-01", None]
+    )
     assert [batch.num_rows for batch in reader] == [1]
     first, second = engine.asked[-1][1]
     assert (first.type.name, first.value, second.value) == ("varchar", "2024-01-01", None)

@@ -89,7 +89,9 @@ def identifier(case: tuple[SqlType, pa.Array, list[Any] | None]) -> str:
 @pytest.mark.parametrize("nulls", ["without NULL", "with NULL"])
 def test_all_types_through_pyodbc(server: SandboxServer, engine: ScriptedEngine, nulls: str) -> None:
     columns = [Column("key", SqlType("int"), nullable=False)] + [Column(f"c{position}", case[0]) for position, case in enumerate(CASES)]
-    arrays = [array if nulls == "without NULL" else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)]) for _, array, _ in CASES]
+    arrays = [
+        array if nulls == "without NULL" else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)]) for _, array, _ in CASES
+    ]
     keys = pa.array(range(len(arrays[0])), pa.int32())
     engine.answers["SELECT everything"] = lambda: rows_of(columns, [keys, *arrays])
     rows = connect(server.port).execute("SELECT everything").fetchall()

@@ -127,14 +127,17 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     Returns:
         Rows with a reject, those from mapping included.
     """
+    local = [(rule, predicate) for rule, predicate in assignments if "SELECT" not in predicate]  # one scan decides all that look at one row only
+    others = [(rule, predicate) for rule, predicate in assignments if "SELECT" in predicate]  # a WHERE of its own each, so that joins are planned
+    broken = "".join(f", CASE WHEN s._op = 'U' AND ({predicate}) THEN {sql.Literal(rule).as_string(connection)} END" for rule, predicate in local)
+    any_broken = "".join(f" OR (s._op = 'U' AND ({predicate}))" for _, predicate in local)
+    kept = "ARRAY(SELECT r FROM unnest(s._reject) AS r WHERE starts_with(r, 'MAP.'))"  # a repeated judgement starts from what mapping said
     with connection.transaction():
-        connection.execute(  # a repeated judgement starts from what mapping said
-            sql.SQL(
-                "UPDATE {} SET _reject = nullif(ARRAY(SELECT r FROM unnest(_reject) AS r WHERE starts_with(r, 'MAP.')), '{{}}') "
-                "WHERE _reject IS NOT NULL"
-            ).format(stage(table))
+        connection.execute(
+            f"UPDATE {stage(table).as_string(connection)} AS s SET _reject = nullif({kept} || array_remove(ARRAY[NULL::text{broken}], NULL), '{{}}') "  # noqa: S608
+            f"WHERE s._reject IS NOT NULL{any_broken}".encode()
         )
-        for rule, predicate in assignments:
+        for rule, predicate in others:
             connection.execute(
                 sql.SQL("UPDATE {} AS s SET _reject = array_append(s._reject, {}) WHERE s._op = 'U' AND ({})")
                 .format(stage(table), sql.Literal(rule), sql.SQL(predicate))

@@ -16,7 +16,7 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage, whole
 from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.retry import begun_again
@@ -27,6 +27,10 @@ _SESSION = (
     "SET datestyle = 'ISO, YMD'",
     "SET lock_timeout = '60s'",
     "SET client_min_messages = warning",
+    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing compiled.
+    "SET work_mem = '64MB'",
+    "SET maintenance_work_mem = '256MB'",
+    "SET jit = off",
     "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
 )
 _IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
@@ -46,6 +50,7 @@ class PostgresTarget(Desk):
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        self._seen: dict[str, whole.Sides] = {}
         place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
         self._where = f"target {place}/{self._params.get('dbname', '')}"
         with mapped_errors(self._where):
@@ -183,7 +188,10 @@ class PostgresTarget(Desk):
     def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
         """(key, kind) of every row in which the county's partition differs from a staging table."""
         with self.statements() as connection:
-            return compare.differences(connection, entity, county_id, table, complete=complete)
+            if not complete:
+                return compare.differences(connection, entity, county_id, table)
+            self._seen[table] = sides = whole.compare(connection, entity, county_id, table)
+            return sides.differences
 
     def leaf_name(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
@@ -271,6 +279,6 @@ class PostgresTarget(Desk):
 
         def once() -> CertificateOutcome:
             with self.transaction() as connection:
-                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found, self._seen)
 
         return begun_again(once)
