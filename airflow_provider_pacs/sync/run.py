@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -54,11 +54,12 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     `attempt` is the number of this try, from 1; every try has its own table.
     """
     row = _entity_row(target, run_id, entity)
-    shape = shapes(_only(config, entity), source)[entity]
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+    with _recorded_failure(config, target, f"extract_{entity}", run_id):
+        shape = shapes(_only(config, entity), source)[entity]
+        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
@@ -83,9 +84,9 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
     if blocking:
         message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
         target.note_entity(run_id, entity, state="blocked", message=message)
-        raise DataError(
-            f"{config.county}: {entity} keeps its last good data: {message}", remedy="correct the rows or the mapping at the source, then run again"
-        )
+        with _recorded_failure(config, target, f"validate_{entity}", run_id):
+            remedy = "correct the rows or the mapping at the source, then run again"
+            raise DataError(f"{config.county}: {entity} keeps its last good data: {message}", remedy=remedy)
     bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
     target.note_entity(run_id, entity, state="passed", message="")
     return EntityOutcome(entity, "passed", row["mode"], read=row["rows_read"], quarantined=bad, seconds=row["extract_seconds"], failed_rules=failed)
@@ -97,7 +98,8 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     Raises:
         ConflictError: a later run has taken the county; nothing was written.
     """
-    outcome = target.publish(run_id, _bounds(config), relation_rules(config))
+    with _recorded_failure(config, target, "publish", run_id):
+        outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
     return outcome
@@ -113,7 +115,8 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+    with _recorded_failure(config, target, "reconcile", run_id):
+        outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
@@ -192,10 +195,11 @@ def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterator[None]:
-    """A run that never started leaves an audit row too."""
+def _recorded_failure(config: CountyConfig, target: Target, step: str, run_id: str | None = None) -> Iterator[None]:
+    """A failed step leaves an audit row, also where the run never started; where the target itself is down, the error alone tells."""
     try:
         yield
     except PacsError as error:
-        target.note_failure(config.fips, step, error)
+        with suppress(PacsError):
+            target.note_failure(config.fips, step, error, run_id)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -36,10 +36,15 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        self._teller: psycopg.Connection[Any] | None = None
         with mapped_errors():
-            self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
-            for statement in _SESSION:
-                self._connection.execute(statement.encode())
+            self._connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
+        for statement in _SESSION:
+            connection.execute(statement.encode())
+        return connection
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -62,6 +67,8 @@ class PostgresTarget:
 
     def close(self) -> None:
         self._connection.close()
+        if self._teller is not None:
+            self._teller.close()
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -167,11 +174,12 @@ class PostgresTarget:
         with self.transaction() as connection:
             journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
 
-    def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
-        """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
+    def note_failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
+        """An audit row for a step that failed, maybe before its run had a row; nothing where the schemas do not exist yet."""
+        details = {"code": error.code, "class": type(error).__name__, "message": error.message, "remedy": error.remedy}
         with self.statements() as connection:
             if journal.is_ready(connection):
-                journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
+                journal.audit(connection, county_id, run_id, "run.failed", step, details)
 
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
@@ -184,6 +192,13 @@ class PostgresTarget:
     def note_entity(self, run_id: str, entity: str, **values: Any) -> None:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
+
+    def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
+        """Say how far a read is, on a connection of its own: this one is busy with the COPY. What can't be said is left unsaid."""
+        with suppress(psycopg.Error):
+            if self._teller is None:
+                self._teller = self._connect()
+            journal.note_entity(self._teller, run_id, entity, rows_read=rows, extract_seconds=seconds)
 
     def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
         """Open quarantine rows: keys, rules, when; no values."""
