@@ -10,7 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
 from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
-from airflow_provider_pacs.monitor.counties import dag_states, find_counties
+from airflow_provider_pacs.monitor.counties import counties_folder, dag_states, find_counties
 from airflow_provider_pacs.monitor.lines import county_line, target_line
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
 from airflow_provider_pacs.monitor.targets import ask_each
@@ -40,7 +40,7 @@ def overview(user: GetUserDep) -> Overview:
         totals={state: counts[state] for state in get_args(CountyState)},
         running=sum(line.running for line in lines),
         targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
-        broken_files=[error.message for error in found.broken] if may_read_import_errors(user) else [],
+        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in found.broken] if may_read_import_errors(user) else [],
     )
 
 

@@ -80,10 +80,12 @@ def write_rows(connection: psycopg.Connection[Any], counties: list[County], *, r
 
 def _county(connection: psycopg.Connection[Any], county: County, count: int, now: datetime, chance: random.Random) -> list[Run]:
     epoch = 0 if county.story == "never" else count
-    connection.execute("INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, %s)", (county.fips, county.slug, county.name, epoch))
+    connection.execute(
+        "INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, %s)", (county.fips, county.slug, county.name, epoch)
+    )
     if county.story == "never":
         return []
-    share = chance.uniform(0.05, 1.4)
+    share = 1.0 if county.story == "running" else chance.uniform(0.05, 1.4)
     fires = _fires(now, count + 2)[-count - (2 if county.story == "lagging" else 0) :][:count]
     runs = [_run(connection, county, fire, number, chance, share, last=number == count - 1) for number, fire in enumerate(fires)]
     if county.story == "running":
@@ -111,11 +113,13 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
     _sync_run(connection, county, run, f"scheduled__{fire:%Y-%m-%dT%H:%M:%S}+00:00")
     for position, entity in enumerate(SIZES):
         size = int(SIZES[entity] * share)
-        read = size if full else int(size * chance.uniform(0.002, 0.02))
+        read = size if full or entity == "structure" else int(size * chance.uniform(0.002, 0.02))
         blocked = state == "failed" and entity == ("value" if story == "blocked" else "owner")
         message = ""
         if blocked:
-            message = f"F3.24 The market value is not negative: {read // 9:,} of {read:,} rows" if story == "blocked" else "extract did not finish"
+            message = (
+                f"F3.23-market The market value is not negative: {read // 9:,} of {read:,} rows" if story == "blocked" else "extract did not finish"
+            )
         _entity(connection, run, entity, position, read, "blocked" if blocked and story == "blocked" else "failed" if blocked else "published", message,
                 held=312 if story == "held" and entity == "owner" else 0, bad=int(read * 0.0009), speed=chance.uniform(28e3, 64e3))  # fmt: skip
     if hiccup:
@@ -123,7 +127,7 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
               "Airflow tries again by itself; if it stays, ask county IT for the server's restart times", ended)  # fmt: skip
     if story == "blocked":
         _fail(connection, county, run, "validate_value", "PACS-004", "DataError",
-              f"{county.slug}: value keeps its last good data: F3.24 The market value is not negative",
+              f"{county.slug}: value keeps its last good data: F3.23-market The market value is not negative",
               "correct the rows or the mapping at the source, then run again", ended)  # fmt: skip
     if last:
         _verdicts(connection, county, run, story)
@@ -172,7 +176,11 @@ def _entity(
 ) -> None:  # fmt: skip
     published = state == "published"
     ordered = entity != "structure"
-    reason = ("first load" if run["full"] else "LastModified is datetime") if ordered else "the table has no change column: every run reads it whole and compares"
+    reason = (
+        ("first load" if run["full"] else "LastModified is datetime")
+        if ordered
+        else "the table has no change column: every run reads it whole and compares"
+    )
     connection.execute(
         "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, map_fingerprint, "
         "schema_fingerprint, state, attempt, rows_read, rows_inserted, rows_updated, rows_deleted, rows_quarantined, rows_held, extract_seconds, message, "
@@ -185,10 +193,11 @@ def _entity(
 
 
 def _verdicts(connection: psycopg.Connection[Any], county: County, run: Run, story: str) -> None:
-    bad = {"F1.2": 37, "F1.7-zip": 214} if story == "warned" else {"F3.24": 11_402} if story == "blocked" else {}
+    some = {"F1.2": hash_of(county.slug) % 9} if hash_of(county.slug) % 3 == 0 else {}
+    bad = {"F1.2": 37, "F1.7-zip": 214} if story == "warned" else {"F3.23-market": 11_402} if story == "blocked" else some
     for entity in load_entities().values():
         for rule in load_suite(entity):
-            wrong = next((rows for known, rows in bad.items() if rule.id == known or (known == "F3.24" and rule.id.startswith("F3.24"))), 0)
+            wrong = next((rows for known, rows in bad.items() if rule.id == known), 0)
             blocks = wrong > 0 and story == "blocked"
             connection.execute(
                 "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, evaluated, unexpected, blocks, judged_at) "
@@ -238,6 +247,11 @@ def _audit(
         "INSERT INTO pacs_ops.audit (at, county_id, run_id, actor, action, object, details) VALUES (%s, %s, %s, 'pacs_sync', %s, %s, %s)",
         (at, county.fips, run_id, action, target, Jsonb(details)),
     )
+
+
+def hash_of(text: str) -> int:
+    """A number for a text, the same in every process."""
+    return sum(ord(letter) * place for place, letter in enumerate(text, 1))
 
 
 def config_of(county: County, folder: Path) -> CountyConfig:

@@ -2,7 +2,7 @@
 
 import { Quality, Verdict } from "./overview.js";
 import { Certificates, Changes, Errors, History, QualityTab, Trail } from "./county_tabs.js";
-import { Badge, Bar, C, Card, Empty, Grid, Moment, Note, React, Router, RunBadge, Running, StateBadge, To, Waiting, duration, h, number, percent, plural, short, useAnswer } from "./parts.js";
+import { Badge, Bar, C, Card, Empty, Grid, Moment, Note, React, Router, RunBadge, Running, StateBadge, To, Waiting, duration, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
 
 const TABS = [
   ["flow", "Data flow"], ["history", "History"], ["quality", "Quality and quarantine"], ["changes", "Change detection"],
@@ -33,7 +33,7 @@ export function County({ county, inDag = false }) {
       h(C.Text, { fontSize: "sm", color: "fg.muted" }, `FIPS ${line.fips} · ${data.source} (${data.profile}) to ${line.target} · ${line.cron ? `${line.cron} in ${line.timezone}` : "by hand only"}`),
     ),
     error && h(Note, { status: "warning", title: "These figures are not fresh" }, error),
-    !target.ok && h(Note, { status: "error", title: `The target ${target.connection} does not answer` }, [target.message, target.remedy].filter(Boolean).join(". ")),
+    !target.ok && h(Note, { status: "error", title: `The target ${target.connection} does not answer` }, sentences(target.message, target.remedy)),
     target.ok && line.cause && h(Cause, { data, toErrors: () => setSearch({ tab: "errors" }) }),
     h(Figures, { line }),
     h(
@@ -59,7 +59,7 @@ function Cause({ data, toErrors }) {
   const status = { failing: "error", held: "warning", lagging: "warning" }[line.state] ?? "info";
   return h(
     Note, { status, title: line.cause },
-    failure?.remedy && h(C.Text, null, `What to do: ${failure.remedy}.`.replace("..", ".")),
+    failure?.remedy && h(C.Text, null, sentences(`What to do: ${failure.remedy}`)),
     h(
       C.HStack, { gap: 4, mt: 1 },
       failure?.airflow_path && h(To, { to: failure.airflow_path }, `Log of ${failure.step}`),
@@ -112,7 +112,7 @@ function Flow({ data }) {
     C.Stack, { gap: 4 },
     h(
       Card, { title: data.line.running ? "Running now" : "Last run", aside: h(C.HStack, { gap: 3 }, h(RunBadge, { state: run.state }), h(Moment, { at: run.started_at }), run.airflow_path && h(To, { to: run.airflow_path }, "Run in Airflow")) },
-      h(C.Flex, { as: "ol", p: 4, gap: 0, align: "stretch", overflowX: "auto", listStyleType: "none" }, stations.map((station, index) => h(Station, { key: station[0], station, first: index === 0, live: data.line.running }))),
+      h(C.Flex, { as: "ol", "aria-label": "The data's way", p: 4, gap: 0, align: "stretch", overflowX: "auto", listStyleType: "none" }, stations.map((station, index) => h(Station, { key: station[0], station, first: index === 0, live: data.line.running }))),
     ),
     h(Card, { title: "Entities" }, h(Grid, { label: "Entities of the run", columns: ENTITIES, rows: entities, rowKey: (row) => row.entity })),
     failures.length > 0 && h(Card, { title: "What went wrong" }, h(C.Stack, { gap: 0 }, failures.map((one) => h(
@@ -126,14 +126,13 @@ function Flow({ data }) {
 
 function Station({ station: [title, text, reached], first, live }) {
   return h(
-    C.Flex, { as: "li", align: "center", flex: first ? "1 0 auto" : "1.4 0 auto" },
-    !first && h(
-      C.Box, { flex: 1, minW: 6, mx: 2, lineHeight: 0, color: reached ? "green.solid" : "border.emphasized", "aria-hidden": true },
-      h("svg", { width: "100%", height: 10, preserveAspectRatio: "none" },
-        h("line", { x1: 0, y1: 5, x2: "100%", y2: 5, stroke: "currentColor", strokeWidth: 2, strokeDasharray: live && !reached ? "4 4" : undefined })),
-    ),
+    C.Flex, { as: "li", align: "center", flex: first ? "0 0 auto" : "1 1 auto", minW: 0 },
+    !first && h(C.Box, {
+      "aria-hidden": true, flex: "1 1 1rem", minW: 4, mx: 2, borderTopWidth: 2, borderStyle: reached ? "solid" : "dashed",
+      borderColor: reached ? "green.solid" : live ? "blue.solid" : "border.emphasized",
+    }),
     h(
-      C.Box, { borderWidth: 1, borderColor: reached ? "green.solid" : "border", borderRadius: "md", px: 4, py: 2, minW: "8.5rem", flex: first ? 1 : undefined },
+      C.Box, { borderWidth: 1, borderColor: reached ? "green.solid" : "border.emphasized", borderRadius: "md", px: 4, py: 2, flexShrink: 0 },
       h(C.Text, { fontWeight: "semibold", fontSize: "sm" }, title), h(C.Text, { fontSize: "xs", color: "fg.muted", whiteSpace: "nowrap", fontVariantNumeric: "tabular-nums" }, text),
     ),
   );

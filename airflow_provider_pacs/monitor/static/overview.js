@@ -1,6 +1,6 @@
 // All counties at a glance, and the dashboard's card. Search, filter and order live in the address, so a view can be sent to somebody.
 
-import { Badge, C, Card, Grid, Moment, Note, React, Router, Running, STATES, StateBadge, To, Trend, Waiting, h, number, percent, plural, short, useAnswer } from "./parts.js";
+import { Badge, C, Card, Grid, Moment, Note, React, Router, Running, STATES, StateBadge, To, Trend, Waiting, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
 
 const PAGE = 50;
 const URGENCY = Object.keys(STATES);
@@ -18,16 +18,16 @@ export function Quality({ line }) {
 export function Verdict({ certificate }) {
   if (!certificate) return h(C.Text, { as: "span", color: "fg.muted" }, "none");
   return h(
-    C.HStack, { gap: 1.5, whiteSpace: "nowrap" },
+    C.Box, { whiteSpace: "nowrap" },
     h(Badge, { palette: certificate.clean ? "green" : "red", title: `${certificate.scope} certificate` }, certificate.clean ? "clean" : "not clean"),
-    h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted" }, certificate.scope, " · ", h(Moment, { at: certificate.issued_at })),
+    h(C.Text, { fontSize: "xs", color: "fg.muted" }, certificate.scope, " · ", h(Moment, { at: certificate.issued_at })),
   );
 }
 
 const COLUMNS = [
   {
     key: "name", label: "County", sort: (line) => line.name.toLowerCase(),
-    cell: (line) => h(C.Box, { maxW: "15rem" }, h(To, { to: countyPath(line.county), fontWeight: "medium" }, line.name)),
+    cell: (line) => h(C.Box, { w: "11.5rem" }, h(To, { to: countyPath(line.county), fontWeight: "medium", overflowWrap: "anywhere" }, line.name)),
   },
   {
     key: "state", label: "State", sort: (line) => URGENCY.indexOf(line.state),
@@ -40,7 +40,7 @@ const COLUMNS = [
   {
     key: "last", label: "Last run", sort: (line) => time(line.last_run?.started_at),
     cell: (line) => line.last_run
-      ? h(C.HStack, { gap: 1.5, whiteSpace: "nowrap" }, line.last_run.state, h(C.Text, { as: "span", color: "fg.muted", fontSize: "xs" }, h(Moment, { at: line.last_run.started_at })))
+      ? h(C.Box, { whiteSpace: "nowrap" }, line.last_run.state, h(C.Text, { color: "fg.muted", fontSize: "xs" }, h(Moment, { at: line.last_run.started_at })))
       : "–",
   },
   { key: "next", label: "Next run", sort: (line) => time(line.next_run_at), cell: (line) => h(Moment, { at: line.next_run_at, none: line.paused ? "paused" : "by hand" }) },
@@ -52,7 +52,7 @@ const COLUMNS = [
   { key: "quarantined", label: "Quarantined", number: true, sort: (line) => line.quarantined, cell: (line) => number(line.quarantined) },
   { key: "quality", label: "Quality", sort: (line) => line.rules_broken * 1000 + line.rules_warned, cell: (line) => h(Quality, { line }) },
   { key: "certificate", label: "Certificate", sort: (line) => time(line.certificate?.issued_at), cell: (line) => h(Verdict, line) },
-  { key: "trend", label: "Rows read, last runs", cell: (line) => h(Trend, { values: line.trend, label: `Rows read by the last ${line.trend.length} runs` }) },
+  { key: "trend", label: "Rows read", cell: (line) => h(Trend, { width: 64, values: line.trend, label: `Rows read by the last ${line.trend.length} runs` }) },
 ];
 
 function ordered(lines, order) {
@@ -94,7 +94,7 @@ function Trouble({ targets, files }) {
     React.Fragment, null,
     down.map((target) => h(
       Note, { key: target.connection, status: "error", title: `The target ${target.connection} does not answer (${plural(target.counties, "county", "counties")})` },
-      [target.message, target.remedy].filter(Boolean).join(". "),
+      sentences(target.message, target.remedy),
     )),
     files.length > 0 && h(
       Note, { status: "warning", title: `${plural(files.length, "county file")} can't be used; the other counties run` },
@@ -138,7 +138,7 @@ export function Overview() {
           type: "search", size: "sm", maxW: "20rem", placeholder: "Search by name or FIPS code", "aria-label": "Search counties", value: words,
           onChange: (event) => set({ q: event.target.value }),
         }),
-        h(C.Text, { role: "status", fontSize: "sm", color: "fg.muted", flex: 1 }, `${plural(lines.length, "county", "counties")} shown, most urgent first${order.key ? " no more: ordered by column" : ""}`.replace(", most urgent first no more: ", ", ")),
+        h(C.Text, { role: "status", fontSize: "sm", color: "fg.muted", flex: 1 }, `${plural(lines.length, "county", "counties")} shown${order.key ? "" : ", most urgent first"}`),
         lines.length > PAGE && h(Pages, { page, count: Math.ceil(lines.length / PAGE), onPage: (next) => set({ page: next ? String(next) : "" }) }),
       ),
       h(Grid, { label: "Counties", columns: COLUMNS, rows: seen, rowKey: (line) => line.county, order, onOrder: turn, none: "No county fits." }),

@@ -84,6 +84,9 @@ export function Moment({ at, none = "–" }) {
 
 export const exact = (at) => (at ? new Date(at).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" }) : "–");
 
+/** Texts as sentences in one line. */
+export const sentences = (...texts) => texts.filter(Boolean).map((text) => (/[.?!]$/.test(text) ? text.replace(/\?\.$/, "?") : `${text}.`)).join(" ");
+
 // ---- states: a colour never says anything alone
 
 export const STATES = {
@@ -170,12 +173,12 @@ export function Grid({ label, columns, rows, rowKey, order, onOrder, none = "Not
         C.Button, {
           variant: "plain", size: "xs", h: "auto", minW: 0, p: 0, color: "inherit", fontWeight: "inherit", fontSize: "inherit", whiteSpace: "nowrap",
           onClick: () => onOrder(column.key),
-        }, column.label, h("span", { "aria-hidden": true, style: { opacity: sorted ? 1 : 0.25 } }, sorted && !order.down ? "▲" : "▼"),
+        }, column.label, h("span", { "aria-hidden": true, style: { opacity: sorted ? 1 : 0.25, fontSize: "0.7em" } }, sorted && !order.down ? "▲" : "▼"),
       )
       : column.label;
     return h(
       C.Table.ColumnHeader, {
-        key: column.key, scope: "col", "aria-sort": direction, textAlign: column.number ? "end" : "start", whiteSpace: "nowrap", fontSize: "xs", color: "fg.muted", bg: "bg.panel",
+        key: column.key, scope: "col", "aria-sort": direction, textAlign: column.number ? "end" : "start", whiteSpace: "nowrap", fontSize: "xs", color: "fg.muted", bg: "bg.panel", px: 2,
       }, inner,
     );
   });
@@ -184,7 +187,7 @@ export function Grid({ label, columns, rows, rowKey, order, onOrder, none = "Not
     columns.map((column, index) => h(
       C.Table.Cell, {
         key: column.key, ...(index === 0 ? { as: "th", scope: "row", fontWeight: "normal" } : {}), textAlign: column.number ? "end" : "start",
-        fontVariantNumeric: "tabular-nums", verticalAlign: "middle",
+        fontVariantNumeric: "tabular-nums", verticalAlign: "middle", px: 2, fontSize: "sm",
       }, column.cell(row),
     )),
   ));

@@ -34,8 +34,8 @@ LEFT JOIN (SELECT o.county_id, count(*) AS rows FROM pacs_ops.quarantine AS o WH
   GROUP BY o.county_id) AS q ON q.county_id = c.county_id
 LEFT JOIN LATERAL (SELECT x.run_id FROM pacs_ops.sync_run AS x WHERE x.county_id = c.county_id AND x.kind = 'sync' AND x.state <> 'running'
   ORDER BY x.started_at DESC LIMIT 1) AS ended ON true
-LEFT JOIN LATERAL (SELECT count(*) AS rules, count(*) FILTER (WHERE NOT j.success AND j.severity <> 'warn') AS broken,
-  count(*) FILTER (WHERE NOT j.success AND j.severity = 'warn') AS warned
+LEFT JOIN LATERAL (SELECT count(*) AS rules, count(*) FILTER (WHERE NOT j.success AND (j.severity <> 'warn' OR j.blocks)) AS broken,
+  count(*) FILTER (WHERE NOT j.success AND j.severity = 'warn' AND NOT j.blocks) AS warned
   FROM pacs_ops.quality_result AS j WHERE j.run_id = coalesce(ended.run_id, r.run_id)) AS judged ON true
 LEFT JOIN LATERAL (SELECT x.run_id FROM pacs_ops.certificate AS x WHERE x.county_id = c.county_id ORDER BY x.issued_at DESC LIMIT 1) AS newest ON true
 LEFT JOIN LATERAL (SELECT max(x.issued_at) AS issued_at, CASE WHEN bool_and(x.scope = 'full') THEN 'full' ELSE 'delta' END AS scope,
