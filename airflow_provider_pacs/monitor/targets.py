@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.models.connection import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.sync.config import CountyConfig
