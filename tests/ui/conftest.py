@@ -83,7 +83,7 @@ def visit(chromium: Any, site: Site) -> Iterator[Any]:
         context = chromium.new_context(
             viewport={"width": 1440, "height": 900}, color_scheme=scheme, base_url=site.url, timezone_id="America/Los_Angeles"
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(45_000)
         opened.append(context)
         page = context.new_page()
         page.on("request", lambda request: None if request.url.startswith((site.url, "data:", "blob:")) else strangers.append(request.url))
