@@ -11,8 +11,6 @@ from fastapi.responses import JSONResponse
 from airflow_provider_pacs.monitor import routes_county, routes_overview, routes_static
 from airflow_provider_pacs.sync.errors import PacsError
 
-PREFIX = "/pacs-sync"
-
 
 def make_app() -> FastAPI:
     """Make the app. The dependency stands at the app, so that no route can be added without it; FastAPI's own pages, which take none, are off."""

@@ -43,13 +43,21 @@ def _failing(row: Row | None, now: datetime, patience: timedelta) -> str:
         if row["state"] not in ("running", "published") or _silent(row, now, patience):
             return f"{row['failure_step']} failed: {failure.get('message', 'no message')}"
     if row["state"] == "failed":
-        return row["messages"] or row["message"] or "The last run failed."
+        return _why_failed(row)
     if row["state"] in ("running", "published") and _silent(row, now, patience):
         what = "was published but never certified" if row["state"] == "published" else "gave no sign of life"
         return f"The run that began at {row['started_at']:%Y-%m-%d %H:%M} UTC {what} in the time a task may take."
     if row["certificate_clean"] is False and not row["held_rows"] and row["state"] != "held":  # what is held differs, and that is known
         return "The last certificate is not clean: source and target differ."
     return ""
+
+
+def _why_failed(row: Row) -> str:
+    """The entities' own words say most, but where a step did not finish, the recorded failure knows why."""
+    told = str(row["messages"] or row["message"] or "The last run failed.")
+    if row["failure_at"] is not None and row["failure_at"] >= row["started_at"] and ("did not finish" in told or not row["messages"]):
+        return f"{row['failure_step']} failed: {(row['failure'] or {}).get('message', 'no message')}"
+    return told
 
 
 def _silent(row: Row, now: datetime, patience: timedelta) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ from airflow_provider_pacs.monitor import access, targets
 from airflow_provider_pacs.monitor.app import make_app
 from airflow_provider_pacs.monitor.plugin import PacsSyncPlugin
 from tests.support.journal import HTML_NAME
-from tests.support.serve_page import DOWN, as_airflow
+from tests.support.serve_page import DOWN, ROOT, as_airflow
 from tests.ui.conftest import Journal
 
 APP = make_app()
@@ -80,6 +82,12 @@ def test_fastapis_own_pages_are_off(path: str) -> None:
 
 def test_every_route_only_reads() -> None:
     assert {method for route in APP.routes for method in route.methods} == {"GET"}
+
+
+def test_a_process_that_serves_no_page_loads_no_web_app() -> None:
+    code = "import sys, airflow_provider_pacs.monitor.plugin; print('airflow_provider_pacs.monitor.app' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"
 
 
 def test_the_plugin_stands_in_three_places() -> None:

@@ -148,7 +148,7 @@ function Progress({ row }) {
 
 const ENTITIES = [
   { key: "entity", label: "Entity", cell: (row) => h(C.Text, { fontWeight: "medium" }, row.entity) },
-  { key: "state", label: "State", cell: (row) => h(C.HStack, { gap: 1.5 }, h(RunBadge, { state: row.state }), row.attempt > 1 && h(C.Text, { fontSize: "xs", color: "fg.muted" }, `try ${row.attempt}`)) },
+  { key: "state", label: "State", cell: (row) => h(C.HStack, { gap: 1.5 }, h(RunBadge, { state: row.state === "planned" && row.rows_read ? "reading" : row.state }), row.attempt > 1 && h(C.Text, { fontSize: "xs", color: "fg.muted" }, `try ${row.attempt}`)) },
   { key: "progress", label: "Progress", cell: (row) => h(Progress, { row }) },
   { key: "speed", label: "Rows/s", number: true, cell: (row) => short(row.rows_per_second) },
   { key: "mode", label: "Read", cell: (row) => h(C.Text, { title: row.reason }, row.mode) },

@@ -99,7 +99,7 @@ export const STATES = {
 };
 const RUNS = {
   running: "blue", published: "blue", succeeded: "green", held: "purple", failed: "red", superseded: "gray",
-  planned: "gray", staged: "blue", passed: "blue", blocked: "red",
+  planned: "gray", reading: "blue", staged: "blue", passed: "blue", blocked: "red",
 };
 
 export function Badge({ palette, children, ...rest }) {
@@ -223,7 +223,7 @@ export function Trend({ values, label, width = 88, height = 22, palette = "blue"
 export function Bar({ value, label, palette = "blue", busy = false }) {
   const known = value !== null && value !== undefined;
   return h(
-    C.Progress.Root, { value: known ? Math.min(100, value * 100) : null, size: "sm", colorPalette: palette, "aria-label": label, striped: busy, animated: busy, minW: "8rem" },
-    h(C.Progress.Track, { borderRadius: "full" }, h(C.Progress.Range)),
+    C.Progress.Root, { value: known ? Math.min(100, value * 100) : null, size: "sm", colorPalette: palette, striped: busy, animated: busy, minW: "8rem" },
+    h(C.Progress.Track, { borderRadius: "full", "aria-label": label }, h(C.Progress.Range)),
   );
 }
