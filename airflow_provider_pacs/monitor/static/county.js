@@ -117,7 +117,7 @@ function Flow({ data }) {
     h(Card, { title: "Entities" }, h(Grid, { label: "Entities of the run", columns: ENTITIES, rows: entities, rowKey: (row) => row.entity })),
     failures.length > 0 && h(Card, { title: "What went wrong" }, h(C.Stack, { gap: 0 }, failures.map((one) => h(
       C.Box, { key: one.at + one.step, px: 4, py: 3, borderTopWidth: 1, borderColor: "border" },
-      h(C.HStack, { gap: 2, wrap: "wrap" }, h(Badge, { palette: "red" }, one.code), h(C.Text, { fontWeight: "medium" }, one.meaning), h(C.Text, { color: "fg.muted", fontSize: "sm" }, one.step)),
+      h(C.HStack, { gap: 2, wrap: "wrap" }, h(Badge, { palette: "red" }, one.code), h(C.Text, { fontWeight: "medium", fontSize: "sm" }, one.meaning), h(C.Text, { color: "fg.muted", fontSize: "sm" }, one.step)),
       h(C.Text, { fontSize: "sm", overflowWrap: "anywhere" }, one.message), h(C.Text, { fontSize: "sm", color: "fg.muted" }, one.remedy),
       one.airflow_path && h(To, { to: one.airflow_path, fontSize: "sm" }, `Log of ${one.step}`),
     )))),
@@ -148,7 +148,7 @@ function Progress({ row }) {
 
 const ENTITIES = [
   { key: "entity", label: "Entity", cell: (row) => h(C.Text, { fontWeight: "medium" }, row.entity) },
-  { key: "state", label: "State", cell: (row) => h(C.HStack, { gap: 1.5 }, h(RunBadge, { state: row.state === "planned" && row.rows_read ? "reading" : row.state }), row.attempt > 1 && h(C.Text, { fontSize: "xs", color: "fg.muted" }, `try ${row.attempt}`)) },
+  { key: "state", label: "State", cell: (row) => h(C.HStack, { gap: 1.5 }, h(RunBadge, { state: row.state === "planned" && row.rows_read ? "reading" : row.state, palette: row.state === "published" ? "green" : undefined }), row.attempt > 1 && h(C.Text, { fontSize: "xs", color: "fg.muted" }, `try ${row.attempt}`)) },
   { key: "progress", label: "Progress", cell: (row) => h(Progress, { row }) },
   { key: "speed", label: "Rows/s", number: true, cell: (row) => short(row.rows_per_second) },
   { key: "mode", label: "Read", cell: (row) => h(C.Text, { title: row.reason }, row.mode) },
@@ -157,5 +157,5 @@ const ENTITIES = [
   { key: "deleted", label: "Deleted", number: true, cell: (row) => number(row.deleted) },
   { key: "quarantined", label: "Quarantined", number: true, cell: (row) => number(row.quarantined) },
   { key: "held", label: "Held", number: true, cell: (row) => number(row.held) },
-  { key: "message", label: "Message", cell: (row) => h(C.Box, { maxW: "22rem", fontSize: "sm", overflowWrap: "anywhere" }, row.message, " ", row.airflow_path && h(To, { to: row.airflow_path, "aria-label": `Log of ${row.entity}` }, "Log")) },
+  { key: "message", label: "Message", cell: (row) => h(C.Box, { maxW: "22rem", overflowWrap: "anywhere" }, row.message, " ", row.airflow_path && h(To, { to: row.airflow_path, "aria-label": `Log of ${row.entity}` }, "Log")) },
 ];

@@ -111,7 +111,7 @@ export function StateBadge({ state, ...rest }) {
   return h(Badge, { palette: told.palette, ...rest }, h("span", { "aria-hidden": true }, told.sign), told.word);
 }
 
-export const RunBadge = ({ state }) => h(Badge, { palette: RUNS[state] ?? "gray" }, state);
+export const RunBadge = ({ state, palette }) => h(Badge, { palette: palette ?? RUNS[state] ?? "gray" }, state);
 
 export function Running() {
   return h(
@@ -154,7 +154,7 @@ export function To({ to, children, ...rest }) {
 }
 
 /** Keys and fingerprints: text, cut by style and whole in the title. */
-export function Mono({ children, max = "22ch" }) {
+export function Mono({ children, max = "37ch" }) {
   return h(C.Text, { as: "span", fontFamily: "mono", fontSize: "xs", title: children, display: "inline-block", maxW: max, truncate: true, verticalAlign: "middle" }, children);
 }
 
@@ -187,7 +187,7 @@ export function Grid({ label, columns, rows, rowKey, order, onOrder, none = "Not
     columns.map((column, index) => h(
       C.Table.Cell, {
         key: column.key, ...(index === 0 ? { as: "th", scope: "row", fontWeight: "normal" } : {}), textAlign: column.number ? "end" : "start",
-        fontVariantNumeric: "tabular-nums", verticalAlign: "middle", px: 2, fontSize: "sm",
+        fontVariantNumeric: "tabular-nums", verticalAlign: "middle", px: 2, fontSize: "sm", whiteSpace: column.number ? "nowrap" : "normal",
       }, column.cell(row),
     )),
   ));
