@@ -62,7 +62,7 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    with _not_overtaken(config, target, run_id):
+    with _recorded_failure(config, target, f"extract_{entity}", run_id), _not_overtaken(config, target, run_id):
         shape = shapes(_only(config, entity), source)[entity]
         read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
@@ -99,9 +99,9 @@ def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) ->
     if blocking:
         message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
         target.note_entity(run_id, entity, state="blocked", message=message)
-        raise DataError(
-            f"{config.county}: {entity} keeps its last good data: {message}", remedy="correct the rows or the mapping at the source, then run again"
-        )
+        with _recorded_failure(config, target, f"validate_{entity}", run_id):
+            remedy = "correct the rows or the mapping at the source, then run again"
+            raise DataError(f"{config.county}: {entity} keeps its last good data: {message}", remedy=remedy)
     bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
     target.note_entity(run_id, entity, state="passed", message="")
     return EntityOutcome(entity, "passed", row["mode"], read=row["rows_read"], quarantined=bad, seconds=row["extract_seconds"], failed_rules=failed)
@@ -113,7 +113,8 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     Raises:
         ConflictError: a later run has taken the county; nothing was written.
     """
-    outcome = target.publish(run_id, _bounds(config), relation_rules(config))
+    with _recorded_failure(config, target, "publish", run_id):
+        outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
     if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
@@ -135,7 +136,7 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    with _not_overtaken(config, target, run_id):
+    with _recorded_failure(config, target, "reconcile", run_id), _not_overtaken(config, target, run_id):
         outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
@@ -232,12 +233,13 @@ def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterator[None]:
-    """A run that never started leaves an audit row too."""
+def _recorded_failure(config: CountyConfig, target: Target, step: str, run_id: str | None = None) -> Iterator[None]:
+    """A failed step leaves an audit row, also where the run never started; where the target itself is down, the error alone tells."""
     try:
         yield
     except PacsError as error:
-        target.note_failure(config.fips, step, error)
+        with suppress(PacsError):
+            target.note_failure(config.fips, step, error, run_id)
         raise
 
 

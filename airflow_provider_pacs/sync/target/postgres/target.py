@@ -51,14 +51,19 @@ class PostgresTarget(Desk):
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
         self._seen: dict[str, whole.Sides] = {}
+        self._teller: psycopg.Connection[Any] | None = None
         place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
         self._where = f"target {place}/{self._params.get('dbname', '')}"
         with mapped_errors(self._where):
-            self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
-            for statement in _SESSION:
-                self._connection.execute(statement.encode())
-            with suppress(psycopg.errors.InvalidParameterValue):
-                self._connection.execute(_IF_THE_PLATFORM_CAN)
+            self._connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
+        for statement in _SESSION:
+            connection.execute(statement.encode())
+        with suppress(psycopg.errors.InvalidParameterValue):
+            connection.execute(_IF_THE_PLATFORM_CAN)
+        return connection
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -81,6 +86,8 @@ class PostgresTarget(Desk):
 
     def close(self) -> None:
         self._connection.close()
+        if self._teller is not None:
+            self._teller.close()
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -233,11 +240,12 @@ class PostgresTarget(Desk):
         with self.statements() as connection:
             journal.audit(connection, county_id, run_id, action, what, details)
 
-    def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
-        """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
+    def note_failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
+        """An audit row for a step that failed, maybe before its run had a row; nothing where the schemas do not exist yet."""
+        details = {"code": error.code, "class": type(error).__name__, "message": error.message, "remedy": error.remedy}
         with self.statements() as connection:
             if journal.is_ready(connection):
-                journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
+                journal.audit(connection, county_id, run_id, "run.failed", step, details)
 
     def end_run(self, run_id: str, message: str) -> None:
         """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
@@ -260,6 +268,13 @@ class PostgresTarget(Desk):
         """End a run that publishes nothing."""
         with self.transaction() as connection:
             journal.note_run(connection, run_id, state, finished=True)
+
+    def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
+        """Say how far a read is, on a connection of its own: this one is busy with the COPY. What can't be said is left unsaid."""
+        with suppress(psycopg.Error):
+            if self._teller is None:
+                self._teller = self._connect()
+            journal.note_entity(self._teller, run_id, entity, rows_read=rows, extract_seconds=seconds)
 
     def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
         with self.statements() as connection:
