@@ -32,6 +32,8 @@ MACROS = (
        '%m/%d/%Y %I:%M:%S %p', '%Y/%m/%d', '%b %d %Y', '%b %d %Y %I:%M%p', '%d %b %Y']) END""",
     # The default text of a float has six digits and a three-digit exponent.
     """CREATE OR REPLACE MACRO tsql.float_text(x) AS regexp_replace(format('{:g}', x), 'e([+-])(\\d\\d)$', 'e\\10\\2')""",
+    # UTF-16 units: an emoji is two, and in code page 1252 it becomes two question marks.
+    "CREATE OR REPLACE MACRO tsql.units(s) AS length(s) + length(regexp_replace(s, '[^\\x{10000}-\\x{10FFFF}]', '', 'g'))",
     """CREATE OR REPLACE MACRO tsql.hex(b) AS upper(hex(b))""",
     """CREATE OR REPLACE MACRO tsql.unhex(s) AS CASE WHEN regexp_matches(s, '^0[xX]([0-9A-Fa-f]{2})*$') THEN unhex(substr(s, 3)) END""",
 )

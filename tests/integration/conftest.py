@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from airflow_provider_pacs.sandbox.site import Endpoint
+from tests.support.server import MssqlServer, running_server
 
 ROOT = Path(__file__).parents[2]
 _SANDBOX_SECONDS = 60
@@ -70,3 +71,10 @@ def sandbox_folder() -> Iterator[Path]:
 def sandbox_tiny(sandbox_folder: Path) -> Endpoint:
     """How to reach the sandbox of `sandbox_folder`. Its driver settings belong into a process of its own, not into this one."""
     return Endpoint.read(sandbox_folder)
+
+
+@pytest.fixture(scope="session")
+def mssql() -> Iterator[MssqlServer]:
+    """An empty SQL Server database for tests that make their own tables: a sandbox, or the server that PACS_TEST_MSSQL_URL names."""
+    with running_server() as server:
+        yield server
