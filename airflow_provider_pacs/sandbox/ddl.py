@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?([^\s(;]+)\s*(.*)$", re.IGNORECASE | re.DOTALL)
 
+_KEY_WORDS = ("PRIMARY", "KEY", "CLUSTERED", "ASC")
+
 
 def run(session: SqlSession, statement: Statement) -> None:
     """Runs one statement.
@@ -52,7 +54,7 @@ def _create(session: SqlSession, place: tuple[str, str, str], statement: Stateme
         if words[:1] == ["CONSTRAINT"]:
             piece, words = piece[2:], words[2:]
         if words[:2] == ["PRIMARY", "KEY"]:
-            key = tuple(_name(token) for token in piece if token.kind in ("word", "name") and token.upper not in ("PRIMARY", "KEY", "CLUSTERED", "ASC"))
+            key = tuple(_name(token) for token in piece if token.kind in ("word", "name") and token.upper not in _KEY_WORDS)
             continue
         column, is_key = _column(statement, piece)
         columns.append(column)

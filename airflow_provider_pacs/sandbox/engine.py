@@ -56,7 +56,7 @@ class SandboxEngine:
         logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS",))),
         start: datetime = START,
         zone: str = "America/Los_Angeles",
-        fault: Callable[[str], None] | None = None,
+        fault: Callable[[str], object] | None = None,
     ) -> None:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)

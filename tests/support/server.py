@@ -129,7 +129,7 @@ def _serve(pipe: Connection, certificate: Certificate, zone: str, start: datetim
         (Login("sa", "Sandbox!Admin1", admin=True),),
         start or datetime(2026, 1, 15, 6),
         zone,
-        fault=lambda rule: None if plan.add(rule) else None,
+        fault=plan.add,
     )
     engine.catalog.add_database("PACS", datetime(2019, 3, 1), snapshot=False)
     engine.publish()
