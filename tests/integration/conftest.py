@@ -22,6 +22,7 @@ from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync import run
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import ENTITIES, County, StandingClock, counted_judge, county_config, empty, new_engine
+from tests.support.server import MssqlServer, running_server
 
 ROOT = Path(__file__).parents[2]
 _SANDBOX_SECONDS = 60
@@ -143,3 +144,10 @@ def county(make_county: CountyMaker) -> County:
 def whole_county(make_county: CountyMaker) -> County:
     """A county that synchronises all four entities."""
     return make_county(ENTITIES)
+
+
+@pytest.fixture(scope="session")
+def mssql() -> Iterator[MssqlServer]:
+    """An empty SQL Server database for tests that make their own tables: a sandbox, or the server that PACS_TEST_MSSQL_URL names."""
+    with running_server() as server:
+        yield server
