@@ -29,7 +29,7 @@ class PacsSyncPlugin(AirflowPlugin):
     """The three places share one bundle, whose component looks where it stands."""
 
     name = "pacs_sync"
-    fastapi_apps = _Apps()  # type: ignore[assignment]
+    fastapi_apps = _Apps()
     react_apps: list[Any] = [  # noqa: RUF012 - Airflow reads and mends this list
         {
             "name": _NAME,
