@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant("one clock per run", PLAN, '            now=str(clock["now"]),', '            now=str(_clocks(config, source)[0]["now"]),', f"{WINDOWS}::test_one_upper_bound_for_all_entities"),
     Mutant("soft deletes travel", ORDERED, 'f"WHERE ({column} >= @lo', 'f"WHERE " + ("s.IsActive = 1 AND " if shape.map.entity == "property" else "") + f"({column} >= @lo',
            f"{DELETES}::test_a_soft_delete"),
-    Mutant("mapping fingerprint", PLAN, 'if state["map_fingerprint"] != map_fingerprint(shape):', "if False:", f"{PUBLISHES}::test_another_mapping"),
+    Mutant("mapping fingerprint", PLAN, 'if state["map_fingerprint"] != map_fingerprint(shape):', "if False:", f"{PUBLISHES}::test_another_suite"),
     Mutant("suite fingerprint", PLAN, "(shape.map.fingerprint + rules).encode()", "shape.map.fingerprint.encode()", f"{PUBLISHES}::test_another_suite"),
     Mutant("schema fingerprint", PLAN, 'if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:', "if False:",
            f"{DRIFT}::test_a_wider_column"),
