@@ -1,13 +1,13 @@
 # Thin: each target prepares what it needs (.ci/prepare, at once when nothing changed), then calls one tool.
 PYTHON_BIN := .venv/bin/python
-TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags))
+TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui))
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
 # These two appear once their programs do.
 LATER := $(if $(wildcard tests/benchmarks/run.py),,bench) $(if $(wildcard tests/mutants/run.py),,mutants)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare demo ui test test-all check wheel clean
+.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -16,16 +16,22 @@ help:  ## this list
 prepare:  ## system libraries and .venv, once
 	@.ci/prepare
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=seed|benton, PROFILE=generic, ARGS=...)
+scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
+	@$(PYTHON_BIN) .ci/scriptdom
+
+prepare-browser:
+	@.ci/prepare --browser
+
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running
 	$(DEMO) --keep $(ARGS)
 
-test: prepare  ## all tests but the slow ones (ARGS="-k publish")
+test: prepare-browser scriptdom  ## all tests but the slow ones (ARGS="-k publish")
 	$(PYTHON_BIN) -m pytest -m "not slow" $(TEST_ROOMS) $(ARGS)
 
-test-all: prepare  ## all tests
+test-all: prepare-browser scriptdom  ## all tests
 	$(PYTHON_BIN) -m pytest tests $(ARGS)
 
 check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a minute

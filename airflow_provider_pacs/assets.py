@@ -13,3 +13,8 @@ if TYPE_CHECKING:
 def county_asset(config: CountyConfig, entity: str) -> Asset:
     """Give `pacs://<county>/<entity>`; schedule a DAG on it to run after each publish of that entity."""
     return Asset(name=f"pacs_{config.county}_{entity}", uri=f"pacs://{config.county}/{entity}", group="pacs")
+
+
+def held_asset(config: CountyConfig) -> Asset:
+    """Give `pacs://<county>/held`: it has an event when a run holds deletes back for somebody to decide on."""
+    return Asset(name=f"pacs_{config.county}_held", uri=f"pacs://{config.county}/held", group="pacs")

@@ -1,11 +1,12 @@
 """`pacs ...`: a county and connections from flags or the environment -> the same steps that Airflow runs, here. Works without Airflow.
 
-Exit status: 0 the work was done, 1 the work failed, 2 usage or configuration.
+Exit status: 0 the work was done, 1 the work failed or SIGTERM ended it, 2 usage or configuration, 130 Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.interrupt import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.config import CountyConfig
@@ -42,15 +44,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.json:
         logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        answer: Answer = arguments.command(arguments)
+        with interruptible():
+            answer: Answer = arguments.command(arguments)
     except PacsError as error:
-        if arguments.json:
-            print(json.dumps({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}))
-        else:
-            print(error, file=sys.stderr)
+        _tell_failure(arguments, str(error), code=error.code, message=error.message, remedy=error.remedy)
         return USAGE if isinstance(error, ConfigError) else FAILED
-    print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
+    except Interrupted as stop:
+        remedy = "Run the command again; nothing is left half done."
+        _tell_failure(arguments, f"{stop}. {remedy}", code="INTERRUPTED", message=str(stop), remedy=remedy)
+        return stop.status
+    if arguments.json or answer.lines:
+        print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
     return answer.status
+
+
+def _tell_failure(arguments: argparse.Namespace, line: str, **document: str) -> None:
+    if arguments.json:
+        print(json.dumps({"error": document}))
+    else:
+        print(line, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,12 +84,18 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--source-url", help="mssql://user:password@host:1433/database?encrypt=yes (default: PACS_DB_..._<COUNTY>_SOURCE)")
         return sub
 
-    add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
+    check = add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
+    check.add_argument("--accept-source", action="store_true", help="the source was moved or changed on purpose: compare everything in the next run")
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
     add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
     add("migrate", _migrate, "Create or upgrade the target's schemas.")
     add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    approve = add("approve", _approve, "List held sets of deletes, or decide on one.", source=True)
+    approve.add_argument("held_id", nargs="?", type=int, help="the set to decide on; without it the sets are listed")
+    approve.add_argument("--digest", help="the set's digest as listed: it binds the decision to the keys that were shown")
+    approve.add_argument("--reject", action="store_true", help="keep the rows instead of deleting them")
+    approve.add_argument("--by", default=getpass.getuser(), help="who decides (default: the login)")
     audit = add("audit", _audit, "Show the latest audit rows of a county.")
     audit.add_argument("--limit", type=int, default=20, help="how many rows (default 20)")
     _add_sandbox(commands)
@@ -166,8 +184,7 @@ def _reconcile(arguments: argparse.Namespace) -> Answer:
 
     config = _config(arguments)
     with _source(arguments, config) as source, _target(arguments) as target:
-        plan = run.start_reconcile(config, source, target, trigger="cli")
-        certificate = run.reconcile(config, source, target, run_id=plan.run_id, scope="full")
+        certificate = run.compare(config, source, target)
     lines = [
         f"{c.entity}: source {c.source_rows:,}, target {c.target_rows:,}; missing {c.missing:,}, differing {c.differing:,}, ghosts {c.ghosts:,}; "
         f"repaired {c.repaired:,}, held {c.held:,}, remaining {c.remaining:,}"
@@ -176,13 +193,36 @@ def _reconcile(arguments: argparse.Namespace) -> Answer:
     return Answer(certificate.as_dict(), [*lines, _told_certificate(certificate)], OK if certificate.clean else FAILED)
 
 
-def _check(arguments: argparse.Namespace) -> Answer:
-    from airflow_provider_pacs.sync.changes import choose
-    from airflow_provider_pacs.sync.plan import shapes
+def _approve(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync import approve
 
     config = _config(arguments)
-    with _source(arguments, config) as source, _target(arguments):
-        found = {name: choose(shape, enable_cdc=config.sync.enable_cdc) for name, shape in shapes(config, source).items()}
+    if arguments.held_id is None:
+        with _target(arguments) as target:
+            sets = approve.held_sets(config, target)
+        lines = [f"{s['held_id']} {s['entity']}: {s['reason']} (since {s['held_at']:%Y-%m-%d %H:%M}) --digest {s['digest']}" for s in sets]
+        return Answer(sets, lines or ["Nothing is held."])
+    if not arguments.digest:
+        raise ConfigError("a decision needs the set's digest", remedy=f"pacs approve {config.county} lists it")
+    held = [(arguments.held_id, arguments.digest)]
+    if arguments.reject:
+        with _target(arguments) as target:
+            decided = approve.reject(config, target, held=held, actor=arguments.by)
+    else:
+        with _source(arguments, config) as source, _target(arguments) as target:
+            decided = approve.approve(config, source, target, held=held, actor=arguments.by, trigger="cli")
+    lines = [f"{d.entity}: held set {d.held_id} {d.state}, {d.deleted:,} rows deleted, {d.kept:,} found again and kept" for d in decided]
+    return Answer([d.as_dict() for d in decided], lines)
+
+
+def _check(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync.plan import readings
+
+    config = _config(arguments)
+    with _source(arguments, config) as source, _target(arguments) as target:
+        if arguments.accept_source:
+            target.accept_source(config.fips)
+        found = {name: (reading.family, reading.reason) for name, reading in readings(config, source).items()}
     lines = [f"Source {source.address_text} and target answer."] + [f"{name}: {family} ({reason})" for name, (family, reason) in found.items()]
     return Answer({name: {"family": family, "reason": reason} for name, (family, reason) in found.items()}, lines)
 

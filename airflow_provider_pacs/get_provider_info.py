@@ -81,8 +81,7 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "",
                     },
                     "deadline_alerts": {
-                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed under missed deadlines. "
-                        "Switch it off for `airflow dags test`: with a deadline, Airflow 3.3.2 ends a successful test run with an error.",
+                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed under missed deadlines.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,

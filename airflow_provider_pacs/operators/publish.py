@@ -28,6 +28,8 @@ class PacsPublishOperator(PacsOperator):
         run_id = self.run_id(context)
         with self.target() as target:
             outcome: dict[str, Any] = run.publish(self.config, target, run_id=run_id).as_dict()
+        if outcome["changed"] == 0:
+            self.log.info("%s: nothing changed: no row was written.", self.config.county)
         self._tell_assets(context, run_id, outcome["entities"])
         return outcome
 

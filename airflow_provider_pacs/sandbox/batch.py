@@ -61,6 +61,19 @@ def split(sql: str) -> list[Statement]:
     return _Cutter(sql, tokens(sql)).block(0, nested=False)[0]
 
 
+def pieces(found: Sequence[Token]) -> list[list[Token]]:
+    """A list, cut at the commas outside of parentheses."""
+    out: list[list[Token]] = [[]]
+    depth = 0
+    for token in found:
+        depth += {"(": 1, ")": -1}.get(token.upper, 0)
+        if token.upper == "," and depth == 0:
+            out.append([])
+        else:
+            out[-1].append(token)
+    return out
+
+
 class _Cutter:
     def __init__(self, sql: str, found: Sequence[Token]) -> None:
         self.sql, self.found = sql, found

@@ -113,6 +113,7 @@ class Catalog:
     def __init__(self, created: datetime) -> None:
         self.databases: dict[str, Database] = {}
         self._tables: dict[tuple[str, str, str], Table] = {}
+        self._declared = -1
         for number, name in enumerate(("master", "tempdb", "model", "msdb"), start=1):
             self.databases[name] = Database(name, number, created, snapshot=name in ("master", "msdb"))
 
@@ -124,12 +125,17 @@ class Catalog:
 
     def add_table(self, table: Table) -> Table:
         """Declares a table and gives it its object_id."""
-        number = 581577110 + 16 * 1000 * len(self._tables)
+        self._declared += 1
+        number = 581577110 + 16 * 1000 * self._declared
         declared = Table(
             table.database, table.schema, table.name, table.columns, table.primary_key, table.indexes, table.foreign_keys, table.defaults, number
         )
         self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = declared
         return declared
+
+    def drop_table(self, table: Table) -> None:
+        """Forgets a declared table; its object_id is never used again."""
+        del self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())]
 
     def tables(self, database: str) -> Iterator[Table]:
         """The tables of a database in the order of their declaration."""
@@ -162,9 +168,9 @@ class Catalog:
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{table.database}.{table.schema}')}")
             con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(c) for c in table.columns)})")
 
-    def publish(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Fills the system tables of every database from the declarations."""
-        for database in self.databases.values():
+    def publish(self, con: duckdb.DuckDBPyConnection, only: str = "") -> None:
+        """Fills the system tables from the declarations, of every database or of one."""
+        for database in [self.databases[only.lower()]] if only else self.databases.values():
             for schema in ("sys", "information_schema"):
                 con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{database.name}.{schema}')}")
             for key, spec in systables.SPECS.items():
@@ -181,7 +187,7 @@ def _fill(con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ..
     found = list(rows)
     if found:
         marks = ", ".join("tsql.guid36(?::VARCHAR)" if c.type.name == "uniqueidentifier" else "?" for c in columns)
-        con.executemany(f"INSERT INTO {stored} VALUES ({marks})", found)
+        con.execute(f"INSERT INTO {stored} VALUES {', '.join([f'({marks})'] * len(found))}", [value for row in found for value in row])
 
 
 def column_bytes(kind: SqlType) -> tuple[int, int, int]:

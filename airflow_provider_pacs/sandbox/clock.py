@@ -1,4 +1,4 @@
-"""Real seconds in; the sandbox's own local time, UTC and offset out. It starts where it is told, runs in real time and can be advanced."""
+"""Real seconds in; the sandbox's own local time, UTC and offset out. It starts where it is told, runs in real time, and can be advanced or set."""
 
 from __future__ import annotations
 
@@ -36,11 +36,21 @@ class Clock:
         """Local time now."""
         return self.instant().local
 
+    def set(self, local: datetime, fold: int = 0) -> None:
+        """Sets the clock, also backwards, as a server's clock that a time service corrects.
+
+        Args:
+            local: local time (naive, in the server's zone).
+            fold: 1 means the second pass of the hour that repeats when summer time ends.
+        """
+        with self._lock:
+            self._utc, self._started = local.replace(tzinfo=self._zone, fold=fold).astimezone(UTC), time.monotonic()
+
     def advance(self, seconds: float) -> None:
         """Moves the clock forward.
 
         Raises:
-            ValueError: for a negative number, since a server's clock must not run backwards under its clients.
+            ValueError: for a negative number: whoever wants a clock that steps back says so with `set`.
         """
         if seconds < 0:
             raise ValueError("the clock only moves forward")

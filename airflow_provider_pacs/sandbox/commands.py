@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve a county until SIGTERM or Ctrl-C")
-    serving.add_argument("--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N (default seed)")
+    serving.add_argument(
+        "--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N] (default seed)"
+    )
     serving.add_argument("--seed", type=int, default=1, help="another seed gives other data of the same shape")
     serving.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default: a free one)")
     serving.add_argument("--keep", action="store_true", help="keep the database in the folder instead of in memory")
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     night.add_argument("--seed", type=int, default=1, help="which night")
     night.set_defaults(command=_mutate)
     fault = commands.add_parser("fault", help="add a fault rule to a running sandbox")
-    fault.add_argument("rule", help="e.g. 'error@start number=1205 match=PropertyOwner times=1'")
+    fault.add_argument("rule", help="e.g. 'error=1205 match=PropertyOwner times=1'")
     fault.set_defaults(command=_fault)
     shown = commands.add_parser("env", help="print the settings that reach a running sandbox, for `eval`")
     shown.add_argument("--county", default="benton_wa", help="county whose variables are set (default benton_wa)")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from airflow_provider_pacs.sandbox.batch import Statement, Token
+from airflow_provider_pacs.sandbox import ddl
+from airflow_provider_pacs.sandbox.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.dialect import parse, untranslated
+from airflow_provider_pacs.sandbox.errors import CANCELLED
 from airflow_provider_pacs.sandbox.information import parts
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError, SqlType
 from airflow_provider_pacs.sandbox.sqltypes import from_node
@@ -51,6 +53,8 @@ def run(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCo
             _wait(session, statement)
         case "ALTER":
             _alter(session, statement)
+        case "CREATE" | "DROP":
+            ddl.run(session, statement)
         case "EXEC" | "EXECUTE":
             yield from _execute(session, statement)
             return
@@ -62,21 +66,8 @@ def run(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCo
     yield RowCount(None)
 
 
-def _pieces(tokens: tuple[Token, ...]) -> list[list[Token]]:
-    """Cuts a list at its commas."""
-    out: list[list[Token]] = [[]]
-    depth = 0
-    for token in tokens:
-        depth += {"(": 1, ")": -1}.get(token.upper, 0)
-        if token.upper == "," and depth == 0:
-            out.append([])
-        else:
-            out[-1].append(token)
-    return out
-
-
 def _declare(session: SqlSession, statement: Statement) -> None:
-    for piece in _pieces(statement.tokens[1:]):
+    for piece in pieces(statement.tokens[1:]):
         equals = next((n for n, t in enumerate(piece) if t.upper == "="), len(piece))
         kind_tokens = [t for t in piece[1:equals] if t.upper != "AS"]
         if not piece or not piece[0].text.startswith("@") or not kind_tokens or kind_tokens[0].upper == "TABLE":
@@ -148,13 +139,13 @@ def _wait(session: SqlSession, statement: Statement) -> None:
         raise untranslated(statement.text, "WAITFOR takes DELAY 'hh:mm:ss'")
     hours, minutes, seconds = found.groups()
     if session.cancelled.wait(int(hours) * 3600 + int(minutes) * 60 + float(seconds or 0)):
-        raise SqlError(0, "Operation cancelled by user.")
+        raise SqlError(CANCELLED, "Operation cancelled by user.", severity=11)
 
 
 def _alter(session: SqlSession, statement: Statement) -> None:
     found = _DATABASE_OPTION.match(statement.text)
     if found is None:
-        raise untranslated(statement.text, "tables are declared in the catalog, not by DDL")
+        raise untranslated(statement.text, "of ALTER only two database options are known")
     database = session.catalog.databases.get(session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower())
     if database is None or not session.login.admin:
         raise SqlError(
@@ -182,7 +173,7 @@ def _execute(session: SqlSession, statement: Statement) -> Iterator[ResultSet | 
             229, f"The EXECUTE permission was denied on the object '{name}', database '{session.database}', schema 'sandbox'.", severity=14, state=5
         )
     args: dict[str, Any] = {}
-    for number, piece in enumerate(_pieces(tuple(tokens[end:]))):
+    for number, piece in enumerate(pieces(tuple(tokens[end:]))):
         if piece:
             named = len(piece) > 2 and piece[0].text.startswith("@") and piece[1].text == "="
             node = parse("SELECT " + _between(statement, piece, 2 if named else 0)).expressions[0]

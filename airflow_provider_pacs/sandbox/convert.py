@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_pacs.sandbox.model import MAX, SqlError, SqlType
-from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BYTES, CHARACTER, EXACT, INTEGER, STAMP, duck
+from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BYTES, CHARACTER, EXACT, INTEGER, MICROSECONDS, STAMP, duck, is_wide
 
 _STYLES = {
     1: "%m/%d/%y", 2: "%y.%m.%d", 3: "%d/%m/%y", 101: "%m/%d/%Y", 102: "%Y.%m.%d", 103: "%d/%m/%Y", 104: "%d.%m.%Y", 105: "%d-%m-%Y", 106: "%d %b %Y",
@@ -16,6 +16,19 @@ MACROS = (
     # n/300 s in microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL Server from level 130.
     """CREATE OR REPLACE MACRO tsql.tick(t) AS make_timestamp(((((epoch_us(t) + 62135596800000000) * 3 + 5000) // 10000) * 20000 + 3) // 6
        - 62135596800000000)""",
+    # datetime2(7): a TIMESTAMP and the seventh digit, which compare and sort like one number; and the same as units of 100 ns since 1970.
+    "CREATE OR REPLACE MACRO tsql.wide(t, n) AS CASE WHEN t IS NOT NULL THEN struct_pack(t := CAST(t AS TIMESTAMP), n := CAST(n AS UTINYINT)) END",
+    "CREATE OR REPLACE MACRO tsql.units100(w) AS epoch_us(struct_extract(w, 't')) * 10 + struct_extract(w, 'n')",
+    """CREATE OR REPLACE MACRO tsql.from100(k) AS tsql.wide(make_timestamp((k + 621355968000000000) // 10 - 62135596800000000),
+       (k + 621355968000000000) % 10)""",
+    # A datetime widens to n/300 s with seven digits: .0033333, .0066667.
+    """CREATE OR REPLACE MACRO tsql.widened(t) AS tsql.from100((((epoch_us(t) + 62135596800000000) * 3 + 5000) // 10000 * 100000 + 1) // 3
+       - 621355968000000000)""",
+    """CREATE OR REPLACE MACRO tsql.seventh(s) AS coalesce(TRY_CAST(regexp_extract(s, '\\.\\d{6}(\\d)', 1) AS UTINYINT), 0)""",
+    """CREATE OR REPLACE MACRO tsql.rounded(k, unit) AS make_timestamp(((k + 621355968000000000 + unit // 2) // unit * unit) // 10
+       - 62135596800000000)""",
+    """CREATE OR REPLACE MACRO tsql.offset_stamp(t, o) AS CASE WHEN t IS NOT NULL
+       THEN struct_pack(utc := CAST(t AS TIMESTAMP) - to_minutes(o), offset_minutes := CAST(o AS SMALLINT)) END""",
     """CREATE OR REPLACE MACRO tsql.guid_text(u) AS upper(substr(u::VARCHAR, 35, 2) || substr(u::VARCHAR, 33, 2) || substr(u::VARCHAR, 31, 2)
        || substr(u::VARCHAR, 29, 2) || '-' || substr(u::VARCHAR, 27, 2) || substr(u::VARCHAR, 25, 2) || '-' || substr(u::VARCHAR, 22, 2)
        || substr(u::VARCHAR, 20, 2) || '-' || substr(u::VARCHAR, 15, 4) || '-' || substr(u::VARCHAR, 1, 8) || substr(u::VARCHAR, 10, 4))""",
@@ -32,6 +45,8 @@ MACROS = (
        '%m/%d/%Y %I:%M:%S %p', '%Y/%m/%d', '%b %d %Y', '%b %d %Y %I:%M%p', '%d %b %Y']) END""",
     # The default text of a float has six digits and a three-digit exponent.
     """CREATE OR REPLACE MACRO tsql.float_text(x) AS regexp_replace(format('{:g}', x), 'e([+-])(\\d\\d)$', 'e\\10\\2')""",
+    # UTF-16 units: an emoji is two, and in code page 1252 it becomes two question marks.
+    "CREATE OR REPLACE MACRO tsql.units(s) AS length(s) + length(regexp_replace(s, '[^\\x{10000}-\\x{10FFFF}]', '', 'g'))",
     """CREATE OR REPLACE MACRO tsql.hex(b) AS upper(hex(b))""",
     """CREATE OR REPLACE MACRO tsql.unhex(s) AS CASE WHEN regexp_matches(s, '^0[xX]([0-9A-Fa-f]{2})*$') THEN unhex(substr(s, 3)) END""",
 )
@@ -103,7 +118,22 @@ def _stamp_from_text(text: str, target: SqlType) -> tuple[str, str]:
     if target.name in ("datetime", "smalldatetime"):
         # Unlike datetime2, these refuse more than three fractional digits, a common trap for text made from a datetime2.
         value = f"CASE WHEN NOT regexp_matches({text}, '\\.\\d{{4,}}') AND tsql.stamp({text}) >= TIMESTAMP '1753-01-01' THEN tsql.stamp({text}) END"
-    return _between(value, SqlType("datetime2", scale=7), target, False), failed
+    if is_wide(target):
+        return f"tsql.wide({value}, tsql.seventh({text}))", failed
+    if target.name == "datetimeoffset":
+        return _offset_from_text(text, value), failed
+    if target.name == "datetime2" and target.scale < 7:
+        return _between(f"tsql.wide({value}, tsql.seventh({text}))", SqlType("datetime2", scale=7), target, False), failed
+    return _between(value, MICROSECONDS, target, False), failed
+
+
+def _offset_from_text(text: str, value: str) -> str:
+    """`2024-02-29 12:00:00.1234567 +05:30`; without an offset it is UTC."""
+    zone = f"regexp_extract({text}, '([+-])(\\d\\d):(\\d\\d)\\s*$', ['s', 'h', 'm'])"
+    count = f"coalesce(TRY_CAST({zone}.h AS INTEGER) * 60 + TRY_CAST({zone}.m AS INTEGER), 0)"
+    minutes = f"CAST({count} * CASE WHEN {zone}.s = '-' THEN -1 ELSE 1 END AS BIGINT)"
+    plain = value.replace(text, f"regexp_replace({text}, '\\s*[+-]\\d\\d:\\d\\d\\s*$', '')")
+    return f"CASE WHEN abs({minutes}) <= 840 THEN tsql.offset_stamp({plain}, {minutes}) END"
 
 
 def _to_text(sql: str, source: SqlType, style: int | None) -> str:
@@ -128,13 +158,17 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
         local = f"({sql}).utc + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
         sign = f"CASE WHEN ({sql}).offset_minutes < 0 THEN '-' ELSE '+' END"
         zone = f"format(' {{}}{{:02d}}:{{:02d}}', {sign}, abs(({sql}).offset_minutes) // 60, abs(({sql}).offset_minutes) % 60)"
-        return f"{_stamp_text(f'({local})', SqlType('datetime2', scale=source.scale), 121)} || {zone}"
+        digits = f"left(strftime(({local}), '%Y-%m-%d %H:%M:%S.%f') || '0', {19 + (source.scale + 1 if source.scale else 0)})"
+        return f"{digits} || {zone}"
     return f"CAST({sql} AS VARCHAR)"
 
 
 def _stamp_text(sql: str, source: SqlType, style: int | None) -> str:
     if style is None:
         style = 0 if source.name in ("datetime", "smalldatetime") else 121
+    seventh = "'0'"
+    if is_wide(source):
+        sql, seventh = f"struct_extract({sql}, 't')", f"struct_extract({sql}, 'n')"
     if source.name == "date" and style in (20, 21, 25, 120, 121, 126, 127, 23):
         return f"strftime({sql}, '%Y-%m-%d')"
     if style in (0, 100):
@@ -150,7 +184,7 @@ def _stamp_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "datetime":
         whole = f"strftime({sql} + INTERVAL 500 MICROSECONDS, '%Y-%m-%d{joint}%H:%M:%S.%g')"
         return f"regexp_replace({whole}, '\\.000$', '')" if joint == "T" else whole
-    return f"left(strftime({sql}, '%Y-%m-%d{joint}%H:%M:%S.%f') || '0', {20 + source.scale})"
+    return f"left(strftime({sql}, '%Y-%m-%d{joint}%H:%M:%S.%f') || {seventh}, {20 + source.scale})"
 
 
 def _fit_bytes(sql: str, target: SqlType) -> str:
@@ -193,23 +227,36 @@ def _from_bytes(sql: str, source: SqlType, target: SqlType) -> str:
 
 def _between(sql: str, source: SqlType, target: SqlType, safe: bool) -> str:
     cast = "TRY_CAST" if safe else "CAST"
+    if source.name == "datetimeoffset" and target.name != "datetimeoffset":
+        local = f"(struct_extract({sql}, 'utc') + to_minutes(CAST(struct_extract({sql}, 'offset_minutes') AS BIGINT)))"
+        return _between(local, MICROSECONDS, target, safe)
+    if target.name == "datetime2":
+        return _to_datetime2(sql, source, target)
+    if is_wide(source):
+        return _between(f"struct_extract({sql}, 't')", MICROSECONDS, target, safe)
     if target.name == "datetime":
         stamp = f"CAST({sql} AS TIMESTAMP)" if source.name not in INTEGER else f"(TIMESTAMP '1900-01-01' + to_days({sql}))"
         return f"tsql.tick({stamp})" if source.name != "time" else f"tsql.tick(TIMESTAMP '1900-01-01' + {sql})"
-    if source.name == "datetimeoffset" and target.name != "datetimeoffset":
-        return _between(f"(({sql}).utc + to_minutes(CAST(({sql}).offset_minutes AS BIGINT)))", SqlType("datetime2", scale=7), target, safe)
     if target.name == "datetimeoffset":
-        return sql if source.name == "datetimeoffset" else f"struct_pack(utc := CAST({sql} AS TIMESTAMP), offset_minutes := 0::SMALLINT)"
+        return sql if source.name == "datetimeoffset" else f"tsql.offset_stamp({sql}, 0)"
     if target.name == "smalldatetime":
         return f"date_trunc('minute', CAST({sql} AS TIMESTAMP) + INTERVAL 30 SECOND)"
-    if target.name == "datetime2":
-        stamp = f"CAST({sql} AS TIMESTAMP)" if source.name != "time" else f"(TIMESTAMP '1900-01-01' + {sql})"
-        if target.scale >= 6 or source.name in ("date", "smalldatetime"):
-            return stamp
-        unit = 10 ** (6 - target.scale)
-        return f"make_timestamp(((epoch_us({stamp}) + {unit // 2}) // {unit}) * {unit})"
     if target.name in INTEGER and source.name in (EXACT | APPROXIMATE):
         return f"{cast}(trunc({sql}) AS {duck(target)})"
     if target.name == "bit":
         return f"({sql} <> 0)"
     return f"{cast}({sql} AS {duck(target)})"
+
+
+def _to_datetime2(sql: str, source: SqlType, target: SqlType) -> str:
+    """Rounds half up, as SQL Server does."""
+    if is_wide(source):
+        return f"tsql.rounded(tsql.units100({sql}), {10 ** (7 - target.scale)})" if target.scale < 7 else sql
+    if is_wide(target):
+        if source.name == "datetime":
+            return f"tsql.widened({sql})"
+        return f"tsql.wide({_to_datetime2(sql, source, MICROSECONDS)}, 0)"
+    stamp = f"CAST({sql} AS TIMESTAMP)" if source.name != "time" else f"(TIMESTAMP '1900-01-01' + {sql})"
+    if target.scale >= 6 or source.name in ("date", "smalldatetime"):
+        return stamp
+    return f"tsql.rounded(epoch_us({stamp}) * 10, {10 ** (7 - target.scale)})"

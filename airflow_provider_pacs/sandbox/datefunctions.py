@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox.convert import convert
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
-from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, DATE, DATETIME, DATETIME2, DATETIMEOFFSET, INT, INTEGER, STAMP
+from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, DATE, DATETIME, DATETIME2, DATETIMEOFFSET, INT, INTEGER, MICROSECONDS, STAMP, is_wide
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -53,6 +54,8 @@ def _stamp(value: Typed) -> Typed:
 
 def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
     part, number, value = _part(args[0], "dateadd"), e.value(args[1]), _stamp(e.value(args[2]))
+    if is_wide(value.type):
+        return _dateadd_wide(e, part, number, value)
     if value.type.name == "datetimeoffset":
         raise SqlError(102, "Incorrect syntax near 'DATEADD'. (Sandbox: DATEADD of datetimeoffset is not translated)", severity=15)
     count = number.sql if number.type.name in INTEGER else convert(number.sql, number.type, INT)
@@ -69,6 +72,31 @@ def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
     if kind == DATETIME and part in ("millisecond", "microsecond", "nanosecond"):
         text = f"tsql.tick({text})"
     return Typed(text, kind, number.nullable or value.nullable)
+
+
+def _dateadd_wide(e: Expressions, part: str, number: Typed, value: Typed) -> Typed:
+    """datetime2(7): months move the date, all else is counted in units of 100 ns."""
+    count = number.sql if number.type.name in INTEGER else convert(number.sql, number.type, INT)
+    if part in _MONTHS:
+        moment = f"struct_extract({value.sql}, 't') + to_months(CAST(({count}) * {_MONTHS[part]} AS INTEGER))"
+        text = f"tsql.wide({moment}, struct_extract({value.sql}, 'n'))"
+    else:
+        units = f"CAST(round(({count}) / 100.0) AS BIGINT)" if part == "nanosecond" else f"CAST(({count}) AS BIGINT) * {10 * _MICROSECONDS[part]}"
+        text = f"tsql.from100(tsql.units100({value.sql}) + {units})"
+    return Typed(text, DATETIME2, number.nullable or value.nullable)
+
+
+def _switch_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
+    value, zone = e.value(args[0]), e.constant(args[1], "an offset")
+    found = re.fullmatch(r"([+-])(\d\d):(\d\d)", str(zone))
+    minutes = int(zone) if isinstance(zone, int) else int(f"{found[1]}{int(found[2]) * 60 + int(found[3])}") if found else 841
+    if abs(minutes) > 840:
+        raise SqlError(9812, "The timezone provided to builtin function switchoffset is invalid.")
+    moment = value.sql if value.type.name == "datetimeoffset" else convert(value.sql, value.type, DATETIMEOFFSET)
+    utc = f"struct_extract({moment}, 'utc')"
+    return Typed(
+        f"CASE WHEN {utc} IS NOT NULL THEN struct_pack(utc := {utc}, offset_minutes := ({minutes})::SMALLINT) END", DATETIMEOFFSET, value.nullable
+    )
 
 
 def _datediff(big: bool) -> Handler:
@@ -92,11 +120,13 @@ def _datediff(big: bool) -> Handler:
 
 
 def _as_timestamp(value: Typed) -> str:
-    return value.sql if value.type.name in STAMP else convert(value.sql, value.type, DATETIME2)
+    return value.sql if value.type.name in STAMP and not is_wide(value.type) else convert(value.sql, value.type, MICROSECONDS)
 
 
 def _datepart(e: Expressions, args: list[exp.Expression]) -> Typed:
     value = _stamp(e.value(args[1]))
+    if is_wide(value.type) and _part(args[0], "datepart") == "nanosecond":
+        return Typed(f"CAST((tsql.units100({value.sql}) + 621355968000000000) % 10000000 * 100 AS INTEGER)", INT, value.nullable)
     return Typed(f"CAST({_EXTRACT[_part(args[0], 'datepart')].format(_as_timestamp(value))} AS INTEGER)", INT, value.nullable)
 
 
@@ -122,7 +152,7 @@ def _now(utc: bool, kind: SqlType) -> Handler:
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         instant = e.env.instant()
         text = _literal(instant.utc if utc else instant.local)
-        return Typed(f"tsql.tick({text})" if kind == DATETIME else text, kind, False)
+        return Typed(f"tsql.tick({text})" if kind == DATETIME else f"tsql.wide({text}, 0)", kind, False)
 
     return handler
 
@@ -148,4 +178,5 @@ HANDLERS: dict[str, Handler] = {
     "YEAR": _extract("year"), "MONTH": _extract("month"), "DAY": _extract("day"), "EOMONTH": _eomonth, "DATEFROMPARTS": _from_parts,
     "GETDATE": _now(False, DATETIME), "CURRENT_TIMESTAMP": _now(False, DATETIME), "GETUTCDATE": _now(True, DATETIME),
     "SYSDATETIME": _now(False, DATETIME2), "SYSUTCDATETIME": _now(True, DATETIME2), "SYSDATETIMEOFFSET": _now_offset,
+    "SWITCHOFFSET": _switch_offset,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.catalog import Catalog
+from airflow_provider_pacs.sandbox.catalog import Catalog, Table
 from airflow_provider_pacs.sandbox.clock import Clock
 from airflow_provider_pacs.sandbox.convert import MACROS
 from airflow_provider_pacs.sandbox.model import Column, ResultSet, RowCount, SqlError, SqlType
@@ -56,7 +56,7 @@ class SandboxEngine:
         logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS",))),
         start: datetime = START,
         zone: str = "America/Los_Angeles",
-        fault: Callable[[str], None] | None = None,
+        fault: Callable[[str], object] | None = None,
     ) -> None:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,11 @@ class SandboxEngine:
         self.clock = Clock(max(start, self._kept_clock() or start), zone)
         self.catalog = Catalog(datetime(2019, 3, 1))
         self.fault = fault
-        self.procedures: dict[str, Procedure] = {"sandbox.clock_advance": _clock_advance, "sandbox.fault": _fault}
+        self.procedures: dict[str, Procedure] = {
+            "sandbox.clock_advance": _clock_advance,
+            "sandbox.clock_set": _clock_set,
+            "sandbox.fault": _fault,
+        }
         self._logins = {login.name.lower(): login for login in logins}
         self._sessions: dict[int, SqlSession] = {}
         self._next_spid = 51
@@ -97,6 +101,26 @@ class SandboxEngine:
         cursor = self.con.cursor()
         self.catalog.create_tables(cursor)
         self.catalog.publish(cursor)
+        cursor.close()
+
+    def declare(self, table: Table) -> None:
+        """Declares a table, as CREATE TABLE does, and makes it."""
+        with self._lock:
+            self.catalog.add_table(table)
+            self._changed(table.database)
+
+    def undeclare(self, table: Table) -> None:
+        """Drops a declared table and its rows."""
+        with self._lock:
+            self.catalog.drop_table(table)
+            self._changed(table.database, f"DROP TABLE {table.stored}")
+
+    def _changed(self, database: str, statement: str = "") -> None:
+        cursor = self.con.cursor()
+        if statement:
+            cursor.execute(statement)
+        self.catalog.create_tables(cursor)
+        self.catalog.publish(cursor, only=database)
         cursor.close()
 
     def login(self, user: str, password: str, database: str, host: str, application: str) -> SqlSession:
@@ -152,7 +176,19 @@ def argument(args: dict[str, Any], name: str, default: Any = None) -> Any:
 
 
 def _clock_advance(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
-    session.engine.clock.advance(float(argument(args, "seconds")))
+    try:
+        session.engine.clock.advance(float(argument(args, "seconds")))
+    except ValueError as error:
+        raise SqlError(50000, f"{error}; sandbox.clock_set sets it to any moment") from error
+    yield one_row({"now": session.engine.clock.local().isoformat(" ", "microseconds")})
+
+
+def _clock_set(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
+    try:
+        moment, fold = datetime.fromisoformat(str(argument(args, "local"))), int(args.get("fold", 0))
+    except ValueError as error:
+        raise SqlError(241, "Conversion failed when converting date and/or time from character string.") from error
+    session.engine.clock.set(moment, fold)
     yield one_row({"now": session.engine.clock.local().isoformat(" ", "microseconds")})
 
 

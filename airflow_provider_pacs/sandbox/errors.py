@@ -7,6 +7,9 @@ import re
 
 from airflow_provider_pacs.sandbox.model import SqlError
 
+CANCELLED = 3617
+"""What SQL Server's own traces call an attention. Over the wire it is no error: the client gets DONE with the attention bit."""
+
 _OWN = re.compile(r"TDS:(\d+):([^\n]*)")
 _KNOWN = (
     (re.compile(r"[Dd]ivi(sion|de) by zero"), 8134, "Divide by zero error encountered."),
@@ -28,7 +31,7 @@ _KNOWN = (
         3960,
         "Snapshot isolation transaction aborted due to update conflict.",
     ),
-    (re.compile(r"[Ii]nterrupt"), 0, "Operation cancelled by user."),
+    (re.compile(r"[Ii]nterrupt"), CANCELLED, "Operation cancelled by user."),
     (re.compile(r"cannot contain aggregates|aggregate function calls cannot be nested", re.IGNORECASE), 147, "An aggregate may not appear here."),
     (re.compile(r"Conversion Error"), 245, "Conversion failed."),
 )

@@ -52,7 +52,8 @@ class Expressions:
             return f"CAST(NULL AS {sqltypes.duck(target)})"
         if typed.type.name in CHARACTER and target.name in CHARACTER:
             return typed.sql
-        if {typed.type.name, target.name} <= STAMP | {"date"} and target.name != "date":
+        narrow = not sqltypes.is_wide(typed.type) and not sqltypes.is_wide(target)
+        if narrow and {typed.type.name, target.name} <= STAMP | {"date"} and target.name != "date":
             return typed.sql
         return convert(typed.sql, typed.type, target)
 

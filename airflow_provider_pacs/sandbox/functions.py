@@ -154,7 +154,7 @@ def _datalength(e: Expressions, args: list[exp.Expression]) -> Typed:
     value = e.value(args[0])
     name = value.type.name
     if name in CHARACTER:
-        text = f"2 * length({value.sql})" if name.startswith("n") else f"length({value.sql})"
+        text = f"{2 if name.startswith('n') or name == 'xml' else 1} * tsql.units({value.sql})"
     elif name in sqltypes.BYTES:
         text = f"octet_length({value.sql})"
     else:
@@ -235,7 +235,8 @@ _HANDLERS: dict[str, Handler] = {
     "RIGHT": _text_function("right({0}, {1})"), "REVERSE": _text_function("reverse({0})"), "REPLICATE": _text_function("repeat({0}, {1})"),
     "REPLACE": _text_function("regexp_replace({0}, regexp_escape({1}), replace({2}, '\\', '\\\\'), 'gi')"),
     "STUFF": _text_function("rpad(substr({0}, 1, {1} - 1), {1} - 1, ' ') || {3} || substr({0}, {1} + {2})"), "SUBSTRING": _substring,
-    "CHARINDEX": _charindex, "PATINDEX": _patindex, "DATALENGTH": _datalength, "LEN": _simple("CAST(length(rtrim({0}, ' ')) AS INTEGER)", INT, _TEXT),
+    "CHARINDEX": _charindex, "PATINDEX": _patindex, "DATALENGTH": _datalength,
+    "LEN": _simple("CAST(tsql.units(rtrim({0}, ' ')) AS INTEGER)", INT, _TEXT),
     "CHAR": _simple("chr({0})", SqlType("char", 1)), "NCHAR": _simple("chr({0})", SqlType("nchar", 1)), "SPACE": _simple("repeat(' ', {0})",
     SqlType("varchar", 8000)),
     "ASCII": _simple("ascii({0})", INT), "UNICODE": _simple("unicode({0})", INT), "QUOTENAME": _simple("'[' || replace({0}, ']', ']]') || ']'",

@@ -22,7 +22,8 @@ class SqlType:
 
     The Arrow column that carries it: bit bool; tinyint uint8; smallint int16; int int32; bigint int64; real float32; float float64; decimal, numeric
     decimal128(precision, scale); money decimal128(19,4); smallmoney decimal128(10,4); date date32; time time64[ns]; datetime, smalldatetime and
-    datetime2(0-6) timestamp[us]; datetime2(7) timestamp[ns]; datetimeoffset struct<utc: timestamp[us], offset_minutes: int16>;
+    datetime2(0-6) timestamp[us]; datetime2(7) struct<t: timestamp[us], n: uint8> (n is the seventh digit) or timestamp[ns];
+    datetimeoffset struct<utc: timestamp[us], offset_minutes: int16>;
     uniqueidentifier fixed_size_binary(16) in wire order (the first three groups little-endian); char, varchar, text, nchar, nvarchar, ntext, xml
     string (nchar, nvarchar and ntext may also be binary: raw UTF-16LE, for lone surrogates); binary, varbinary, image, rowversion binary.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
-from airflow_provider_pacs.sandbox.data import SIZES, Size, build, only_properties
+from airflow_provider_pacs.sandbox.data import SIZES, Size, build
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
 from airflow_provider_pacs.sandbox.faults import FaultPlan
@@ -84,17 +84,18 @@ class Site:
 
 
 def size_of(text: str) -> str | Size:
-    """A named size, or `properties=N` for one big Property table.
+    """A named size, or rows per table: `properties=N` with `owners=N`, `values=N` and `structures=N` behind commas as wanted.
 
     Raises:
         UsageError: neither.
     """
     if text in SIZES:
         return text
-    name, _, rows = text.partition("=")
-    if name == "properties" and rows.isdigit() and int(rows) > 0:
-        return only_properties(int(rows))
-    raise UsageError(f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N")
+    rows = dict(part.partition("=")[::2] for part in text.split(","))
+    tables = ("properties", "owners", "values", "structures")
+    if set(rows) <= set(tables) and all(number.isdigit() for number in rows.values()) and int(rows.get("properties", 0)) > 0:
+        return Size(*(int(rows.get(table, 0)) for table in tables))
+    raise UsageError(f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N]")
 
 
 def prepare(folder: Path, *, size: str | Size = "seed", seed: int = 1, faults: FaultPlan | None = None, keep: bool = False) -> Site:

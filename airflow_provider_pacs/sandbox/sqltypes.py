@@ -11,6 +11,7 @@ BIT, TINYINT, SMALLINT, INT, BIGINT = (SqlType(n) for n in ("bit", "tinyint", "s
 REAL, FLOAT, MONEY, DATE = (SqlType(n) for n in ("real", "float", "money", "date"))
 DATETIME, SMALLDATETIME, GUID = (SqlType(n) for n in ("datetime", "smalldatetime", "uniqueidentifier"))
 DATETIME2 = SqlType("datetime2", scale=7)
+MICROSECONDS = SqlType("datetime2", scale=6)
 DATETIMEOFFSET = SqlType("datetimeoffset", scale=7)
 SYSNAME = SqlType("nvarchar", 128)
 BINARY8 = SqlType("binary", 8)
@@ -39,6 +40,7 @@ _ARROW = {
     "datetime": pa.timestamp("us"), "smalldatetime": pa.timestamp("us"), "uniqueidentifier": pa.binary(16),
     "datetimeoffset": pa.struct([("utc", pa.timestamp("us")), ("offset_minutes", pa.int16())]),
 }  # fmt: skip
+_WIDE = pa.struct([("t", pa.timestamp("us")), ("n", pa.uint8())])
 _BITS = {"bit": 1, "tinyint": 3, "smallint": 5, "int": 10, "bigint": 19, "money": 19, "smallmoney": 10}
 _ARGUMENT_FREE = frozenset(_DUCK) - {"time", "datetime2", "datetimeoffset"}
 _RENAMED = {
@@ -48,8 +50,15 @@ _RENAMED = {
 }  # fmt: skip
 
 
+def is_wide(kind: SqlType) -> bool:
+    """True for datetime2(7): a hundred nanoseconds are finer than DuckDB's TIMESTAMP, and TIMESTAMP_NS has neither year 1 nor 9999."""
+    return kind.name == "datetime2" and kind.scale == 7
+
+
 def duck(kind: SqlType) -> str:
     """The DuckDB type that stores it."""
+    if is_wide(kind):
+        return "STRUCT(t TIMESTAMP, n UTINYINT)"
     if kind.name in ("decimal", "numeric"):
         return f"DECIMAL({kind.precision},{kind.scale})"
     if kind.name in BYTES:
@@ -62,7 +71,7 @@ def arrow(kind: SqlType) -> pa.DataType:
     if kind.name in ("decimal", "numeric"):
         return pa.decimal128(kind.precision, kind.scale)
     if kind.name == "datetime2":
-        return pa.timestamp("ns" if kind.scale == 7 else "us")
+        return _WIDE if kind.scale == 7 else pa.timestamp("us")
     if kind.name in BYTES:
         return pa.binary()
     return _ARROW.get(kind.name, pa.string())

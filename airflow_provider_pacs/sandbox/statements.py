@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from airflow_provider_pacs.sandbox import control, dml
+from airflow_provider_pacs.sandbox import control, describe, dml
 from airflow_provider_pacs.sandbox.batch import Statement, split
 from airflow_provider_pacs.sandbox.catalog import Catalog
 from airflow_provider_pacs.sandbox.dialect import parse, untranslated
@@ -246,6 +246,10 @@ class SqlSession:
     def virtual(self, schema: str, name: str, args: list[Any] | None) -> View | None:
         """See `Environment`."""
         return virtual(self, schema, name, args)
+
+    def describe_parameters(self, sql: str) -> Sequence[Param]:
+        """See the port's `DescribesParameters`."""
+        return describe.parameters([statement.text for statement in split(sql)], self)
 
     def begin(self, isolation: int = 0) -> None:
         """Begins a transaction; `isolation` as TDS numbers it, 0 for the session's own."""

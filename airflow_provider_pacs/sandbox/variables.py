@@ -11,7 +11,7 @@ from uuid import UUID
 
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
-from airflow_provider_pacs.sandbox.sqltypes import BYTES, CHARACTER, INTEGER, duck
+from airflow_provider_pacs.sandbox.sqltypes import BYTES, CHARACTER, INTEGER, duck, is_wide
 
 _MARK = re.compile(r"\$tsqlv(\d+)")
 _EPOCH = datetime(1900, 1, 1)
@@ -76,6 +76,8 @@ def _stored_moment(value: Any, kind: SqlType) -> Any:
         )
         if kind.name == "datetime":
             return ticks(moment)
+        if is_wide(kind):
+            return {"t": moment, "n": 0}
         return moment.replace(microsecond=moment.microsecond // (unit := 10 ** max(0, 6 - kind.scale)) * unit)
     return value
 

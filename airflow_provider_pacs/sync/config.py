@@ -132,6 +132,7 @@ class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is tak
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
+    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
     columns: dict[Name, Name] = Field(default_factory=dict)
 
 

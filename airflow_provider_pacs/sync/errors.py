@@ -1,7 +1,8 @@
 """What can go wrong, sorted by what to do next. Foreign errors come in at one mapping point per driver and leave as one of these.
 
     PacsError
-    ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost connection, PACS-005 job timeout
+    ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost connection, PACS-005 job timeout,
+    │                                                                    PACS-008 a sync of the county is at work
     ├── FatalError       the same attempt would fail again            PACS-010
     ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003 schema, PACS-006 configuration
     ├── DataError        the data breaks a blocking rule              PACS-004

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery
+from airflow_provider_pacs.sync.changes import stamps
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
 from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_bound
-from airflow_provider_pacs.sync.changes.ordered import Window, window_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.mapping import map_batch, to_csv
 from airflow_provider_pacs.sync.source.catalog import TableShape
@@ -18,6 +19,9 @@ from airflow_provider_pacs.sync.target.port import Target
 RETRIED_KEYS = 5_000
 """Waiting rows that one run reads again, those looked at longest ago first."""
 
+PROGRESS_SECONDS = 2.0
+"""How often a read says how far it is."""
+
 
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
     """A table of its own per run, entity, try and purpose (at most 63 bytes: PostgreSQL cuts longer names)."""
@@ -25,10 +29,23 @@ def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str
 
 
 class Counter:
-    """Rows that went through a stream so far."""
+    """Rows that went through a stream so far.
 
-    def __init__(self) -> None:
+    Args:
+        told: hears of it every few seconds, with the seconds since the start.
+    """
+
+    def __init__(self, told: Callable[[int, float], None] | None = None) -> None:
         self.rows = 0
+        self._told = told
+        self._began = self._last = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        self.rows += rows
+        now = time.monotonic()
+        if self._told is not None and now - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            self._told(self.rows, now - self._began)
 
 
 def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counter: Counter) -> Iterator[tuple[list[str], bytes]]:
@@ -36,14 +53,23 @@ def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counte
     entity = load_entities()[shape.map.entity]
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
         mapped = map_batch(batch, entity)
-        counter.rows += mapped.num_rows
+        counter.add(mapped.num_rows)
         yield mapped.schema.names, to_csv(mapped, entity)
 
 
-def fill_stage(source: SourceReader, target: Target, shape: TableShape, query: ChangeQuery, table: str, *, append: bool = False) -> int:
-    """Stream one query into a staging table; returns the rows read."""
+def fill_stage(
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    query: ChangeQuery,
+    table: str,
+    *,
+    append: bool = False,
+    told: Callable[[int, float], None] | None = None,
+) -> int:
+    """Stream one query into a staging table, telling how far it is; returns the rows read."""
     entity = load_entities()[shape.map.entity]
-    counter = Counter()
+    counter = Counter(told)
     stream = payloads(source, shape, query, counter)
     first = next(stream)  # an empty result still has one empty batch, with its columns
     rest = (payload for _, payload in chain([first], stream))
@@ -62,9 +88,10 @@ def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys
 
 def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
     """The statement that one entity's plan (its row of `run_entity`) asks for."""
-    if row["mode"] == "full":
+    found = stamps(shape)
+    if row["mode"] == "full" or found is None:
         return full_query(shape)
-    return window_query(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
+    return found.window(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
 
 
 def load_entity(
@@ -88,10 +115,13 @@ def load_entity(
     """
     entity = load_entities()[shape.map.entity]
     query = entity_query(shape, row)
-    read = fill_stage(source, target, shape, query, table)
+    read = fill_stage(
+        source, target, shape, query, table, told=lambda rows, seconds: target.note_progress(str(row["run_id"]), entity.name, rows, seconds)
+    )
     if query.complete:
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
-        read += fill_with_keys(source, target, shape, missing, table, append=True)
+        missing += target.vanished_keys(entity, county_id, table)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)
     else:
         waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
         read += fill_with_keys(source, target, shape, waiting, table, append=True)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes import choose
-from airflow_provider_pacs.sync.changes.ordered import bounds_query, clock_query, is_ordered_type, oldest_writer_query
+from airflow_provider_pacs.sync.changes import choose, read_by, stamps
+from airflow_provider_pacs.sync.changes.ordered import clock_query, oldest_writer_query
+from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.errors import RetryableError
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
-from airflow_provider_pacs.sync.results import EntityPlan, RunPlan
+from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
+from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -33,23 +37,43 @@ def code_version() -> str:
     return metadata.version("airflow-provider-pacs")
 
 
-def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
-    """The county's tables as the source's catalog has them, parents first.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a table is read: its shape with the chosen change column, the family's name, and the reason."""
+
+    shape: TableShape
+    family: str
+    reason: str
+
+
+def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
+    """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Raises:
-        ConfigError: PACS-003, a mapped table or column is not there, or a column's type can't be what it is mapped to.
+        ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
+            that the table does not allow.
     """
     tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
     wanted = set(config.sync.entities)
-    found = {name: describe(source, tables[name]) for name in load_entities() if name in wanted}
-    for shape in found.values():
-        refuse_misfits(shape)
-    return found
+    found = optional_query(source, WRITABLE)
+    writable = not found or found[0]["updateability"] != "READ_ONLY"
+    readings = {}
+    for name in load_entities():
+        if name in wanted:
+            shape = describe(source, tables[name])
+            refuse_misfits(shape)
+            pin = config.tables[name].mode if name in config.tables else "auto"
+            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable)
+            readings[name] = Reading(read_by(shape, family), family, reason)
+    return readings
 
 
-def make_plan(
-    config: CountyConfig, source: SourceReader, target: Target, *, kind: Literal["sync", "reconcile"], mode: Literal["auto", "full"], trigger: str
-) -> RunPlan:
+def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
+    """The county's tables with the change column that each is read by, parents first."""
+    return {name: reading.shape for name, reading in readings(config, source).items()}
+
+
+def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kind: RunKind, mode: Literal["auto", "full"], trigger: str) -> RunPlan:
     """Claim the county and plan the run. Nothing is claimed before both ends have answered.
 
     Args:
@@ -64,20 +88,49 @@ def make_plan(
     if applied:
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
-    tables = shapes(config, source)
-    epoch = target.claim(county_id=config.fips, county=config.county, name=config.name)
+    tables = readings(config, source)
+    identity = read_identity(source)
+    restored = check_identity(config.county, target.source_identity(config.fips), identity)
+    cursors = target.states(config.fips)
+    drifts = {name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {})) for name, reading in tables.items()}
+    if restored:  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
+        target.accept_source(config.fips)
+    if kind != "sync":
+        _let_a_sync_finish(config, target)
+    epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     plans = tuple(
-        _plan_entity(config, source, shape, cursors.get(name), str(clock["now"]), oldest, "full" if kind == "reconcile" else mode)
-        for name, shape in tables.items()
+        _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode)
+        for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
-    identity = {"server": clock["server"], "database": clock["db"], "tz_offset_min": clock["tz_offset_min"]}
     target.open_run(plan, trigger=trigger, source_now=str(clock["now"]), identity=identity, config=config.fingerprint, code=code_version())
+    for name, drift in drifts.items():
+        if drift:
+            target.note_event(config.fips, plan.run_id, "schema.drift", name, drift.as_dict())
+            log.warning("%s: %s drifted at the source: %s", config.county, name, drift.as_dict())
+    if restored:
+        target.note_event(config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]})
+        log.warning("%s: the source was restored since its last run: every table is read whole and compared", config.county)
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
+
+
+def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:
+    """A reconcile or a decision that is due while a sync runs waits for it; a sync that was killed holds nobody up for longer than its time limit.
+
+    Raises:
+        RetryableError: PACS-008, a sync of the county is at work.
+    """
+    at_work = target.sync_at_work(config.fips, config.sync.timeout_minutes)
+    if at_work is not None:
+        raise RetryableError(
+            f"{config.county}: a sync of this county is at work (run {at_work})",
+            remedy="try again when it has ended; the next sync takes over from one that was killed",
+            code="PACS-008",
+        )
 
 
 def map_fingerprint(shape: TableShape) -> str:
@@ -94,44 +147,49 @@ def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | No
 
 
 def _plan_entity(
-    config: CountyConfig, source: SourceReader, shape: TableShape, state: dict[str, object] | None, now: str, oldest: str | None, mode: str
+    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, clock: Clock, oldest: str | None, mode: str
 ) -> EntityPlan:
-    family, reason = choose(shape, enable_cdc=config.sync.enable_cdc)
-    full_because = _full_because(shape, state, family, mode)
+    shape = reading.shape
+    full_because = _full_because(reading, state, mode)
     cursor = str(state["watermark"]) if state and full_because is None else None
     lower = upper = None
-    if is_ordered_type(shape.change_type):
-        query = bounds_query(
+    if (found := stamps(shape)) is not None:
+        query = found.bounds(
             str(shape.change_type),
-            now=now,
+            now=str(clock["now"]),
             cursor=cursor,
             oldest=oldest,
             lag_seconds=config.sync.lag_seconds,
             overlap_minutes=config.sync.overlap_minutes,
+            offset_minutes=int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0,
         )
         bounds = source.query(query.sql, query.params)[0]
         lower, upper = bounds["lo"], bounds["hi"]
     return EntityPlan(
         entity=shape.map.entity,
         mode="full" if full_because else "changes",
-        family=family,
-        reason=full_because or reason,
+        family=reading.family,
+        reason=full_because or reading.reason,
         lower=None if full_because else lower,
         upper=upper,
         change_type=shape.change_type,
         map_fingerprint=map_fingerprint(shape),
         schema_fingerprint=shape.fingerprint,
+        source_columns=declared_columns(shape),
     )
 
 
-def _full_because(shape: TableShape, state: dict[str, object] | None, family: str, mode: str) -> str | None:
+def _full_because(reading: Reading, state: dict[str, object] | None, mode: str) -> str | None:
     """Why the whole table is read, or None where the cursor can be used."""
+    shape = reading.shape
     if mode == "full":
         return "a full read was asked for"
-    if state is None or state["watermark"] is None:
-        return "first load" if state is None else choose(shape, enable_cdc=family != "compare")[1]
-    if family == "compare":
-        return "every run reads the table whole and compares"
+    if state is None:
+        return "first load"
+    if reading.family == "compare":
+        return reading.reason
+    if state["watermark"] is None:
+        return "the cursor was set back: the source was restored, or accepted after a change"
     if state["map_fingerprint"] != map_fingerprint(shape):
         return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:

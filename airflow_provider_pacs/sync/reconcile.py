@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Literal, Protocol
 
+from airflow_provider_pacs.sync.changes import stamps
 from airflow_provider_pacs.sync.changes.base import ChangeQuery
 from airflow_provider_pacs.sync.changes.compare import count_query, full_query
-from airflow_provider_pacs.sync.changes.ordered import count_since_query, is_ordered_type, late_flag_query
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.load import entity_query, fill_stage, fill_with_keys, stage_name
@@ -68,9 +68,10 @@ def _compare(
     target.settle_stage(entity, table)
     mark(config, target, entity.name, table, complete=complete)
     found = target.differences(entity, config.fips, table, complete=complete)
-    if found:
+    vanished = target.vanished_keys(entity, config.fips, table) if complete else []  # gone at the source while they waited in quarantine
+    if found or vanished:
         second = _second(run_id, entity.name)
-        read += fill_with_keys(source, target, shape, [key for key, _ in found], second, append=False)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)
     counted, late = (0, 0) if complete else _counted(source, shape, upper)
@@ -97,13 +98,15 @@ def _second(run_id: str, entity: str) -> str:
 
 
 def _full(shape: TableShape, upper: str | None) -> ChangeQuery:
-    return late_flag_query(shape, upper) if upper is not None and is_ordered_type(shape.change_type) else full_query(shape)
+    found = stamps(shape)
+    return found.late_flag(shape, upper) if upper is not None and found is not None else full_query(shape)
 
 
 def _counted(source: SourceReader, shape: TableShape, upper: str | None) -> tuple[int, int]:
     """(rows at the source, of these stamped after the upper bound)."""
-    if upper is None:
+    found = stamps(shape)
+    if upper is None or found is None:
         return int(source.query(count_query(shape).sql)[0]["n"]), 0
-    query = count_since_query(shape, upper)
+    query = found.count_since(shape, upper)
     row = source.query(query.sql, query.params)[0]
     return int(row["n"]), int(row["late"] or 0)

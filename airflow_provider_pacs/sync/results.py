@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 RunState = Literal["running", "published", "succeeded", "held", "failed", "superseded"]
+RunKind = Literal["sync", "reconcile", "backfill", "approve"]
 EntityState = Literal["planned", "staged", "passed", "blocked", "published", "failed"]
 
 
@@ -23,6 +24,7 @@ class EntityPlan:
         change_type: declared type of the change column; None where unknown.
         map_fingerprint: of the table map.
         schema_fingerprint: of the mapped columns at the source.
+        source_columns: every column of the source's table with its declaration; empty where unknown.
     """
 
     entity: str
@@ -34,6 +36,7 @@ class EntityPlan:
     change_type: str | None
     map_fingerprint: str
     schema_fingerprint: str
+    source_columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class RunPlan:
     run_id: str
     county_id: str
     epoch: int
-    kind: Literal["sync", "reconcile"]
+    kind: RunKind
     entities: tuple[EntityPlan, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,6 +110,7 @@ class RunOutcome:
             "county_id": self.county_id,
             "state": self.state,
             "already_published": self.already_published,
+            "changed": sum(outcome.changed for outcome in self.entities),
             "entities": {outcome.entity: outcome.as_dict() for outcome in self.entities},
         }
 

@@ -7,19 +7,21 @@ line call the same five functions.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import DataError, PacsError
+from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError
+from airflow_provider_pacs.sync.interrupt import Interrupted
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments
+from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -52,15 +54,20 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     """Read one entity as planned into a staging table of this try. Publishes nothing.
 
     `attempt` is the number of this try, from 1; every try has its own table.
+
+    Raises:
+        ConflictError: a later run has taken the county. Of the other errors, a RetryableError is worth another try.
     """
     row = _entity_row(target, run_id, entity)
-    shape = shapes(_only(config, entity), source)[entity]
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+    with _recorded_failure(config, target, f"extract_{entity}", run_id), _not_overtaken(config, target, run_id):
+        shape = shapes(_only(config, entity), source)[entity]
+        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
-    target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
+    staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
+    target.note_entity(run_id, entity, state="staged", message="", **staged)
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
 
 
@@ -69,10 +76,19 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
 
     Raises:
         DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
+        ConflictError: a later run has taken the county.
     """
+    with _not_overtaken(config, target, run_id):
+        return _validate(config, target, run_id, entity)
+
+
+def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) -> EntityOutcome:
     row = _entity_row(target, run_id, entity)
     if row["state"] not in {"staged", "passed", "blocked"}:
         raise DataError(f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task")
+    if target.stage_was_emptied(row):
+        target.note_entity(run_id, entity, state="failed", message="the target lost its staged rows")
+        raise DataError(f"{config.county}: {entity} lost its staged rows in a crash of the target", remedy="clear its extract task")
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
@@ -83,9 +99,9 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
     if blocking:
         message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
         target.note_entity(run_id, entity, state="blocked", message=message)
-        raise DataError(
-            f"{config.county}: {entity} keeps its last good data: {message}", remedy="correct the rows or the mapping at the source, then run again"
-        )
+        with _recorded_failure(config, target, f"validate_{entity}", run_id):
+            remedy = "correct the rows or the mapping at the source, then run again"
+            raise DataError(f"{config.county}: {entity} keeps its last good data: {message}", remedy=remedy)
     bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
     target.note_entity(run_id, entity, state="passed", message="")
     return EntityOutcome(entity, "passed", row["mode"], read=row["rows_read"], quarantined=bad, seconds=row["extract_seconds"], failed_rules=failed)
@@ -97,7 +113,8 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     Raises:
         ConflictError: a later run has taken the county; nothing was written.
     """
-    outcome = target.publish(run_id, _bounds(config), relation_rules(config))
+    with _recorded_failure(config, target, "publish", run_id):
+        outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
     if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
@@ -119,7 +136,8 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+    with _recorded_failure(config, target, "reconcile", run_id), _not_overtaken(config, target, run_id):
+        outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
@@ -146,18 +164,32 @@ def sync(
         PacsError: as the steps raise it.
     """
     plan = preflight(config, source, target, trigger=trigger, mode=mode)
-    for entity in plan.entities:
-        outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-        told(f"{entity.entity}: {outcome.read:,} rows read ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
-        try:
-            validate(config, target, run_id=plan.run_id, entity=entity.entity)
-        except DataError as error:
-            if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
-                raise
-            told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
-    published = publish(config, target, run_id=plan.run_id)
-    certificate = reconcile(config, source, target, run_id=plan.run_id)
-    return published, certificate
+    threading.Thread(target=warm_up, name="pacs-judge", daemon=True).start()  # while the source is read
+    with _ended_by_errors(target, plan.run_id):
+        for entity in plan.entities:
+            outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+            told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            started = time.monotonic()
+            try:
+                validate(config, target, run_id=plan.run_id, entity=entity.entity)
+            except DataError as error:
+                if _entity_row(target, plan.run_id, entity.entity)["state"] != "blocked":
+                    raise
+                told(str(error))  # publish leaves the entity out, and reconcile ends the run as failed
+            told(f"{entity.entity}: judged in {time.monotonic() - started:.2f} s")
+        started = time.monotonic()
+        published = publish(config, target, run_id=plan.run_id)
+        told(f"published in {time.monotonic() - started:.2f} s")
+        certificate = reconcile(config, source, target, run_id=plan.run_id)
+        told(f"compared and certified in {certificate.seconds:.2f} s")
+        return published, certificate
+
+
+def compare(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli") -> CertificateOutcome:
+    """A run of its own that compares in full, repairs and certifies, in this process."""
+    plan = start_reconcile(config, source, target, trigger=trigger)
+    with _ended_by_errors(target, plan.run_id):
+        return reconcile(config, source, target, run_id=plan.run_id, scope="full")
 
 
 def judge_context(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> JudgeContext:
@@ -165,7 +197,7 @@ def judge_context(config: CountyConfig, target: Target, entity: str, table: str,
     canonical = load_entities()[entity]
     own_leaf = None if complete else target.leaf_name(canonical, config.fips)
     year = datetime.now(ZoneInfo(config.timezone)).year
-    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.staged_rows(table), leaf=own_leaf)
+    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.rows_view(table), leaf=own_leaf)
 
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:
@@ -201,10 +233,43 @@ def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterator[None]:
-    """A run that never started leaves an audit row too."""
+def _recorded_failure(config: CountyConfig, target: Target, step: str, run_id: str | None = None) -> Iterator[None]:
+    """A failed step leaves an audit row, also where the run never started; where the target itself is down, the error alone tells."""
     try:
         yield
     except PacsError as error:
-        target.note_failure(config.fips, step, error)
+        with suppress(PacsError):
+            target.note_failure(config.fips, step, error, run_id)
+        raise
+
+
+@contextmanager
+def _not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles over then is no news."""
+    overtaken = ConflictError(
+        f"{config.county}: a later run has taken over from run {run_id}", remedy="nothing was published; the later run carries on"
+    )
+    if target.run(run_id)["state"] == "superseded":
+        raise overtaken
+    try:
+        yield
+    except PacsError as error:
+        try:
+            state = target.run(run_id)["state"]
+        except PacsError:
+            raise error from None
+        if state == "superseded":
+            raise overtaken from error
+        raise
+
+
+@contextmanager
+def _ended_by_errors(target: Target, run_id: str) -> Iterator[None]:
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and the journal says so if it can."""
+    try:
+        yield
+    except BaseException as error:
+        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
+        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
+            target.end_run(run_id, told)
         raise

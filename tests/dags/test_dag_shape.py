@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_pacs import dag_builder
@@ -48,15 +48,19 @@ def parsing(monkeypatch: pytest.MonkeyPatch, dag_id: str) -> None:
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
 
 
+KING = {"pacs_king_wa", "pacs_king_wa_reconcile", "pacs_king_wa_approvals"}
+
+
 @pytest.fixture
 def model() -> dict[str, DAG]:
     return build_county_dags(DAGS / "counties")
 
 
-def test_the_model_county_has_two_dags_of_golden_shape(model: dict[str, DAG]) -> None:
-    assert list(model) == ["pacs_benton_wa", "pacs_benton_wa_reconcile"]
+def test_the_model_county_has_three_dags_of_golden_shape(model: dict[str, DAG]) -> None:
+    assert list(model) == ["pacs_benton_wa", "pacs_benton_wa_reconcile", "pacs_benton_wa_approvals"]
     assert shape(model["pacs_benton_wa"]) == SYNC
     assert shape(model["pacs_benton_wa_reconcile"]) == {"start": {"reconcile"}, "reconcile": set()}
+    assert shape(model["pacs_benton_wa_approvals"]) == {"held": {"decide"}, "decide": {"apply"}, "apply": set()}
     assert set(model["pacs_benton_wa"].task_group.get_task_group_dict()) == {None, "property", "owner", "value", "structure"}
 
 
@@ -67,28 +71,45 @@ def test_publish_runs_whatever_became_of_the_entities_and_everything_else_needs_
 
 
 def test_schedules_are_in_the_countys_time_zone_without_catchup(model: dict[str, DAG]) -> None:
-    crons = {dag_id: dag.timetable for dag_id, dag in model.items()}
-    assert crons == {
-        "pacs_benton_wa": CronTriggerTimetable("0 2 * * *", timezone="America/Los_Angeles"),
-        "pacs_benton_wa_reconcile": CronTriggerTimetable("30 4 * * 0", timezone="America/Los_Angeles"),
-    }
+    crons = {dag_id: (dag.timetable.expression, str(dag.timetable.timezone)) for dag_id, dag in model.items() if "approvals" not in dag_id}
+    assert crons == {"pacs_benton_wa": ("0 2 * * *", "America/Los_Angeles"), "pacs_benton_wa_reconcile": ("30 4 * * 0", "America/Los_Angeles")}
     for dag in model.values():
         assert (dag.catchup, dag.max_active_runs, dag.dagrun_timeout) == (False, 1, None)
         assert dag.tags == {"pacs", "benton_wa", "washington"}
+
+
+def test_unpausing_starts_nothing_before_the_next_time_of_the_schedule(model: dict[str, DAG]) -> None:
+    for dag in model.values():
+        known = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        info = known.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=known._time_restriction)
+        assert info is not None
+        assert info.run_after > datetime.now(UTC)
+
+
+def test_a_test_run_has_no_deadline_to_miss(model: dict[str, DAG], monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = model["pacs_benton_wa"]
+    seen: list[object] = []
+    monkeypatch.setattr(DAG, "test", lambda self, **kwargs: seen.append((self.deadline, kwargs)))
+    dag.test(run_conf={"mode": "full"})
+    assert seen == [(None, {"run_conf": {"mode": "full"}})]
 
 
 def test_retries_back_off_and_every_task_has_a_time_limit(model: dict[str, DAG]) -> None:
     for dag in model.values():
         for task in dag.tasks:
             assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (3, timedelta(seconds=30), 2.0)
-            assert (task.execution_timeout, task.pool, task.owner) == (timedelta(minutes=60), "default_pool", "data-engineering")
+            limit = None if task.task_id == "decide" else timedelta(minutes=60)  # people take the time that they need
+            assert (task.execution_timeout, task.pool, task.owner) == (limit, "default_pool", "data-engineering")
+        if dag.dag_id.endswith("_approvals"):
+            assert dag.deadline is None
+            continue
         (alert,) = dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]
         assert alert.interval == timedelta(minutes=60)
 
 
 def test_deadline_alerts_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__PACS__DEADLINE_ALERTS", "False")
-    assert [dag.deadline for dag in build_county_dags(DAGS / "counties").values()] == [None, None]
+    assert [dag.deadline for dag in build_county_dags(DAGS / "counties").values()] == [None, None, None]
 
 
 def test_a_county_without_a_change_feed_reads_everything(tmp_path: Path) -> None:
@@ -144,7 +165,7 @@ def test_for_one_task_only_its_countys_file_is_read(tmp_path: Path, monkeypatch:
     load = dag_builder.load_county
     monkeypatch.setattr(dag_builder, "load_county", lambda file: read.append(file) or load(file))
     monkeypatch.setattr(dag_builder, "load_counties", lambda folder: pytest.fail("read the whole folder"))
-    assert set(build_county_dags(tmp_path)) == {"pacs_king_wa", "pacs_king_wa_reconcile"}
+    assert set(build_county_dags(tmp_path)) == KING
     assert read == [king]
 
 
@@ -152,7 +173,7 @@ def test_for_one_task_a_file_of_another_name_is_found(tmp_path: Path, monkeypatc
     write(tmp_path, "king_wa", name="seattle")
     write(tmp_path, "yakima_wa", name="king_wa")
     parsing(monkeypatch, "pacs_king_wa")
-    assert set(build_county_dags(tmp_path)) == {"pacs_king_wa", "pacs_king_wa_reconcile"}
+    assert set(build_county_dags(tmp_path)) == KING
     parsing(monkeypatch, "somebody_elses_dag")
     assert build_county_dags(tmp_path) == {}
 
@@ -165,7 +186,7 @@ def test_a_broken_county_is_in_airflows_banner_and_hides_no_other(tmp_path: Path
     bag = DagBag(str(DAGS), collect_dags=False)
     for name in ("pacs_counties.py", "pacs_county_errors.py"):
         bag.process_file(str(DAGS / name), only_if_updated=False)
-    assert set(bag.dags) == {"pacs_king_wa", "pacs_king_wa_reconcile"}
+    assert set(bag.dags) == KING
     ((where, banner),) = bag.import_errors.items()
     assert Path(where).name == "pacs_county_errors.py"
     assert f"{broken}: sync.batch_size: " in banner

@@ -54,7 +54,7 @@ class World:
             assert config is CONFIG
             self.calls.append((name, {"databases": databases, **asked}))
             self.during()
-            return SimpleNamespace(run_id="run-1", clean=self.clean, as_dict=lambda: dict(self.outcome))
+            return SimpleNamespace(run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome))
 
         return call
 
@@ -126,7 +126,7 @@ def test_extract_names_its_run_entity_and_try(world: World, operator: type[PacsE
 
 def test_validate_and_publish_open_no_source(world: World) -> None:
     PacsValidateOperator(task_id="v", config=CONFIG, entity="owner").execute(context())
-    world.outcome = {"entities": {}}
+    world.outcome = {"changed": 0, "entities": {}}
     PacsPublishOperator(task_id="p", config=CONFIG).execute(context())
     assert world.calls == [
         ("validate", {"databases": ("target",), "run_id": "run-1", "entity": "owner"}),
@@ -152,7 +152,8 @@ def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(world: World, o
 
 
 def test_publish_tells_an_asset_its_counts_and_is_silent_for_one_held_back(world: World) -> None:
-    world.outcome = {"entities": {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}}
+    entities = {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}
+    world.outcome = {"changed": 3, "entities": entities}
     publish = PacsPublishOperator(task_id="publish", config=CONFIG)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
     told = context()

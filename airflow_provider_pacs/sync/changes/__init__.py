@@ -1,4 +1,4 @@
-"""Which rows to read: one module per change family, and here the ladder that picks one for a table.
+"""Which rows to read: one module per change family, and here the ladder that picks one for a table and the statements that go with it.
 
 A new change mode is one module and one line in `LADDER`.
 """
@@ -6,10 +6,29 @@ A new change mode is one module and one line in `LADDER`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from airflow_provider_pacs.sync.changes.ordered import is_ordered_type
+from airflow_provider_pacs.sync.changes import ordered, rowversion
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
+from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.source.catalog import TableShape
+
+Pin = Literal["auto", "rowversion", "last_modified", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """The statements of a family that keeps a cursor: see `ordered.py`, whose functions these are or mirror."""
+
+    bounds: Callable[..., ChangeQuery]
+    window: Callable[[TableShape, Window], ChangeQuery]
+    late_flag: Callable[[TableShape, str], ChangeQuery]
+    count_since: Callable[[TableShape, str], ChangeQuery]
+
+
+LAST_MODIFIED = Stamps(ordered.bounds_query, ordered.window_query, ordered.late_flag_query, ordered.count_since_query)
+ROWVERSION = Stamps(rowversion.bounds_query, rowversion.window_query, rowversion.late_flag_query, rowversion.count_since_query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,36 +36,72 @@ class Family:
     """One way to find changed rows.
 
     Attributes:
-        name: what runs record and pages show.
-        fits: whether a table can be read this way.
+        name: what runs record and pages show, and what a county's file may pin.
+        column: the source column that orders changes, or None where the table can't be read this way.
+        missing: why it can't, in a few words.
     """
 
-    name: str
-    fits: Callable[[TableShape], bool]
+    name: Pin
+    column: Callable[[TableShape], str | None]
+    missing: str
+
+
+def _date_column(shape: TableShape) -> str | None:
+    return shape.map.change_column if ordered.is_ordered_type(shape.change_type) else None
 
 
 LADDER: tuple[Family, ...] = (
-    Family("last_modified", lambda shape: is_ordered_type(shape.change_type)),
-    Family("compare", lambda shape: True),
+    Family("rowversion", rowversion.column_of, "the table has no rowversion column"),
+    Family("last_modified", _date_column, "the table has no change column of a known date type"),
 )
-"""Best first; the last one fits every table."""
+"""Best first. Below it stands `compare`, which fits every table."""
 
 
-def choose(shape: TableShape, *, enable_cdc: bool) -> tuple[str, str]:
-    """The family for a table, and the reason in one sentence."""
+def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: bool = True) -> tuple[str, str]:
+    """The family for a table, and the reason in one sentence.
+
+    Args:
+        shape: the table as the catalog has it, or as `read_by` returned it.
+        enable_cdc: False compares everything in every run.
+        pin: the family that the county's file asks for.
+        writable: False on a readable secondary, where a rowversion bound is not to be trusted.
+
+    Raises:
+        ConfigError: the table can't be read in the pinned way.
+    """
+    if pin == "compare":
+        return "compare", "the county's file asks for it: every run reads the whole table and compares"
     if not enable_cdc:
         return "compare", "enable_cdc is false: every run reads the whole table and compares"
     for family in LADDER:
-        if family.fits(shape):
-            return family.name, _reason(shape, family)
-    raise AssertionError("the last family of the ladder fits every table")
+        column = family.column(shape)
+        secondary = family.name == "rowversion" and not writable
+        if pin == family.name and (column is None or secondary):
+            because = "the database is a readable secondary" if secondary else family.missing
+            raise ConfigError(f"{shape.map.entity} can't be read by {pin}: {because}", remedy=f"change tables.{shape.map.entity}.mode")
+        if pin in ("auto", family.name) and column is not None and not secondary:
+            return family.name, f"{column} is {shape.columns[column].type_name}"
+    return "compare", f"{_why_compare(shape)}: every run reads the table whole and compares"
 
 
-def _reason(shape: TableShape, family: Family) -> str:
-    if family.name == "last_modified":
-        return f"{shape.map.change_column} is {shape.change_type}"
+def read_by(shape: TableShape, family: str) -> TableShape:
+    """The shape with the family's change column in place. `compare` keeps the best column there is: it still marks rows that came late."""
+    for candidate in LADDER:
+        if candidate.name == family and (column := candidate.column(shape)) is not None:
+            return replace(shape, map=replace(shape.map, change_column=column))
+    return shape
+
+
+def stamps(shape: TableShape) -> Stamps | None:
+    """The statements for the shape's change column; None where it has no usable one."""
+    if rowversion.is_rowversion(shape):
+        return ROWVERSION
+    return LAST_MODIFIED if ordered.is_ordered_type(shape.change_type) else None
+
+
+def _why_compare(shape: TableShape) -> str:
     if shape.map.change_column is None:
-        return "the table has no change column: every run reads it whole and compares"
+        return "the table has no change column"
     if shape.change_type is None:
-        return f"the type of {shape.map.change_column} is unknown (the catalog could not be read): every run reads the table whole and compares"
-    return f"{shape.map.change_column} is {shape.change_type}, which carries no window: every run reads the table whole and compares"
+        return f"the type of {shape.map.change_column} is unknown (the catalog could not be read)"
+    return f"{shape.map.change_column} is {shape.change_type}, which carries no window"

@@ -26,6 +26,14 @@ class ChangeQuery:
     complete: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
+
+    lo: str | None
+    hi: str
+
+
 def select_list(shape: TableShape) -> str:
     """Every mapped column under its canonical name, then `_source_version`: the change stamp as SQL Server writes it."""
     parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]
@@ -36,11 +44,11 @@ def version_text(shape: TableShape) -> str:
     """The change column as text made by SQL Server, or a typed NULL where the table has none."""
     column = shape.map.change_column
     if column is None:
-        return "CONVERT(varchar(33), NULL)"
+        return "CONVERT(varchar(34), NULL)"
     declared = shape.columns.get(column)
     if declared is not None and declared.type_name in {"timestamp", "rowversion"}:
-        return f"CONVERT(varchar(33), CONVERT(binary(8), s.{quote(column)}), 1)"
-    return f"CONVERT(varchar(33), s.{quote(column)}, 121)"
+        return f"CONVERT(varchar(34), CONVERT(binary(8), s.{quote(column)}), 1)"
+    return f"CONVERT(varchar(34), s.{quote(column)}, 121)"
 
 
 def _expression(column: SourceColumn | None, name: str) -> str:

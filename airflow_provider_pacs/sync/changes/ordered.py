@@ -8,10 +8,9 @@ would ever reach them. Inactive rows travel like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, select_list
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -20,14 +19,6 @@ Clock = Literal["local", "utc"]
 _DATE_TYPES = ("datetime", "smalldatetime", "date", "datetime2", "datetimeoffset")
 _WHOLE_UNITS = {"smalldatetime": "MINUTE", "date": "DAY"}
 """Types that can't tell moments within a unit apart: their `hi` leaves the running unit out (case 15)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
-
-    lo: str | None
-    hi: str
 
 
 def is_ordered_type(declared: str | None) -> bool:
@@ -39,7 +30,7 @@ def clock_query(clock: Clock) -> ChangeQuery:
     """One row: `now` (text, the clock that stamps rows), `tz_offset_min`, `server`, `db`. Asked once per run, so that all entities share one cut."""
     function = "SYSUTCDATETIME()" if clock == "utc" else "SYSDATETIME()"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(33), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
+        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
         "@@SERVERNAME AS server, DB_NAME() AS db"
     )
 
@@ -53,13 +44,15 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     if clock == "utc":
         begin = f"DATEADD(MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), {begin})"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(33), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
+        f"SELECT CONVERT(varchar(34), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
         "WHERE t.database_id = DB_ID() AND t.database_transaction_type = 1\n"
         "  AND t.database_transaction_begin_lsn IS NOT NULL AND t.database_transaction_begin_time IS NOT NULL"
     )
 
 
-def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int) -> ChangeQuery:
+def bounds_query(
+    change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int, offset_minutes: int = 0
+) -> ChangeQuery:
     """One row: `lo`, `hi` (text in `change_type`) of the next window.
 
     `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and earlier; it never falls behind the
@@ -72,10 +65,12 @@ def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str 
         oldest: begin of the oldest open writer, or None where nobody writes or it is unknown.
         lag_seconds: seconds that `hi` stays behind the clock.
         overlap_minutes: minutes read again before the cursor.
+        offset_minutes: how far `now` and `oldest` are ahead of UTC; only a datetimeoffset column needs to know.
     """
     base = change_type.split("(")[0]
     unit = _WHOLE_UNITS.get(base)
     exact = f"DATEADD({unit}, -1, @safe)" if unit else "@safe"
+    bound = f"TODATETIMEOFFSET({exact}, {int(offset_minutes)})" if base == "datetimeoffset" else exact
     back = "DATEADD(DAY, -1 - @overlap / 1440, @cursor)" if base == "date" else "DATEADD(MINUTE, -@overlap, @cursor)"
     return ChangeQuery(
         "DECLARE @lag int = CONVERT(int, ?);\n"
@@ -85,9 +80,9 @@ def bounds_query(change_type: str, *, now: str, cursor: str | None, oldest: str 
         f"DECLARE @cursor {change_type} = CONVERT({change_type}, NULLIF(?, ''), 121);\n"
         "DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);\n"
         "DECLARE @safe datetime2(7) = CASE WHEN @oldest < @base THEN @oldest ELSE @base END;\n"
-        f"DECLARE @hi {change_type} = CONVERT({change_type}, {exact});\n"
-        f"SELECT CONVERT(varchar(33), {back}, 121) AS lo, "
-        "CONVERT(varchar(33), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, {bound});\n"
+        f"SELECT CONVERT(varchar(34), {back}, 121) AS lo, "
+        "CONVERT(varchar(34), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
         (str(lag_seconds), str(overlap_minutes), now, oldest or "", cursor or ""),
     )
 

@@ -7,7 +7,7 @@ expectation and PostgreSQL the predicate that finds the rows. Importing this pac
 from __future__ import annotations
 
 from airflow_provider_pacs.sync.quality.checks import predicate_sql, reject_assignments, reject_statement
-from airflow_provider_pacs.sync.quality.gx import judge
+from airflow_provider_pacs.sync.quality.gx import judge, warm_up
 from airflow_provider_pacs.sync.quality.mapped import mapping_results
 from airflow_provider_pacs.sync.quality.model import JudgeContext, Rule, RuleResult, Severity
 from airflow_provider_pacs.sync.quality.suite import load_suite
@@ -23,4 +23,5 @@ __all__ = [
     "predicate_sql",
     "reject_assignments",
     "reject_statement",
+    "warm_up",
 ]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.entities import Entity
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
 _ERROR_CLASS = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Failure))\b", re.MULTILINE)
+
+
+_IMPORTING = threading.Lock()
+
+
+def warm_up() -> None:
+    """Imports Great Expectations, which takes seconds: a command may do so in a thread while it waits for the source."""
+    with _IMPORTING, _quiet():
+        import great_expectations  # noqa: F401
 
 
 def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
@@ -48,6 +59,7 @@ def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], cont
     evaluated = _count_rows(target, context)
     if not rules:
         return []
+    warm_up()
     with _quiet():
         try:
             outcomes = _run(target, entity, rules, context)
@@ -98,9 +110,16 @@ def _quiet() -> Iterator[None]:
         log.propagate = before
 
 
+def _set_up(connection: Any, _: Any) -> None:
+    """Sorts and hashes of whole staging tables stay in memory."""
+    for setting in ("SET work_mem = '64MB'", "SET jit = off"):
+        connection.execute(setting)
+
+
 def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> dict[str, Any]:
     """The raw outcome per rule id, from one validation run of the whole suite."""
     import great_expectations as gx
+    import sqlalchemy
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 
     # Without a configuration of its own an ephemeral context reserves a folder for HTML pages.
@@ -110,6 +129,7 @@ def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: Ju
     # `$` would start a substitution in Great Expectations' configuration; in a URL %24 is the same sign.
     source = project.data_sources.add_sql(name="target", connection_string=url.render_as_string(hide_password=False).replace("$", "%24"))
     try:
+        sqlalchemy.event.listen(source.get_engine(), "connect", _set_up)
         asset = source.add_table_asset(name=entity.name, table_name=identifier(context.stage_table), schema_name=context.schema)
         suite = project.suites.add(gx.ExpectationSuite(name=entity.name))
         for rule in rules:
@@ -125,7 +145,6 @@ def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: Ju
 def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
     """The rule as an expectation: the native one of the same meaning, else the count of the rows that its predicate finds."""
     from great_expectations import expectations
-    from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
 
     check = build_check(entity, rule.check, rule.args)
     meta = {"rule": rule.id}
@@ -135,7 +154,21 @@ def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
     query = f"SELECT 1 AS bad FROM {context.stage} AS s WHERE {check.predicate(entity, context)}"
     # The query is a format string to Great Expectations (which wants to see {batch}, but renders it unquoted) and a `text()` to SQLAlchemy.
     escaped = re.sub(r"(?<!:):(?=\w)", r"\\:", query).replace("{", "{{").replace("}", "}}")
-    return UnexpectedRowsExpectation(unexpected_rows_query=f"{escaped} /* {{batch}} */", meta=meta)
+    return _counted_rows()(unexpected_rows_query=f"{escaped} /* {{batch}} */", meta=meta)
+
+
+@cache
+def _counted_rows() -> Any:
+    """The expectation that a query finds no row; it asks for the number of rows only, where Great Expectations' own fetches the rows as well."""
+    from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
+
+    class CountedRowsExpectation(UnexpectedRowsExpectation):
+        metric_dependencies = ("unexpected_rows_query.row_count",)
+
+        def _validate(self, metrics: dict[Any, Any], runtime_configuration: dict[Any, Any] | None = None, execution_engine: Any = None) -> Any:
+            return super()._validate({"unexpected_rows_query.table": [], **metrics}, runtime_configuration, execution_engine)
+
+    return CountedRowsExpectation
 
 
 def _result(rule: Rule, outcome: Any, evaluated: int) -> RuleResult:

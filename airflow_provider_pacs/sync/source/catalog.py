@@ -12,14 +12,15 @@ from typing import Any
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.source.port import SourceReader
-from airflow_provider_pacs.sync.source.tsql import qualified
+from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 log = logging.getLogger(__name__)
 
-_SYS_COLUMNS = """SELECT c.name AS name, ty.name AS type_name, c.max_length AS max_length,
+_SYS_COLUMNS = """SELECT c.name AS name, COALESCE(bt.name, ty.name) AS type_name, c.max_length AS max_length,
        c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
 FROM sys.columns AS c
 JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
+LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
 WHERE c.object_id = OBJECT_ID(?)
 ORDER BY c.column_id"""
 
@@ -28,6 +29,20 @@ _ISCHEMA_COLUMNS = """SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS type_name, c.
 FROM INFORMATION_SCHEMA.COLUMNS AS c
 WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?
 ORDER BY c.ORDINAL_POSITION"""
+
+_PLAIN_TYPES = frozenset(
+    "bigint bit date datetime float geography geometry hierarchyid image int money ntext real smalldatetime smallint smallmoney sql_variant text "
+    "tinyint uniqueidentifier xml".split()
+)
+"""Types that are declared by their name alone. Any other is a county's own, whose name may be anything."""
+
+
+_PRIMARY_KEY = """SELECT c.name AS name
+FROM sys.indexes AS i
+JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
+JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
+WHERE i.object_id = OBJECT_ID(?) AND i.is_primary_key = 1 AND ic.key_ordinal > 0
+ORDER BY ic.key_ordinal"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,9 @@ class SourceColumn:
             return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length})"
         if self.type_name in {"nvarchar", "nchar"}:
             return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length // 2})"
-        return "varbinary(8)" if self.type_name in {"timestamp", "rowversion"} else self.type_name
+        if self.type_name in {"timestamp", "rowversion"}:
+            return "varbinary(8)"
+        return self.type_name if self.type_name in _PLAIN_TYPES else quote(self.type_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +148,22 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
             remedy=f"name the county's columns under tables.{table.entity}.columns",
             code="PACS-003",
         )
+    _check_key(reader, table)
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
     return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+
+
+def _check_key(reader: SourceReader, table: TableMap) -> None:
+    """Where the source declares a primary key, it must be the mapped key: another one means that rows are no longer what they were (case 50)."""
+    rows = optional_query(reader, _PRIMARY_KEY, (qualified(table.schema, table.table),))
+    declared = [str(row["name"]) for row in rows or []]
+    if declared and [name.lower() for name in declared] != [table.key.lower()]:
+        raise ConfigError(
+            f"the primary key of {table.schema}.{table.table} is ({', '.join(declared)}), the mapping's key is {table.key!r}",
+            remedy=f"map the key under tables.{table.entity}.columns, then run with --full",
+            code="PACS-003",
+        )
 
 
 def _listed(missing: list[str], known: list[str]) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from airflow_provider_pacs.sync.errors import ConfigError
 
 MAX_IDENTIFIER = 128
-"""Characters in a SQL Server identifier (sysname)."""
+"""UTF-16 code units in a SQL Server identifier (sysname): an emoji counts twice."""
 
 
 def quote(name: str) -> str:
     """`name` as a delimited identifier; `]` is doubled.
 
     Raises:
-        ConfigError: an empty name, one with a NUL character, or one over 128 characters.
+        ConfigError: an empty name, one over 128 characters, or one with what is no character: NUL, U+FFFF, half a surrogate pair.
     """
-    if not name or "\x00" in name or len(name) > MAX_IDENTIFIER:
+    try:
+        units = len(name.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        units = 0
+    if not 0 < units <= MAX_IDENTIFIER or "\x00" in name or "\uffff" in name:
         raise ConfigError(f"not a SQL Server identifier: {name!r}", remedy="names have 1 to 128 characters and no NUL")
     return "[" + name.replace("]", "]]") + "]"
 

@@ -34,10 +34,11 @@ class Guard:
     max_rows: int
     max_percent: float
 
-    def holds(self, gone: int, live: int, staged: int) -> bool:
+    def holds(self, gone: int, live: int, *, earlier: int = 0, source_is_empty: bool = False) -> bool:
+        """Whether to hold `gone` deletes of `live` rows, after `earlier` deletes of the same run."""
         if gone == 0:
             return False
-        return staged == 0 or gone > max(self.max_rows, live * self.max_percent / 100)
+        return source_is_empty or gone + earlier > max(self.max_rows, (live + earlier) * self.max_percent / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Fence:
     epoch: int
 
 
-def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, complete: bool) -> Applied:
-    """Bring the county's partition to what the staging table says.
+def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool) -> Applied:
+    """Bring the county's partition to what the staging table says. A partition made here is attached by the caller, at the transaction's end.
 
     Args:
         connection: in a transaction of the caller.
@@ -58,18 +59,17 @@ def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str
         fence: run and county.
         table: staging table; rows with `_reject` go to quarantine, rows with `_op` D become tombstones if the guard lets them.
         guard: the delete guard.
-        complete: the staging table holds the whole source, which the guard needs to know when it is empty.
+        source_is_empty: the whole source was read and had no row, which no guard lets pass.
     """
     quarantined = _quarantine(connection, entity, fence, table)
     released = _release(connection, entity, fence, table)
     if not ddl.leaf_exists(connection, entity, fence.county_id):
-        ddl.build_leaf(connection, entity, fence.county_id)
-        inserted = _insert(connection, entity, fence, table, anti_join=False)
-        ddl.attach_leaf(connection, entity, fence.county_id)
+        inserted = _first_load(connection, entity, fence, table)
+        ddl.finish_leaf(connection, entity, fence.county_id)  # the caller attaches it
         return Applied(inserted=inserted, quarantined=quarantined, released=released)
     updated = _update(connection, entity, fence, table)
-    inserted = _insert(connection, entity, fence, table, anti_join=True)
-    deleted, held = _delete(connection, entity, fence, table, guard, complete=complete)
+    inserted = _insert(connection, entity, fence, table)
+    deleted, held = _delete(connection, entity, fence, table, guard, source_is_empty=source_is_empty)
     return Applied(inserted, updated, deleted, quarantined, released, held)
 
 
@@ -99,20 +99,40 @@ def _update(connection: Connection, entity: Entity, fence: Fence, table: str) ->
     return connection.execute(statement, (fence.run_id,)).rowcount
 
 
-def _insert(connection: Connection, entity: Entity, fence: Fence, table: str, *, anti_join: bool) -> int:
-    unless = "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})" if anti_join else ""
+_PUBLISHED = "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' "
+
+
+def _insert(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
     statement = _format(
         entity,
         fence,
         table,
         "INSERT INTO {l} (county_id, {cols}, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "  # noqa: S608
-        "SELECT %s, {scols}, %s, {hash}, s._source_version, now(), now() FROM {s} AS s "
-        "WHERE s._reject IS NULL AND s._op = 'U' " + unless,
+        "SELECT %s, {scols}, %s, {hash}, s._source_version, now(), now() " + _PUBLISHED + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
     )
     return connection.execute(statement, (fence.county_id, fence.run_id)).rowcount
 
 
-def _delete(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, complete: bool) -> tuple[int, int]:
+def _first_load(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
+    """A detached table of all rows, in the columns of the root. CREATE TABLE AS hashes in parallel and checks nothing row by row, as INSERT would."""
+    statement = _format(
+        entity,
+        fence,
+        table,
+        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, {run}::uuid AS _run_id, {hash} AS _row_hash, s._source_version, "
+        "now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at " + _PUBLISHED,
+        county=sql.Literal(fence.county_id),
+        run=sql.Literal(fence.run_id),
+    )
+    return connection.execute(statement).rowcount
+
+
+def is_empty(connection: Connection, table: str) -> bool:
+    """Whether a staging table holds no row of the source."""
+    return connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone() is None
+
+
+def _delete(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool) -> tuple[int, int]:
     """(tombstoned, held)."""
     counted = connection.execute(
         _format(
@@ -120,11 +140,12 @@ def _delete(connection: Connection, entity: Entity, fence: Fence, table: str, gu
             fence,
             table,
             "SELECT (SELECT count(*) FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND l._deleted_at IS NULL), "
-            "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL), (SELECT count(*) FROM {s} WHERE _op = 'U')",
-        )
+            "count(*) FILTER (WHERE _deleted_at IS NULL), count(*) FILTER (WHERE _deleted_at IS NOT NULL AND _run_id = %s) FROM {l}",
+        ),
+        (fence.run_id,),
     ).fetchone()
-    gone, live, staged = counted or (0, 0, 0)
-    if guard.holds(gone, live, staged if complete else 1):
+    gone, live, earlier = counted or (0, 0, 0)
+    if guard.holds(gone, live, earlier=earlier, source_is_empty=source_is_empty):
         _hold(connection, entity, fence, table, gone, live)
         return 0, gone
     if not gone:

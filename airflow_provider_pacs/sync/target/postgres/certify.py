@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import psycopg
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunState
+from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
-from airflow_provider_pacs.sync.target.postgres import apply, compare, journal
+from airflow_provider_pacs.sync.target.postgres import apply, compare, ddl, journal, whole
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome
 
 Connection = psycopg.Connection[Any]
 
 
-def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
+def certify(
+    connection: Connection,
+    run_id: str,
+    guard: apply.Guard,
+    relations: dict[str, Rule],
+    found: list[Comparison],
+    seen: Mapping[str, whole.Sides] | None = None,
+) -> CertificateOutcome:
     """Repair what the second look confirmed, compare again, and say in a certificate per entity what is left.
 
     Args:
@@ -25,6 +33,8 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
         guard: the delete guard.
         relations: per child entity the rule under which rows without a parent wait.
         found: per entity what was compared, parents first.
+        seen: by staging table what this process saw when it compared a whole table. It is the evidence where nothing had to be repaired; otherwise,
+            and in another process, everything is compared again.
 
     Raises:
         ConflictError: a later run has taken the county.
@@ -32,7 +42,11 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     run = journal.run(connection, run_id)
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
-    certificates = tuple(_one(connection, fence, guard, relations, comparison) for comparison in found)
+    certificates = tuple(_one(connection, fence, guard, relations, comparison, seen or {}) for comparison in found)
+    if run["kind"] == "reconcile":  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
+        for certificate in certificates:
+            if (told := certificate.applied) is not None:
+                _note_repairs(connection, run_id, told)
     held_back = tuple(row["entity"] for row in journal.entities(connection, run_id) if row["state"] not in {"published", "planned"})
     for certificate in certificates:
         journal.issue_certificate(connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"])
@@ -43,7 +57,24 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     result = CertificateOutcome(run_id, fence.county_id, scope, state, certificates, held_back=held_back)
     details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
+    ddl.attach_leaves(connection, fence.county_id)
     return result
+
+
+def _note_repairs(connection: Connection, run_id: str, told: EntityOutcome) -> None:
+    journal.note_entity(
+        connection,
+        run_id,
+        told.entity,
+        rows_read=told.read,
+        rows_inserted=told.inserted,
+        rows_updated=told.updated,
+        rows_deleted=told.deleted,
+        rows_quarantined=told.quarantined,
+        rows_released=told.released,
+        rows_held=told.held,
+        extract_seconds=told.seconds,
+    )
 
 
 def _final_state(certificates: tuple[EntityCertificate, ...], held_back: tuple[str, ...]) -> RunState:
@@ -52,16 +83,23 @@ def _final_state(certificates: tuple[EntityCertificate, ...], held_back: tuple[s
     return "held" if any(certificate.held for certificate in certificates) else "succeeded"
 
 
-def _one(connection: Connection, fence: apply.Fence, guard: apply.Guard, relations: dict[str, Rule], found: Comparison) -> EntityCertificate:
+def _one(
+    connection: Connection,
+    fence: apply.Fence,
+    guard: apply.Guard,
+    relations: dict[str, Rule],
+    found: Comparison,
+    seen: Mapping[str, whole.Sides],
+) -> EntityCertificate:
     entity = load_entities()[found.entity]
     complete = found.scope == "full"
     applied = apply.Applied()
     if found.recheck_table is not None:
         if (rule := relations.get(entity.name)) is not None:
             apply.reject_orphans(connection, entity, fence, found.recheck_table, rule.id)
-        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, complete=False)
+        empty = complete and apply.is_empty(connection, found.table) and apply.is_empty(connection, found.recheck_table)
+        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, source_is_empty=empty)
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
-    remaining = len(compare.differences(connection, entity, fence.county_id, found.table, complete=complete))
     kinds = [kind for _, kind in found.differences]
     common: dict[str, Any] = {
         "entity": entity.name,
@@ -76,16 +114,17 @@ def _one(connection: Connection, fence: apply.Fence, guard: apply.Guard, relatio
         "applied": entity_outcome(_as_row(found, applied)),
     }
     if not complete:
+        remaining = len(compare.differences(connection, entity, fence.county_id, found.table))
         return _delta(connection, fence, found, remaining, common)
-    sides = compare.sides(connection, entity, fence.county_id, found.table)
-    equal = sides.source_rows == sides.target_rows and sides.source_digest == sides.target_digest and sides.source_sums == sides.target_sums
+    sides = seen.get(found.table) if found.recheck_table is None else None
+    sides = sides or whole.compare(connection, entity, fence.county_id, found.table)
     return EntityCertificate(
-        clean=remaining == 0 and equal,
+        clean=sides.equal,
         source_rows=sides.source_rows,
         target_rows=sides.target_rows,
-        quarantined=sides.quarantined,
+        quarantined=compare.open_quarantine(connection, entity, fence.county_id),
         late=sides.late,
-        remaining=remaining,
+        remaining=len(sides.differences),
         sums=sides.target_sums,
         source_digest=sides.source_digest,
         target_digest=sides.target_digest,

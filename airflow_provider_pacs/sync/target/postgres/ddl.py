@@ -116,22 +116,32 @@ def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
     return found is not None and found[0] is not None
 
 
-def build_leaf(connection: Connection, entity: Entity, county_id: str) -> sql.Identifier:
-    """An empty, detached table for a county's first load; fill it, then call `attach_leaf`."""
-    table = leaf(entity, county_id)
-    connection.execute(
-        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, CHECK (county_id = {}))").format(
-            table, root(entity), sql.Literal(county_id)
-        )
-    )
-    return table
+def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
+    """Constraints, indexes and statistics of a filled, detached table; `attach_leaves` makes it the county's partition, last of all.
 
-
-def attach_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
-    """Index the filled table and make it the county's partition. Takes no lock that stops readers of other counties."""
+    The table has the columns of the root and nothing else; all that needs a look at every row is one ALTER TABLE.
+    """
     table = leaf(entity, county_id)
-    connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(table, columns(["county_id", entity.key])))
+    required = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnotnull AND attnum > 0 AND NOT attisdropped",
+        (f"pacs.{entity.table}",),
+    ).fetchall()
+    parts = [sql.SQL("ALTER {} SET NOT NULL").format(sql.Identifier(name)) for (name,) in required]
+    parts.append(sql.SQL("ADD CHECK (county_id = {})").format(sql.Literal(county_id)))
+    parts.append(sql.SQL("ADD PRIMARY KEY ({})").format(columns(["county_id", entity.key])))
+    connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(parts)))
     if entity.parent_key:
         connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key])))
     connection.execute(sql.SQL("ANALYZE {}").format(table))
-    connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))
+
+
+def attach_leaves(connection: Connection, county_id: str) -> None:
+    """Make the county's finished tables its partitions: the last thing before the commit.
+
+    The lock on the root stops no reader, but it does stop another county's first load: it must be held for a moment only.
+    """
+    for entity in load_entities().values():
+        table = leaf(entity, county_id)
+        found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)).fetchone()
+        if found == (False,):
+            connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))

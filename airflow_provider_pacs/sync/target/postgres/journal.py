@@ -16,8 +16,8 @@ from airflow_provider_pacs.sync.results import EntityCertificate, RunPlan
 Connection = psycopg.Connection[Any]
 
 
-def claim(connection: Connection, *, county_id: str, county: str, name: str) -> int:
-    """Take the county's next epoch: any earlier run of it can no longer publish. Earlier runs still marked running become superseded.
+def claim(connection: Connection, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
+    """Take the county's next epoch: any earlier run of it can no longer publish or certify. Those without a verdict become superseded.
 
     Raises:
         ConfigError: the county's slug or FIPS code is already recorded with another partner.
@@ -29,13 +29,14 @@ def claim(connection: Connection, *, county_id: str, county: str, name: str) -> 
             remedy="correct `county` or `fips` in the county's file",
         )
     row = connection.execute(
-        "INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, 1) "
-        "ON CONFLICT (county_id) DO UPDATE SET epoch = pacs_ops.county.epoch + 1, name = excluded.name, updated_at = now() RETURNING epoch",
-        (county_id, county, name),
+        "INSERT INTO pacs_ops.county (county_id, county, name, epoch, source_identity) VALUES (%s, %s, %s, 1, %s) "
+        "ON CONFLICT (county_id) DO UPDATE SET epoch = pacs_ops.county.epoch + 1, name = excluded.name, "
+        "source_identity = excluded.source_identity, updated_at = now() RETURNING epoch",
+        (county_id, county, name, Jsonb(identity)),
     ).fetchone()
     connection.execute(
         "UPDATE pacs_ops.sync_run SET state = 'superseded', finished_at = clock_timestamp(), message = 'a later run took over' "
-        "WHERE county_id = %s AND state = 'running'",
+        "WHERE county_id = %s AND state IN ('running', 'published')",
         (county_id,),
     )
     return int(row[0]) if row else 0
@@ -51,9 +52,9 @@ def open_run(connection: Connection, plan: RunPlan, *, trigger: str, source_now:
     for position, entity in enumerate(plan.entities):
         connection.execute(
             "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, "
-            "map_fingerprint, schema_fingerprint) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "map_fingerprint, schema_fingerprint, source_columns) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (plan.run_id, entity.entity, position, entity.mode, entity.family, entity.reason, entity.lower, entity.upper,
-             entity.change_type, entity.map_fingerprint, entity.schema_fingerprint),
+             entity.change_type, entity.map_fingerprint, entity.schema_fingerprint, Jsonb(entity.source_columns)),
         )  # fmt: skip
     audit(connection, plan.county_id, plan.run_id, "run.start", trigger, {"kind": plan.kind, "epoch": plan.epoch, "config": config, "code": code})
 
@@ -96,6 +97,17 @@ def note_run(connection: Connection, run_id: str, state: str, message: str = "",
     )
 
 
+def end_run(connection: Connection, run_id: str, message: str) -> None:
+    """Close a run that ends without its verdict. What it had published stays, and its cursors with it."""
+    row = connection.execute(
+        "UPDATE pacs_ops.sync_run SET state = 'failed', message = %s, finished_at = clock_timestamp() "
+        "WHERE run_id = %s AND state IN ('running', 'published') RETURNING county_id",
+        (message, run_id),
+    ).fetchone()
+    if row is not None:
+        audit(connection, row[0], run_id, "run.failed", "", {"message": message})
+
+
 def hold_epoch(connection: Connection, county_id: str, epoch: int) -> None:
     """Lock the county's row for the transaction and check that the run still owns the county (case 107).
 
@@ -110,6 +122,31 @@ def hold_epoch(connection: Connection, county_id: str, epoch: int) -> None:
         )
 
 
+def sync_at_work(connection: Connection, county_id: str, minutes: int) -> str | None:
+    """The county's sync run without a verdict that did something within these minutes; None where there is none."""
+    row = connection.execute(
+        "SELECT r.run_id::text FROM pacs_ops.sync_run AS r WHERE r.county_id = %s AND r.kind = 'sync' AND r.finished_at IS NULL "
+        "AND r.state IN ('running', 'published') AND greatest(r.started_at, r.published_at, "
+        "(SELECT max(e.updated_at) FROM pacs_ops.run_entity AS e WHERE e.run_id = r.run_id)) > clock_timestamp() - make_interval(mins => %s) "
+        "ORDER BY r.started_at DESC LIMIT 1",
+        (county_id, minutes),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def source_identity(connection: Connection, county_id: str) -> dict[str, Any] | None:
+    """The database that the county was read from last; None before its first run, or after `accept_source`."""
+    row = connection.execute("SELECT source_identity FROM pacs_ops.county WHERE county_id = %s", (county_id,)).fetchone()
+    return row[0] if row else None
+
+
+def accept_source(connection: Connection, county_id: str) -> None:
+    """Forget which database and which columns the cursors were made from: the next run reads everything and compares, guarded."""
+    connection.execute("UPDATE pacs_ops.county SET source_identity = NULL WHERE county_id = %s", (county_id,))
+    connection.execute("UPDATE pacs_ops.sync_state SET source_columns = '{}', watermark = NULL WHERE county_id = %s", (county_id,))
+    audit(connection, county_id, None, "source.accepted", "", {})
+
+
 def states(connection: Connection, county_id: str) -> dict[str, dict[str, Any]]:
     """Stored cursors by entity."""
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -120,10 +157,12 @@ def states(connection: Connection, county_id: str) -> dict[str, dict[str, Any]]:
 def store_state(connection: Connection, county_id: str, epoch: int, run_id: str, row: dict[str, Any]) -> None:
     """Move an entity's cursor, in the transaction of its rows. `row` is the entity's row of the run."""
     connection.execute(
-        "INSERT INTO pacs_ops.sync_state (county_id, entity, family, watermark, watermark_type, map_fingerprint, schema_fingerprint, epoch, run_id) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (county_id, entity) DO UPDATE SET family = excluded.family, "
+        "INSERT INTO pacs_ops.sync_state (county_id, entity, family, watermark, watermark_type, map_fingerprint, schema_fingerprint, "
+        "source_columns, epoch, "
+        "run_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (county_id, entity) DO UPDATE SET family = excluded.family, "
         "watermark = excluded.watermark, watermark_type = excluded.watermark_type, map_fingerprint = excluded.map_fingerprint, "
-        "schema_fingerprint = excluded.schema_fingerprint, epoch = excluded.epoch, run_id = excluded.run_id, updated_at = now()",
+        "schema_fingerprint = excluded.schema_fingerprint, source_columns = excluded.source_columns, "
+        "epoch = excluded.epoch, run_id = excluded.run_id, updated_at = now()",
         (
             county_id,
             row["entity"],
@@ -132,6 +171,7 @@ def store_state(connection: Connection, county_id: str, epoch: int, run_id: str,
             row["change_type"],
             row["map_fingerprint"],
             row["schema_fingerprint"],
+            Jsonb(row["source_columns"]),
             epoch,
             run_id,
         ),

@@ -9,7 +9,7 @@ import psycopg
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import EntityOutcome, RunOutcome
-from airflow_provider_pacs.sync.target.postgres import apply, journal
+from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, stage
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
@@ -37,8 +37,11 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
         entity = load_entities()[row["entity"]]
         if row["state"] != "passed":
             _hold_back(connection, run_id, row)
+        elif stage.was_emptied(connection, row):
+            journal.note_entity(connection, run_id, entity.name, state="failed", message=stage.EMPTIED)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
-            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, complete=row["mode"] == "full")
+            empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
+            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, source_is_empty=empty)
             journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)
@@ -46,7 +49,9 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     journal.note_run(connection, run_id, "published" if published else "failed", published=bool(published), finished=not published)
     details = {row["entity"]: {name: row[name] for name in ("state", "rows_read", *COUNTS)} for row in rows}
     journal.audit(connection, fence.county_id, run_id, "run.publish", ",".join(published), details)
-    return outcome(connection, run_id)
+    told = outcome(connection, run_id)
+    ddl.attach_leaves(connection, fence.county_id)
+    return told
 
 
 COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_quarantined", "rows_released", "rows_held")
@@ -85,9 +90,12 @@ def entity_outcome(row: dict[str, Any], failed_rules: tuple[str, ...] = ()) -> E
 
 
 def _hold_back(connection: Connection, run_id: str, row: dict[str, Any]) -> None:
-    if row["state"] in {"planned", "staged"}:
-        step = "extract" if row["state"] == "planned" else "validate"
-        journal.note_entity(connection, run_id, row["entity"], state="failed", message=f"{step} did not finish")
+    reasons = {
+        "planned": "extract did not finish",
+        "staged": "validate did not finish",
+    }
+    if row["state"] in reasons:
+        journal.note_entity(connection, run_id, row["entity"], state="failed", message=reasons[row["state"]])
 
 
 def _relations_hold(connection: Connection, entity: Entity, fence: apply.Fence, row: dict[str, Any], rule: Rule | None) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.postgres.sql import columns, definitions, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import OPS, columns, definitions, leaf, stage
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
-"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run."""
+"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run; those of superseded runs at once."""
+
+EMPTIED = "its staged rows are gone: PostgreSQL crashed or failed over after the extract"
+
+
+def was_emptied(connection: Connection, row: dict[str, Any]) -> bool:
+    """Whether the staging table of a run's entity is not what extract left: unlogged tables are empty after a crash, and no cursor may move then."""
+    return count(connection, row["stage_table"]) != int(row["rows_staged"])
 
 
 def create(connection: Connection, entity: Entity, table: str) -> None:
@@ -23,27 +30,26 @@ def create(connection: Connection, entity: Entity, table: str) -> None:
     ids of the rules the row broke.
     """
     plain = definitions(entity).as_string(connection).replace(" NOT NULL", "")
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
+    drop(connection, [table])
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} ({}, _source_version text, _late int, _reject text[], _op char(1) NOT NULL DEFAULT 'U', "
             "_seq bigint GENERATED ALWAYS AS IDENTITY)"
         ).format(stage(table), sql.SQL(plain))
     )
-    # A key that is gone has no values: rules would find it lacking in every column.
-    connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_name(table)), stage(table)))
+    connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table)))
 
 
-def rows_name(table: str) -> str:
-    """The view of a staging table's rows without the keys that are gone."""
+def rows_view(table: str) -> str:
+    """The view of a staging table's rows without the keys that are gone: what rules judge. A gone key has no values, which is no fault of it."""
     return f"{table}_u"
 
 
 def mapping_rejects(connection: Connection, table: str) -> tuple[int, dict[str, int]]:
     """(rows, rows per reason that mapping gave them)."""
-    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(rows_name(table)))).fetchone()
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(rows_view(table)))).fetchone()
     found = connection.execute(
-        sql.SQL("SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r").format(stage(rows_name(table)))
+        sql.SQL("SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r").format(stage(rows_view(table)))
     )
     return int(rows[0]) if rows else 0, dict(found.fetchall())
 
@@ -79,6 +85,18 @@ def missing_keys(connection: Connection, entity: Entity, county_id: str, table: 
     return [key for (key,) in rows]
 
 
+def vanished_keys(connection: Connection, entity: Entity, county_id: str, table: str) -> list[str]:
+    """Keys (text) that wait in quarantine and are not in a complete staging table."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key <> '' "
+            "AND NOT EXISTS (SELECT FROM {} AS s WHERE s.{}::text = q.source_key)"
+        ).format(stage(table), sql.Identifier(entity.key)),
+        (county_id, entity.name),
+    )
+    return [key for (key,) in rows]
+
+
 def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[str]) -> None:
     """Record those of the keys that the staging table does not have as gone at the source."""
     if keys:
@@ -91,6 +109,14 @@ def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[
         )
 
 
+def count(connection: Connection, table: str) -> int:
+    """Rows in a staging table; -1 where it does not exist (any more)."""
+    if connection.execute("SELECT to_regclass(%s)", (f"{OPS}.{table}",)).fetchone() == (None,):
+        return -1
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _key_type(entity: Entity) -> str:
     return next(column.type for column in entity.columns if column.name == entity.key)
 
@@ -101,14 +127,17 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     Returns:
         Rows with a reject, those from mapping included.
     """
+    local = [(rule, predicate) for rule, predicate in assignments if "SELECT" not in predicate]  # one scan decides all that look at one row only
+    others = [(rule, predicate) for rule, predicate in assignments if "SELECT" in predicate]  # a WHERE of its own each, so that joins are planned
+    broken = "".join(f", CASE WHEN s._op = 'U' AND ({predicate}) THEN {sql.Literal(rule).as_string(connection)} END" for rule, predicate in local)
+    any_broken = "".join(f" OR (s._op = 'U' AND ({predicate}))" for _, predicate in local)
+    kept = "ARRAY(SELECT r FROM unnest(s._reject) AS r WHERE starts_with(r, 'MAP.'))"  # a repeated judgement starts from what mapping said
     with connection.transaction():
-        connection.execute(  # a repeated judgement starts from what mapping said
-            sql.SQL(
-                "UPDATE {} SET _reject = nullif(ARRAY(SELECT r FROM unnest(_reject) AS r WHERE starts_with(r, 'MAP.')), '{{}}') "
-                "WHERE _reject IS NOT NULL"
-            ).format(stage(table))
+        connection.execute(
+            f"UPDATE {stage(table).as_string(connection)} AS s SET _reject = nullif({kept} || array_remove(ARRAY[NULL::text{broken}], NULL), '{{}}') "  # noqa: S608
+            f"WHERE s._reject IS NOT NULL{any_broken}".encode()
         )
-        for rule, predicate in assignments:
+        for rule, predicate in others:
             connection.execute(
                 sql.SQL("UPDATE {} AS s SET _reject = array_append(s._reject, {}) WHERE s._op = 'U' AND ({})")
                 .format(stage(table), sql.Literal(rule), sql.SQL(predicate))
@@ -124,13 +153,24 @@ def drop(connection: Connection, tables: Iterable[str]) -> None:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
 
 
-def abandoned(connection: Connection, county_id: str) -> Iterator[str]:
-    """Staging tables of the county's runs that have ended or were overtaken long enough ago."""
+def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop staging tables that nobody uses this moment; one that somebody still fills is left for a later run, never waited for."""
+    for table in tables:
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table)))
+                connection.execute(sql.SQL("DROP TABLE {}").format(stage(table)))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+            continue
+
+
+def abandoned(connection: Connection, county_id: str) -> list[str]:
+    """Staging tables of the county's runs that can no longer publish (superseded), or that ended long enough ago."""
     rows = connection.execute(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "JOIN pacs_ops.sync_run AS r ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
-        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND r.state <> 'running' "
-        "AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s)",
+        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' "
+        "OR r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s))",
         (county_id, KEEP_HOURS),
     )
-    yield from [name for (name,) in rows.fetchall()]
+    return [name for (name,) in rows.fetchall()]

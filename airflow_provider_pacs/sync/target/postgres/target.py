@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -16,15 +16,28 @@ from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage
+from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, stage, whole
+from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.retry import begun_again
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
-_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET lock_timeout = '60s'",
+    "SET client_min_messages = warning",
+    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing compiled.
+    "SET work_mem = '64MB'",
+    "SET maintenance_work_mem = '256MB'",
+    "SET jit = off",
+    "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
+)
+_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
+"""A worker that was killed must not hold its county until its last statement is through."""
 
 
-class PostgresTarget:
+class PostgresTarget(Desk):
     """The platform database.
 
     Args:
@@ -37,12 +50,20 @@ class PostgresTarget:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        self._seen: dict[str, whole.Sides] = {}
+        self._teller: psycopg.Connection[Any] | None = None
         place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
         self._where = f"target {place}/{self._params.get('dbname', '')}"
         with mapped_errors(self._where):
-            self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
-            for statement in _SESSION:
-                self._connection.execute(statement.encode())
+            self._connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
+        for statement in _SESSION:
+            connection.execute(statement.encode())
+        with suppress(psycopg.errors.InvalidParameterValue):
+            connection.execute(_IF_THE_PLATFORM_CAN)
+        return connection
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -65,6 +86,8 @@ class PostgresTarget:
 
     def close(self) -> None:
         self._connection.close()
+        if self._teller is not None:
+            self._teller.close()
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -112,15 +135,34 @@ class PostgresTarget:
                 stage.create(connection, entity, table)
             stage.copy(connection, table, names, payloads)
 
+    def rows_view(self, table: str) -> str:
+        """The relation beside a staging table that holds its rows without the keys that are gone."""
+        return stage.rows_view(table)
+
+    def stage_was_emptied(self, row: dict[str, Any]) -> bool:
+        """Whether a crash of the server took the rows that were staged for an entity's row of the run."""
+        with self.statements() as connection:
+            return stage.was_emptied(connection, row)
+
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
             return stage.settle(connection, entity, table)
 
+    def staged_rows(self, table: str) -> int:
+        """Rows in a staging table, those marked as gone included."""
+        with self.statements() as connection:
+            return stage.count(connection, table)
+
     def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Live keys that a complete staging table does not have; none before the first load."""
         with self.statements() as connection:
             return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
+
+    def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys in quarantine that a complete staging table does not have."""
+        with self.statements() as connection:
+            return stage.vanished_keys(connection, entity, county_id, table)
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record in the staging table which of these keys, absent there, are gone at the source."""
@@ -131,10 +173,6 @@ class PostgresTarget:
         """Write broken rules into `_reject`; returns the rows that carry one."""
         with self.statements() as connection:
             return stage.mark_rejects(connection, table, assignments)
-
-    def staged_rows(self, table: str) -> str:
-        """Name of the staging table's rows without those that only say that a key is gone: what rules are judged over."""
-        return stage.rows_name(table)
 
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
@@ -147,7 +185,7 @@ class PostgresTarget:
 
     def drop_abandoned_stages(self, county_id: str) -> None:
         with self.statements() as connection:
-            stage.drop(connection, stage.abandoned(connection, county_id))
+            stage.drop_idle(connection, stage.abandoned(connection, county_id))
 
     def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
         """Keys that wait in quarantine under a rule, those looked at longest ago first."""
@@ -157,7 +195,10 @@ class PostgresTarget:
     def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
         """(key, kind) of every row in which the county's partition differs from a staging table."""
         with self.statements() as connection:
-            return compare.differences(connection, entity, county_id, table, complete=complete)
+            if not complete:
+                return compare.differences(connection, entity, county_id, table)
+            self._seen[table] = sides = whole.compare(connection, entity, county_id, table)
+            return sides.differences
 
     def leaf_name(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
@@ -169,21 +210,47 @@ class PostgresTarget:
         with self.statements() as connection:
             return journal.states(connection, county_id)
 
-    def claim(self, *, county_id: str, county: str, name: str) -> int:
+    def source_identity(self, county_id: str) -> dict[str, Any] | None:
+        """The database that the county was read from last, or None."""
+        with self.statements() as connection:
+            return journal.source_identity(connection, county_id)
+
+    def sync_at_work(self, county_id: str, minutes: int) -> str | None:
+        """The county's sync run that is still at work, if it did something within these minutes."""
+        with self.statements() as connection:
+            return journal.sync_at_work(connection, county_id, minutes)
+
+    def accept_source(self, county_id: str) -> None:
+        """Forget which database and columns the county's cursors were made from."""
+        with self.transaction() as connection:
+            journal.accept_source(connection, county_id)
+
+    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
         """Take the county's next epoch; earlier runs of it can no longer write."""
         with self.transaction() as connection:
-            return journal.claim(connection, county_id=county_id, county=county, name=name)
+            return journal.claim(connection, county_id=county_id, county=county, name=name, identity=identity)
 
     def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None:
         """Record a claimed run and its plan."""
         with self.transaction() as connection:
             journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
 
-    def note_failure(self, county_id: str, step: str, error: PacsError) -> None:
-        """An audit row for a run that failed before it had a row of its own; nothing where the schemas do not exist yet."""
+    def note_event(self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]) -> None:
+        """One audit row of a run."""
+        with self.statements() as connection:
+            journal.audit(connection, county_id, run_id, action, what, details)
+
+    def note_failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
+        """An audit row for a step that failed, maybe before its run had a row; nothing where the schemas do not exist yet."""
+        details = {"code": error.code, "class": type(error).__name__, "message": error.message, "remedy": error.remedy}
         with self.statements() as connection:
             if journal.is_ready(connection):
-                journal.audit(connection, county_id, None, "run.failed", step, {"code": error.code, "message": error.message})
+                journal.audit(connection, county_id, run_id, "run.failed", step, details)
+
+    def end_run(self, run_id: str, message: str) -> None:
+        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
+        with self.transaction() as connection:
+            journal.end_run(connection, run_id, message)
 
     def run(self, run_id: str) -> dict[str, Any]:
         with self.statements() as connection:
@@ -197,15 +264,17 @@ class PostgresTarget:
         with self.statements() as connection:
             journal.note_entity(connection, run_id, entity, **values)
 
-    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
-        """Open quarantine rows: keys, rules, when; no values."""
-        with self.statements() as connection:
-            return journal.list_quarantine(connection, county_id)
+    def close_run(self, run_id: str, state: str) -> None:
+        """End a run that publishes nothing."""
+        with self.transaction() as connection:
+            journal.note_run(connection, run_id, state, finished=True)
 
-    def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
-        """The latest audit rows, newest first."""
-        with self.statements() as connection:
-            return journal.list_audit(connection, county_id, limit)
+    def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
+        """Say how far a read is, on a connection of its own: this one is busy with the COPY. What can't be said is left unsaid."""
+        with suppress(psycopg.Error):
+            if self._teller is None:
+                self._teller = self._connect()
+            journal.note_entity(self._teller, run_id, entity, rows_read=rows, extract_seconds=seconds)
 
     def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
         with self.statements() as connection:
@@ -225,6 +294,6 @@ class PostgresTarget:
 
         def once() -> CertificateOutcome:
             with self.transaction() as connection:
-                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found)
+                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found, self._seen)
 
         return begun_again(once)

@@ -11,15 +11,17 @@ CREATE TABLE pacs_ops.county (
   county text NOT NULL UNIQUE,
   name text NOT NULL,
   epoch bigint NOT NULL DEFAULT 0,
+  source_identity jsonb,
   updated_at timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON COLUMN pacs_ops.county.source_identity IS 'The database that the cursors were made from; another one behind the connection is refused.';
 COMMENT ON COLUMN pacs_ops.county.epoch IS 'Fencing: a run takes the next epoch when it starts and may publish only while the county still has it.';
 
 CREATE TABLE pacs_ops.sync_run (
   run_id uuid PRIMARY KEY,
   county_id text NOT NULL REFERENCES pacs_ops.county,
   epoch bigint NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('sync', 'reconcile')),
+  kind text NOT NULL CHECK (kind IN ('sync', 'reconcile', 'backfill', 'approve')),
   trigger text NOT NULL,
   state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'published', 'succeeded', 'held', 'failed', 'superseded')),
   source_now text,
@@ -45,10 +47,12 @@ CREATE TABLE pacs_ops.run_entity (
   change_type text,
   map_fingerprint text NOT NULL,
   schema_fingerprint text NOT NULL,
+  source_columns jsonb NOT NULL DEFAULT '{}',
   state text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'staged', 'passed', 'blocked', 'published', 'failed')),
   stage_table text,
   attempt int NOT NULL DEFAULT 0,
   rows_read bigint NOT NULL DEFAULT 0,
+  rows_staged bigint NOT NULL DEFAULT 0,
   rows_inserted bigint NOT NULL DEFAULT 0,
   rows_updated bigint NOT NULL DEFAULT 0,
   rows_deleted bigint NOT NULL DEFAULT 0,
@@ -61,6 +65,8 @@ CREATE TABLE pacs_ops.run_entity (
   PRIMARY KEY (run_id, entity)
 );
 
+COMMENT ON COLUMN pacs_ops.run_entity.rows_staged IS 'Rows in the staging table when extract ended: publish refuses a table that holds another number, as after a crash of PostgreSQL, which empties unlogged tables.';
+
 CREATE TABLE pacs_ops.sync_state (
   county_id text NOT NULL REFERENCES pacs_ops.county,
   entity text NOT NULL,
@@ -69,6 +75,7 @@ CREATE TABLE pacs_ops.sync_state (
   watermark_type text,
   map_fingerprint text NOT NULL,
   schema_fingerprint text NOT NULL,
+  source_columns jsonb NOT NULL DEFAULT '{}',
   epoch bigint NOT NULL,
   run_id uuid NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now(),
@@ -117,7 +124,9 @@ CREATE TABLE pacs_ops.held_delete (
   digest bytea NOT NULL,
   reason text NOT NULL,
   state text NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'approved', 'rejected', 'replaced', 'applied')),
-  held_at timestamptz NOT NULL DEFAULT now()
+  held_at timestamptz NOT NULL DEFAULT now(),
+  decided_by text,
+  decided_at timestamptz
 );
 CREATE TABLE pacs_ops.held_delete_key (
   held_id bigint NOT NULL REFERENCES pacs_ops.held_delete ON DELETE CASCADE,

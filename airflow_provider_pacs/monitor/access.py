@@ -1,0 +1,56 @@
+"""A request's user comes in; the counties whose DAG this user may read go out. Airflow's auth manager decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models.dag import DagModel
+from fastapi import Depends, HTTPException, Path
+
+from airflow_provider_pacs.monitor.counties import dag_id_of, find_counties
+from airflow_provider_pacs.sync.config import CountyConfig
+
+CountyName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]{0,40}$")]
+
+
+def readable(user: GetUserDep, configs: Iterable[CountyConfig]) -> list[CountyConfig]:
+    """Leave out the counties whose DAG the user may not read."""
+    known = {dag_id_of(config.county): config for config in configs}
+    return [known[dag_id] for dag_id in known if _may_read(user, dag_id)]
+
+
+def county_for(county: CountyName, user: GetUserDep) -> CountyConfig:
+    """Give the county of the path, as a dependency.
+
+    Raises:
+        HTTPException: 403, the user may not read its DAG's runs (asked first, so that nobody can probe for names); 404, there is no such county.
+    """
+    if not _may_read(user, dag_id_of(county)):
+        raise HTTPException(403, "Forbidden")
+    config = find_counties().good.get(county)
+    if config is None:
+        raise HTTPException(404, f"There is no usable county file for {county!r}.")
+    return config
+
+
+CountyDep = Annotated[CountyConfig, Depends(county_for)]
+
+
+def may_read_import_errors(user: GetUserDep) -> bool:
+    """Whether broken county files, which Airflow shows as import errors, may be named to the user."""
+    return get_auth_manager().is_authorized_view(access_view=AccessView.IMPORT_ERRORS, user=user)
+
+
+def _may_read(user: GetUserDep, dag_id: str) -> bool:
+    details = DagDetails(id=dag_id, team_name=_team(dag_id))
+    return get_auth_manager().is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, details=details, user=user)
+
+
+def _team(dag_id: str) -> str | None:
+    from airflow.configuration import conf
+
+    return DagModel.get_team_name(dag_id) if conf.getboolean("core", "multi_team", fallback=False) else None

@@ -1,0 +1,67 @@
+"""`/api/overview` and `/api/summary`: all counties that the user may read, at a glance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter
+
+from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
+from airflow_provider_pacs.monitor.counties import counties_folder, dag_states, find_counties
+from airflow_provider_pacs.monitor.lines import county_line, target_line
+from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
+from airflow_provider_pacs.monitor.targets import ask_each
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.target.postgres.read import OpsReader
+
+router = APIRouter(prefix="/api", tags=["overview"])
+URGENCY: tuple[CountyState, ...] = ("failing", "held", "unknown", "lagging", "never", "in_step")
+CARD_LINES = 5
+
+
+@router.get("/overview")
+def overview(user: GetUserDep) -> Overview:
+    """Give every county's line, the most urgent first, and which targets answered."""
+    found = find_counties()
+    configs = readable(user, found.good.values())
+    now = datetime.now(UTC)
+    answers = ask_each(configs, _by_county)
+    dags = dag_states([config.county for config in configs])
+    lines = [_line(config, dags, answers, now) for config in configs]
+    lines.sort(key=lambda line: (URGENCY.index(line.state), line.name))
+    counts = Counter(line.state for line in lines)
+    per_target = Counter(config.target.connection for config in configs)
+    return Overview(
+        at=now,
+        counties=lines,
+        totals={state: counts[state] for state in get_args(CountyState)},
+        running=sum(line.running for line in lines),
+        targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
+        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in found.broken] if may_read_import_errors(user) else [],
+    )
+
+
+@router.get("/summary")
+def summary(user: GetUserDep) -> Summary:
+    """Give the dashboard's card."""
+    whole = overview(user)
+    return Summary(
+        at=whole.at,
+        totals=whole.totals,
+        running=whole.running,
+        attention=[line for line in whole.counties if line.state not in ("in_step", "never")][:CARD_LINES],
+        broken_files=len(whole.broken_files),
+        targets_down=[target.connection for target in whole.targets if not target.ok],
+    )
+
+
+def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, dict[str, Any]]:
+    return {row["county_id"]: row for row in reader.overview(county_ids)}
+
+
+def _line(config: CountyConfig, dags: dict[str, Any], answers: dict[str, Any], now: datetime) -> CountyLine:
+    asked, rows = answers[config.target.connection]
+    return county_line(config, dags.get(config.county), (rows or {}).get(config.fips), asked, now)

