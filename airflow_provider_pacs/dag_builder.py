@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +174,13 @@ def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
     if not conf.getboolean("pacs", "deadline_alerts", fallback=True):
         return None
     minutes = config.sync.timeout_minutes
+    # Airflow 3.2 has no names for deadlines yet.
+    named: dict[str, Any] = {"name": f"{dag_id}: {minutes} minutes"} if "name" in signature(DeadlineAlert.__init__).parameters else {}
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=minutes),
         callback=AsyncCallback(log_missed_deadline, kwargs={"county": config.county, "minutes": minutes}),
-        name=f"{dag_id}: {minutes} minutes",
+        **named,
     )
 
 
