@@ -159,7 +159,7 @@ def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table)))
-                connection.execute(sql.SQL("DROP TABLE {}").format(stage(table)))
+                connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(stage(table)))
         except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
             continue
 
