@@ -114,7 +114,7 @@ def test_padded_text(county: County) -> None:
 
 
 def test_a_table_without_a_change_column_type(county: County) -> None:
-    """Case 49: a change column that carries no time is no reason to stop: every run reads the table whole."""
+    """A change column that carries no time is no reason to stop: every run reads the table whole."""
     redeclare(county.engine, retype("Property", LastModified=SqlType("varchar", 30)))
     county.add("property", 1, 2)
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_exact_numbers(make_county: CountyMaker, changing_engine: SandboxEngine,
 
 
 def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engine: SandboxEngine) -> None:
-    """Cases 57, 58: 9999-12-31 23:59:59.9999999 stays in year 9999, and 0001-01-01 is a date like any other."""
+    """Cases 58, 59: the last microsecond of 9999 stays in year 9999 (the sandbox keeps no seventh digit), and 0001-01-01 is a date."""
     kind = SqlType("datetime2", scale=7)
     redeclare(changing_engine, retype("PropertyOwner", StartDate=kind, EndDate=kind))
     county = make_county(["owner"], engine=changing_engine, keep_engine=True)
@@ -173,7 +173,7 @@ def test_nothing_and_almost_nothing(county: County) -> None:
 
 
 def test_a_catalog_that_nobody_may_read(county: County) -> None:
-    """Case 118: views that are denied mean "unknown": the run reads everything, and fails over nothing."""
+    """Views that are denied mean "unknown": the run reads everything, and fails over nothing."""
     county.source.denied = ("sys.columns", "INFORMATION_SCHEMA", "dm_tran")
     try:
         published, certificate = county.sync()

@@ -258,7 +258,7 @@ def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> 
 
 
 def test_nothing_changed_nothing_written(whole_county: County) -> None:
-    """Case 120: reading everything again, by window or in full, writes no row in schema pacs."""
+    """Case 120: reading the same again, by window or in full, writes no row in schema pacs."""
     county = whole_county
     for entity in ENTITIES:
         county.add(entity, 1, 2, 3)
@@ -275,7 +275,7 @@ def test_nothing_changed_nothing_written(whole_county: County) -> None:
 
 
 def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 100: somebody who polls through a publish sees the old county or the new one, never a part."""
+    """Somebody who polls through a publish sees the old county or the new one, never a part."""
     county = whole_county
     for entity in ENTITIES:
         county.add(entity, *range(20))

@@ -139,7 +139,7 @@ def test_the_audit_tells_the_run(county: County) -> None:
 
 
 def test_a_run_that_never_started_is_in_the_audit(county: County) -> None:
-    """Case 118: a preflight that fails leaves its code in the audit."""
+    """A preflight that fails leaves its code in the audit."""
     county.add("property", 1)
     county.sync()
     county.configure(tables={"property": {"table": "Parcels"}})

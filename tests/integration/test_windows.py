@@ -160,7 +160,7 @@ def test_ticks_that_three_digits_do_not_hold(make_county: CountyMaker, digits: s
     ids=["smalldatetime", "date", "datetime2_3", "datetime2_7"],
 )
 def test_change_columns_of_other_types(make_county: CountyMaker, kind: SqlType, unit: timedelta, digits: int) -> None:
-    """Cases 15, 16: whatever the stamp's unit, the bound leaves the running unit out, and a row stamped in it after a run is in the next one."""
+    """Case 15: whatever the stamp's unit, the bound leaves the running unit out, and a row stamped in it after a run is in the next one."""
     engine = new_engine(retype("Property", LastModified=kind))
     county = make_county(engine=engine, overlap_minutes=0, lag_seconds=0)
     county.add("property", 1, 2, at="2026-01-10 00:00:00")
