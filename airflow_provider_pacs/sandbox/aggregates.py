@@ -63,7 +63,8 @@ def _refused(value: Typed, name: str) -> SqlError:
 def _operand(e: Expressions, node: exp.Expression) -> tuple[str, Typed]:
     if isinstance(node, exp.Distinct):
         value = e.value(node.expressions[0])
-        return f"DISTINCT {value.sql}", value
+        text = f"rtrim({value.sql}, ' ')" if value.type.name in CHARACTER else value.sql  # trailing blanks make no difference
+        return f"DISTINCT {text}", value
     value = e.value(node)
     return value.sql, value
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_pacs.sandbox import site
 from airflow_provider_pacs.sandbox.data import SIZES
-from airflow_provider_pacs.sandbox.faults import FaultPlan
+from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
 from airflow_provider_pacs.sandbox.serve import serve
 
 DEFAULT_FOLDER = Path("build/sandbox")
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     night.add_argument("--seed", type=int, default=1, help="which night")
     night.set_defaults(command=_mutate)
     fault = commands.add_parser("fault", help="add a fault rule to a running sandbox")
-    fault.add_argument("rule", help="e.g. 'error=1205 match=PropertyOwner times=1'")
+    fault.add_argument("rule", help="e.g. 'error=1205 match=PropertyOwner times=1', 'drop@rows=500'")
     fault.set_defaults(command=_fault)
     shown = commands.add_parser("env", help="print the settings that reach a running sandbox, for `eval`")
     shown.add_argument("--county", default="benton_wa", help="county whose variables are set (default benton_wa)")
@@ -97,6 +97,7 @@ def _mutate(arguments: argparse.Namespace) -> int:
 
 
 def _fault(arguments: argparse.Namespace) -> int:
+    Fault.parse(arguments.rule)  # a rule that is none is told before anything is connected
     call(site.Endpoint.read(arguments.dir), "EXEC sandbox.fault @rule = ?", arguments.rule)
     return 0
 

@@ -14,15 +14,16 @@ _STYLES = {
 MACROS = (
     "CREATE SCHEMA IF NOT EXISTS tsql",
     # n/300 s in microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL Server from level 130.
-    """CREATE OR REPLACE MACRO tsql.tick(t) AS make_timestamp(((((epoch_us(t) + 62135596800000000) * 3 + 5000) // 10000) * 20000 + 3) // 6
+    "CREATE OR REPLACE MACRO tsql.since_1(t) AS epoch_us(CAST(t AS TIMESTAMP)) + 62135596800000000",
+    """CREATE OR REPLACE MACRO tsql.tick(t) AS make_timestamp((((tsql.since_1(t) * 3 + 5000) // 10000) * 20000 + 3) // 6
        - 62135596800000000)""",
     # datetime2(7): a TIMESTAMP and the seventh digit, which compare and sort like one number; and the same as units of 100 ns since 1970.
     "CREATE OR REPLACE MACRO tsql.wide(t, n) AS CASE WHEN t IS NOT NULL THEN struct_pack(t := CAST(t AS TIMESTAMP), n := CAST(n AS UTINYINT)) END",
-    "CREATE OR REPLACE MACRO tsql.units100(w) AS epoch_us(struct_extract(w, 't')) * 10 + struct_extract(w, 'n')",
+    "CREATE OR REPLACE MACRO tsql.units100(w) AS epoch_us(CAST(struct_extract(w, 't') AS TIMESTAMP)) * 10 + struct_extract(w, 'n')",
     """CREATE OR REPLACE MACRO tsql.from100(k) AS tsql.wide(make_timestamp((k + 621355968000000000) // 10 - 62135596800000000),
        (k + 621355968000000000) % 10)""",
     # A datetime widens to n/300 s with seven digits: .0033333, .0066667.
-    """CREATE OR REPLACE MACRO tsql.widened(t) AS tsql.from100((((epoch_us(t) + 62135596800000000) * 3 + 5000) // 10000 * 100000 + 1) // 3
+    """CREATE OR REPLACE MACRO tsql.widened(t) AS tsql.from100(((tsql.since_1(t) * 3 + 5000) // 10000 * 100000 + 1) // 3
        - 621355968000000000)""",
     """CREATE OR REPLACE MACRO tsql.seventh(s) AS coalesce(TRY_CAST(regexp_extract(s, '\\.\\d{6}(\\d)', 1) AS UTINYINT), 0)""",
     """CREATE OR REPLACE MACRO tsql.rounded(k, unit) AS make_timestamp(((k + 621355968000000000 + unit // 2) // unit * unit) // 10

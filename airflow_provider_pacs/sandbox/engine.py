@@ -185,7 +185,7 @@ def _clock_advance(session: SqlSession, args: dict[str, Any]) -> Iterator[Result
 
 def _clock_set(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
     try:
-        moment, fold = datetime.fromisoformat(str(argument(args, "local"))), int(args.get("fold", 0))
+        moment, fold = datetime.fromisoformat(str(argument(args, "local"))), int(args.get("fold", args.get("1", 0)))
     except ValueError as error:
         raise SqlError(241, "Conversion failed when converting date and/or time from character string.") from error
     session.engine.clock.set(moment, fold)
@@ -196,5 +196,8 @@ def _fault(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | Ro
     rule = str(argument(args, "rule"))
     if session.engine.fault is None:
         raise SqlError(2812, "Could not find stored procedure 'sandbox.fault'. (Sandbox: this engine has no fault handler)")
-    session.engine.fault(rule)
+    try:
+        session.engine.fault(rule)
+    except ValueError as error:
+        raise SqlError(50000, str(error)) from error
     yield one_row({"rule": rule})

@@ -106,7 +106,7 @@ def _concat_ws(e: Expressions, args: list[exp.Expression]) -> Typed:
 
 
 def _text_function(template: str) -> Handler:
-    """A function of text whose result is text of the same kind, as long as it may be."""
+    """A function of text whose result is text of the same alphabet, as long as it may be; never padded, even of char(n)."""
 
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         values = [e.value(a) for a in args]
@@ -117,7 +117,8 @@ def _text_function(template: str) -> Handler:
         kind = values[0].type if values[0].type.name in CHARACTER else SqlType("varchar", 8000)
         limit = 4000 if kind.name.startswith("n") else 8000
         grown = template.startswith(("replace", "repeat", "rpad", "stuff"))
-        kind = SqlType(kind.name.replace("text", "varchar"), kind.length if not grown or kind.length < 0 else limit)
+        varying = kind.name.replace("text", "varchar") if "var" in kind.name or "text" in kind.name else kind.name.replace("char", "varchar")
+        kind = SqlType(varying, kind.length if not grown or kind.length < 0 else limit)
         return Typed(template.format(first, *rest), kind, any(v.nullable for v in values))
 
     return handler

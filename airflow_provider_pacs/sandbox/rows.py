@@ -19,10 +19,8 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_ROW = 0xD1
-_CHUNK = 1 << 20
-_DAYS_TO_1970 = 719162
-_DAYS_1900_TO_1970 = 25567
+_ROW, _CHUNK = 0xD1, 1 << 20
+_DAYS_TO_1970, _DAYS_1900_TO_1970 = 719162, 25567
 _NULL_16 = 0xFFFF
 _TEXT_HEADER = b"\x10" + b"sandbox textptr." + bytes(8)
 

@@ -161,9 +161,10 @@ class Session:
             log.error("session %d: the engine failed", self._spid, exc_info=problem)
             error = SqlError(50000, f"The sandbox failed: {type(problem).__name__}: {problem}")
         await response.add_after_done(tokens.error(error))
-        if error.number == _DEADLOCK and self._transaction:
+        if error.number == _DEADLOCK:
             await self._thread.call_always(self.engine.rollback)
-            await self._end_transaction(response, _ENV_ROLLBACK)
+            if self._transaction:
+                await self._end_transaction(response, _ENV_ROLLBACK)
         return error
 
     async def _batch(self, response: Response, cursor: Cursor) -> None:

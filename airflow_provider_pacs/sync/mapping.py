@@ -113,7 +113,7 @@ def _without_damaged_text(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBat
         if pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))
             columns[column.name] = _null_where(bad, values)
-    columns[REJECT] = pc.coalesce(columns[REJECT], _reject_column(reasons, batch.num_rows))
+    columns[REJECT] = _joined(columns[REJECT], _reject_column(reasons, batch.num_rows))
     return pa.RecordBatch.from_pydict(columns)
 
 
@@ -122,6 +122,12 @@ def _reject_column(reasons: list[tuple[str, pa.Array]], rows: int) -> pa.Array:
         return pa.nulls(rows, pa.string())
     joined = pc.utf8_rtrim(pc.binary_join_element_wise(*[pc.if_else(bad, f"{reason},", "") for reason, bad in reasons], ""), ",")
     return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), pc.binary_join_element_wise("{", joined, "}", ""))
+
+
+def _joined(first: pa.Array, second: pa.Array) -> pa.Array:
+    """Two columns of reasons as one: a row with both keeps both."""
+    both = pc.binary_join_element_wise(pc.utf8_rtrim(first, "}"), pc.utf8_ltrim(second, "{"), ",")
+    return pc.coalesce(both, first, second)
 
 
 def _is_text(values: pa.Array) -> bool:
@@ -168,7 +174,7 @@ def _integer(values: pa.Array) -> Mapped:
 
 
 def _outside_int4(values: pa.Array) -> pa.Array:
-    wide = values if pa.types.is_floating(values.type) else pc.cast(values, pa.float64())
+    wide = values if pa.types.is_floating(values.type) or pa.types.is_integer(values.type) else pc.cast(values, pa.float64())
     return pc.or_(pc.less(wide, _INT_MIN), pc.greater(wide, _INT_MAX))
 
 

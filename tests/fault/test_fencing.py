@@ -10,7 +10,7 @@ import pytest
 from tests.fault.test_kill import in_copy
 from tests.fault.world import Run, World, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def assert_conflict(run: Run) -> None:
@@ -32,7 +32,7 @@ def test_zombie_is_fenced(night: World) -> None:
         assert after == (
             target.rows("SELECT epoch FROM pacs_ops.county"), target.rows("SELECT * FROM pacs_ops.sync_state ORDER BY entity"), target.poll()
         )  # fmt: skip
-        assert [state for state, _ in target.runs()] == ["superseded", "succeeded"]
+        assert [state for state, _ in target.runs()][-2:] == ["superseded", "succeeded"]
 
 
 def test_zombie_in_copy_is_not_waited_for(world: World) -> None:

@@ -24,6 +24,7 @@ def test_a_child_before_its_parent(family: County) -> None:
     assert of(published, "owner").quarantined == 1
     assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
     assert certificate.clean
+    assert of(certificate, "owner").missing == 0
     family.clock.step(hours=5)
     family.add("property", 2, at=family.stamp())
     family.clock.step(minutes=2)

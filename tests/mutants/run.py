@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SYNC = "airflow_provider_pacs/sync/"
 ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile"))
-APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL = (
-    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql")
+APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL, TARGETS = (
+    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target")
 )
 WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
     f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant("one clock per run", PLAN, '            now=str(clock["now"]),', '            now=str(_clocks(config, source)[0]["now"]),', f"{WINDOWS}::test_one_upper_bound_for_all_entities"),
     Mutant("soft deletes travel", ORDERED, 'f"WHERE ({column} >= @lo', 'f"WHERE " + ("s.IsActive = 1 AND " if shape.map.entity == "property" else "") + f"({column} >= @lo',
            f"{DELETES}::test_a_soft_delete"),
-    Mutant("mapping fingerprint", PLAN, 'if state["map_fingerprint"] != map_fingerprint(shape):', "if False:", f"{PUBLISHES}::test_another_mapping"),
+    Mutant("mapping fingerprint", PLAN, 'if state["map_fingerprint"] != map_fingerprint(shape):', "if False:", f"{PUBLISHES}::test_another_suite"),
     Mutant("suite fingerprint", PLAN, "(shape.map.fingerprint + rules).encode()", "shape.map.fingerprint.encode()", f"{PUBLISHES}::test_another_suite"),
     Mutant("schema fingerprint", PLAN, 'if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:', "if False:",
            f"{DRIFT}::test_a_wider_column"),
@@ -105,15 +105,15 @@ MUTANTS = (
            f"{PUBLISHES}::test_the_same_try_again"),
     Mutant("one row per key", STAGE, "AND a._seq < d.last", "AND false", f"{PUBLISHES}::test_a_key_twice_in_a_window"),
     Mutant("mark_rejects starts anew", STAGE, "WHERE starts_with(r, 'MAP.')", "WHERE starts_with(r, '')", f"{PUBLISHES}::test_validate_again"),
-    Mutant("cursor in the transaction", PUBLISH, "journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)", "_elsewhere(connection, fence, run_id, row)",
-           f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
+    Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n            return publish.publish(",
+           "with self.statements() as connection:\n            return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
     Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
     Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)",
            "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
     Mutant("late rows are left out", COMPARE, "\"coalesce(s._late, 0) = 0 AND s._reject", "\"s._reject", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("quarantine is excused", COMPARE, "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = {county}",
-           "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id = {county}", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version {RELATIONS}"),
+           "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id = {county}", f"{RELATIONS}::test_a_child_before_its_parent"),
     Mutant("quarantine is excused in the target", COMPARE, "\"l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k} AND (s._late = 1 OR s._reject IS NOT NULL)) \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id",
            "\"l._deleted_at IS NULL \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
     Mutant("equal to the byte", SQL, "record_image_ne(ROW({}), ROW({}))", "ROW({}) IS DISTINCT FROM ROW({})", f"{RECONCILES}::test_the_smallest_differences_count"),
@@ -126,13 +126,6 @@ MUTANTS = (
     Mutant("integers are not rounded", MAPPING, "pc.or_(pc.not_equal(values, pc.floor(values)), _outside_int4(values))", "_outside_int4(values)", f"{MAPS}::test_what_is_no_integer"),
     Mutant("quoting", f"{SYNC}source/tsql.py", '.replace("]", "]]")', "", f"{QUERIES}::test_quoting_hides_every_name"),
 )  # fmt: skip
-
-ELSEWHERE = """
-
-def _elsewhere(connection: Connection, fence: apply.Fence, run_id: str, row: dict[str, Any]) -> None:
-    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
-        journal.store_state(other, fence.county_id, fence.epoch, run_id, row)
-"""
 
 
 def mutate(copy: Path, mutant: Mutant) -> None:
@@ -147,8 +140,7 @@ def mutate(copy: Path, mutant: Mutant) -> None:
         raise SystemExit(
             f"mutant {mutant.name!r}: its text is found {text.count(mutant.old)} times in {mutant.file}; bring tests/mutants/run.py up to date"
         )
-    changed = text.replace(mutant.old, mutant.new)
-    file.write_text(changed + (ELSEWHERE if "_elsewhere" in mutant.new else ""), "utf-8")
+    file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import threading
 from datetime import datetime
 from decimal import Decimal
 
+import psutil
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +17,7 @@ from airflow_provider_pacs.sandbox import wire
 from airflow_provider_pacs.sandbox.rpc import parse_rpc
 from airflow_provider_pacs.sandbox.serve import SandboxServer
 from tests.wire.raw import HEADERS, PRELOGIN, batch, login, nvarchar, rpc, talk
-from tests.wire.scripted import ScriptedEngine, connect
+from tests.wire.scripted import ScriptedEngine, connect, wait_for
 
 INT = b"\x00\x00\x26\x04\x04\x07\x00\x00\x00"
 NUMERIC = b"\x00\x00\x6c\x05\x09\x02\x05\x01\x07\x00\x00\x00"
@@ -56,20 +60,44 @@ def test_the_conversation_itself_is_good(engine: ScriptedEngine) -> None:
     assert engine.log == ["begin", "rollback"]
 
 
-def test_mutated_packets(engine: ScriptedEngine) -> None:
-    with SandboxServer(engine) as server:
+def own_memory() -> int:
+    """Resident bytes of this process, which is the server's too."""
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+@pytest.mark.parametrize("packets", [500, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_mutated_packets_neither_crash_nor_hang_nor_grow(engine: ScriptedEngine, packets: int, caplog: pytest.LogCaptureFixture) -> None:
+    done = 0
+    with SandboxServer(engine) as server, caplog.at_level("WARNING", logger="airflow_provider_pacs.sandbox"):
         bystander = connect(server.port, Encrypt="no")
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(which=st.integers(0, len(CONVERSATION) - 1), changes=mutations)
-        def run(which: int, changes: list[tuple[int, int, str]]) -> None:
-            packets = list(CONVERSATION)
-            packets[which] = mutated(packets[which], changes)
-            talk(server.port, packets, patience=0.01)
+        def batch_of(count: int) -> None:
+            @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @given(which=st.integers(0, len(CONVERSATION) - 1), changes=mutations)
+            def run(which: int, changes: list[tuple[int, int, str]]) -> None:
+                nonlocal done
+                done += 1
+                conversation = list(CONVERSATION)
+                conversation[which] = mutated(conversation[which], changes)
+                talk(server.port, conversation, patience=0.01)
+                engine.asked.clear()
+                engine.sessions.clear()
+                engine.log.clear()
 
-        run()
-        assert bystander.execute("SELECT 1").fetchval() == 1
+            run()
+
+        batch_of(packets // 5)
+        before, threads = own_memory(), threading.active_count()
+        for _ in range(4):
+            batch_of(packets // 5)
+            assert bystander.execute("SELECT 1").fetchval() == 1
+        bystander.close()
         assert connect(server.port, Encrypt="no").execute("SELECT 1").fetchval() == 1
+        assert wait_for(lambda: threading.active_count() <= threads, 10), "threads of dead connections stay"
+    assert done >= packets * 0.99
+    assert own_memory() - before < 32 << 20
+    assert [record.message for record in caplog.records if "failure of the sandbox" in record.message] == []
 
 
 @settings(max_examples=200, deadline=None)
