@@ -36,8 +36,7 @@ _NUMBERS: dict[str, tuple[pa.DataType, Any]] = {
     "real": (pa.float32(), np.float32),
     "float": (pa.float64(), np.float64),
 }
-_UNICODE = ("nchar", "nvarchar", "ntext", "xml")
-_CODE_PAGE = ("char", "varchar", "text")
+_UNICODE, _CODE_PAGE = ("nchar", "nvarchar", "ntext", "xml"), ("char", "varchar", "text")
 
 
 def chunks(batch: pa.RecordBatch, limit: int | None = None) -> Iterator[pa.RecordBatch]:
@@ -188,13 +187,12 @@ def _days_and_rest(array: pa.Array) -> tuple[Ints, Ints, int]:
 
 
 def _datetime2(array: pa.Array, sql_type: SqlType) -> Bytes:
-    seventh = None
+    seventh: Any = 0
     if pa.types.is_struct(array.type):
         array, seventh = array.field(0), _values(array.field(1).cast(pa.uint8()), np.uint8)
     days, rest, per_second = _days_and_rest(array)
     wanted = 10**sql_type.scale
-    units = rest // (per_second // wanted) if per_second >= wanted else rest * (wanted // per_second)
-    units = units if seventh is None else units + seventh
+    units = seventh + (rest // (per_second // wanted) if per_second >= wanted else rest * (wanted // per_second))
     return np.hstack([_matrix(units, time_width(sql_type.scale)), _matrix(days + _DAYS_TO_1970, 3)])
 
 

@@ -69,7 +69,7 @@ PAIRS = [
     ("SELECT YearBuilt / 10, YearBuilt % 10, -YearBuilt, YearBuilt * 2 FROM Property ORDER BY PropertyID",
     "SELECT YearBuilt // 10, YearBuilt % 10, -YearBuilt, YearBuilt * 2 FROM {P} ORDER BY PropertyID"),
     ("SELECT AVG(YearBuilt), SUM(Bedrooms), COUNT(DISTINCT Condition), COUNT(Bathrooms) FROM Structure",
-     "SELECT trunc(avg(YearBuilt))::INT, sum(Bedrooms)::INT, count(DISTINCT Condition), count(Bathrooms) FROM {S}"),
+     "SELECT trunc(avg(YearBuilt))::INT, sum(Bedrooms)::INT, count(DISTINCT rtrim(Condition)), count(Bathrooms) FROM {S}"),
     ("SELECT Condition, STDEV(SquareFootage) FROM Structure WHERE SquareFootage BETWEEN 500 AND 2500 GROUP BY Condition ORDER BY Condition",
      "SELECT min(Condition), stddev_samp(SquareFootage) FROM {S} WHERE SquareFootage BETWEEN 500 AND 2500 GROUP BY Condition ORDER BY Condition "
      "NULLS FIRST"),
