@@ -73,12 +73,14 @@ def widens(old: str, new: str) -> bool:
     one, two = _DECLARED.match(old.lower()), _DECLARED.match(new.lower())
     if one is None or two is None:
         return False
+    if {one["name"], two["name"]} in ({"char", "varchar"}, {"nchar", "nvarchar"}):  # padding comes and goes, values stay
+        return _size(one["first"]) <= _size(two["first"])
     if one["name"] == two["name"]:
         return _digits_fit(one, two) if one["second"] is not None else _size(one["first"]) <= _size(two["first"])
     names = (one["name"].removeprefix("n"), two["name"].removeprefix("n"))
     national = one["name"].startswith("n") and not two["name"].startswith("n") and names[0] in _GROWS[3]
     in_order = any(names[0] in order and names[1] in order and order.index(names[0]) <= order.index(names[1]) for order in _GROWS)
-    return in_order and not national and _size(one["first"]) <= _size(two["first"])
+    return in_order and not national and (names[0] not in _GROWS[3] or _size(one["first"]) <= _size(two["first"]))
 
 
 def _digits_fit(one: re.Match[str], two: re.Match[str]) -> bool:

@@ -116,6 +116,9 @@ def test_padded_text(county: County) -> None:
 def test_a_table_without_a_change_column_type(county: County) -> None:
     """A change column that carries no time is no reason to stop: every run reads the table whole."""
     redeclare(county.engine, retype("Property", LastModified=SqlType("varchar", 30)))
+    with pytest.raises(ConfigError, match=r"LastModified: datetime -> varchar\(30\)"):
+        county.sync()
+    county.target.accept_source(county.fips)
     county.add("property", 1, 2)
     for _ in range(2):
         published, certificate = county.sync()

@@ -16,7 +16,7 @@ FIPS = "53005"
 
 def opened(target: PostgresTarget) -> str:
     target.migrate()
-    epoch = target.claim(county_id=FIPS, county="benton_wa", name="Benton")
+    epoch = target.claim(county_id=FIPS, county="benton_wa", name="Benton", identity={})
     run_id = str(uuid.uuid4())
     entity = EntityPlan("property", "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s")
     target.open_run(RunPlan(run_id, FIPS, epoch, "sync", (entity,)), trigger="cli", source_now="", identity={}, config="c", code="0")

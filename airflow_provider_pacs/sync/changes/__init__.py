@@ -80,7 +80,7 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
             because = "the database is a readable secondary" if secondary else family.missing
             raise ConfigError(f"{shape.map.entity} can't be read by {pin}: {because}", remedy=f"change tables.{shape.map.entity}.mode")
         if pin in ("auto", family.name) and column is not None and not secondary:
-            return family.name, f"{column} is {shape.columns[column].type_name}"
+            return family.name, f"{column} is {_told_type(shape, column)}"
     return "compare", f"{_why_compare(shape)}: every run reads the table whole and compares"
 
 
@@ -97,6 +97,12 @@ def stamps(shape: TableShape) -> Stamps | None:
     if rowversion.is_rowversion(shape):
         return ROWVERSION
     return LAST_MODIFIED if ordered.is_ordered_type(shape.change_type) else None
+
+
+def _told_type(shape: TableShape, column: str) -> str:
+    """The declared type as people write it: the catalog calls a rowversion column `timestamp`."""
+    declared = shape.columns[column]
+    return "rowversion" if declared.type_name in {"timestamp", "rowversion"} else declared.declared
 
 
 def _why_compare(shape: TableShape) -> str:
