@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE if isinstance(error, ConfigError) else FAILED
     except Interrupted as stop:
         remedy = "Run the command again; nothing is left half done."
-        _tell_failure(arguments, f"{str(stop).capitalize()}. {remedy}", code="INTERRUPTED", message=str(stop), remedy=remedy)
+        _tell_failure(arguments, f"{stop}. {remedy}", code="INTERRUPTED", message=str(stop), remedy=remedy)
         return stop.status
     print(json.dumps(answer.data, default=str) if arguments.json else "\n".join(answer.lines))
     return answer.status

@@ -27,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, number: signal.Signals) -> None:
-        super().__init__(f"interrupted by {number.name}")
+        super().__init__(f"Interrupted by {number.name}")
         self.status = 130 if number is signal.SIGINT else 1
 
 

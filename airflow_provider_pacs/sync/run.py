@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import DataError, PacsError
+from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError
 from airflow_provider_pacs.sync.interrupt import Interrupted
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
@@ -53,13 +53,17 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     """Read one entity as planned into a staging table of this try. Publishes nothing.
 
     `attempt` is the number of this try, from 1; every try has its own table.
+
+    Raises:
+        ConflictError: a later run has taken the county. Of the other errors, a RetryableError is worth another try.
     """
     row = _entity_row(target, run_id, entity)
-    shape = shapes(_only(config, entity), source)[entity]
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+    with _not_overtaken(config, target, run_id):
+        shape = shapes(_only(config, entity), source)[entity]
+        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     target.note_entity(run_id, entity, state="staged", stage_table=table, attempt=attempt, rows_read=read, extract_seconds=seconds, message="")
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
@@ -70,10 +74,19 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
 
     Raises:
         DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
+        ConflictError: a later run has taken the county.
     """
+    with _not_overtaken(config, target, run_id):
+        return _validate(config, target, run_id, entity)
+
+
+def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) -> EntityOutcome:
     row = _entity_row(target, run_id, entity)
     if row["state"] not in {"staged", "passed", "blocked"}:
         raise DataError(f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task")
+    if target.stage_was_emptied(row):
+        target.note_entity(run_id, entity, state="failed", message="the target lost its staged rows")
+        raise DataError(f"{config.county}: {entity} lost its staged rows in a crash of the target", remedy="clear its extract task")
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
@@ -114,7 +127,10 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+    with _not_overtaken(config, target, run_id):
+        outcome = _reconcile(
+            config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark
+        )
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
@@ -207,6 +223,26 @@ def _recorded_failure(config: CountyConfig, target: Target, step: str) -> Iterat
         yield
     except PacsError as error:
         target.note_failure(config.fips, step, error)
+        raise
+
+
+@contextmanager
+def _not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles over then is no news."""
+    overtaken = ConflictError(
+        f"{config.county}: a later run has taken over from run {run_id}", remedy="nothing was published; the later run carries on"
+    )
+    if target.run(run_id)["state"] == "superseded":
+        raise overtaken
+    try:
+        yield
+    except PacsError as error:
+        try:
+            state = target.run(run_id)["state"]
+        except PacsError:
+            raise error from None
+        if state == "superseded":
+            raise overtaken from error
         raise
 
 

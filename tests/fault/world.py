@@ -75,6 +75,7 @@ class Postgres:
 
     def stop(self) -> None:
         server = self._server
+        server.cleanup_mode = None  # at the interpreter's end it would look for the process it started, which may not be the one that ran last
         pgexec("pg_ctl", ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"), bin_path=server.bin_path, user=server.system_user)
 
 

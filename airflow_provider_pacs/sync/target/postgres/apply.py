@@ -50,7 +50,7 @@ class Fence:
 
 
 def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, complete: bool) -> Applied:
-    """Bring the county's partition to what the staging table says.
+    """Bring the county's partition to what the staging table says. A partition made here is attached by the caller, at the transaction's end.
 
     Args:
         connection: in a transaction of the caller.
@@ -65,7 +65,7 @@ def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str
     if not ddl.leaf_exists(connection, entity, fence.county_id):
         ddl.build_leaf(connection, entity, fence.county_id)
         inserted = _insert(connection, entity, fence, table, anti_join=False)
-        ddl.attach_leaf(connection, entity, fence.county_id)
+        ddl.finish_leaf(connection, entity, fence.county_id)  # the caller attaches it
         return Applied(inserted=inserted, quarantined=quarantined, released=released)
     updated = _update(connection, entity, fence, table)
     inserted = _insert(connection, entity, fence, table, anti_join=True)

@@ -10,7 +10,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
-from airflow_provider_pacs.sync.target.postgres import apply, compare, journal
+from airflow_provider_pacs.sync.target.postgres import apply, compare, ddl, journal
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome
 
 Connection = psycopg.Connection[Any]
@@ -43,6 +43,7 @@ def certify(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     result = CertificateOutcome(run_id, fence.county_id, scope, state, certificates, held_back=held_back)
     details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
+    ddl.attach_leaves(connection, fence.county_id)
     return result
 
 

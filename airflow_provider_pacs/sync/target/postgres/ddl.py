@@ -117,7 +117,7 @@ def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
 
 
 def build_leaf(connection: Connection, entity: Entity, county_id: str) -> sql.Identifier:
-    """An empty, detached table for a county's first load; fill it, then call `attach_leaf`."""
+    """An empty, detached table for a county's first load; fill it, call `finish_leaf`, and `attach_leaves` last of all."""
     table = leaf(entity, county_id)
     connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, CHECK (county_id = {}))").format(
@@ -127,11 +127,24 @@ def build_leaf(connection: Connection, entity: Entity, county_id: str) -> sql.Id
     return table
 
 
-def attach_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
-    """Index the filled table and make it the county's partition. Takes no lock that stops readers of other counties."""
+def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
+    """Index the filled table like its root."""
     table = leaf(entity, county_id)
     connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(table, columns(["county_id", entity.key])))
     if entity.parent_key:
         connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key])))
     connection.execute(sql.SQL("ANALYZE {}").format(table))
-    connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))
+
+
+def attach_leaves(connection: Connection, county_id: str) -> None:
+    """Make the county's finished tables its partitions: the last thing before the commit.
+
+    The lock on the root stops no reader, but it does stop another county's first load: it must be held for a moment only.
+    """
+    for entity in load_entities().values():
+        table = leaf(entity, county_id)
+        found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)).fetchone()
+        if found == (False,):
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id))
+            )

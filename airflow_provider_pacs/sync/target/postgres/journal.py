@@ -17,7 +17,7 @@ Connection = psycopg.Connection[Any]
 
 
 def claim(connection: Connection, *, county_id: str, county: str, name: str) -> int:
-    """Take the county's next epoch: any earlier run of it can no longer publish. Earlier runs still marked running become superseded.
+    """Take the county's next epoch: any earlier run of it can no longer publish or certify. Those without a verdict become superseded.
 
     Raises:
         ConfigError: the county's slug or FIPS code is already recorded with another partner.
@@ -35,7 +35,7 @@ def claim(connection: Connection, *, county_id: str, county: str, name: str) -> 
     ).fetchone()
     connection.execute(
         "UPDATE pacs_ops.sync_run SET state = 'superseded', finished_at = clock_timestamp(), message = 'a later run took over' "
-        "WHERE county_id = %s AND state = 'running'",
+        "WHERE county_id = %s AND state IN ('running', 'published')",
         (county_id,),
     )
     return int(row[0]) if row else 0

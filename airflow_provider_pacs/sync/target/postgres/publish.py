@@ -9,7 +9,7 @@ import psycopg
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import EntityOutcome, RunOutcome
-from airflow_provider_pacs.sync.target.postgres import apply, journal
+from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, stage
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
@@ -37,6 +37,8 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
         entity = load_entities()[row["entity"]]
         if row["state"] != "passed":
             _hold_back(connection, run_id, row)
+        elif stage.was_emptied(connection, row):
+            journal.note_entity(connection, run_id, entity.name, state="failed", message=stage.EMPTIED)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
             applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, complete=row["mode"] == "full")
             journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
@@ -46,7 +48,9 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
     journal.note_run(connection, run_id, "published" if published else "failed", published=bool(published), finished=not published)
     details = {row["entity"]: {name: row[name] for name in ("state", "rows_read", *COUNTS)} for row in rows}
     journal.audit(connection, fence.county_id, run_id, "run.publish", ",".join(published), details)
-    return outcome(connection, run_id)
+    told = outcome(connection, run_id)
+    ddl.attach_leaves(connection, fence.county_id)
+    return told
 
 
 COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_quarantined", "rows_released", "rows_held")

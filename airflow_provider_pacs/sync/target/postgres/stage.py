@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +13,16 @@ from airflow_provider_pacs.sync.target.postgres.sql import columns, definitions,
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
-"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run."""
+"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run; those of superseded runs at once."""
+
+EMPTIED = "its staged rows are gone: PostgreSQL crashed or failed over after the extract"
+
+
+def was_emptied(connection: Connection, row: dict[str, Any]) -> bool:
+    """Whether the staging table of a run's entity lost its rows: an unlogged table is empty after a crash, and its cursor must not move then."""
+    if not row["rows_read"]:
+        return False
+    return connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(stage(row["stage_table"]))).fetchone() is None
 
 
 def create(connection: Connection, entity: Entity, table: str) -> None:
@@ -108,13 +117,24 @@ def drop(connection: Connection, tables: Iterable[str]) -> None:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage(table)))
 
 
-def abandoned(connection: Connection, county_id: str) -> Iterator[str]:
-    """Staging tables of the county's runs that have ended or were overtaken long enough ago."""
+def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop staging tables that nobody uses this moment; one that somebody still fills is left for a later run, never waited for."""
+    for table in tables:
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table)))
+                connection.execute(sql.SQL("DROP TABLE {}").format(stage(table)))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+            continue
+
+
+def abandoned(connection: Connection, county_id: str) -> list[str]:
+    """Staging tables of the county's runs that can no longer publish (superseded), or that ended long enough ago."""
     rows = connection.execute(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "JOIN pacs_ops.sync_run AS r ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
-        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND r.state <> 'running' "
-        "AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s)",
+        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' "
+        "OR r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s))",
         (county_id, KEEP_HOURS),
     )
-    yield from [name for (name,) in rows.fetchall()]
+    return [name for (name,) in rows.fetchall()]

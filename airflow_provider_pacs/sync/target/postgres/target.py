@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +20,15 @@ from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, 
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
-_SESSION = ("SET timezone = 'UTC'", "SET datestyle = 'ISO, YMD'", "SET lock_timeout = '60s'", "SET client_min_messages = warning")
+_SESSION = (
+    "SET timezone = 'UTC'",
+    "SET datestyle = 'ISO, YMD'",
+    "SET lock_timeout = '60s'",
+    "SET client_min_messages = warning",
+    "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
+)
+_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
+"""A worker that was killed must not hold its county until its last statement is through."""
 
 
 class PostgresTarget:
@@ -40,6 +48,8 @@ class PostgresTarget:
             self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
             for statement in _SESSION:
                 self._connection.execute(statement.encode())
+            with suppress(psycopg.errors.InvalidParameterValue):
+                self._connection.execute(_IF_THE_PLATFORM_CAN)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -109,6 +119,11 @@ class PostgresTarget:
                 stage.create(connection, entity, table)
             stage.copy(connection, table, names, payloads)
 
+    def stage_was_emptied(self, row: dict[str, Any]) -> bool:
+        """Whether a crash of the server took the rows that were staged for an entity's row of the run."""
+        with self.statements() as connection:
+            return stage.was_emptied(connection, row)
+
     def settle_stage(self, entity: Entity, table: str) -> int:
         """One row per key (the last read wins); returns the rows that went."""
         with self.statements() as connection:
@@ -135,7 +150,7 @@ class PostgresTarget:
 
     def drop_abandoned_stages(self, county_id: str) -> None:
         with self.statements() as connection:
-            stage.drop(connection, stage.abandoned(connection, county_id))
+            stage.drop_idle(connection, stage.abandoned(connection, county_id))
 
     def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]:
         """Keys that wait in quarantine under a rule, those looked at longest ago first."""

@@ -1,0 +1,41 @@
+"""The source breaks in the middle: a part of a result is never taken for the whole (cases 105, 106)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fault.world import IN_COPY, World
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "fault", [f"drop@rows={IN_COPY}", f"half@rows={IN_COPY}", f"error=1205@rows={IN_COPY}"], ids=["drop", "half a packet", "deadlock victim"]
+)
+def test_breaks_behind_the_first_batch(world: World, fault: str) -> None:
+    """Cases 105, 106: rows are out already, so the read is not repeated but fails as a whole, and COPY with it."""
+    with world.disturbed() as target:
+        world.sandbox.fault(f"{fault} match=PropertyValue times=1")
+        with world.sync(target) as run:
+            assert run.wait() == 1, run.told()
+            last = run.err.splitlines()[-1]
+        assert last.startswith("PACS-001: ")
+        [(state, message)] = target.runs()
+        assert (state, message) == ("failed", last)
+        assert target.rows("SELECT entity FROM pacs_ops.run_entity WHERE state = 'planned'") == [("value",)]
+        assert target.rows("SELECT * FROM pacs_ops.sync_state") == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["drop@rows=700 match=PropertyValue", "error=1205@rows=700 match=PropertyValue", "refuse", "error=40613@login"],
+    ids=["drop", "deadlock victim", "refused connection", "database away"],
+)  # fmt: skip
+def test_breaks_before_the_first_batch(world: World, fault: str) -> None:
+    """Cases 105, 106: nothing is out yet, so the read begins again on a fresh connection, and the run succeeds."""
+    with world.disturbed() as target:
+        world.sandbox.fault(f"{fault} times=1")
+        with world.sync(target) as run:
+            assert run.wait() == 0, run.told()
+            assert "Trying again." in run.err
+        assert target.poll() == world.oracle.poll()
+        assert target.runs() == [("succeeded", "")]
