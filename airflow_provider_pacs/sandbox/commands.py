@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve a county until SIGTERM or Ctrl-C")
-    serving.add_argument("--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N] (default seed)")
+    serving.add_argument(
+        "--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N] (default seed)"
+    )
     serving.add_argument("--seed", type=int, default=1, help="another seed gives other data of the same shape")
     serving.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default: a free one)")
     serving.add_argument("--keep", action="store_true", help="keep the database in the folder instead of in memory")

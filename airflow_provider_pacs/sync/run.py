@@ -128,9 +128,7 @@ def reconcile(
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
     with _not_overtaken(config, target, run_id):
-        outcome = _reconcile(
-            config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark
-        )
+        outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)

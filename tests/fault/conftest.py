@@ -23,7 +23,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def base(postgres: Postgres) -> Iterator[World]:
-    with _world(postgres, SIZE, night=False) as made:
+    with make_world(postgres, SIZE, night=False) as made:
         yield made
 
 
@@ -36,7 +36,7 @@ def world(base: World) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def after_night(postgres: Postgres) -> Iterator[World]:
-    with _world(postgres, SIZE, night=True) as made:
+    with make_world(postgres, SIZE, night=True) as made:
         yield made
 
 
@@ -48,7 +48,8 @@ def night(after_night: World) -> Iterator[World]:
 
 
 @contextmanager
-def _world(postgres: Postgres, size: str, *, night: bool) -> Iterator[World]:
+def make_world(postgres: Postgres, size: str, *, night: bool) -> Iterator[World]:
+    """A source of that size and its undisturbed target; with `night`, tests begin before a night's changes."""
     with tempfile.TemporaryDirectory(prefix="pacs-fault-", ignore_cleanup_errors=True) as folder:
         sandbox = Sandbox(Path(folder) / "site", size)
         try:

@@ -131,7 +131,13 @@ class Sandbox:
         file = folder / "sandbox" / "endpoint.json"
         until("the sandbox serves", file.exists, alive=self._serving, seconds=240)
         endpoint = Endpoint.read(folder / "sandbox")
-        place = {"HOST": endpoint.host, "PORT": endpoint.port, "NAME": endpoint.database, "USER": endpoint.reader, "PASSWORD": endpoint.reader_password}
+        place = {
+            "HOST": endpoint.host,
+            "PORT": endpoint.port,
+            "NAME": endpoint.database,
+            "USER": endpoint.reader,
+            "PASSWORD": endpoint.reader_password,
+        }
         self.environment = os.environ | endpoint.environment | {"PYTHONPATH": str(ROOT), "AIRFLOW__PACS__COUNTIES_PATH": str(self.counties)}
         self.environment |= {f"PACS_DB_{name}_{county.upper()}_SOURCE": str(value) for name, value in place.items() for county in COUNTIES}
         self._worker = subprocess.Popen(
@@ -202,16 +208,17 @@ class Watch:
         self.errors: list[str] = []
         self.polls = 0
         self.longest = 0.0
-        self.pid = 0
+        self.samples = self.waited = 0
+        self._pid = 0
         self._url, self._sql, self._survives = url, _poll_sql(county), survives_restarts
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._run, self._sample)]
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, application_name="reader") as connection:
-                    self.pid = connection.info.backend_pid
+                    self._pid = connection.info.backend_pid
                     while not self._stop.is_set():
                         self._look(connection)
             except psycopg.Error as error:
@@ -219,6 +226,19 @@ class Watch:
                     self.errors.append(str(error))
                     return
                 self._stop.wait(0.05)
+
+    def _sample(self) -> None:
+        """How often the reader's own backend is found waiting for a lock."""
+        while not self._survives and not self._stop.is_set():
+            try:
+                with psycopg.connect(self._url, autocommit=True, application_name="sampler") as connection:
+                    while not self._stop.wait(0.02):
+                        row = connection.execute("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", (self._pid,)).fetchone()
+                        self.samples += 1
+                        self.waited += bool(row and row[0])
+            except psycopg.Error as error:
+                self.errors.append(str(error))
+                return
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         started = time.monotonic()
@@ -230,13 +250,15 @@ class Watch:
         self._stop.wait(0.02)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         until("the reader's first look", lambda: self.polls or self.errors)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(60)
+        for thread in self._threads:
+            thread.join(60)
 
 
 class Target:
@@ -256,7 +278,9 @@ class Target:
     def activity(self, condition: str) -> int:
         """Backends of the product in this database for which a condition over pg_stat_activity holds."""
         return int(
-            self.one(f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION}' AND ({condition})")
+            self.one(
+                f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION}' AND ({condition})"
+            )
         )
 
     def in_copy(self) -> bool:
@@ -275,6 +299,9 @@ class Target:
 
     def stages(self) -> list[str]:
         return [name for (name,) in self.rows("SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%%' AND relkind = 'r'")]
+
+    def watch(self, county: str = "53005", *, survives_restarts: bool = False) -> Watch:
+        return Watch(self.url, county, survives_restarts=survives_restarts)
 
     def poll(self, county: str = "53005") -> Poll:
         return self.rows(_poll_sql(county))[0]
@@ -348,7 +375,7 @@ class World:
         """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw nothing but whole states."""
         target = self.target()
         before = target.poll()
-        with Watch(target.url, COUNTIES["benton_wa"], survives_restarts=restarts) as watch:
+        with target.watch(survives_restarts=restarts) as watch:
             yield target
             self.sandbox.clear_faults()
             self.undisturbed(target)

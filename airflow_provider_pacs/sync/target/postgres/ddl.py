@@ -145,6 +145,4 @@ def attach_leaves(connection: Connection, county_id: str) -> None:
         table = leaf(entity, county_id)
         found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)).fetchone()
         if found == (False,):
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id))
-            )
+            connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))
