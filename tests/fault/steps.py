@@ -1,4 +1,4 @@
-"""One step of a run in a process of its own, as Airflow's tasks are: `python -m tests.fault.steps FOLDER COUNTY prepare|validate|publish|reconcile [RUN_ID]`.
+"""One step of a run in a process of its own, as in Airflow: `python -m tests.fault.steps FOLDER COUNTY prepare|validate|publish|reconcile [RUN_ID]`.
 
 `prepare` is preflight, extract and validate of every entity. The answer is one line of JSON; an error is one line, exit status 1.
 """
