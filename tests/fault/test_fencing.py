@@ -32,7 +32,7 @@ def test_zombie_is_fenced(night: World) -> None:
         assert after == (
             target.rows("SELECT epoch FROM pacs_ops.county"), target.rows("SELECT * FROM pacs_ops.sync_state ORDER BY entity"), target.poll()
         )  # fmt: skip
-        assert [state for state, _ in target.runs()] == ["superseded", "succeeded"]
+        assert [state for state, _ in target.runs()][-2:] == ["superseded", "succeeded"]
 
 
 def test_zombie_in_copy_is_not_waited_for(world: World) -> None:

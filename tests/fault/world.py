@@ -270,7 +270,7 @@ class Target:
 
     def rows(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            return connection.execute(statement.encode(), params).fetchall()
+            return connection.execute(statement.encode(), params).fetchall()  # a percent sign is written twice
 
     def one(self, statement: str, *params: Any) -> Any:
         return self.rows(statement, *params)[0][0]
@@ -377,7 +377,7 @@ class World:
 
     @contextmanager
     def disturbed(self, *, restarts: bool = False) -> Iterator[Target]:
-        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw nothing but whole states."""
+        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw whole states only."""
         target = self.target()
         with target.watch(survives_restarts=restarts) as watch:
             yield target
