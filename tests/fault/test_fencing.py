@@ -10,7 +10,7 @@ import pytest
 from tests.fault.test_kill import in_copy
 from tests.fault.world import Run, World, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def assert_conflict(run: Run) -> None:

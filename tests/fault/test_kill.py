@@ -10,6 +10,8 @@ import pytest
 
 from tests.fault.world import ENDED_SECONDS, IN_COPY, Run, Target, World, until
 
+pytestmark = pytest.mark.timeout(900)  # a machine may be busy
+
 BEFORE_COPY = "stall@rows=100 match=FROM.\\[dbo\\]\\.\\[Property\\] times=1"
 INSIDE_COPY = f"stall@rows={IN_COPY} match=PropertyValue times=1"
 COMPARING = "stall@rows=100 match=_late times=1"
@@ -17,8 +19,8 @@ HOLD_PUBLISH = "LOCK TABLE pacs_ops.sync_state IN SHARE MODE"
 """Readers of the cursors pass; publish stops at the first cursor it stores, with rows already written."""
 
 
-def in_copy(world: World, target: Target) -> Run:
-    world.sandbox.fault(INSIDE_COPY)
+def in_copy(world: World, target: Target, rule: str = INSIDE_COPY) -> Run:
+    world.sandbox.fault(rule)
     run = world.sync(target)
     until("COPY is active", target.in_copy, alive=run)
     return run

@@ -10,7 +10,7 @@ from tests.fault.conftest import make_world
 from tests.fault.test_kill import HOLD_PUBLISH
 from tests.fault.world import Postgres, World, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fault.world import IN_COPY, World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,16 @@ import json
 
 import pytest
 
-from tests.fault.test_kill import HOLD_PUBLISH, in_copy
+from tests.fault.test_kill import HOLD_PUBLISH, INSIDE_COPY, in_copy
 from tests.fault.world import Target, World, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_restarted_while_copy_is_active(world: World) -> None:
     """Case 109: the run fails as one that is worth trying again; nothing was published."""
-    with world.disturbed(restarts=True) as target, in_copy(world, target) as run:
-        world.postgres.restart()
-        world.sandbox.clear_faults()
+    with world.disturbed(restarts=True) as target, in_copy(world, target, f"{INSIDE_COPY} seconds=45") as run:
+        world.postgres.restart()  # COPY breaks; the run sees it once the source goes on
         assert run.wait() == 1, run.told()
         assert run.err.splitlines()[-1].startswith("PACS-001: ")
         assert target.poll() == Target(world.postgres, world.start).poll()
