@@ -61,6 +61,7 @@ class Postgres:
         name = f"fault_{uuid4().hex[:12]}"
         with psycopg.connect(self.admin, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+            connection.execute("CHECKPOINT")  # without it a copied sequence does not log its next values, and falls back in a crash
         return name
 
     def drop(self, database: str) -> None:
