@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -334,7 +334,7 @@ class Target:
             try:
                 yield
             finally:
-                if not connection.closed and not connection.broken:
+                with suppress(psycopg.OperationalError):  # the server may have been restarted meanwhile
                     connection.rollback()
 
 
