@@ -12,7 +12,7 @@ from tests.fault.world import ENDED_SECONDS, IN_COPY, Run, Target, World, until
 
 pytestmark = pytest.mark.timeout(900)  # a machine may be busy
 
-BEFORE_COPY = "stall@rows=100 match=FROM.\\[dbo\\]\\.\\[Property\\] times=1"
+BEFORE_COPY = "stall@rows=100 match=dbo.{3}Property] times=1"
 INSIDE_COPY = f"stall@rows={IN_COPY} match=PropertyValue times=1"
 COMPARING = "stall@rows=100 match=_late times=1"
 HOLD_PUBLISH = "LOCK TABLE pacs_ops.sync_state IN SHARE MODE"
