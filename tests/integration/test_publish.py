@@ -405,3 +405,15 @@ def test_staging_is_gone_after_publish(county: County) -> None:
     runs = county.sql("SELECT replace(run_id::text, '-', '') AS run FROM pacs_ops.sync_run WHERE county_id = %s", county.fips)
     left = [row["relname"] for row in county.sql("SELECT relname FROM pg_class WHERE relname LIKE 'stage%%'")]
     assert not [name for name in left for row in runs if row["run"] in name]
+
+
+def test_staging_that_a_crash_emptied(county: County) -> None:
+    """Case 104: PostgreSQL empties unlogged tables when it recovers; an empty stage is not a source without changes, and no cursor moves."""
+    county.add("property", 1)
+    run_id = county.stage()
+    county.sql(f"TRUNCATE pacs_ops.{county.plan_of(run_id, 'property')['stage_table']}")
+    outcome = county.publish(run_id)
+    assert of(outcome, "property").state == "failed"
+    assert "property" not in county.target.states(county.fips)
+    county.sync()
+    assert len(county.rows("property")) == 1

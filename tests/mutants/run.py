@@ -22,12 +22,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SYNC = "airflow_provider_pacs/sync/"
 ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile"))
-APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL, TARGETS = (
-    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target")
+APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL, TARGETS, WHOLE = (
+    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target", "whole")
 )
 WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
     f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
 )
+IDENTITY, APPROVES = "tests/integration/test_identity_and_rowversion.py", "tests/integration/test_approve.py"
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 
 
@@ -104,9 +105,9 @@ MUTANTS = (
     Mutant("a try starts empty", STAGE, "    drop(connection, [table])\n", "    if connection.execute(\"SELECT to_regclass(%s)\", (f\"pacs_ops.{table}\",)).fetchone() != (None,):\n        return\n",
            f"{PUBLISHES}::test_the_same_try_again"),
     Mutant("one row per key", STAGE, "AND a._seq < d.last", "AND false", f"{PUBLISHES}::test_a_key_twice_in_a_window"),
-    Mutant("mark_rejects starts anew", STAGE, "WHERE starts_with(r, 'MAP.')", "WHERE starts_with(r, '')", f"{PUBLISHES}::test_validate_again"),
-    Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n            return publish.publish(",
-           "with self.statements() as connection:\n            return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
+    Mutant("mark_rejects starts anew", STAGE, "WHERE starts_with(r, 'MAP.'))", "WHERE starts_with(r, ''))", f"{PUBLISHES}::test_validate_again"),
+    Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n                return publish.publish(",
+           "with self.statements() as connection:\n                return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
     Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
     Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)",
            "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
@@ -114,10 +115,9 @@ MUTANTS = (
     Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("quarantine is excused", COMPARE, "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = {county}",
            "AND s._op = 'U' \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id = {county}", f"{RELATIONS}::test_a_child_before_its_parent"),
-    Mutant("quarantine is excused in the target", COMPARE, "\"l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k} AND (s._late = 1 OR s._reject IS NOT NULL)) \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id",
-           "\"l._deleted_at IS NULL \"\n    \"AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE false AND q.county_id", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
+    Mutant("what waits or is set aside is excused", WHOLE, "AND s._reject IS NULL AND q.source_key IS NULL)", ")", f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
     Mutant("equal to the byte", SQL, "record_image_ne(ROW({}), ROW({}))", "ROW({}) IS DISTINCT FROM ROW({})", f"{RECONCILES}::test_the_smallest_differences_count"),
-    Mutant("ghosts", COMPARE, "    if complete:\n        text", "    if False:\n        text", f"{RECONCILES}::test_damage_in_the_target_is_found_and_repaired"),
+    Mutant("ghosts", WHOLE, "WHEN s._op IS NULL THEN 'ghost' ", "WHEN s._op IS NULL THEN NULL ", f"{RECONCILES}::test_damage_in_the_target_is_found_and_repaired"),
     Mutant("counts of a delta", CERTIFY, "clean=remaining == 0 and counts_agree,", "clean=remaining == 0,", f"{RECONCILES}::test_a_delta_certificate_counts"),
     Mutant("repair", CERTIFY, "if found.recheck_table is not None:", "if False:", f"{RECONCILES}::test_damage_in_the_target_is_found_and_repaired"),
     Mutant("blocked entities stay", PUBLISH, 'if row["state"] != "passed":', 'if row["stage_table"] is None:', f"{PUBLISHES}::test_a_blocked_entity_keeps_its_last_good_data"),
@@ -125,6 +125,14 @@ MUTANTS = (
     Mutant("nanoseconds go down", MAPPING, "pc.floor_temporal", "pc.ceil_temporal", f"{MAPS}::test_nanoseconds_go_down"),
     Mutant("integers are not rounded", MAPPING, "pc.or_(pc.not_equal(values, pc.floor(values)), _outside_int4(values))", "_outside_int4(values)", f"{MAPS}::test_what_is_no_integer"),
     Mutant("quoting", f"{SYNC}source/tsql.py", '.replace("]", "]]")', "", f"{QUERIES}::test_quoting_hides_every_name"),
+    Mutant("abandoned staging goes with its view", STAGE, 'sql.SQL("DROP TABLE {} CASCADE")', 'sql.SQL("DROP TABLE {}")', f"{PUBLISHES}::test_a_stale_run_cannot_publish"),
+    Mutant("staging is counted", STAGE, 'return count(connection, row["stage_table"]) != int(row["rows_staged"])', "return False", f"{PUBLISHES}::test_staging_that_a_crash_emptied"),
+    Mutant("another database is refused", f"{SYNC}source/identity.py", "    if differs:", "    if False:", f"{IDENTITY}::test_another_database_behind_the_name_is_refused"),
+    Mutant("a restore sets the cursor back", PLAN, "    if restored:  #", "    if False:  #", f"{IDENTITY}::test_a_restored_database_is_compared_in_full"),
+    Mutant("rowversion waits for open writers", f"{SYNC}changes/rowversion.py", "MIN_ACTIVE_ROWVERSION();\\n", "CONVERT(binary(8), CONVERT(bigint, 1000000));\\n", f"{IDENTITY}::test_a_rowversion_window_waits_for_open_writers"),
+    Mutant("a decision counts once", f"{SYNC}target/postgres/held.py", 'if row["state"] != "held":', "if False:", f"{APPROVES}::test_an_approved_set_is_applied_once"),
+    Mutant("a decision is bound to its digest", f"{SYNC}target/postgres/held.py", 'if row["digest"] != digest:', "if False:", f"{APPROVES}::test_a_decision_on_other_keys_is_refused"),
+    Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
 )  # fmt: skip
 
 
