@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 import airflow_provider_pacs.sync
 from airflow_provider_pacs.assets import county_asset
@@ -19,6 +19,7 @@ from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.operators.base import PacsOperator, counts
 from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
+from airflow_provider_pacs.operators.held import PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
@@ -230,3 +231,48 @@ def test_only_the_mode_is_a_template_field() -> None:
     operators = [PacsExtractOperator, PacsChangesOperator, PacsValidateOperator, PacsPublishOperator, PacsReconcileOperator]
     assert all(tuple(operator.template_fields) == () for operator in operators)
     assert tuple(PacsPreflightOperator.template_fields) == ("mode",)
+
+
+HELD = [{"held_id": 7, "entity": "owner", "row_count": 300, "live_count": 900, "digest": "ab", "reason": "gone", "held_at": None}]
+
+
+@pytest.fixture
+def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Held sets and decisions, fake."""
+    from airflow_provider_pacs.sync import approve
+
+    def decided(name: str) -> Callable[..., Any]:
+        def call(config: CountyConfig, *databases: Any, **asked: Any) -> Any:
+            world.calls.append((name, {"databases": databases, **asked}))
+            return [SimpleNamespace(as_dict=lambda: {"held_id": 7, "state": name})]
+
+        return call
+
+    monkeypatch.setattr(approve, "held_sets", lambda config, target: list(world.outcome.get("held", [])))
+    for name in ("approve", "reject"):
+        monkeypatch.setattr(approve, name, decided(name))
+    return world
+
+
+def answered(option: str) -> Any:
+    said = {"held": {"sets": HELD}, "decide": {"chosen_options": [option], "responded_by_user": {"id": "3", "name": "ann"}}}
+    return {"ti": SimpleNamespace(xcom_pull=lambda task_ids: said[task_ids]), "run_id": "asset__2026"}
+
+
+def test_nothing_held_skips_the_question(desk: World) -> None:
+    with pytest.raises(AirflowSkipException):
+        PacsHeldDeletesOperator(task_id="held", config=CONFIG).execute(context())
+
+
+def test_held_sets_are_shown_without_keys(desk: World) -> None:
+    desk.outcome = {"held": HELD}
+    shown = PacsHeldDeletesOperator(task_id="held", config=CONFIG).execute(context())
+    assert [(one["held_id"], one["digest"], "keys" in one) for one in shown["sets"]] == [(7, "ab", False)]
+
+
+@pytest.mark.parametrize(("option", "called"), [("Approve", "approve"), ("Reject", "reject")])
+def test_the_answer_is_carried_out_in_the_name_of_who_gave_it(desk: World, option: str, called: str) -> None:
+    PacsDecideOperator(task_id="apply", config=CONFIG).execute(answered(option))
+    ((name, asked),) = desk.calls
+    assert name == called
+    assert (asked["held"], asked["actor"]) == ([(7, "ab")], "ann")
