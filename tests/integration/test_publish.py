@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_pacs.sync import quality, run
 from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError, RetryableError
+from airflow_provider_pacs.sync.target.port import DeleteBounds
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, apply, publish
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, connect, key, of
@@ -90,6 +91,8 @@ def test_a_stale_run_cannot_repair(county: County) -> None:
     county.stage()
     with pytest.raises(ConflictError):
         county.certify(stale, "full")
+    with pytest.raises(ConflictError, match="epoch"):  # overtaken between its reads and its transaction
+        county.target.certify(stale, DeleteBounds(25, 2.0), {}, [])
     assert county.row("property", 1)["city"] == "X"
 
 
