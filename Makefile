@@ -52,6 +52,7 @@ ifeq ($(filter bench,$(LATER)),)
 .PHONY: bench
 bench: prepare  ## figures for build/bench/*.json
 	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
+	$(PYTHON_BIN) tests/benchmarks/page.py
 endif
 ifeq ($(filter mutants,$(LATER)),)
 .PHONY: mutants
