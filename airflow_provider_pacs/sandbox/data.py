@@ -37,11 +37,6 @@ SIZES = {
 }
 
 
-def only_properties(rows: int) -> Size:
-    """A size for benchmarks: many properties, no children."""
-    return Size(rows, 0, 0, 0)
-
-
 def populate(engine: SandboxEngine, size: Size, seed: int = 1, reference: datetime = START) -> None:
     """Fills the declared tables; nothing is stamped later than an hour before `reference`. The same arguments give the same rows."""
     con = engine.con.cursor()

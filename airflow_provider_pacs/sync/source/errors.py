@@ -49,7 +49,7 @@ DRIVER_STATES = frozenset({"IM002", "IM003", "01000"})
 THROTTLED = 40501
 """Azure SQL asks for 10 s of peace after this one."""
 
-GRANT = "Compare the login's rights with what `pacs grants` prints, and the table and column names with the county's profile."
+GRANT = "Grant the login SELECT and VIEW DEFINITION on the tables, and compare the table and column names with the county's profile."
 REACH = "Check host, port and firewall, and that SQL Server listens on TCP there; an unreachable host is tried again."
 CERTIFICATES = (
     (re.compile(r"expired|not yet valid", re.IGNORECASE), "Have the server's certificate renewed, and check the clocks of both machines."),

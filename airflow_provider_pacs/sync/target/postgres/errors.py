@@ -22,8 +22,8 @@ CONFIG_STATES = frozenset({"0A000", "3D000", "3F000", "55000", "57P04"})
 STATEMENT_STATES = frozenset({"42601", "42P02", "42P18"})
 """The statement itself is wrong."""
 
-INIT = "Run `pacs init` with the owner's connection; it creates and upgrades the schemas."
-GRANT = "Grant the target's login what `pacs init` prints, or connect as the owner of the schemas."
+INIT = "Run `pacs migrate COUNTY` with the owner's connection; it creates and upgrades the schemas."
+GRANT = "Connect as the owner of the schemas pacs, pacs_part and pacs_ops."
 REACH = "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is tried again."
 
 
