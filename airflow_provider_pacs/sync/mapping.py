@@ -68,13 +68,14 @@ def refuse_misfits(shape: TableShape) -> None:
 
 
 def map_batch(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBatch:
-    """Canonical columns in the entity's order, then `_source_version`, any other `_` column of the batch, and `_reject`.
+    """The canonical columns that the source has, in the entity's order, then `_source_version`, any other `_` column of the batch, and `_reject`.
 
     `_reject` is a PostgreSQL array literal of reasons such as `{MAP.acreage}`, or NULL.
     """
     columns: list[pa.Array] = []
     reasons: list[tuple[str, pa.Array]] = []
-    for column in entity.columns:
+    sent = [column for column in entity.columns if column.name in batch.schema.names]
+    for column in sent:
         mapped, bad = _MAPPERS[column.type](batch.column(column.name))
         if bad is not None and pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))
@@ -82,7 +83,7 @@ def map_batch(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBatch:
     extra = [name for name in batch.schema.names if name.startswith("_")]
     columns += [batch.column(name) for name in extra]
     reject = _reject_column(reasons, batch.num_rows)
-    return pa.RecordBatch.from_arrays([*columns, reject], names=[*entity.column_names, *extra, REJECT])
+    return pa.RecordBatch.from_arrays([*columns, reject], names=[*(column.name for column in sent), *extra, REJECT])
 
 
 def to_csv(batch: pa.RecordBatch, entity: Entity) -> bytes:
@@ -106,8 +107,8 @@ def _without_damaged_text(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBat
     columns = {name: batch.column(name) for name in batch.schema.names}
     reasons = []
     for column in entity.columns:
-        values = columns[column.name]
-        if not _is_text(values):
+        values = columns.get(column.name)
+        if values is None or not _is_text(values):
             continue
         bad = pc.fill_null(pc.or_(pc.match_substring(values, "\x00"), pc.match_substring(values, "\ufffd")), False)
         if pc.any(bad).as_py():

@@ -53,7 +53,12 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
             that the table does not allow.
     """
-    tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
+    tables = load_tables(
+        config.source.profile,
+        {name: asdict(table) for name, table in config.tables.items()},
+        options=config.source.options,
+        source_tables={name: asdict(table) for name, table in config.source.tables.items()},
+    )
     wanted = set(config.sync.entities)
     found = optional_query(source, WRITABLE)
     writable = not found or found[0]["updateability"] != "READ_ONLY"

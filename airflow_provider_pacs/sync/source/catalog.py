@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 from airflow_provider_pacs.sync.profiles import TableMap
+from airflow_provider_pacs.sync.source.joined import Selection, SourceTable, render
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -78,17 +79,35 @@ class SourceColumn:
         return self.type_name if self.type_name in _PLAIN_TYPES else quote(self.type_name)
 
 
+STAMP = "varbinary(8)"
+"""The declared type of a rowversion, as a variable holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableShape:
     """A mapped table with its names spelled as the catalog spells them.
 
     Attributes:
         map: the table map; `columns` and `change_column` in the catalog's spelling where it is known.
-        columns: source column name -> declaration; empty where no catalog view could be read.
+        columns: source column name -> declaration, for a joined entity `table.column`; empty where no catalog view could be read.
+        selection: the rendered SELECT of a joined entity; None for a single table.
     """
 
     map: TableMap
     columns: dict[str, SourceColumn]
+    selection: Selection | None = None
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """The names in `columns` that are read."""
+        if self.selection is None:
+            return tuple(source for _, source in self.map.columns)
+        return tuple(f"{table.table}.{column}" for table in self.selection.tables for column in table.columns)
+
+    @property
+    def name(self) -> str:
+        """What messages call the place that the rows come from."""
+        return f"{self.map.schema}.{self.map.table}" if self.selection is None else f"{self.map.entity} of profile {self.map.profile}"
 
     @property
     def known(self) -> bool:
@@ -97,13 +116,16 @@ class TableShape:
     @property
     def change_type(self) -> str | None:
         """Declared type of the change column; None where there is none or it is unknown."""
+        if self.selection is not None:
+            return STAMP if self.selection.watches else None
         column = self.columns.get(self.map.change_column or "")
         return column.declared if column else None
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the mapped columns' declarations. Columns that are not mapped and their order do not count."""
-        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in self.map.columns]
+        pairs = self.map.columns if self.selection is None else [(name, name) for name in self.mapped]
+        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in pairs]
         return hashlib.sha256(json.dumps([mapped, self.change_type]).encode()).hexdigest()
 
 
@@ -129,16 +151,14 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     Raises:
         ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it.
     """
-    found = _columns(reader, table)
+    if table.joined is not None:
+        return _describe_joined(reader, table, render(table.entity, table.joined))
+    found = _columns(reader, table.schema, table.table)
     if found is None:
         return TableShape(table, {})
     name = f"{table.schema}.{table.table}"
     if not found:
-        raise ConfigError(
-            f"table {name} for entity {table.entity!r} does not exist or may not be read",
-            remedy=f"check source database and grants, or set tables.{table.entity}.table in the county's file",
-            code="PACS-003",
-        )
+        raise _no_table(name, table.entity, f"tables.{table.entity}.table")
     spelled = {column.name.lower(): column.name for column in found}
     wanted = [source for _, source in table.columns] + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
@@ -152,6 +172,45 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
     return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+
+
+def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> TableShape:
+    """Every table of a joined entity. A rowversion that a county's tables lack is no fault: then the entity is compared whole."""
+    stamps = {(watch.stamp_column[0], watch.stamp_column[1].lower()) for watch in selection.watches if watch.stamp_column}
+    columns: dict[str, SourceColumn] = {}
+    unknown, unstamped = False, False
+    for one in selection.tables:
+        found = _columns(reader, one.schema, one.table)
+        if found is None:
+            unknown = True
+            continue
+        columns |= {f"{one.table}.{column.name}": column for column in found}
+        missing = _missing_columns(table, one, found)
+        unstamped = unstamped or any((one.name, name.lower()) in stamps for name in missing)
+        if missing := [name for name in missing if (one.name, name.lower()) not in stamps]:
+            raise ConfigError(
+                f"table {one.schema}.{one.table} has no column {_listed(missing, [column.name for column in found])}",
+                remedy=f"name the county's columns under source.tables.{one.name}.columns",
+                code="PACS-003",
+            )
+    if unknown or unstamped or not stamps:
+        selection = replace(selection, watches=())
+    return TableShape(table, {} if unknown else columns, selection)
+
+
+def _missing_columns(table: TableMap, one: SourceTable, found: list[SourceColumn]) -> list[str]:
+    if not found:
+        raise _no_table(f"{one.schema}.{one.table}", table.entity, f"source.tables.{one.name}.table")
+    spelled = {column.name.lower() for column in found}
+    return [name for name in one.columns if name.lower() not in spelled]
+
+
+def _no_table(name: str, entity: str, setting: str) -> ConfigError:
+    return ConfigError(
+        f"table {name} for entity {entity!r} does not exist or may not be read",
+        remedy=f"check source database and grants, or set {setting} in the county's file",
+        code="PACS-003",
+    )
 
 
 def _check_key(reader: SourceReader, table: TableMap) -> None:
@@ -174,10 +233,10 @@ def _listed(missing: list[str], known: list[str]) -> str:
     return ", ".join(one(name) for name in missing)
 
 
-def _columns(reader: SourceReader, table: TableMap) -> list[SourceColumn] | None:
-    rows = optional_query(reader, _SYS_COLUMNS, (qualified(table.schema, table.table),))
+def _columns(reader: SourceReader, schema: str, table: str) -> list[SourceColumn] | None:
+    rows = optional_query(reader, _SYS_COLUMNS, (qualified(schema, table),))
     if not rows:
-        rows = optional_query(reader, _ISCHEMA_COLUMNS, (table.schema, table.table)) if rows is None else rows
+        rows = optional_query(reader, _ISCHEMA_COLUMNS, (schema, table)) if rows is None else rows
     if rows is None:
         return None
     return [
