@@ -169,14 +169,16 @@ def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any,
 
 
 def _column_problems(tables: Any) -> list[_Problem]:
-    """Canonical columns that an entity doesn't have; pydantic can't see from inside a table's columns which entity they are of."""
+    """Canonical columns that an entity doesn't have, or has already; pydantic can't see from inside a table's columns which entity they are of."""
     problems: list[_Problem] = []
     for entity, table in tables.items() if isinstance(tables, dict) else ():
-        columns = table.get("columns") if isinstance(table, dict) else None
-        if entity in load_entities() and isinstance(columns, dict):
-            known = load_entities()[entity].column_names
-            unknown = [str(column) for column in columns if column not in known]
-            problems += [(("tables", entity, "columns", name), f"unknown column; {did_you_mean(name, known)}") for name in unknown]
+        if entity not in load_entities() or not isinstance(table, dict):
+            continue
+        known, columns, extra = load_entities()[entity].mapped_names, table.get("columns"), table.get("extra")
+        unknown = [str(column) for column in columns if column not in known] if isinstance(columns, dict) else []
+        problems += [(("tables", entity, "columns", name), f"unknown column; {did_you_mean(name, known)}") for name in unknown]
+        taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
+        problems += [(("tables", entity, "extra", name), f"{name} is a column of its own: name its source under columns") for name in taken]
     return problems
 
 

@@ -64,7 +64,7 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
     with _recorded_failure(config, target, f"extract_{entity}", run_id), _not_overtaken(config, target, run_id):
-        shape = shapes(_only(config, entity), source)[entity]
+        shape = shapes(_only(config, entity), source, [row])[entity]
         load = load_entity if shape.selection is None else load_joined
         read = load(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started

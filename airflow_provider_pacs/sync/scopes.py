@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 
 from airflow_provider_pacs.sync.changes import related
 from airflow_provider_pacs.sync.changes.base import Window
-from airflow_provider_pacs.sync.changes.compare import SCOPE, keys_query
+from airflow_provider_pacs.sync.changes.compare import SCOPE, keys_query, redaction_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.load import RETRIED_KEYS, chunks, fill_stage, fill_with_keys, load_entity
 from airflow_provider_pacs.sync.source.catalog import TableShape
@@ -87,10 +87,10 @@ def _stamped(source: SourceReader, shape: TableShape, window: Window) -> list[st
 
 def _redact(source: SourceReader, target: Target, shape: TableShape, run_id: str) -> None:
     """Whoever asked not to be named is not named in rows of the past either. This waits for no check: it tells nothing new."""
-    redaction = shape.selection.redaction if shape.selection else None
-    if redaction is None:
+    redaction, query = shape.selection.redaction if shape.selection else None, redaction_query(shape)
+    if redaction is None or query is None:
         return
-    parties = [party for batch in source.stream(redaction.sql) for party in batch.column(0).to_pylist()]
+    parties = [party for batch in source.stream(query.sql) for party in batch.column(0).to_pylist()]
     touched = target.redact(run_id, load_entities()[shape.map.entity], redaction.by, parties, dict(redaction.values))
     if touched:
         log.info("%s: %d rows of confidential parties were made silent", shape.map.entity, touched)

@@ -37,6 +37,7 @@ Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
 ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
 EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
+ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 
@@ -102,6 +103,7 @@ class SyncConfig(Section):
         lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
         overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of a local-time stamp.
         clock: whether the source's change stamps are the server's local time or UTC.
+        new_columns: what becomes of a column that the source's table gets after the first load: `ignore` notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
     """
 
@@ -116,6 +118,7 @@ class SyncConfig(Section):
     lag_seconds: Count = 60
     overlap_minutes: Count = 75
     clock: Literal["local", "utc"] = "local"
+    new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
 
     @field_validator("entities")
@@ -135,10 +138,11 @@ class DeleteGuard(Section):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """What differs from the profile for one entity. `columns` is a partial override, canonical name: source name."""
+    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra` is carried beyond them, in JSON."""
 
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
     mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
     columns: dict[Name, Name] = Field(default_factory=dict)
+    extra: dict[ExtraName, Name] = Field(default_factory=dict)

@@ -115,7 +115,7 @@ def county(**sync: Any) -> CountyConfig:
 def one_run(reader: SqlServerReader, config: CountyConfig, target: ForgetfulTarget, kind: Literal["sync", "reconcile"]) -> dict[str, TableShape]:
     """Plan, load (a sync only) and reconcile every entity; returns the tables as they were found."""
     plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test")  # type: ignore[arg-type]
-    tables = shapes(config, reader)
+    tables = shapes(config, reader, target.run_entities(plan.run_id))
     if kind == "sync":
         for row in target.run_entities(plan.run_id):
             load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import alias
 from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -43,8 +44,13 @@ def rows_of(shape: TableShape) -> str:
 
 
 def select_list(shape: TableShape) -> str:
-    """Every mapped column under its canonical name, a joined entity's keys, then `_source_version`: the change stamp as SQL Server writes it."""
+    """Every mapped column under its canonical name, those of `extra` by alias, a joined entity's keys, then `_source_version`.
+
+    The version is the change stamp as SQL Server writes it.
+    """
     parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]
+    extra = [source if shape.selection is None else alias(n) for n, (_, source) in enumerate(shape.map.extra)]
+    parts += [f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}" for n, source in enumerate(extra)]
     if shape.selection is not None:
         parts += ["s.[_source_key]"] + (["s.[_parent_key]"] if load_entities()[shape.map.entity].parent else [])
     return ", ".join([*parts, f"{version_text(shape)} AS [_source_version]"])

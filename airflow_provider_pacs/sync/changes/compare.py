@@ -51,9 +51,15 @@ def count_query(shape: TableShape) -> ChangeQuery:
     return ChangeQuery(f"SELECT COUNT_BIG(*) AS n FROM {rows_of(shape)}")  # noqa: S608
 
 
+def redaction_query(shape: TableShape) -> ChangeQuery | None:
+    """One column `party`: whose rows must say no more than a new row of theirs would; None where the entity has no such parties."""
+    redaction = shape.selection.redaction if shape.selection else None
+    return ChangeQuery(redaction.sql) if redaction else None
+
+
 def lob_query(shape: TableShape) -> ChangeQuery | None:
     """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such column."""
-    lobs = [source for _, source in shape.map.columns if (column := shape.columns.get(source)) and column.is_lob]
+    lobs = [source for source in shape.map.sources if (column := shape.columns.get(source)) and column.is_lob]
     if not lobs:
         return None
     inner = ", ".join(f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs))

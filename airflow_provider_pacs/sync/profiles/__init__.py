@@ -42,6 +42,7 @@ class TableMap:
         table: the source's table or view, unquoted.
         change_column: the source column whose value moves when a row changes; None where there is none.
         columns: canonical column -> source column, unquoted, in the entity's order; a canonical column that the source lacks is left out.
+        extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined entity.
         joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and `table` is the profile's name.
     """
 
@@ -50,7 +51,13 @@ class TableMap:
     table: str
     change_column: str | None
     columns: tuple[tuple[str, str], ...]
+    extra: tuple[tuple[str, str], ...] = ()
     joined: Joined | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source column that is read as a value."""
+        return tuple(source for _, source in (*self.columns, *self.extra))
 
     @property
     def key(self) -> str:
@@ -66,8 +73,13 @@ class TableMap:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides which rows and values are read."""
         joined = [self.joined.profile, self.joined.options, self.joined.tables] if self.joined else []
-        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, *joined], sort_keys=True)
+        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def alias(number: int) -> str:
+    """What a select list calls the column of `extra` with this number. Its name in `extra` may be as long as an identifier can be."""
+    return f"extra.{number}"
 
 
 def profile_names() -> tuple[str, ...]:
@@ -122,7 +134,7 @@ def load_tables(
 
     Args:
         profile: a name from `profile_names()`.
-        overrides: per entity any of `schema`, `table`, `change_column`, `columns` (canonical -> source).
+        overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical -> source).
         options: the county's choices in a joined profile.
         source_tables: the county's names of a joined profile's tables and their columns.
 
@@ -146,24 +158,25 @@ def load_tables(
 
 def _table_map(name: str, schema: str, spec: Mapping[str, Any], joined: Joined | None) -> TableMap:
     given = spec["columns"]
-    columns = tuple((canonical, canonical if joined else given[canonical]) for canonical in load_entities()[name].column_names if canonical in given)
-    return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined)
+    columns = tuple((canonical, canonical if joined else given[canonical]) for canonical in load_entities()[name].mapped_names if canonical in given)
+    return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined=joined)
 
 
 def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
     given = {name: value for name, value in override.items() if value and name in ("schema", "table", "change_column", "columns")}
+    extra = tuple((override.get("extra") or {}).items())
     if table.joined is not None:
         if given:
             raise ConfigError(
                 f"tables.{table.entity}.{next(iter(given))}: this profile reads {table.entity} from several tables",
                 remedy="name the county's tables and columns under source.tables",
             )
-        return table
+        return replace(table, extra=extra)
     entity = load_entities()[table.entity]
     renamed = dict(given.get("columns") or {})
-    unknown = sorted(set(renamed) - set(entity.column_names))
+    unknown = sorted(set(renamed) - set(entity.mapped_names))
     if unknown:
-        known = ", ".join(entity.column_names)
+        known = ", ".join(entity.mapped_names)
         raise ConfigError(f"tables.{table.entity}.columns: unknown canonical column {unknown[0]!r}", remedy=f"use one of: {known}")
     sources = dict(table.columns) | renamed
     change_column = given.get("change_column") or table.change_column
@@ -174,5 +187,6 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
         schema=given.get("schema") or table.schema,
         table=given.get("table") or table.table,
         change_column=change_column,
-        columns=tuple((canonical, sources[canonical]) for canonical in entity.column_names if canonical in sources),
+        columns=tuple((canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources),
+        extra=extra,
     )

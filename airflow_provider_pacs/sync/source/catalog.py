@@ -37,6 +37,12 @@ _PLAIN_TYPES = frozenset(
 )
 """Types that are declared by their name alone. Any other is a county's own, whose name may be anything."""
 
+TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml"})
+NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"})
+DATES = frozenset({"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"})
+OTHERS = frozenset({"uniqueidentifier", "bit", "time"})
+BYTES = frozenset({"binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"})
+"""T-SQL types by what their values are; those of BYTES have no value that a canonical column can hold."""
 
 _PRIMARY_KEY = """SELECT c.name AS name
 FROM sys.indexes AS i
@@ -101,7 +107,7 @@ class TableShape:
     def mapped(self) -> tuple[str, ...]:
         """The names in `columns` that are read."""
         if self.selection is None:
-            return tuple(source for _, source in self.map.columns)
+            return self.map.sources
         return tuple(f"{table.table}.{column}" for table in self.selection.tables for column in table.columns)
 
     @property
@@ -123,8 +129,8 @@ class TableShape:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the mapped columns' declarations. Columns that are not mapped and their order do not count."""
-        pairs = self.map.columns if self.selection is None else [(name, name) for name in self.mapped]
+        """SHA-256 (hex) of the declarations of all columns that are read. Columns that are not and their order do not count."""
+        pairs = (*self.map.columns, *self.map.extra) if self.selection is None else [(name, name) for name in self.mapped]
         mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in pairs]
         return hashlib.sha256(json.dumps([mapped, self.change_type]).encode()).hexdigest()
 
@@ -152,7 +158,7 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
         ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it.
     """
     if table.joined is not None:
-        return _describe_joined(reader, table, render(table.entity, table.joined))
+        return _describe_joined(reader, table, render(table))
     found = _columns(reader, table.schema, table.table)
     if found is None:
         return TableShape(table, {})
@@ -160,18 +166,19 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     if not found:
         raise _no_table(name, table.entity, f"tables.{table.entity}.table")
     spelled = {column.name.lower(): column.name for column in found}
-    wanted = [source for _, source in table.columns] + ([table.change_column] if table.change_column else [])
+    wanted = list(table.sources) + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
     if missing:
         raise ConfigError(
             f"table {name} has no column {_listed(missing, [column.name for column in found])}",
-            remedy=f"name the county's columns under tables.{table.entity}.columns",
+            remedy=f"name the county's columns under tables.{table.entity}.columns{' and .extra' if table.extra else ''}",
             code="PACS-003",
         )
     _check_key(reader, table)
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
-    return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+    extra = tuple((name, spelled[source.lower()]) for name, source in table.extra)
+    return TableShape(replace(table, columns=columns, change_column=change, extra=extra), {column.name: column for column in found})
 
 
 def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> TableShape:

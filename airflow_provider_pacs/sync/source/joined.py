@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.profiles import Joined
+from airflow_provider_pacs.sync.profiles import Joined, TableMap, alias
 from airflow_provider_pacs.sync.source.tsql import literals, qualified, quote
 
 CHANGED = "{changed}"
@@ -103,13 +103,15 @@ class _Names:
         return tuple(found)
 
 
-def render(entity: str, joined: Joined) -> Selection:
-    """The entity's statements with the county's names and choices.
+def render(table: TableMap) -> Selection:
+    """A joined entity's statements with the county's names and choices.
 
     Raises:
         ConfigError: a name that is no identifier, or an alias that the statement does not have.
     """
-    return _Renderer(joined).entity(entity)
+    if table.joined is None:
+        raise ValueError(f"{table.entity} is read from one table")
+    return _Renderer(table.joined).entity(table)
 
 
 class _Renderer:
@@ -118,11 +120,12 @@ class _Renderer:
         self._names = _Names(joined.profile["schema"], joined.tables)
         self._aliases: dict[str, str] = {}
 
-    def entity(self, name: str) -> Selection:
-        raw = self._profile["entities"][name]
+    def entity(self, table: TableMap) -> Selection:
+        raw = self._profile["entities"][table.entity]
         source = self._text(raw["from"]) + (f"\nWHERE {self._text(raw['where'])}" if "where" in raw else "")
         expressions = tuple((canonical, self._text(text)) for canonical, text in raw["columns"].items())
         parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
+        parts += [f"{self._text('{' + place + '}')} AS {quote(alias(number))}" for number, (_, place) in enumerate(table.extra)]
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
         if "parent_key" in raw:
             parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
