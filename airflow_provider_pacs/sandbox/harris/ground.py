@@ -153,7 +153,7 @@ _WORTH = """CREATE OR REPLACE TEMP TABLE worth AS
             (1 - (2026 - stands) * 0.04) * (CASE WHEN sup > 0 THEN 1.05 ELSE 1 END) AS factor FROM layers)),
     special AS (
         SELECT *, CASE WHEN kind = 'R' AND i % 12 = 2 THEN land * 7 // 10 ELSE 0 END AS ag,
-            CASE WHEN kind = 'R' AND i % 40 = 6 THEN land // 2 ELSE 0 END AS timber,
+            CASE WHEN kind = 'R' AND i % 40 = 6 AND i % 12 <> 2 THEN land // 2 ELSE 0 END AS timber,
             CASE WHEN kind = 'R' AND i % 120 = 14 THEN land // 5 ELSE 0 END AS ag_hs,
             CASE WHEN kind = 'R' AND i % 120 = 86 THEN land // 10 ELSE 0 END AS timber_hs FROM totals)
     SELECT i, prop_id, yr, sup, land, building, personal, ag, timber, ag_hs, timber_hs, land + building + personal AS market,
