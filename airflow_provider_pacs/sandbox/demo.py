@@ -23,9 +23,10 @@ from typing import Any
 
 from rich.console import Console
 
-from airflow_provider_pacs.sandbox import ledger, site
+from airflow_provider_pacs.sandbox import ledger
 from airflow_provider_pacs.sandbox.airflow_api import RunFailed, TaskEnd, log_lines
 from airflow_provider_pacs.sandbox.bring_up import NotOurs, Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS
 from airflow_provider_pacs.sandbox.processes import ProcessEnded, marked
 
 ROOT = Path(__file__).parents[2]
@@ -88,8 +89,8 @@ def _options(argv: Sequence[str] | None) -> Options:
 
 def _size(text: str) -> str:
     try:
-        site.size_of(text)
-    except site.UsageError as error:
+        KINDS[GENERIC].check(text)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
 

@@ -53,7 +53,7 @@ class SandboxEngine:
     def __init__(
         self,
         directory: Path | None = None,
-        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS",))),
+        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS", "pacs_oltp"))),
         start: datetime = START,
         zone: str = "America/Los_Angeles",
         fault: Callable[[str], object] | None = None,
