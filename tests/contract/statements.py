@@ -137,7 +137,7 @@ def joined_shapes() -> list[TableShape]:
     shapes = [shape_of(table, types) for options in choices for table in load_tables(JOINED, options=options).values()]
     extra = {"property": {"extra": {"zoning": "p.geo_id"}}}
     shapes.append(shape_of(load_tables(JOINED, extra)["property"], types))
-    for name in ODD_NAMES[:4]:
+    for name in ODD_NAMES[:1]:
         rename = odd(name)
         renamed = {table: {"table": rename(table), "columns": {c: rename(c) for c in columns}} for table, columns in profile_columns(JOINED).items()}
         odd_types = {rename(column): declared for column, declared in types.items()}

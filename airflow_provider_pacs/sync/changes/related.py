@@ -10,9 +10,6 @@ from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, rows_of
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.joined import CHANGED, Watch
 
-_BOUNDS = "DECLARE @lo binary(8) = CONVERT(binary(8), ?, 1);\nDECLARE @hi binary(8) = CONVERT(binary(8), ?, 1);\n"
-_UPPER = "DECLARE @hi binary(8) = CONVERT(binary(8), ?, 1);\n"
-
 
 def watches(shape: TableShape) -> tuple[Watch, ...]:
     """What the entity watches; empty for a single table and for a joined entity without a rowversion."""
@@ -22,7 +19,7 @@ def watches(shape: TableShape) -> tuple[Watch, ...]:
 def window_query(shape: TableShape, window: Window) -> ChangeQuery:
     """The rows of every scope that a rowversion shows as written in the window, in one statement."""
     return ChangeQuery(
-        f"{_BOUNDS}SELECT {select_list(shape)} FROM {rows_of(shape)}\n"  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT {select_list(shape)} FROM {rows_of(shape)}\n"  # noqa: S608
         f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_stamped(shape, '>= @lo', '< @hi')}) AS c)",
         (window.lo or window.hi, window.hi),
     )
@@ -31,7 +28,7 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
 def scopes_query(shape: TableShape, window: Window) -> ChangeQuery:
     """One column `scope` (text): the scopes of `window_query`, also those that have no row left."""
     return ChangeQuery(
-        f"{_BOUNDS}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(shape, '>= @lo', '< @hi')}) AS c",  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(shape, '>= @lo', '< @hi')}) AS c",  # noqa: S608
         (window.lo or window.hi, window.hi),
     )
 
@@ -44,7 +41,7 @@ def compared(shape: TableShape) -> tuple[tuple[str, ChangeQuery], ...]:
 def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
     """All rows, with `_late` = 1 for those of a scope written at `hi` or after."""
     return ChangeQuery(
-        f"{_UPPER}SELECT {select_list(shape)}, CASE WHEN late.scope IS NULL THEN 0 ELSE 1 END AS [_late] FROM {_with_late(shape)}",  # noqa: S608
+        f"{_declared('hi')}SELECT {select_list(shape)}, CASE WHEN late.scope IS NULL THEN 0 ELSE 1 END AS [_late] FROM {_with_late(shape)}",  # noqa: S608
         (hi,),
         complete=True,
     )
@@ -52,7 +49,11 @@ def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
 
 def count_since_query(shape: TableShape, hi: str) -> ChangeQuery:
     """One row: `n` rows, `late` of them of a scope written at `hi` or after."""
-    return ChangeQuery(f"{_UPPER}SELECT COUNT_BIG(*) AS n, COUNT_BIG(late.scope) AS late FROM {_with_late(shape)}", (hi,))  # noqa: S608
+    return ChangeQuery(f"{_declared('hi')}SELECT COUNT_BIG(*) AS n, COUNT_BIG(late.scope) AS late FROM {_with_late(shape)}", (hi,))  # noqa: S608
+
+
+def _declared(*names: str) -> str:
+    return "".join(f"DECLARE @{name} binary(8) = CONVERT(binary(8), ?, 1);\n" for name in names)
 
 
 def _with_late(shape: TableShape) -> str:
