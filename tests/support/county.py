@@ -150,11 +150,11 @@ class County:
         self.pacs(self.change_statement(entity, *numbers, at=at, **values))
 
     def change_statement(self, entity: str, *numbers: int, at: str | None = "now", **values: object) -> str:
-        """The UPDATE of `change`, for a `Writer`."""
+        """The UPDATE of `change`, for a `Writer`. It seeks: a scan would wait for the rows of other open writers."""
         if at is not None:
             values["LastModified"] = self.stamp() if at == "now" else at
         assignments = ", ".join(f"[{name}] = {_literal(value)}" for name, value in values.items())
-        return f"UPDATE [dbo].[{TABLES[entity]}] SET {assignments} WHERE {self._these(entity, numbers)}"
+        return f"UPDATE [dbo].[{TABLES[entity]}] WITH (FORCESEEK) SET {assignments} WHERE {self._these(entity, numbers)}"
 
     def remove(self, entity: str, *numbers: int) -> None:
         """Delete rows for good."""

@@ -17,7 +17,7 @@ from airflow_provider_pacs.sandbox import county as generic
 from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.support.pacs import Pacs, StandingClock, WatchedReader
-from tests.support.server import MssqlServer, ddl
+from tests.support.server import MssqlServer, ddl, has_long_text
 
 
 def _text(moment: datetime) -> str:
@@ -100,7 +100,7 @@ class NamedPacs(Pacs):
         return min(session.since for session in self._sessions if isinstance(session, _ServerWriter) and session.since is not None)
 
     def fill(self, table: str, rows: Sequence[dict[str, object]]) -> None:
-        self.server.load(table, [tuple(row.values()) for row in rows], columns=tuple(rows[0]))
+        self.server.load(table, [tuple(row.values()) for row in rows], columns=tuple(rows[0]), fast=not has_long_text(self._tables[table]))
 
     def redeclare(self, table: Table) -> None:
         self._admin.execute(f"DROP TABLE [dbo].[{table.name}]")

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -40,6 +40,11 @@ def spelled(kind: SqlType) -> str:
     if kind.name in ("decimal", "numeric"):
         return f"{kind.name}({kind.precision}, {kind.scale})"
     return f"{kind.name}({kind.scale})" if kind.name in ("datetime2", "datetimeoffset", "time") else kind.name
+
+
+def has_long_text(table: Table) -> bool:
+    """Whether `MssqlServer.load` has to go row by row."""
+    return any(column.type.name in ("text", "ntext") for column in table.columns)
 
 
 def bracketed(name: str) -> str:
@@ -94,10 +99,9 @@ class MssqlServer:
 
     def execute(self, *statements: str) -> None:
         """Runs statements, each in a batch of its own."""
-        connection = self.connect()
-        for statement in statements:
-            connection.execute(statement)
-        connection.close()
+        with closing(self.connect()) as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     @contextmanager
     def table(self, columns: str | Table) -> Iterator[str]:
@@ -109,16 +113,19 @@ class MssqlServer:
         finally:
             self.execute(f"DROP TABLE dbo.{name}")
 
-    def load(self, name: str, rows: Sequence[Sequence[Any]], *, schema: str = "dbo", columns: Sequence[str] = ()) -> None:
-        """Fills a table with `fast_executemany`: real types and real parameters. `columns` where not all of them get a value."""
+    def load(self, name: str, rows: Sequence[Sequence[Any]], *, schema: str = "dbo", columns: Sequence[str] = (), fast: bool = True) -> None:
+        """Fills a table with `fast_executemany`: real types and real parameters.
+
+        `columns` where not all of them get a value. A table with a column of type text goes row by row (`fast` False): the server describes such
+        a parameter by the 16 bytes of its pointer, and pyodbc makes its buffer no longer.
+        """
         listed = f" ({', '.join(map(bracketed, columns))})" if columns else ""
-        connection = self.connect(autocommit=False)
-        cursor = connection.cursor()
-        cursor.fast_executemany = True
         marks = ", ".join("?" * len(rows[0]))
-        cursor.executemany(f"INSERT INTO {bracketed(schema)}.{bracketed(name)}{listed} VALUES ({marks})", [tuple(row) for row in rows])
-        connection.commit()
-        connection.close()
+        with closing(self.connect(autocommit=False)) as connection:
+            cursor = connection.cursor()
+            cursor.fast_executemany = fast
+            cursor.executemany(f"INSERT INTO {bracketed(schema)}.{bracketed(name)}{listed} VALUES ({marks})", [tuple(row) for row in rows])
+            connection.commit()
 
     def create_database(self) -> MssqlServer:
         """A database of one's own on the same server, empty; readers there never wait for writers."""
