@@ -131,6 +131,13 @@ MUTANTS = (
     Mutant("a decision counts once", f"{SYNC}target/postgres/held.py", 'if row["state"] != "held":', "if False:", f"{APPROVES}::test_an_approved_set_is_applied_once"),
     Mutant("a decision is bound to its digest", f"{SYNC}target/postgres/held.py", 'if row["digest"] != digest:', "if False:", f"{APPROVES}::test_a_decision_on_other_keys_is_refused"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
+    Mutant(
+        "text without a bound is measured",
+        f"{SYNC}source/bulk.py",
+        "if order.text_bound is None:",
+        "if order.text_bound == 0:",
+        "tests/integration/test_types_to_postgres.py::test_a_long_text_whose_length_nobody_knows_is_measured",
+    ),
 )  # fmt: skip
 
 
