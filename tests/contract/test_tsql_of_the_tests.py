@@ -1,4 +1,4 @@
-"""What the tests themselves send to a server that is named, to make a county there, is T-SQL: Microsoft's own parser reads it as what it was meant."""
+"""What the tests themselves send to a server that is named, to make a county there: Microsoft's own parser reads it as what it was meant to be."""
 
 from __future__ import annotations
 

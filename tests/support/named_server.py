@@ -65,8 +65,9 @@ class _ReaderByTheCountysClock(SqlServerReader):
                 instant = self._pacs.clock.instant()
                 row["now"] = _text(instant.utc if "SYSUTCDATETIME(), 121) AS now" in sql else instant.local)
                 row["tz_offset_min"] = instant.offset_minutes
-            elif row.get("oldest") is not None:  # the server sees an open writer
-                row["oldest"] = _text(self._pacs.oldest_writer())
+            elif row.get("oldest") is not None:  # the server sees an open writer: one of ours, or housekeeping of its own
+                oldest = self._pacs.oldest_writer()
+                row["oldest"] = _text(oldest) if oldest else None
         return rows
 
 
@@ -95,9 +96,9 @@ class NamedPacs(Pacs):
         self._sessions.append(made)
         return made
 
-    def oldest_writer(self) -> datetime:
+    def oldest_writer(self) -> datetime | None:
         """When the oldest open transaction first wrote, by the county's clock."""
-        return min(session.since for session in self._sessions if isinstance(session, _ServerWriter) and session.since is not None)
+        return min((session.since for session in self._sessions if isinstance(session, _ServerWriter) and session.since is not None), default=None)
 
     def fill(self, table: str, rows: Sequence[dict[str, object]]) -> None:
         self.server.load(table, [tuple(row.values()) for row in rows], columns=tuple(rows[0]), fast=not has_long_text(self._tables[table]))
