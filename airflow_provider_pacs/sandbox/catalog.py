@@ -97,6 +97,7 @@ class Database:
     compatibility_level: int = 160
     read_only: bool = False
     cdc: bool = False
+    schemas: list[str] = field(default_factory=list)
 
     def guid(self, purpose: str) -> UUID:
         """A stable identifier of the database for one purpose (`broker`, `database`, `fork`, `family`)."""
@@ -138,7 +139,7 @@ class Catalog:
 
     def add_database(self, name: str, created: datetime, **options: Any) -> Database:
         """A user database; `options` as the attributes of `Database`."""
-        database = Database(name, len(self.databases) + 1, created, **options)
+        database = Database(name, max(known.database_id for known in self.databases.values()) + 1, created, **options)
         self.databases[name.lower()] = database
         return database
 
@@ -147,8 +148,12 @@ class Catalog:
         self._declared += 1
         number = 581577110 + 16 * 1000 * self._declared
         declared = replace(table, object_id=number)
-        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = declared
+        self.redefine(declared)
         return declared
+
+    def redefine(self, table: Table) -> None:
+        """The same table with other indexes or references; its object_id stays."""
+        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = table
 
     def drop_table(self, table: Table) -> None:
         """Forgets a declared table; its object_id is never used again."""
@@ -160,7 +165,11 @@ class Catalog:
 
     def schemas(self, database: str) -> list[str]:
         """The schemas of a database, system schemas last."""
-        return list(dict.fromkeys(["dbo", *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]))
+        return list(
+            dict.fromkeys(
+                ["dbo", *self.databases[database.lower()].schemas, *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]
+            )
+        )
 
     def table(self, database: str, schema: str, name: str) -> Table | None:
         """A declared table, or None."""
@@ -184,6 +193,14 @@ class Catalog:
         for table in self._tables.values():
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{table.database}.{table.schema}')}")
             con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(table, c) for c in table.columns)})")
+
+    def publish_databases(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Fills the system tables that tell of all databases, in each of them."""
+        for database in self.databases.values():
+            for key in systables.OF_THE_SERVER:
+                schema, name = key.split(".")
+                spec = systables.SPECS[key]
+                _fill(con, stored_name(database.name, schema, name), spec.columns, spec.rows(self, database))
 
     def publish(self, con: duckdb.DuckDBPyConnection, only: str = "") -> None:
         """Fills the system tables from the declarations, of every database or of one."""

@@ -9,9 +9,9 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
 from airflow_provider_pacs.sandbox.driver import odbc_environment
@@ -29,7 +29,7 @@ READER, ADMIN = "pacs_reader", "sandbox_admin"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How to reach a running sandbox, as `endpoint.json` has it."""
+    """How to reach a running sandbox, as `endpoint.json` has it; `options` are the connection's: the certificate is verified in full."""
 
     host: str
     port: int
@@ -40,6 +40,7 @@ class Endpoint:
     admin_password: str
     environment: dict[str, str]
     process: int
+    options: dict[str, str] = field(default_factory=lambda: {"encrypt": "yes", "trust_server_certificate": "no"})
 
     @classmethod
     def read(cls, folder: Path) -> Endpoint:
@@ -61,9 +62,9 @@ class Endpoint:
         fresh.replace(folder / "endpoint.json")
 
     def url(self, *, admin: bool = False) -> str:
-        """`mssql://...` for `pacs --source-url`, with full certificate verification."""
+        """`mssql://...` for `pacs --source-url`."""
         user, password = (self.admin, self.admin_password) if admin else (self.reader, self.reader_password)
-        return f"mssql://{user}:{quote(password, safe='')}@{self.host}:{self.port}/{self.database}?encrypt=yes&trust_server_certificate=no"
+        return f"mssql://{user}:{quote(password, safe='')}@{self.host}:{self.port}/{self.database}?{urlencode(self.options)}"
 
 
 @dataclass(frozen=True, slots=True)

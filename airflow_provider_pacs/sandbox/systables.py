@@ -128,3 +128,5 @@ SPECS: dict[str, Spec] = {
          "varchar(11)", sysrows.rows_of_i_references),
     )
 }  # fmt: skip
+OF_THE_SERVER = ("sys.databases", "sys.database_recovery_status")
+"""Those that tell the same from every database."""

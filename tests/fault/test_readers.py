@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fault.conftest import make_world
+from tests.fault.processes import until
+from tests.fault.target import Postgres
 from tests.fault.test_kill import HOLD_PUBLISH
-from tests.fault.world import Postgres, World, until
+from tests.fault.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -18,6 +18,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.demo import main
 from airflow_provider_pacs.sandbox.processes import marked
+from tests.support.server import only_the_sandbox
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 20
@@ -33,6 +34,7 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Kept]:
     """A demo whose runs are done and that stays up. Not below pytest's temporary folder: see `pg_server`."""
+    only_the_sandbox("the demo brings its own")
     with tempfile.TemporaryDirectory(prefix="pacs-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         command = [sys.executable, "-m", "airflow_provider_pacs.sandbox.demo", "--keep", "--dir", str(folder)]

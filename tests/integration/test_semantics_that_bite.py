@@ -116,9 +116,7 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
 
 def test_text_compares_without_case_and_trailing_blanks(mssql: MssqlServer) -> None:
     """Case 36. The default collation of both servers; a table of keys would take 'abc' and 'ABC ' for the same."""
-    with mssql.table(
-        "k int NOT NULL, name varchar(20) COLLATE SQL_Latin1_General_CP1_CI_AS NULL" if mssql.genuine else "k int NOT NULL, name varchar(20)"
-    ) as table:
+    with mssql.table("k int NOT NULL, name varchar(20) COLLATE SQL_Latin1_General_CP1_CI_AS NULL") as table:
         mssql.execute(*(f"INSERT INTO dbo.{table} VALUES ({n}, '{text}')" for n, text in enumerate(("abc", "ABC", "abc  ", " abc", "abd"))))
         connection = mssql.connect()
         equal = [row.k for row in connection.execute(f"SELECT k FROM dbo.{table} WHERE name = ? ORDER BY k", "Abc ")]

@@ -167,10 +167,10 @@ def test_change_columns_of_other_types(make_county: CountyMaker, kind: SqlType, 
     first, _ = county.sync()
     assert of(first, "property").inserted == 2
     county.clock.step(hours=1)
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = SYSDATETIME() WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
     county.sync()
     assert digits == 0 or county.state("property")["watermark"] < county.stamp()[:digits]
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = SYSDATETIME() WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
     county.clock.step(seconds=(2 * unit).total_seconds() + 1)
     published, _ = county.sync()
     assert of(published, "property").mode == "changes"

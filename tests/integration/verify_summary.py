@@ -30,14 +30,15 @@ FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.sta
 
 
 def count_source(sandbox: Path) -> dict[str, int]:
-    """Rows per entity at the source, through Microsoft's driver and with its certificate verified."""
+    """Rows per entity at the source, through Microsoft's driver and with its certificate verified where it is a sandbox's."""
     endpoint = json.loads((sandbox / "endpoint.json").read_text("utf-8"))
     os.environ.update(endpoint["environment"])  # before the driver manager is first used
     import pyodbc
 
     connection = pyodbc.connect(
         f"DRIVER={{ODBC Driver 18 for SQL Server}};SERVER=tcp:{endpoint['host']},{endpoint['port']};DATABASE={endpoint['database']};"
-        f"UID={endpoint['reader']};PWD={{{endpoint['reader_password']}}};Encrypt=yes;TrustServerCertificate=no"
+        f"UID={endpoint['reader']};PWD={{{endpoint['reader_password']}}};Encrypt={endpoint['options']['encrypt']};"
+        f"TrustServerCertificate={endpoint['options']['trust_server_certificate']}"
     )
     try:
         return {entity: int(connection.execute(f"SELECT COUNT(*) FROM {source}").fetchval()) for entity, (source, _, _) in TABLES.items()}

@@ -138,6 +138,13 @@ MUTANTS = (
     Mutant("extra: the choice is kept", JOURNAL, '"added_columns = excluded.added_columns, epoch', '"epoch', f"{CARRIES}::test_a_new_column_is_carried"),
     Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else reading', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
+    Mutant(
+        "text without a bound is measured",
+        f"{SYNC}source/bulk.py",
+        "if order.text_bound is None:",
+        "if order.text_bound == 0:",
+        "tests/integration/test_types_to_postgres.py::test_a_long_text_whose_length_nobody_knows_is_measured",
+    ),
 )  # fmt: skip
 
 

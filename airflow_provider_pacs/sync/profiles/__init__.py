@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -87,8 +88,9 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".yaml") for file in resources.files(__package__).iterdir() if file.name.endswith(".yaml")))
 
 
+@cache
 def load_profile(profile: str) -> dict[str, Any]:
-    """A profile's YAML.
+    """A profile's YAML; not to be changed.
 
     Raises:
         ConfigError: unknown profile.

@@ -25,6 +25,17 @@ LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
 WHERE c.object_id = OBJECT_ID(?)
 ORDER BY c.column_id"""
 
+_SYS_COLUMNS_OF_TWELVE = """SELECT sc.name AS schema_name, o.name AS table_name, c.name AS name, COALESCE(bt.name, ty.name) AS type_name,
+       c.max_length AS max_length, c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
+FROM sys.columns AS c
+JOIN sys.objects AS o ON o.object_id = c.object_id
+JOIN sys.schemas AS sc ON sc.schema_id = o.schema_id
+JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
+LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
+WHERE c.object_id IN (OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?),
+  OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?), OBJECT_ID(?))
+ORDER BY c.object_id, c.column_id"""
+
 _ISCHEMA_COLUMNS = """SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS type_name, c.CHARACTER_MAXIMUM_LENGTH AS max_length,
        COALESCE(c.NUMERIC_PRECISION, 0) AS precision, COALESCE(c.DATETIME_PRECISION, c.NUMERIC_SCALE, 0) AS scale, c.IS_NULLABLE AS is_nullable
 FROM INFORMATION_SCHEMA.COLUMNS AS c
@@ -186,8 +197,9 @@ def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection
     stamps = {(watch.stamp_column[0], watch.stamp_column[1].lower()) for watch in selection.watches if watch.stamp_column}
     columns: dict[str, SourceColumn] = {}
     unknown, unstamped = False, False
+    known = _columns_of_several(reader, selection.tables)
     for one in selection.tables:
-        found = _columns(reader, one.schema, one.table)
+        found = _columns(reader, one.schema, one.table) if known is None else known.get((one.schema.lower(), one.table.lower()), [])
         if found is None:
             unknown = True
             continue
@@ -240,20 +252,35 @@ def _listed(missing: list[str], known: list[str]) -> str:
     return ", ".join(one(name) for name in missing)
 
 
+def _columns_of_several(reader: SourceReader, tables: tuple[SourceTable, ...]) -> dict[tuple[str, str], list[SourceColumn]] | None:
+    """(schema, table), both in lower case -> columns, twelve tables a statement; None where the view is denied or missing."""
+    found: dict[tuple[str, str], list[SourceColumn]] = {}
+    names = [qualified(table.schema, table.table) for table in tables]
+    for start in range(0, len(names), 12):
+        some = names[start : start + 12]
+        rows = optional_query(reader, _SYS_COLUMNS_OF_TWELVE, (*some, *[None] * (12 - len(some))))
+        if rows is None:
+            return None
+        for row in rows:
+            found.setdefault((str(row["schema_name"]).lower(), str(row["table_name"]).lower()), []).append(_column(row))
+    return found
+
+
 def _columns(reader: SourceReader, schema: str, table: str) -> list[SourceColumn] | None:
     rows = optional_query(reader, _SYS_COLUMNS, (qualified(schema, table),))
     if not rows:
         rows = optional_query(reader, _ISCHEMA_COLUMNS, (schema, table)) if rows is None else rows
     if rows is None:
         return None
-    return [
-        SourceColumn(
-            name=row["name"],
-            type_name=str(row["type_name"]).lower(),
-            max_length=int(row["max_length"] or 0),
-            precision=int(row["precision"] or 0),
-            scale=int(row["scale"] or 0),
-            nullable=row["is_nullable"] in (True, 1, "YES"),
-        )
-        for row in rows
-    ]
+    return [_column(row) for row in rows]
+
+
+def _column(row: dict[str, Any]) -> SourceColumn:
+    return SourceColumn(
+        name=row["name"],
+        type_name=str(row["type_name"]).lower(),
+        max_length=int(row["max_length"] or 0),
+        precision=int(row["precision"] or 0),
+        scale=int(row["scale"] or 0),
+        nullable=row["is_nullable"] in (True, 1, "YES"),
+    )
