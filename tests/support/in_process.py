@@ -122,7 +122,9 @@ class InProcessReader(WatchedReader):
         super().__init__(_EngineReader(engine.login(user, password, database, "test", "airflow-provider-pacs")), batch_rows)
 
 
-class _EngineWriter:
+class EngineWriter:
+    """A session of the engine that writes."""
+
     def __init__(self, session: SqlSession) -> None:
         self._session = session
 
@@ -157,7 +159,7 @@ class InProcessPacs(SandboxEngine, Pacs):
         return InProcessReader(self)
 
     def writer(self) -> Writer:
-        return _EngineWriter(self.login(*ADMIN, generic.DATABASE, "assessor", "PACS"))
+        return EngineWriter(self.login(*ADMIN, generic.DATABASE, "assessor", "PACS"))
 
     def fill(self, table: str, rows: Sequence[dict[str, object]]) -> None:
         """Past the T-SQL translator, which is slow with long lists; only into the generic tables as they are declared."""

@@ -38,7 +38,7 @@ class Watch:
         name: of the watch, unique in its entity.
         sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the columns to compare, `c0`, `c1`, ...
         stamp: the quoted rowversion column; None where contents are compared.
-        stamp_column: (profile's table, column) of it.
+        stamp_column: (profile's table, the county's column) of it.
     """
 
     name: str
@@ -144,7 +144,8 @@ class _Renderer:
             where.append(CHANGED)
             sql = f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE {' AND '.join(where)}"  # noqa: S608
             alias, _, column = spec["stamp"].strip("{}").partition(".")
-            return Watch(name, sql, self._text(spec["stamp"]), (self._aliases[alias], column))
+            table = self._aliases[alias]
+            return Watch(name, sql, self._text(spec["stamp"]), (table, self._names.used[table][column]))
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return Watch(name, sql + (f" WHERE {where[0]}" if where else ""))
