@@ -23,6 +23,7 @@ from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
+from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -48,8 +49,13 @@ class Reading:
     reason: str
 
 
-def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
+def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | None = None) -> dict[str, Reading]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
+
+    Args:
+        config: the county.
+        source: an open reader.
+        abilities: what the source offers; where it is given, a reason also says which better feed is not used yet.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
@@ -66,7 +72,8 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
             refuse_misfits(shape)
             refuse_uncarried(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
-            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable)
+            feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities else ()
+            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds)
             readings[name] = Reading(read_by(shape, family), family, reason)
     return readings
 
@@ -97,7 +104,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     if applied:
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
-    tables = readings(config, source)
+    tables = readings(config, source, read_abilities(source))
     identity = read_identity(source)
     restored = check_identity(config.county, target.source_identity(config.fips), identity)
     cursors = target.states(config.fips)
