@@ -90,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
     add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
     add("migrate", _migrate, "Create or upgrade the target's schemas.")
-    add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    quarantine = add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    quarantine.add_argument("--left-behind", action="store_true", help="list published rows whose parent was deleted instead")
     approve = add("approve", _approve, "List held sets of deletes, or decide on one.", source=True)
     approve.add_argument("held_id", nargs="?", type=int, help="the set to decide on; without it the sets are listed")
     approve.add_argument("--digest", help="the set's digest as listed: it binds the decision to the keys that were shown")
@@ -236,9 +237,18 @@ def _migrate(arguments: argparse.Namespace) -> Answer:
 def _quarantine(arguments: argparse.Namespace) -> Answer:
     config = _config(arguments)
     with _target(arguments) as target:
+        if arguments.left_behind:
+            return _left_behind(target.list_left_behind(config.fips))
         rows = target.list_quarantine(config.fips)
     lines = [f"{r['entity']} {r['source_key']}: {', '.join(r['rules'])} (since {r['first_seen_at']:%Y-%m-%d %H:%M})" for r in rows]
     return Answer(rows, lines or ["Nothing is in quarantine."])
+
+
+def _left_behind(rows: list[dict[str, Any]]) -> Answer:
+    lines = [
+        f"{r['entity']} {r['source_key']}: {r['parent']} {r['parent_key']} is deleted (since {r['parent_deleted_at']:%Y-%m-%d %H:%M})" for r in rows
+    ]
+    return Answer(rows, lines or ["No row is left behind by a deleted parent."])
 
 
 def _audit(arguments: argparse.Namespace) -> Answer:

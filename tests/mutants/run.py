@@ -139,6 +139,11 @@ MUTANTS = (
     Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else reading', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
     Mutant("a better feed is named", f"{SYNC}changes/__init__.py", 'is on, not used yet)" if feeds', 'is on, not used yet)" if False', f"{WINDOWS}::test_the_runs_reason_names_a_better_feed"),
+    Mutant("a move closes the old link", APPLY, " IS DISTINCT FROM s.{parent}", " IS DISTINCT FROM l.{parent}", f"{RELATIONS}::test_an_owner_moves_to_a_property_that_is_not_there_yet"),
+    Mutant("a move in a repair too", CERTIFY, "source_is_empty=empty, waiting_rule=rule.id if rule else None", "source_is_empty=empty", f"{RELATIONS}::test_a_repair_closes_the_old_link_too"),
+    Mutant("children are not cascaded", APPLY, " AND l.{parent} IS DISTINCT FROM s.{parent}", "", f"{RELATIONS}::test_the_parent_deleted_while_the_child_lives"),
+    Mutant("children of the deleted are counted", CERTIFY, "AS p WHERE p._deleted_at IS NOT NULL)", "AS p WHERE false)", f"{RELATIONS}::test_children_of_a_deleted_parent_are_flagged"),
+    Mutant("views keep row-level security", f"{SYNC}target/postgres/reports.py", "WITH (security_invoker = true) ", "", f"{RELATIONS}::test_a_reader_of_one_county_sees_no_other_in_the_view"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
 )  # fmt: skip
 

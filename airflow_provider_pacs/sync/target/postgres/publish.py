@@ -41,7 +41,10 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
             journal.note_entity(connection, run_id, entity.name, state="failed", message=stage.EMPTIED)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
             empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
-            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, source_is_empty=empty)
+            rule = relations.get(entity.name)
+            applied = apply.apply_stage(
+                connection, entity, fence, row["stage_table"], guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
+            )
             journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)
