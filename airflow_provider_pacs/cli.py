@@ -88,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--accept-source", action="store_true", help="the source was moved or changed on purpose: compare everything in the next run")
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
+    backfill = add("backfill", _backfill, "Read one window of one entity again and publish what differs. No cursor moves.", source=True)
+    backfill.add_argument("--entity", required=True, help="e.g. property")
+    backfill.add_argument(
+        "--from", dest="since", required=True, help="rows changed at this moment or later, e.g. 2026-01-31 or '2026-01-31 06:00:00'"
+    )
+    backfill.add_argument("--to", dest="until", required=True, help="and before this one; as the source's change column writes it")
     add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
     add("migrate", _migrate, "Create or upgrade the target's schemas.")
     quarantine = add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
@@ -163,6 +169,21 @@ def _sync(arguments: argparse.Namespace) -> Answer:
     with _source(arguments, config) as source, _target(arguments) as target:
         told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
         published, certificate = run.sync(config, source, target, mode="full" if arguments.full else "auto", told=told)
+    return _told_run(published, certificate)
+
+
+def _backfill(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync import run
+    from airflow_provider_pacs.sync.results import Backfill
+
+    config = _config(arguments)
+    window = Backfill(arguments.entity, arguments.since, arguments.until)
+    with _source(arguments, config) as source, _target(arguments) as target:
+        told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
+        return _told_run(*run.backfill(config, source, target, window=window, told=told))
+
+
+def _told_run(published: Any, certificate: Any) -> Answer:
     lines = [
         f"{e.entity}: {e.mode}, {e.read:,} read, {e.inserted:,} inserted, {e.updated:,} updated, {e.deleted:,} deleted, {e.quarantined:,} quarantined"
         for e in published.entities

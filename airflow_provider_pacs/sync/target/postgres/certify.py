@@ -161,8 +161,19 @@ def _one(
 
 
 def _delta(connection: Connection, fence: apply.Fence, found: Comparison, remaining: int, common: dict[str, Any]) -> EntityCertificate:
-    """Counts and touched keys. Rows stamped after the upper bound may be in the target or not: the count may lie between."""
+    """Counts and touched keys (backfill: keys alone). Rows stamped after the upper bound may be in the target or not: the count may lie between."""
     entity = load_entities()[found.entity]
+    if found.window_only:
+        rows, waiting = compare.window_counts(connection, entity, fence.county_id, found.table)
+        return EntityCertificate(
+            clean=remaining == 0,
+            source_rows=rows,
+            target_rows=rows - waiting - remaining,
+            quarantined=waiting,
+            late=0,
+            remaining=remaining,
+            **common,
+        )
     live = compare.live_count(connection, entity, fence.county_id)
     absent = compare.open_quarantine(connection, entity, fence.county_id, absent=True)
     counts_agree = found.source_rows - found.late_rows <= live + absent <= found.source_rows
