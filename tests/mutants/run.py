@@ -149,6 +149,7 @@ MUTANTS = (
     Mutant("a backfill ends before its end", ORDERED, "{column} >= @lo AND {column} < @hi", "{column} >= @lo AND {column} <= @hi", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("a backfill is one window", LOAD, 'if row["family"] == BACKFILL:', "if False:", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("a backfill certifies its window", RECONCILE, "window_only=backfill", "window_only=False", f"{BACKFILLS}::test_a_window_is_read_again"),
+    Mutant("no integer is cut", MAPPING, "    if pa.types.is_int64(values.type) or pa.types.is_uint32(values.type):", "    if False:", f"{DRIFT}::test_columns_that_grow"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
 )  # fmt: skip
 
