@@ -94,7 +94,7 @@ def test_a_wider_column(county: County) -> None:
 
 
 def test_columns_that_grow(make_county: CountyMaker, changing_engine: SandboxEngine) -> None:
-    """Case 47: text, integers and decimals grow; the target, whose types have no bounds, takes every digit. Beyond 2^31 an integer is set aside, not cut."""
+    """Case 47: texts, integers, decimals grow; the target, whose types have no bounds, takes every digit. Beyond 2^31 an integer is set aside."""
     small = {"City": SqlType("varchar", 50), "YearBuilt": SqlType("int"), "Acreage": SqlType("decimal", precision=9, scale=2)}
     large = {"City": SqlType("varchar", 200), "YearBuilt": SqlType("bigint"), "Acreage": SqlType("decimal", precision=38, scale=10)}
     redeclare(changing_engine, retype("Property", **small))
