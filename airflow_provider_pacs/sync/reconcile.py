@@ -13,7 +13,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.load import entity_query, fill_stage, fill_with_keys, stage_name
 from airflow_provider_pacs.sync.plan import shapes
 from airflow_provider_pacs.sync.quality import Rule
-from airflow_provider_pacs.sync.results import CertificateOutcome
+from airflow_provider_pacs.sync.results import BACKFILL, CertificateOutcome
 from airflow_provider_pacs.sync.scopes import MOST_SCOPES, read_scopes
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -88,7 +88,8 @@ def _compare(
         )
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)
-    counted, late = (0, 0) if complete else _counted(source, shape, upper)
+    backfill = row["family"] == BACKFILL
+    counted, late = (0, 0) if complete or backfill else _counted(source, shape, upper)
     return Comparison(
         entity=entity.name,
         scope="full" if complete else "delta",
@@ -98,6 +99,7 @@ def _compare(
         differences=found,
         source_rows=counted,
         late_rows=late,
+        window_only=backfill,
         rows_read=read,
         seconds=time.monotonic() - started,
     )

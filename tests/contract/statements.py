@@ -179,6 +179,7 @@ def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Ite
         "keys": [("1",), ("1", "2", "3")],
         "column": [None, SCOPE if shape.selection else shape.map.columns[1][1]],
         "since": [STAMP],
+        "until": [STAMP],
         "clock": ["local", "utc"],
         "change_type": DATE_TYPES,
         "now": [STAMP],

@@ -1,4 +1,4 @@
-"""Migrations: the numbered files beside this module and one table per canonical entity -> a target that is ready, each step recorded.
+"""Migrations: the numbered files beside this module, a table per canonical entity, views -> a target that is ready, each step recorded.
 
 Every migration runs in one transaction together with its own record, under a lock, so two preflights can't run it twice and a crash leaves no half.
 """
@@ -14,6 +14,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.sql import PG_TYPES, PROVENANCE, columns, definitions, leaf, leaf_name, root
 
 MINIMUM_VERSION = 150000
@@ -48,11 +49,13 @@ def migrate(connection: Connection) -> list[str]:
         return [name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)]
 
 
-def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity) -> bool:
+def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity | sql.Composed) -> bool:
     if done.get(name) == digest:
         return False
     if isinstance(statement, Entity):
         _make_table(connection, statement)
+    elif isinstance(statement, sql.Composed):
+        connection.execute(statement)
     elif name in done:
         raise ConfigError(f"migration {name} was applied with other content", remedy="never change a shipped migration: restore the package's file")
     else:
@@ -66,12 +69,13 @@ def _apply(connection: Connection, done: dict[str, str], name: str, digest: str,
     return True
 
 
-def _steps() -> list[tuple[str, str, str | Entity]]:
+def _steps() -> list[tuple[str, str, str | Entity | sql.Composed]]:
     folder = resources.files(__package__) / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     texts = [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
-    steps: list[tuple[str, str, str | Entity]] = [(name, _digest(text), text) for name, text in texts]
+    steps: list[tuple[str, str, str | Entity | sql.Composed]] = [(name, _digest(text), text) for name, text in texts]
     steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
+    steps += [(f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()]
     return steps
 
 
