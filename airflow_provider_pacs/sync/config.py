@@ -70,10 +70,14 @@ class _Section(BaseModel):
 
 
 class SourceConfig(_Section):
-    """Where the county's PACS is: an Airflow connection id, and the profile that knows its tables."""
+    """Where the county's PACS is: an Airflow connection id, and the profile that knows its tables.
+
+    `read_only`: what becomes of a login that could do more than read: `warn` says so, `strict` refuses to run.
+    """
 
     connection: ConnectionId
     profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
+    read_only: Literal["warn", "strict"] = "warn"
 
 
 class TargetConfig(_Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -16,7 +17,7 @@ from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import RetryableError
+from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
@@ -24,6 +25,8 @@ from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.source.rights import read_rights
+from airflow_provider_pacs.sync.source.tables import source_tables
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
     tables = readings(config, source)
+    _refuse_a_login_that_writes(config, source, tables)
     identity = read_identity(source)
     restored = check_identity(config.county, target.source_identity(config.fips), identity)
     cursors = target.states(config.fips)
@@ -116,6 +120,23 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
+
+
+def _refuse_a_login_that_writes(config: CountyConfig, source: SourceReader, tables: Mapping[str, Reading]) -> None:
+    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run before it claims anything.
+
+    Raises:
+        ConfigError: it could, or the server does not say.
+    """
+    if config.source.read_only != "strict":
+        return
+    rights = read_rights(source, [table for reading in tables.values() for table in source_tables(reading.shape)])
+    if rights.beyond_reading or not rights.is_known:
+        told = f"could do more than read: {rights.beyond_reading}" if rights.beyond_reading else "has rights that the server does not tell"
+        raise ConfigError(
+            f"{config.county}: the source's login {told} (source.read_only is strict)",
+            remedy=f"use a login with what `pacs grants {config.county}` prints, or set source.read_only: warn",
+        )
 
 
 def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:

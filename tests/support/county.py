@@ -36,6 +36,7 @@ from airflow_provider_pacs.sync.quality import JudgeContext, Rule, RuleResult
 from airflow_provider_pacs.sync.quality.checks import predicate_sql
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunOutcome
 from airflow_provider_pacs.sync.source.errors import BY_NUMBER
+from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 
 NAMES = UUID("5b0c3b8e-6f5b-4d6e-9f43-0d7c0a5f1a11")
@@ -119,11 +120,15 @@ class InProcessReader:
         self.after_stream: Callable[[str], None] | None = None
         self.before_query: Callable[[str], None] | None = None
         self.denied: tuple[str, ...] = ()
+        self.isolation_level: str | None = None
         self.asked: list[str] = []
 
     @property
     def address_text(self) -> str:
         return "sandbox/PACS"
+
+    def facts(self) -> ConnectionFacts:
+        return ConnectionFacts("no driver", "yes", False, "sandbox", self.isolation_level)
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         self._note(sql)
