@@ -15,48 +15,48 @@ Connection = psycopg.Connection[Any]
 KEPT = 50
 """Reports of a county that are kept."""
 
-_SCHEMAS = ("pacs", "pacs_part", "pacs_ops")
-_WRITTEN = ("sync_run", "run_entity", "sync_state", "quarantine", "quality_result", "certificate", "held_delete")
+_WRITTEN = ("sync_run", "run_entity", "sync_state", "quarantine", "quality_result", "certificate", "held_delete", "audit")
 
 
 def readiness(connection: Connection, place: str) -> Readiness:
-    """Look without changing anything."""
-    pending, altered = unapplied(connection)
+    """Look without changing anything. What the login may not even see counts as not there; the missing right is told."""
     version = connection.info.server_version
+    missing = _missing_on_schemas(connection)
+    pending, altered = ((), ()) if missing else unapplied(connection)
+    if pending and not _one(connection, "SELECT has_database_privilege(current_database(), 'CREATE')"):
+        missing.append("CREATE on the database")
+    missing += _missing_on_tables(connection)
     return Readiness(
         place=place,
         login=str(_one(connection, "SELECT current_user")),
         version=f"{version // 10000}.{version % 10000}",
-        has_journal=is_ready(connection),
+        has_journal=not missing and is_ready(connection),
         new_enough=version >= MINIMUM_VERSION,
         pending=pending,
         altered=altered,
-        missing_rights=tuple(_missing_rights(connection, pending=bool(pending))),
+        missing_rights=tuple(missing),
     )
 
 
-def _missing_rights(connection: Connection, *, pending: bool) -> list[str]:
-    """What a run does and the login may not: make schemas, make and own tables, write the journal."""
-    there = [schema for schema in _SCHEMAS if _one(connection, "SELECT to_regnamespace(%s) IS NOT NULL", schema)]
-    missing = []
-    if pending and not _one(connection, "SELECT has_database_privilege(current_database(), 'CREATE')"):
-        missing.append("CREATE on the database")
-    for schema in there:
-        missing += [
-            f"{right} on schema {schema}"
-            for right in ("USAGE", "CREATE")
-            if not _one(connection, "SELECT has_schema_privilege(%s, %s)", schema, right)
-        ]
-    if missing or _SCHEMAS[2] not in there:
-        return missing
-    for table in _WRITTEN:
-        allowed = _one(connection, "SELECT has_table_privilege(to_regclass(%s)::oid, 'INSERT, UPDATE')", f"pacs_ops.{table}")
-        missing += [f"INSERT and UPDATE on pacs_ops.{table}"] * (allowed is False)  # NULL: the table is still to be made
-    foreign = connection.execute(
-        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = 'pacs' AND c.relkind = 'p' AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1"
-    ).fetchall()
-    return missing + [f"ownership of pacs.{name}" for (name,) in foreign]
+def _missing_on_schemas(connection: Connection) -> list[str]:
+    """Of the schemas that are there, those that the login may not use or make tables in."""
+    rows = connection.execute(
+        "SELECT p.wanted, n.nspname FROM pg_namespace AS n, unnest(ARRAY['USAGE', 'CREATE']) AS p(wanted) "
+        "WHERE n.nspname IN ('pacs', 'pacs_part', 'pacs_ops') AND NOT has_schema_privilege(n.oid, p.wanted) ORDER BY n.nspname, p.wanted DESC"
+    )
+    return [f"{wanted} on schema {schema}" for wanted, schema in rows]
+
+
+def _missing_on_tables(connection: Connection) -> list[str]:
+    """Journal tables that the login may not write, and canonical tables that it does not own: partitions are attached by the owner."""
+    rows = connection.execute(
+        "SELECT 'INSERT on pacs_ops.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'pacs_ops' AND c.relname = ANY(%s) AND NOT has_table_privilege(c.oid, 'INSERT') "
+        "UNION ALL SELECT 'ownership of pacs.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'pacs' AND c.relkind = 'p' AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+        (list(_WRITTEN),),
+    )
+    return [told for (told,) in rows]
 
 
 def _one(connection: Connection, statement: str, *values: object) -> Any:
