@@ -41,12 +41,23 @@ def rows_of_schemas(catalog: Catalog, database: Database) -> Iterator[Row]:
 def rows_of_tables(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.tables."""
     for t in catalog.tables(database.name):
-        yield t.name, t.object_id, schema_id(catalog, database.name, t.schema), 0, "U ", "USER_TABLE", database.created, database.created, False
+        yield (
+            t.name,
+            t.object_id,
+            schema_id(catalog, database.name, t.schema),
+            0,
+            "U ",
+            "USER_TABLE",
+            database.created,
+            database.created,
+            False,
+            False,
+        )
 
 
 def rows_of_objects(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.objects: tables and their keys."""
-    yield from rows_of_tables(catalog, database)
+    yield from (row[:-1] for row in rows_of_tables(catalog, database))
     for name, number, schema, parent, kind, kind_desc, *_ in rows_of_key_constraints(catalog, database):
         yield name, number, schema, parent, kind, kind_desc, database.created, database.created, False
 

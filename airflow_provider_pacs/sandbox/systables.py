@@ -48,7 +48,7 @@ SPECS: dict[str, Spec] = {
     key: Spec(columns(text), rows)
     for key, text, rows in (
         ("sys.schemas", "name sysname!, schema_id int!, principal_id int", sysrows.rows_of_schemas),
-        ("sys.tables", _OBJECT, sysrows.rows_of_tables),
+        ("sys.tables", f"{_OBJECT}, is_tracked_by_cdc bit!", sysrows.rows_of_tables),
         ("sys.objects", _OBJECT, sysrows.rows_of_objects),
         ("sys.all_objects", _OBJECT, sysrows.rows_of_objects),
         ("sys.views", _OBJECT, sysrows.rows_of_nothing),

@@ -59,7 +59,7 @@ def approve(
     """
     sets = [target.held_set(config.fips, held_id, digest) for held_id, digest in held]
     plan = make_plan(config, source, target, kind="approve", mode="full", trigger=trigger)
-    tables = shapes(config, source)
+    tables = shapes(config, source, target.run_entities(plan.run_id))
     decisions = []
     try:
         for one in sets:

@@ -61,6 +61,7 @@ Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
 ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
 EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
+ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 
@@ -70,10 +71,7 @@ class _Section(BaseModel):
 
 
 class SourceConfig(_Section):
-    """Where the county's PACS is: an Airflow connection id, and the profile that knows its tables.
-
-    `read_only`: what becomes of a login that could do more than read: `warn` says so, `strict` refuses to run.
-    """
+    """An Airflow connection id, the profile that knows the tables, and what becomes of a login that could write: `strict` refuses to run."""
 
     connection: ConnectionId
     profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
@@ -98,6 +96,7 @@ class SyncConfig(_Section):
         lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
         overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of a local-time stamp.
         clock: whether the source's change stamps are the server's local time or UTC.
+        new_columns: what becomes of a column that the source's table gets after the first load: `ignore` notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
     """
 
@@ -112,6 +111,7 @@ class SyncConfig(_Section):
     lag_seconds: Count = 60
     overlap_minutes: Count = 75
     clock: Literal["local", "utc"] = "local"
+    new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
 
     @field_validator("entities")
@@ -131,13 +131,14 @@ class DeleteGuard(_Section):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """What differs from the profile for one entity. `columns` is a partial override, canonical name: source name."""
+    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra` is carried beyond them, in JSON."""
 
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
     mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
     columns: dict[Name, Name] = Field(default_factory=dict)
+    extra: dict[ExtraName, Name] = Field(default_factory=dict)
 
 
 class CountyConfig(_Section):
@@ -264,14 +265,16 @@ def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any,
 
 
 def _column_problems(tables: Any) -> list[_Problem]:
-    """Canonical columns that an entity doesn't have; pydantic can't see from inside a table's columns which entity they are of."""
+    """Canonical columns that an entity doesn't have, or has already; pydantic can't see from inside a table's columns which entity they are of."""
     problems: list[_Problem] = []
     for entity, table in tables.items() if isinstance(tables, dict) else ():
-        columns = table.get("columns") if isinstance(table, dict) else None
-        if entity in load_entities() and isinstance(columns, dict):
-            known = load_entities()[entity].column_names
-            unknown = [str(column) for column in columns if column not in known]
-            problems += [(("tables", entity, "columns", name), f"unknown column; {_did_you_mean(name, known)}") for name in unknown]
+        if entity not in load_entities() or not isinstance(table, dict):
+            continue
+        known, columns, extra = load_entities()[entity].mapped_names, table.get("columns"), table.get("extra")
+        unknown = [str(column) for column in columns if column not in known] if isinstance(columns, dict) else []
+        problems += [(("tables", entity, "columns", name), f"unknown column; {_did_you_mean(name, known)}") for name in unknown]
+        taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
+        problems += [(("tables", entity, "extra", name), f"{name} is a column of its own: name its source under columns") for name in taken]
     return problems
 
 

@@ -57,7 +57,7 @@ def check_drift(county: str, shape: TableShape, before: Mapping[str, str]) -> Dr
         ConfigError: PACS-003; nothing was read. (A mapped column that is gone was refused before, by the catalog.)
     """
     drift = find_drift(before, declared_columns(shape))
-    mapped = {source for _, source in shape.map.columns}
+    mapped = set(shape.map.sources)
     breaking = [text for text in drift.changed if text.split(":")[0] in mapped]
     if breaking:
         raise ConfigError(

@@ -52,7 +52,7 @@ def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counte
     """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
     entity = load_entities()[shape.map.entity]
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
-        mapped = map_batch(batch, entity)
+        mapped = map_batch(batch, entity, [name for name, _ in shape.map.extra])
         counter.add(mapped.num_rows)
         yield mapped.schema.names, to_csv(mapped, entity)
 

@@ -6,7 +6,7 @@ A value that does not fit its canonical type is never bent: the cell becomes NUL
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,8 @@ import pyarrow.csv as pacsv
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.extra import json_column
+from airflow_provider_pacs.sync.source.catalog import BYTES, DATES, NUMBERS, OTHERS, TEXTS, TableShape
 
 REJECT = "_reject"
 SOURCE_VERSION = "_source_version"
@@ -30,18 +31,13 @@ _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 Mapped = tuple[pa.Array, pa.Array | None]
 """A canonical column, and a boolean array that is true where the source's value did not fit (None: all fitted)."""
 
-_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml"})
-_NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"})
-_DATES = frozenset({"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"})
-_OTHERS = frozenset({"uniqueidentifier", "bit", "time"})
-_BYTES = frozenset({"binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"})
 _READS: dict[str, frozenset[str]] = {
-    "uuid": _TEXTS | {"uniqueidentifier"},
-    "text": _TEXTS | _NUMBERS | _DATES | _OTHERS,
-    "numeric": _TEXTS | _NUMBERS,
-    "integer": _TEXTS | _NUMBERS,
-    "boolean": _TEXTS | _NUMBERS | {"bit"},
-    "timestamp": _TEXTS | _DATES,
+    "uuid": TEXTS | {"uniqueidentifier"},
+    "text": TEXTS | NUMBERS | DATES | OTHERS,
+    "numeric": TEXTS | NUMBERS,
+    "integer": TEXTS | NUMBERS,
+    "boolean": TEXTS | NUMBERS | {"bit"},
+    "timestamp": TEXTS | DATES,
 }
 """T-SQL types whose values can become a value of the canonical type at all. A type of the county's own is not judged by its name."""
 
@@ -53,7 +49,7 @@ def refuse_misfits(shape: TableShape) -> None:
         ConfigError: PACS-003, names every such column.
     """
     table, types = shape.map, {column.name: column.type for column in load_entities()[shape.map.entity].columns}
-    known = _TEXTS | _NUMBERS | _DATES | _OTHERS | _BYTES
+    known = TEXTS | NUMBERS | DATES | OTHERS | BYTES
     found = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
         for canonical, source in table.columns
@@ -67,22 +63,27 @@ def refuse_misfits(shape: TableShape) -> None:
         )
 
 
-def map_batch(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBatch:
+def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) -> pa.RecordBatch:
     """Canonical columns in the entity's order, then `_source_version`, any other `_` column of the batch, and `_reject`.
 
     `_reject` is a PostgreSQL array literal of reasons such as `{MAP.acreage}`, or NULL.
+
+    Args:
+        batch: as `select_list` asked for it.
+        entity: the canonical entity.
+        extra: the names in column `extra`, in the order of their aliases.
     """
     columns: list[pa.Array] = []
     reasons: list[tuple[str, pa.Array]] = []
     for column in entity.columns:
-        mapped, bad = _MAPPERS[column.type](batch.column(column.name))
+        mapped, bad = json_column(batch, extra) if column.type == "json" else _MAPPERS[column.type](batch.column(column.name))
         if bad is not None and pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))
         columns.append(mapped)
-    extra = [name for name in batch.schema.names if name.startswith("_")]
-    columns += [batch.column(name) for name in extra]
+    others = [name for name in batch.schema.names if name.startswith("_")]
+    columns += [batch.column(name) for name in others]
     reject = _reject_column(reasons, batch.num_rows)
-    return pa.RecordBatch.from_arrays([*columns, reject], names=[*entity.column_names, *extra, REJECT])
+    return pa.RecordBatch.from_arrays([*columns, reject], names=[*entity.column_names, *others, REJECT])
 
 
 def to_csv(batch: pa.RecordBatch, entity: Entity) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_provider_pacs.sync.changes import choose, read_by, stamps
 from airflow_provider_pacs.sync.changes.ordered import clock_query, oldest_writer_query
@@ -18,10 +18,12 @@ from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.extra import added_since, carrying, refuse_uncarried
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
+from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -49,8 +51,13 @@ class Reading:
     reason: str
 
 
-def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
+def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | None = None) -> dict[str, Reading]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
+
+    Args:
+        config: the county.
+        source: an open reader.
+        abilities: what the source offers; where it is given, a reason also says which better feed is not used yet.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
@@ -65,15 +72,23 @@ def readings(config: CountyConfig, source: SourceReader) -> dict[str, Reading]:
         if name in wanted:
             shape = describe(source, tables[name])
             refuse_misfits(shape)
+            refuse_uncarried(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
-            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable)
+            feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities else ()
+            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds)
             readings[name] = Reading(read_by(shape, family), family, reason)
     return readings
 
 
-def shapes(config: CountyConfig, source: SourceReader) -> dict[str, TableShape]:
-    """The county's tables with the change column that each is read by, parents first."""
-    return {name: reading.shape for name, reading in readings(config, source).items()}
+def shapes(config: CountyConfig, source: SourceReader, planned: Iterable[Mapping[str, Any]]) -> dict[str, TableShape]:
+    """The county's tables as a run's plan (its rows of `run_entity`) reads them, parents first."""
+    added = {row["entity"]: row["added_columns"] for row in planned}
+    return {name: _carrying(config, reading, added.get(name, ())).shape for name, reading in readings(config, source).items()}
+
+
+def _carrying(config: CountyConfig, reading: Reading, added: Sequence[str]) -> Reading:
+    """The reading with the columns that came after the first load, where the county wants them."""
+    return replace(reading, shape=carrying(reading.shape, added)) if config.sync.new_columns == "add" else reading
 
 
 def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kind: RunKind, mode: Literal["auto", "full"], trigger: str) -> RunPlan:
@@ -91,7 +106,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     if applied:
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
-    tables = readings(config, source)
+    tables = readings(config, source, read_abilities(source))
     _refuse_a_login_that_writes(config, source, tables)
     identity = read_identity(source)
     restored = check_identity(config.county, target.source_identity(config.fips), identity)
@@ -104,16 +119,22 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
+    added = {name: added_since(reading.shape, cursors.get(name, {}).get("added_columns", ()), drifts[name].added) for name, reading in tables.items()}
+    tables = {name: _carrying(config, reading, added[name]) for name, reading in tables.items()}
     plans = tuple(
-        _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode)
+        replace(
+            _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode),
+            added_columns=added[name],
+        )
         for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
     target.open_run(plan, trigger=trigger, source_now=str(clock["now"]), identity=identity, config=config.fingerprint, code=code_version())
     for name, drift in drifts.items():
         if drift:
-            target.note_event(config.fips, plan.run_id, "schema.drift", name, drift.as_dict())
-            log.warning("%s: %s drifted at the source: %s", config.county, name, drift.as_dict())
+            told = drift.as_dict() | {"carried": [column for column in drift.added if column in dict(tables[name].shape.map.extra)]}
+            target.note_event(config.fips, plan.run_id, "schema.drift", name, told)
+            log.warning("%s: %s drifted at the source: %s", config.county, name, told)
     if restored:
         target.note_event(config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]})
         log.warning("%s: the source was restored since its last run: every table is read whole and compared", config.county)

@@ -43,7 +43,7 @@ def reconcile(
     """
     started = time.monotonic()
     rows = [row for row in target.run_entities(run_id) if row["state"] in {"published", "planned"}]
-    tables = shapes(config, source)
+    tables = shapes(config, source, rows)
     compared = []
     try:
         for row in rows:

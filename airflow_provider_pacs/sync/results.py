@@ -25,6 +25,7 @@ class EntityPlan:
         map_fingerprint: of the table map.
         schema_fingerprint: of the mapped columns at the source.
         source_columns: every column of the source's table with its declaration; empty where unknown.
+        added_columns: those that came after the first load and can be carried in `extra`.
     """
 
     entity: str
@@ -37,6 +38,7 @@ class EntityPlan:
     map_fingerprint: str
     schema_fingerprint: str
     source_columns: dict[str, str] = field(default_factory=dict)
+    added_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

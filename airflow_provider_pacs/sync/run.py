@@ -80,7 +80,7 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
     with recorded_failure(config, target, f"extract_{entity}", run_id), not_overtaken(config, target, run_id):
-        shape = shapes(_only(config, entity), source)[entity]
+        shape = shapes(_only(config, entity), source, [row])[entity]
         read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}

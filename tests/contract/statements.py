@@ -63,6 +63,8 @@ ODD_NAMES = [
     "]; DROP TABLE [x",
     "'); EXEC xp_cmdshell '",
 ]
+EXTRA = {"zone_code": ("ZoneCode", "nvarchar(max)"), "noted_at": ("NotedAt", "datetime2(7)")}
+"""Carried beyond the canonical columns: name in `extra` -> source column and its type."""
 STAMP = "2026-01-15 06:00:00.003"
 _SIZES = {"uniqueidentifier": 16, "int": 4, "bigint": 8, "smallint": 2, "timestamp": 8, "xml": -1, "text": 16, "ntext": 16, "image": 16}
 _SQL = re.compile(r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S")
@@ -102,9 +104,11 @@ def make_shape(change_type: str | None = "datetime", key_type: str = "uniqueiden
     others = iter(OTHER_TYPES)
     given = {"property_id": key_type, "last_modified": change_type or "datetime"}
     types = {rename(source): given.get(canonical) or next(others) for canonical, source in table.columns}
+    types |= {rename(source): declared for source, declared in EXTRA.values()}
     renamed = tuple((canonical, rename(source)) for canonical, source in table.columns)
+    extra = tuple((name, rename(source)) for name, (source, _) in EXTRA.items())
     change_column = rename("LastModified") if change_type else None
-    moved = replace(table, schema=rename("dbo"), table=rename("Property"), change_column=change_column, columns=renamed)
+    moved = replace(table, schema=rename("dbo"), table=rename("Property"), change_column=change_column, columns=renamed, extra=extra)
     return shape_of(moved, types)
 
 

@@ -119,7 +119,7 @@ def county(**sync: Any) -> CountyConfig:
 def one_run(reader: SqlServerReader, config: CountyConfig, target: ForgetfulTarget, kind: Literal["sync", "reconcile"]) -> dict[str, TableShape]:
     """Plan, load (a sync only) and reconcile every entity; returns the tables as they were found."""
     plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test")  # type: ignore[arg-type]
-    tables = shapes(config, reader)
+    tables = shapes(config, reader, target.run_entities(plan.run_id))
     if kind == "sync":
         for row in target.run_entities(plan.run_id):
             load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = shapes(county(), reader).values()
+        found = shapes(county(), reader, ()).values()
     tables = [table for shape in found for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in judged(found).values() for text in texts}

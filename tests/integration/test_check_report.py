@@ -112,7 +112,9 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
     ("view", "finding", "grant"),
     [
         ("dm_exec_connections", "tls.in_force", "GRANT VIEW SERVER STATE TO [pacs_reader]"),
-        ("sys.databases AS d WHERE", "database.settings", "GRANT VIEW DEFINITION TO [pacs_reader]"),
+        ("sys.databases", "database.level", "GRANT VIEW DEFINITION TO [pacs_reader]"),
+        ("sys.databases", "database.snapshot", "GRANT VIEW DEFINITION TO [pacs_reader]"),
+        ("sys.databases", "database.cdc", "GRANT VIEW DEFINITION TO [pacs_reader]"),
         ("sys.change_tracking_databases", "database.change_tracking", "GRANT VIEW DEFINITION TO [pacs_reader]"),
         ("fn_my_permissions(?", "rights.read.property", "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];"),
         ("COLUMNS AS c\nWHERE c.TABLE|sys.columns", "schema.property", "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];"),
@@ -321,7 +323,7 @@ def test_a_target_login_without_rights_is_told_what_it_lacks(county: County) -> 
 def test_the_tables_of_an_entity_name_every_column_that_is_read(county: County) -> None:
     from airflow_provider_pacs.sync.plan import shapes
 
-    (table,) = source_tables(shapes(county.config, county.source)["property"])
+    (table,) = source_tables(shapes(county.config, county.source, ())["property"])
     assert (table.text, table.quoted, table.key, table.change_column) == ("dbo.Property", "[dbo].[Property]", ("PropertyID",), "LastModified")
     assert len(table.columns) == 11
     assert [column for column in table.columns if table.is_personal(column)] == ["Address"]

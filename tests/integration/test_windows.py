@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sync.source.abilities import TableAbilities, read_abilities
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, key, new_engine, of, retype
 
@@ -356,3 +357,26 @@ def test_the_workers_clock_does_not_matter(county: County) -> None:
     county.sync()
     assert county.state("property")["watermark"].startswith("2019-06-01 07:0")
     assert county.row("property", 1)["city"] == "Finley"
+
+
+def test_the_runs_reason_names_a_better_feed(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice and what would be better are recorded with the run, on the county's own catalog."""
+    county.add("property", 1)
+    county.sync()
+    plain = county.plan_of(county.stage(), "property")
+    assert plain["reason"] == "LastModified is datetime"
+    assert read_abilities(county.source).of("dbo", "Property") == TableAbilities(change_tracking=False, cdc=False)
+    asked = county.source.query
+    monkeypatch.setattr(
+        county.source,
+        "query",
+        lambda sql, params=(): (
+            [{"cleanup": True, "period": 2, "units": 3}]
+            if "change_tracking_databases" in sql
+            else [{"schema_name": "dbo", "table_name": "Property"}]
+            if "change_tracking_tables" in sql
+            else asked(sql, params)
+        ),
+    )
+    noted = county.plan_of(county.stage(), "property")
+    assert noted["reason"] == "LastModified is datetime (Change Tracking is on, not used yet)"

@@ -29,6 +29,7 @@ WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
     f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
 )
 IDENTITY, APPROVES = "tests/integration/test_identity_and_rowversion.py", "tests/integration/test_approve.py"
+EXTRA, CARRIES, CARRIED = f"{SYNC}extra.py", "tests/integration/test_extra.py", "tests/unit/test_extra.py"
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 
 
@@ -130,6 +131,14 @@ MUTANTS = (
     Mutant("rowversion waits for open writers", f"{SYNC}changes/rowversion.py", "MIN_ACTIVE_ROWVERSION();\\n", "CONVERT(binary(8), CONVERT(bigint, 1000000));\\n", f"{IDENTITY}::test_a_rowversion_window_waits_for_open_writers"),
     Mutant("a decision counts once", f"{SYNC}target/postgres/held.py", 'if row["state"] != "held":', "if False:", f"{APPROVES}::test_an_approved_set_is_applied_once"),
     Mutant("a decision is bound to its digest", f"{SYNC}target/postgres/held.py", 'if row["digest"] != digest:', "if False:", f"{APPROVES}::test_a_decision_on_other_keys_is_refused"),
+    Mutant("extra: exact numbers", EXTRA, 'return lambda value: format(value, "f")', "return lambda value: repr(float(value))", f"{CARRIED}::test_a_decimal_keeps_every_digit"),
+    Mutant("extra: damaged text", EXTRA, "_NO_JSON if any(mark in value for mark in _UNFIT) else ", "", f"{CARRIED}::test_a_value_that_cant_be_carried_sets_its_row_aside"),
+    Mutant("extra: a type without JSON", EXTRA, "and declared.type_name not in _CARRIED", "and False", f"{CARRIES}::test_a_named_column_that_cant_be_carried"),
+    Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra], sort", "self.columns], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
+    Mutant("extra: the choice is kept", JOURNAL, '"added_columns = excluded.added_columns, epoch', '"epoch', f"{CARRIES}::test_a_new_column_is_carried"),
+    Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else reading', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
+    Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
+    Mutant("a better feed is named", f"{SYNC}changes/__init__.py", 'is on, not used yet)" if feeds', 'is on, not used yet)" if False', f"{WINDOWS}::test_the_runs_reason_names_a_better_feed"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
 )  # fmt: skip
 

@@ -94,7 +94,7 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
     path = write(
         tmp_path,
         "foo: 1\nsync:\n  cron: 0 25 * * *\n  entities: [property, ownr]\n  batch_size: 0\n  bach_size: 7\n"
-        "tables:\n  owner: {tabel: x, columns: {owner_nam: y}}\nfips: 53005\n",
+        "tables:\n  owner: {tabel: x, columns: {owner_nam: y}, extra: {owner_name: y, Agent: y}}\nfips: 53005\n",
         "ada_id.yaml",
     )
     told = problems(path)
@@ -108,6 +108,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
         "sync.bach_size: unknown key; did you mean 'batch_size'?": "(line 6)",
         "tables.owner.tabel: unknown key; did you mean 'table'?": "(line 8)",
         "tables.owner.columns.owner_nam: unknown column; did you mean 'owner_name'?": "(line 8)",
+        "tables.owner.extra.owner_name: owner_name is a column of its own: name its source under columns": "(line 8)",
+        "tables.owner.extra.Agent: String should match pattern": "(line 8)",
         "fips: Input should be a valid string (got 53005); write it in quotes": "(line 9)",
     }
     assert len(told) == len(expected)

@@ -5,7 +5,7 @@ A new change mode is one module and one line in `LADDER`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,7 +57,7 @@ LADDER: tuple[Family, ...] = (
 """Best first. Below it stands `compare`, which fits every table."""
 
 
-def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: bool = True) -> tuple[str, str]:
+def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: bool = True, feeds: Sequence[str] = ()) -> tuple[str, str]:
     """The family for a table, and the reason in one sentence.
 
     Args:
@@ -65,6 +65,7 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
         enable_cdc: False compares everything in every run.
         pin: the family that the county's file asks for.
         writable: False on a readable secondary, where a rowversion bound is not to be trusted.
+        feeds: change feeds that the source offers for the table and that no family here reads yet, best first.
 
     Raises:
         ConfigError: the table can't be read in the pinned way.
@@ -80,8 +81,10 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
             because = "the database is a readable secondary" if secondary else family.missing
             raise ConfigError(f"{shape.map.entity} can't be read by {pin}: {because}", remedy=f"change tables.{shape.map.entity}.mode")
         if pin in ("auto", family.name) and column is not None and not secondary:
-            return family.name, f"{column} is {_told_type(shape, column)}"
-    return "compare", f"{_why_compare(shape)}: every run reads the table whole and compares"
+            return family.name, f"{column} is {_told_type(shape, column)}" + (
+                _unused(feeds) if (family.name, pin) == ("last_modified", "auto") else ""
+            )
+    return "compare", f"{_why_compare(shape)}: every run reads the table whole and compares" + _unused(feeds)
 
 
 def read_by(shape: TableShape, family: str) -> TableShape:
@@ -97,6 +100,11 @@ def stamps(shape: TableShape) -> Stamps | None:
     if rowversion.is_rowversion(shape):
         return ROWVERSION
     return LAST_MODIFIED if ordered.is_ordered_type(shape.change_type) else None
+
+
+def _unused(feeds: Sequence[str]) -> str:
+    """A better feed than the one chosen: rowversion alone is as good."""
+    return f" ({feeds[0]} is on, not used yet)" if feeds else ""
 
 
 def _told_type(shape: TableShape, column: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from airflow_provider_pacs.sync.extra import alias
 from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
 from airflow_provider_pacs.sync.source.tsql import quote
 
@@ -35,8 +36,9 @@ class Window:
 
 
 def select_list(shape: TableShape) -> str:
-    """Every mapped column under its canonical name, then `_source_version`: the change stamp as SQL Server writes it."""
+    """Every mapped column under its canonical name, those of `extra` by alias, then `_source_version`: the change stamp as SQL Server writes it."""
     parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]
+    parts += [f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}" for n, (_, source) in enumerate(shape.map.extra)]
     return ", ".join([*parts, f"{version_text(shape)} AS [_source_version]"])
 
 

@@ -32,7 +32,7 @@ def count_query(shape: TableShape) -> ChangeQuery:
 
 def lob_query(shape: TableShape) -> ChangeQuery | None:
     """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such column."""
-    lobs = [source for _, source in shape.map.columns if (column := shape.columns.get(source)) and column.is_lob]
+    lobs = [source for source in shape.map.sources if (column := shape.columns.get(source)) and column.is_lob]
     if not lobs:
         return None
     inner = ", ".join(f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs))

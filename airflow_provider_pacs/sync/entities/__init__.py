@@ -1,4 +1,7 @@
-"""Canonical entities: one YAML each in this folder -> `Entity`, parents first. A new entity is one file here (and one suite)."""
+"""Canonical entities: one YAML each in this folder -> `Entity`, parents first. A new entity is one file here (and one suite).
+
+Every entity ends in a column `extra` of type `json`: what a county carries beyond the canonical columns. No YAML names it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Literal
 
 import yaml
 
-ColumnType = Literal["uuid", "text", "numeric", "integer", "boolean", "timestamp"]
+ColumnType = Literal["uuid", "text", "numeric", "integer", "boolean", "timestamp", "json"]
 Pii = Literal["none", "personal"]
 
 
@@ -20,6 +23,9 @@ class EntityColumn:
     name: str
     type: ColumnType
     pii: Pii = "none"
+
+
+EXTRA = EntityColumn("extra", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,17 @@ class Entity:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def mapped_names(self) -> tuple[str, ...]:
+        """The columns that each come from one column of the source: all but `extra`."""
+        return tuple(column.name for column in self.columns if column.type != "json")
+
 
 def _read(text: str) -> Entity:
     raw = yaml.safe_load(text)
     columns = tuple(EntityColumn(name, **spec) for name, spec in raw.pop("columns").items())
     raw["money"] = tuple(raw.get("money", ()))
-    return Entity(columns=columns, **raw)
+    return Entity(columns=(*columns, EXTRA), **raw)
 
 
 @cache

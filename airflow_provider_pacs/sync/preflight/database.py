@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.changes.ordered import clock_query
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.preflight.report import Finding, State
+from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.visit import Visit, told
 from airflow_provider_pacs.sync.source.catalog import optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
@@ -17,10 +16,7 @@ from airflow_provider_pacs.sync.source.identity import check_identity, read_iden
 _VERSION = (
     """SELECT CONVERT(varchar(128), SERVERPROPERTY('ProductVersion')) AS version, CONVERT(varchar(128), SERVERPROPERTY('Edition')) AS edition"""
 )
-_STATE = """SELECT d.compatibility_level AS level, d.snapshot_isolation_state_desc AS snapshot, d.is_read_committed_snapshot_on AS rcsi,
-       d.is_cdc_enabled AS cdc, d.is_read_only AS read_only
-FROM sys.databases AS d WHERE d.database_id = DB_ID()"""
-_TRACKING = "SELECT COUNT_BIG(*) AS n FROM sys.change_tracking_databases AS t WHERE t.database_id = DB_ID()"
+_LEVEL = "SELECT d.compatibility_level AS level, d.is_read_only AS read_only FROM sys.databases AS d WHERE d.database_id = DB_ID()"
 OLDEST_SERVER, OLDEST_LEVEL = 11, 110
 """SQL Server 2012."""
 SKEW_SECONDS = 120
@@ -29,12 +25,9 @@ SKEW_SECONDS = 120
 def look_at_database(visit: Visit) -> Iterator[Finding]:
     """Version, compatibility level, isolation, change feeds, identity."""
     yield from _version(visit)
-    rows = optional_query(visit.source, _STATE)
-    if not rows:
-        text = "The login may not see the database's own settings (compatibility level, snapshots, change feeds)."
-        yield Finding("database.settings", "database", "unknown", text, f"GRANT VIEW DEFINITION TO {visit.grantee}; in the database (optional)")
-    else:
-        yield from _settings(visit, rows[0])
+    yield from _level(visit)
+    yield from _snapshots(visit)
+    yield from _feeds(visit)
     yield from _identity(visit)
 
 
@@ -50,27 +43,55 @@ def _version(visit: Visit) -> Iterator[Finding]:
     )
 
 
-def _settings(visit: Visit, row: dict[str, Any]) -> Iterator[Finding]:
-    low = row["level"] is not None and int(row["level"]) < OLDEST_LEVEL
+def _level(visit: Visit) -> Iterator[Finding]:
+    row = (optional_query(visit.source, _LEVEL) or [{"level": None, "read_only": None}])[0]
+    if row["level"] is None:
+        yield Finding("database.level", "database", "unknown", "The login may not see the database's compatibility level.", _settings_grant(visit))
+        return
+    low = int(row["level"]) < OLDEST_LEVEL
     remedy = f"Below {OLDEST_LEVEL} nothing was ever tried: watch the first full run, or ask for a higher level." if low else ""
     yield Finding("database.level", "database", "warn" if low else "ok", f"Compatibility level {row['level']}.", remedy)
-    wanted, allowed = visit.source.facts().isolation_level == "SNAPSHOT", str(row["snapshot"]).upper() == "ON"
-    rcsi = ", READ COMMITTED reads row versions" if row["rcsi"] else ""
-    if wanted and not allowed:
+    if row["read_only"]:
+        yield Finding("database.read_only", "database", "ok", "The database itself is read-only (a replica or a restored copy).")
+
+
+def _settings_grant(visit: Visit) -> str:
+    return f"GRANT VIEW DEFINITION TO {visit.grantee}; in the database (optional)"
+
+
+def _snapshots(visit: Visit) -> Iterator[Finding]:
+    abilities, wanted = visit.abilities, visit.source.facts().isolation_level == "SNAPSHOT"
+    versions = ", READ COMMITTED reads row versions" if abilities.read_committed_snapshot else ""
+    if abilities.snapshot_isolation is None:
+        text = "The login may not see whether SNAPSHOT isolation is allowed."
+        yield Finding("database.snapshot", "database", "unknown", text, _settings_grant(visit))
+    elif wanted and not abilities.snapshot_isolation:
         remedy = "Have it allowed (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON), or drop isolation_level from the connection."
         text = "The connection asks for SNAPSHOT isolation, which the database does not allow (error 3952)."
         yield Finding("database.snapshot", "database", "fail", text, remedy)
     else:
-        yield Finding("database.snapshot", "database", "ok", f"SNAPSHOT isolation is {'allowed' if allowed else 'not allowed'}{rcsi}.")
-    yield Finding("database.cdc", "database", "ok", f"Change Data Capture is {'on' if row['cdc'] else 'off'}.")
-    tracking = optional_query(visit.source, _TRACKING)
-    if tracking is None:
-        text, grant = "The login may not see whether Change Tracking is on.", f"GRANT VIEW DEFINITION TO {visit.grantee}; in the database (optional)"
-        yield Finding("database.change_tracking", "database", "unknown", text, grant)
-    else:
-        yield Finding("database.change_tracking", "database", "ok", f"Change Tracking is {'on' if tracking[0]['n'] else 'off'}.")
-    if row["read_only"]:
-        yield Finding("database.read_only", "database", "ok", "The database itself is read-only (a replica or a restored copy).")
+        text = f"SNAPSHOT isolation is {'allowed' if abilities.snapshot_isolation else 'not allowed'}{versions}."
+        yield Finding("database.snapshot", "database", "ok", text)
+
+
+def _feeds(visit: Visit) -> Iterator[Finding]:
+    """Change Tracking and Change Data Capture, of the database and of the mapped tables."""
+    tables = [table for entity in visit.entities for table in visit.tables(entity)]
+    for name, feed, on, which in (
+        ("database.change_tracking", "Change Tracking", visit.abilities.change_tracking, "change_tracking"),
+        ("database.cdc", "Change Data Capture", visit.abilities.cdc, "cdc"),
+    ):
+        if on is None:
+            yield Finding(name, "database", "unknown", f"The login may not see whether {feed} is on.", _settings_grant(visit))
+            continue
+        of = {table.text: getattr(visit.abilities.of(table.schema, table.name), which) for table in tables}
+        tracked, unseen = [table for table, on in of.items() if on], [table for table, on in of.items() if on is None]
+        kept = visit.abilities.retention_minutes if which == "change_tracking" else None
+        parts = [f"{feed} is {'on' if on else 'off'}"]
+        parts += [f"for {in_words(tracked)}" if tracked else "for no mapped table"] * (on and not unseen)
+        parts += [f"unknown for {in_words(unseen)}"] * bool(unseen) + [f"changes are kept {(kept or 0) / 60:,.0f} h"] * bool(kept)
+        text = f"{', '.join(parts)}."
+        yield Finding(name, "database", "unknown" if unseen else "ok", text, _settings_grant(visit) if unseen else "")
 
 
 def _identity(visit: Visit) -> Iterator[Finding]:

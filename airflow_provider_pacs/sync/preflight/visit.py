@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
@@ -12,6 +13,7 @@ from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.plan import Reading, readings
 from airflow_provider_pacs.sync.preflight.report import Area, Finding, State
 from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tables import SourceTable, source_tables
@@ -58,12 +60,17 @@ class Visit:
         """The login, as a GRANT names it."""
         return quote(self.login or "the login")
 
+    @cached_property
+    def abilities(self) -> Abilities:
+        """The source's change feeds and snapshots."""
+        return read_abilities(self.source)
+
     def reading(self, entity: str) -> Reading | PacsError:
         """How the entity is read, or why it can't be; asked once."""
         if entity not in self._readings:
             sync = self.config.sync.model_copy(update={"entities": (entity,)})
             try:
-                self._readings[entity] = readings(self.config.model_copy(update={"sync": sync}), self.source)[entity]
+                self._readings[entity] = readings(self.config.model_copy(update={"sync": sync}), self.source, self.abilities)[entity]
             except PacsError as error:
                 self._readings[entity] = error
         return self._readings[entity]

@@ -25,6 +25,7 @@ class TableMap:
         table: the source's table or view, unquoted.
         change_column: the source column whose value moves when a row changes; None where there is none.
         columns: canonical column -> source column, unquoted, in the entity's order.
+        extra: name in the canonical column `extra` -> source column, unquoted.
     """
 
     entity: str
@@ -32,6 +33,12 @@ class TableMap:
     table: str
     change_column: str | None
     columns: tuple[tuple[str, str], ...]
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source column that is read as a value."""
+        return tuple(source for _, source in (*self.columns, *self.extra))
 
     @property
     def key(self) -> str:
@@ -41,7 +48,7 @@ class TableMap:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides which rows and values are read."""
-        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns], sort_keys=True)
+        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, self.extra], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -55,7 +62,7 @@ def load_tables(profile: str, overrides: Mapping[str, Mapping[str, Any]] | None 
 
     Args:
         profile: a name from `profile_names()`.
-        overrides: per entity any of `schema`, `table`, `change_column`, `columns` (canonical -> source).
+        overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical -> source).
 
     Raises:
         ConfigError: unknown profile, unknown entity, or a canonical column that the entity does not have.
@@ -72,7 +79,7 @@ def load_tables(profile: str, overrides: Mapping[str, Mapping[str, Any]] | None 
 
 
 def _table_map(name: str, schema: str, spec: Mapping[str, Any]) -> TableMap:
-    known = load_entities()[name].column_names
+    known = load_entities()[name].mapped_names
     columns = tuple((canonical, spec["columns"][canonical]) for canonical in known)
     return TableMap(name, schema, spec["table"], spec.get("change_column"), columns)
 
@@ -93,4 +100,5 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
         table=override.get("table") or table.table,
         change_column=change_column,
         columns=columns,
+        extra=tuple((override.get("extra") or {}).items()),
     )

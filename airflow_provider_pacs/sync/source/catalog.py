@@ -36,6 +36,12 @@ _PLAIN_TYPES = frozenset(
 )
 """Types that are declared by their name alone. Any other is a county's own, whose name may be anything."""
 
+TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml"})
+NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"})
+DATES = frozenset({"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"})
+OTHERS = frozenset({"uniqueidentifier", "bit", "time"})
+BYTES = frozenset({"binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"})
+"""T-SQL types by what their values are; those of BYTES have no value that a canonical column can hold."""
 
 _PRIMARY_KEY = """SELECT c.name AS name
 FROM sys.indexes AS i
@@ -102,8 +108,8 @@ class TableShape:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the mapped columns' declarations. Columns that are not mapped and their order do not count."""
-        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in self.map.columns]
+        """SHA-256 (hex) of the declarations of all columns that are read. Columns that are not and their order do not count."""
+        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in (*self.map.columns, *self.map.extra)]
         return hashlib.sha256(json.dumps([mapped, self.change_type]).encode()).hexdigest()
 
 
@@ -140,18 +146,19 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
             code="PACS-003",
         )
     spelled = {column.name.lower(): column.name for column in found}
-    wanted = [source for _, source in table.columns] + ([table.change_column] if table.change_column else [])
+    wanted = list(table.sources) + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
     if missing:
         raise ConfigError(
             f"table {name} has no column {_listed(missing, [column.name for column in found])}",
-            remedy=f"name the county's columns under tables.{table.entity}.columns",
+            remedy=f"name the county's columns under tables.{table.entity}.columns{' and .extra' if table.extra else ''}",
             code="PACS-003",
         )
     _check_key(reader, table)
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
-    return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+    extra = tuple((name, spelled[source.lower()]) for name, source in table.extra)
+    return TableShape(replace(table, columns=columns, change_column=change, extra=extra), {column.name: column for column in found})
 
 
 def _check_key(reader: SourceReader, table: TableMap) -> None:

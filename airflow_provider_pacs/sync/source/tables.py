@@ -53,7 +53,7 @@ class SourceTable:
 def source_tables(shape: TableShape) -> tuple[SourceTable, ...]:
     """The tables that an entity is read from."""
     table = shape.map
-    wanted = [source for _, source in table.columns] + ([table.change_column] if table.change_column else [])
+    wanted = [*table.sources] + ([table.change_column] if table.change_column else [])
     canonical = {source: name for name, source in reversed(table.columns)}
     columns = tuple(dict.fromkeys(wanted))
     return (SourceTable(table.entity, table.schema, table.table, columns, (table.key,), table.change_column, canonical, shape.columns),)

@@ -52,9 +52,10 @@ def open_run(connection: Connection, plan: RunPlan, *, trigger: str, source_now:
     for position, entity in enumerate(plan.entities):
         connection.execute(
             "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, "
-            "map_fingerprint, schema_fingerprint, source_columns) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "map_fingerprint, schema_fingerprint, source_columns, added_columns) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (plan.run_id, entity.entity, position, entity.mode, entity.family, entity.reason, entity.lower, entity.upper,
-             entity.change_type, entity.map_fingerprint, entity.schema_fingerprint, Jsonb(entity.source_columns)),
+             entity.change_type, entity.map_fingerprint, entity.schema_fingerprint, Jsonb(entity.source_columns),
+             list(entity.added_columns)),
         )  # fmt: skip
     audit(connection, plan.county_id, plan.run_id, "run.start", trigger, {"kind": plan.kind, "epoch": plan.epoch, "config": config, "code": code})
 
@@ -158,11 +159,11 @@ def store_state(connection: Connection, county_id: str, epoch: int, run_id: str,
     """Move an entity's cursor, in the transaction of its rows. `row` is the entity's row of the run."""
     connection.execute(
         "INSERT INTO pacs_ops.sync_state (county_id, entity, family, watermark, watermark_type, map_fingerprint, schema_fingerprint, "
-        "source_columns, epoch, "
-        "run_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (county_id, entity) DO UPDATE SET family = excluded.family, "
+        "source_columns, added_columns, epoch, "
+        "run_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (county_id, entity) DO UPDATE SET family = excluded.family, "
         "watermark = excluded.watermark, watermark_type = excluded.watermark_type, map_fingerprint = excluded.map_fingerprint, "
         "schema_fingerprint = excluded.schema_fingerprint, source_columns = excluded.source_columns, "
-        "epoch = excluded.epoch, run_id = excluded.run_id, updated_at = now()",
+        "added_columns = excluded.added_columns, epoch = excluded.epoch, run_id = excluded.run_id, updated_at = now()",
         (
             county_id,
             row["entity"],
@@ -172,6 +173,7 @@ def store_state(connection: Connection, county_id: str, epoch: int, run_id: str,
             row["map_fingerprint"],
             row["schema_fingerprint"],
             Jsonb(row["source_columns"]),
+            row["added_columns"],
             epoch,
             run_id,
         ),

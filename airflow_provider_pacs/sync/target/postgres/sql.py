@@ -15,6 +15,7 @@ PG_TYPES: dict[ColumnType, str] = {
     "integer": "integer",
     "boolean": "boolean",
     "timestamp": "timestamp(6)",
+    "json": "jsonb",
 }
 PROVENANCE = (
     "_run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
