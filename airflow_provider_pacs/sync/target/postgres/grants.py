@@ -23,8 +23,12 @@ def target_grants(login: str = LOGIN) -> list[str]:
     if not 0 < len(login.encode("utf-8", "surrogatepass")) <= 63 or not login.isprintable():
         raise ConfigError(f"not a PostgreSQL role name: {login!r}", remedy="names have 1 to 63 bytes on one line")
     role = sql.Identifier(login)
-    database = sql.SQL("DO $do$ BEGIN EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO %I', current_database(), {}); END $do$;")
-    statements = [sql.SQL("CREATE ROLE {} LOGIN;").format(role), database.format(sql.Literal(login))]
+    tag = "do"
+    while tag in login:
+        tag += "_"
+    dollar = sql.SQL(f"${tag}$")  # it ends the text wherever it stands, also in the middle of a name
+    database = sql.SQL("DO {0} BEGIN EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO %I', current_database(), {1}); END {0};")
+    statements = [sql.SQL("CREATE ROLE {} LOGIN;").format(role), database.format(dollar, sql.Literal(login))]
     statements += [_group(name, about) for name, about in _ROLES.items()]
     return [statement.as_string(None) for statement in statements]
 
