@@ -245,6 +245,16 @@ def test_codes_are_shown_and_personal_values_are_not(whole_county: County) -> No
     assert not [word for word in ("Secret", "Ann", "1-0000") if word in text]
 
 
+def test_a_short_personal_column_is_no_code(changing: County) -> None:
+    """However short its type and however often a value comes."""
+    redeclare(changing.engine, retype("Property", Address=SqlType("varchar", 40)))
+    changing.add("property", *range(1, 9), Address="12 Secret Ln")
+    found = look(changing)
+    assert "data.property.codes.Address" not in found
+    assert "Secret" not in str(found)
+    assert found["data.property.personal"].text == "dbo.Property, counts alone, in 8 rows: 0 without Address."
+
+
 def test_a_quick_look_reads_no_rows(read_only: County) -> None:
     """The DAG's first task may not cost the county a scan."""
     found = look(read_only, thorough=False)

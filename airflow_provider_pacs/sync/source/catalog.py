@@ -142,7 +142,7 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     if not found:
         raise ConfigError(
             f"table {name} for entity {table.entity!r} does not exist or may not be read",
-            remedy=f"check source database and grants, or set tables.{table.entity}.table in the county's file",
+            remedy=f"check source database and `pacs grants`, or set tables.{table.entity}.table in the county's file",
             code="PACS-003",
         )
     spelled = {column.name.lower(): column.name for column in found}
