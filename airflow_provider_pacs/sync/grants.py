@@ -74,18 +74,21 @@ def source_grants(tables: Iterable[SourceTable], login: str = LOGIN) -> Grants:
     Raises:
         ConfigError: a name is no identifier, or has a line end in it: a script is a text of lines, and `GO` is one.
     """
-    user, role = _one_line(login), quote(ROLE)
+    user, role, tables = _one_line(login), quote(ROLE), list(tables)
     statements = [f"CREATE USER {user} FOR LOGIN {user};", f"CREATE ROLE {role} AUTHORIZATION [dbo];", f"ALTER ROLE {role} ADD MEMBER {user};"]
     for name, columns in _columns_by_table(tables).items():
         statements.append(f"GRANT SELECT ON OBJECT::{name} ({', '.join(columns)}) TO {role};")
         statements.append(f"GRANT VIEW DEFINITION ON OBJECT::{name} TO {role};")
-        statements.append(f"GRANT VIEW CHANGE TRACKING ON OBJECT::{name} TO {role};")
     statements.append(f"DENY INSERT, UPDATE, DELETE, ALTER TO {role};")
-    optional = (
+    optional = [
+        Optional(f"GRANT VIEW CHANGE TRACKING ON OBJECT::{name} TO {role};", "only where Change Tracking is on for this table")
+        for name in _columns_by_table(tables)
+    ]
+    optional += [
         Optional(f"GRANT VIEW DATABASE STATE TO {role};", "on Azure SQL: shows the oldest open writer, so that a run ends before it"),
         Optional(f"GRANT VIEW SERVER STATE TO {user};", "elsewhere, run in master: the same, and whether the connection is encrypted"),
-    )
-    return Grants(login, f"CREATE LOGIN {user} WITH PASSWORD = N'...', CHECK_POLICY = ON;", tuple(statements), optional)
+    ]
+    return Grants(login, f"CREATE LOGIN {user} WITH PASSWORD = N'...', CHECK_POLICY = ON;", tuple(statements), tuple(optional))
 
 
 def _columns_by_table(tables: Iterable[SourceTable]) -> dict[str, Sequence[str]]:

@@ -56,6 +56,8 @@ def preflight(
         RetryableError: an end can't be reached now.
     """
     with recorded_failure(config, target, "preflight"), kept_report(config, target, trigger, report) as kept:
+        if report is not None and report.refused is not None:
+            raise report.refused  # it was tried as often as it is worth
         plan = make_plan(config, source, target, kind="sync", mode=mode, trigger=trigger)
         kept.append(plan.run_id)
         return plan

@@ -306,6 +306,35 @@ def test_a_run_that_is_refused_keeps_its_report_too(county: County) -> None:
     assert county.sql("SELECT run_id, state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [{"run_id": None, "state": "fail"}]
 
 
+def test_a_source_that_does_not_answer_is_asked_once_and_told_with_its_own_error(county: County) -> None:
+    """The first task does not wait for a dead server twice, and Airflow still learns that the error may pass."""
+    county.target.migrate()
+
+    def dead(sql: str) -> None:
+        raise RetryableError("no route to host")
+
+    county.source.before_query = dead
+    report = run.check(county.config, county.source, county.target)
+    assert {finding.id: finding.state for finding in report.findings if finding.area != "target"} == {
+        "reachability.source": "fail",
+        "login.rest": "unknown",
+    }
+    asked = len(county.source.asked)
+    with pytest.raises(RetryableError, match="no route to host"):
+        run.preflight(county.config, county.source, county.target, trigger="scheduled__1", report=report)
+    assert len(county.source.asked) == asked
+    assert county.sql("SELECT state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [{"state": "fail"}]
+
+
+def test_a_parcel_number_of_type_text_is_looked_at_as_far_as_it_goes(changing: County) -> None:
+    """SQL Server can't group by text; that is no failure of the county's."""
+    redeclare(changing.engine, retype("Property", ParcelNumber=SqlType("text", -1), IsActive=SqlType("text", -1)))
+    changing.add("property", 1)
+    found = look(changing)
+    assert states(found, "fail") == set()
+    assert "data.property.keys.ParcelNumber" not in found
+
+
 def test_reports_do_not_pile_up(county: County) -> None:
     county.target.migrate()
     report = run.check(county.config, county.source, county.target).as_dict()

@@ -31,8 +31,8 @@ def examine(config: CountyConfig, source: SourceReader, target: Target | PacsErr
         now: our clock; for tests.
     """
     visit = Visit(config, source, target, thorough, now or datetime.now(UTC))
-    findings, connected = look_at_connection(visit)
-    if connected:
+    findings, refused = look_at_connection(visit)
+    if refused is None:
         findings += attempt("rights", "rights", lambda: look_at_rights(visit))
         findings += attempt("database", "database", lambda: look_at_database(visit))
         findings += attempt("schema", "schema", lambda: look_at_schema(visit))
@@ -42,4 +42,4 @@ def examine(config: CountyConfig, source: SourceReader, target: Target | PacsErr
             findings += attempt("data", "data", lambda: look_at_data(visit))
         findings += attempt("changes", "changes", lambda: look_at_changes(visit))
     findings += attempt("target", "target", lambda: look_at_target(visit))
-    return Report(config.county, visit.now, thorough, tuple(findings))
+    return Report(config.county, visit.now, thorough, tuple(findings), refused)

@@ -15,21 +15,21 @@ _LOGIN = "SELECT ORIGINAL_LOGIN() AS login, DB_NAME() AS db"
 _ENCRYPTED = "SELECT c.encrypt_option AS encrypted FROM sys.dm_exec_connections AS c WHERE c.session_id = @@SPID"
 
 
-def look_at_connection(visit: Visit) -> tuple[list[Finding], bool]:
-    """Returns the findings, and whether there is a connection to ask on."""
+def look_at_connection(visit: Visit) -> tuple[list[Finding], PacsError | None]:
+    """Returns the findings, and why there is no connection to ask on."""
     place = visit.source.address_text
     try:
         facts = visit.source.facts()
         row = visit.source.query(_LOGIN)[0]
     except PacsError as error:
-        return list(_refused(place, error)), False
+        return list(_refused(place, error)), error
     visit.login = str(row["login"])
     return [
         Finding("reachability.source", "reachability", "ok", f"{place} answers."),
         *_encryption(visit, facts),
         _driver(facts),
         Finding("login.source", "login", "ok", f"{visit.login} is let into database {row['db']}."),
-    ], True
+    ], None
 
 
 def _refused(place: str, error: PacsError) -> Iterator[Finding]:

@@ -86,6 +86,8 @@ def _is_code(table: SourceTable, column: str) -> bool:
         return False
     kinds = {each.name: each.type for each in entity.columns}
     declared = table.declared[column]
+    if declared.is_lob:
+        return False
     return kinds[canonical] == "boolean" or (kinds[canonical] == "text" and declared.type_name in _TEXTS and 0 < declared.max_length <= _CODE_BYTES)
 
 
@@ -96,7 +98,7 @@ def _shown(value: Any) -> str:
 def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     """The keys, and the number that people know a parcel by."""
     numbers = [column for column, canonical in table.canonical.items() if table.entity == "property" and canonical == "parcel_number"]
-    for column in dict.fromkeys((*table.key, *numbers)):
+    for column in (column for column in dict.fromkeys((*table.key, *numbers)) if not table.declared[column].is_lob):
         name, is_text = f"data.{table.entity}.keys.{column}", table.declared[column].type_name in _TEXTS
         odd = []
         if column in numbers or len(table.key) == 1:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from airflow_provider_pacs.sync.errors import PacsError
+
 State = Literal["ok", "warn", "fail", "unknown"]
 Area = Literal["reachability", "tls", "driver", "login", "rights", "database", "schema", "sizes", "clock", "data", "changes", "target"]
 WORST_FIRST: tuple[State, ...] = ("fail", "warn", "unknown", "ok")
@@ -39,12 +41,14 @@ class Report:
         county: the county's slug.
         at: our clock, UTC.
         thorough: the tables' data was looked at too.
+        refused: the error that kept the source from answering at all; it is told as a finding too.
     """
 
     county: str
     at: datetime
     thorough: bool
     findings: tuple[Finding, ...]
+    refused: PacsError | None = None
 
     @property
     def state(self) -> State:
