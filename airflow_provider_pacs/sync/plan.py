@@ -27,6 +27,8 @@ from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilitie
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.source.rights import read_rights
+from airflow_provider_pacs.sync.source.tables import source_tables
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -124,6 +126,7 @@ def make_plan(
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     clock, oldest = _clocks(config, source)
     tables = readings(config, source, read_abilities(source))
+    _refuse_a_login_that_writes(config, source, tables)
     if window is not None:
         tables = {window.entity: tables[window.entity]}
     identity = read_identity(source)
@@ -161,6 +164,23 @@ def make_plan(
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
+
+
+def _refuse_a_login_that_writes(config: CountyConfig, source: SourceReader, tables: Mapping[str, Reading]) -> None:
+    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run before it claims anything.
+
+    Raises:
+        ConfigError: it could, or the server does not say.
+    """
+    if config.source.read_only != "strict":
+        return
+    rights = read_rights(source, [table for reading in tables.values() for table in source_tables(reading.shape)])
+    if rights.beyond_reading or not rights.is_known:
+        told = f"could do more than read: {rights.beyond_reading}" if rights.beyond_reading else "has rights that the server does not tell"
+        raise ConfigError(
+            f"{config.county}: the source's login {told} (source.read_only is strict)",
+            remedy=f"use a login with what `pacs grants {config.county}` prints, or set source.read_only: warn",
+        )
 
 
 def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:

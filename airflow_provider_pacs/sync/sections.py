@@ -65,12 +65,14 @@ class SourceConfig(Section):
         profile: which shape of PACS it is.
         options: the county's choices among those that the profile offers.
         tables: the county's names for tables and columns of a profile that joins several.
+        read_only: what becomes of a login that could write: `strict` refuses to run.
     """
 
     connection: ConnectionId
     profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
     options: dict[Name, Any] = Field(default_factory=dict)
     tables: dict[Name, SourceTableConfig] = Field(default_factory=dict)
+    read_only: Literal["warn", "strict"] = "warn"
 
     @model_validator(mode="after")
     def _fits_the_profile(self) -> SourceConfig:

@@ -71,7 +71,7 @@ Built = ChangeQuery | tuple[tuple[str, ChangeQuery], ...] | None
 STAMP = "2026-01-15 06:00:00.003"
 _SIZES = {"uniqueidentifier": 16, "int": 4, "bigint": 8, "smallint": 2, "timestamp": 8, "xml": -1, "text": 16, "ntext": 16, "image": 16}
 _SQL = re.compile(r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S")
-_SOURCE_SIDE = ("hooks", "operators", "sync/source", "sync/changes")
+_SOURCE_SIDE = ("hooks", "operators", "commands", "sync/source", "sync/changes", "sync/preflight")
 
 
 class CatalogReader:

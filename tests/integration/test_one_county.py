@@ -139,6 +139,17 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
     assert verdicts == [("full", True)] * 4
 
 
+def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
+    with psycopg.connect(tested.url) as connection:
+        runs = connection.execute("SELECT run_id FROM pacs_ops.sync_run ORDER BY started_at").fetchall()
+        kept = connection.execute("SELECT run_id, state, report FROM pacs_ops.check_report ORDER BY check_id").fetchall()
+    assert [run_id for run_id, _, _ in kept] == [run_id for (run_id,) in runs]
+    for _, state, report in kept:
+        assert state != "fail"
+        assert report["thorough"] is False
+        assert {"rights", "schema", "changes", "target"} <= {finding["area"] for finding in report["findings"]}
+
+
 def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: Outcome) -> None:
     between, after = tested.written
     assert after == between

@@ -31,6 +31,12 @@ WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
 IDENTITY, APPROVES = "tests/integration/test_identity_and_rowversion.py", "tests/integration/test_approve.py"
 BACKFILLS = "tests/integration/test_backfill.py"
 EXTRA, CARRIES, CARRIED = f"{SYNC}extra.py", "tests/integration/test_extra.py", "tests/unit/test_extra.py"
+RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
+    f"{SYNC}source/rights.py",
+    f"{SYNC}preflight/",
+    "tests/integration/test_check_report.py",
+    "tests/unit/source/test_rights.py",
+)
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 
 
@@ -158,6 +164,25 @@ MUTANTS = (
         "if order.text_bound == 0:",
         "tests/integration/test_types_to_postgres.py::test_a_long_text_whose_length_nobody_knows_is_measured",
     ),
+    Mutant("db_owner is more than reading", RIGHTS, "if is_member == 1)", 'if is_member == 1 and name != "db_owner")', f"{RIGHTS_TESTS}::test_a_role_alone_is_more_than_reading"),
+    Mutant("an unknown permission is more", RIGHTS, 'return permission not in _READS and not permission.startswith("VIEW ")',
+           'return permission in ("INSERT", "UPDATE", "DELETE", "ALTER", "CONTROL", "EXECUTE", "TAKE OWNERSHIP")', f"{RIGHTS_TESTS}::test_a_permission_that_is_not_known_to_read_is_more"),
+    Mutant("rights that are not told are unknown", RIGHTS, "return TableRights(None, None)", "return TableRights((), ())", f"{RIGHTS_TESTS}::test_silence_is_unknown_and_no_proof"),
+    Mutant("strict refuses", PLAN, 'if config.source.read_only != "strict":', "if True:", f"{CHECKS}::test_strict_refuses_a_login_that_can_write_before_anything_is_claimed"),
+    Mutant("strict does not trust silence", PLAN, "if rights.beyond_reading or not rights.is_known:", "if rights.beyond_reading:", f"{CHECKS}::test_strict_does_not_trust_silence"),
+    Mutant("strict is a failure in the report", f"{FLIGHT}rights.py", 'state: State = "fail" if strict else "warn"', 'state: State = "warn"',
+           f"{CHECKS}::test_strict_refuses_a_login_that_can_write_before_anything_is_claimed"),
+    Mutant("a denied view is unknown: encryption", f"{FLIGHT}connection.py", '"tls.in_force", "tls", "unknown"', '"tls.in_force", "tls", "fail"',
+           f"{CHECKS}::test_a_view_that_is_denied_is_unknown_and_never_a_failure"),
+    Mutant("a denied view is unknown: columns", f"{FLIGHT}tables.py", 'yield Finding(name, "schema", "unknown", text, grant)', 'yield Finding(name, "schema", "fail", text, grant)',
+           f"{CHECKS}::test_a_view_that_is_denied_is_unknown_and_never_a_failure"),
+    Mutant("one failed look hides no other", f"{FLIGHT}visit.py", "        found.append(Finding(name, area, state, told(error)", "        raise\n        found.append(Finding(name, area, state, told(error)",
+           f"{CHECKS}::test_one_look_that_fails_hides_no_other"),
+    Mutant("personal columns are no codes", f"{FLIGHT}data.py", "if table.is_personal(column) or canonical in", "if canonical in", f"{CHECKS}::test_a_short_personal_column_is_no_code"),
+    Mutant("rare values are not shown", f"{FLIGHT}data.py", ' for row in rows if row["n"] >= _OFTEN]', " for row in rows]", f"{CHECKS}::test_codes_are_shown_and_personal_values_are_not"),
+    Mutant("a quick look reads no rows", f"{FLIGHT}tables.py", "if visit.thorough else None", "if visit.source else None", f"{CHECKS}::test_a_quick_look_reads_no_rows"),
+    Mutant("grants refuse a line end", f"{SYNC}grants.py", "if _LINE_END.search(name):", "if False:", "tests/contract/test_preflight_tsql.py::test_a_line_end_in_a_name_is_refused_because_a_script_is_lines"),
+    Mutant("a refused run keeps its report", f"{SYNC}failures.py", "if report is not None:", "if report is not None and run_ids:", f"{CHECKS}::test_a_run_that_is_refused_keeps_its_report_too"),
 )  # fmt: skip
 
 

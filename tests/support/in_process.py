@@ -23,6 +23,7 @@ from airflow_provider_pacs.sandbox.statements import SqlSession
 from airflow_provider_pacs.sandbox.variables import permuted, ticks
 from airflow_provider_pacs.sync.errors import FatalError
 from airflow_provider_pacs.sync.source.errors import BY_NUMBER
+from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from tests.support.pacs import Pacs, StandingClock, WatchedReader, Writer
 
 ADMIN = ("sa", "Sandbox!Admin1")
@@ -79,6 +80,9 @@ class _EngineReader:
 
     def __init__(self, session: SqlSession) -> None:
         self._session = session
+
+    def facts(self) -> ConnectionFacts:
+        return ConnectionFacts("no driver", "yes", False, "sandbox", None)
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         with _mapped():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -18,7 +19,7 @@ from airflow_provider_pacs.sandbox.clock import Clock
 from airflow_provider_pacs.sandbox.engine import START
 from airflow_provider_pacs.sandbox.environment import Instant
 from airflow_provider_pacs.sync.errors import FatalError
-from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, SourceReader
 
 
 class StandingClock(Clock):
@@ -52,11 +53,16 @@ class WatchedReader:
         self.after_stream: Callable[[str], None] | None = None
         self.before_query: Callable[[str], None] | None = None
         self.denied: tuple[str, ...] = ()
+        self.isolation_level: str | None = None
         self.asked: list[str] = []
 
     @property
     def address_text(self) -> str:
         return self._inner.address_text
+
+    def facts(self) -> ConnectionFacts:
+        """The inner reader's, with the isolation level that a test asks for."""
+        return replace(self._inner.facts(), isolation_level=self.isolation_level)
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         self._note(sql)

@@ -227,7 +227,7 @@ def _missing_columns(table: TableMap, one: SourceTable, found: list[SourceColumn
 def _no_table(name: str, entity: str, setting: str) -> ConfigError:
     return ConfigError(
         f"table {name} for entity {entity!r} does not exist or may not be read",
-        remedy=f"check source database and grants, or set {setting} in the county's file",
+        remedy=f"check source database and `pacs grants`, or set {setting} in the county's file",
         code="PACS-003",
     )
 

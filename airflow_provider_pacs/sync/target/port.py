@@ -56,6 +56,31 @@ class Comparison:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a target can take a run, without changing anything there.
+
+    Attributes:
+        place: host:port/database.
+        login: who is connected.
+        version: the server's, for people.
+        has_journal: runs, cursors and identities can be asked for.
+        new_enough: the version is supported.
+        pending: migrations that are not applied yet.
+        altered: migrations that were applied with other content than this version ships.
+        missing_rights: what the login may not do and a run must, in words.
+    """
+
+    place: str
+    login: str
+    version: str
+    has_journal: bool
+    new_enough: bool
+    pending: tuple[str, ...]
+    altered: tuple[str, ...]
+    missing_rights: tuple[str, ...]
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -63,6 +88,12 @@ class Target(Protocol):
     def sqlalchemy_url(self) -> sa.URL: ...
 
     def migrate(self) -> list[str]: ...
+
+    def readiness(self) -> Readiness: ...
+
+    def read_speeds(self, county_id: str) -> dict[str, float]: ...
+
+    def note_check(self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]) -> None: ...
 
     def states(self, county_id: str) -> dict[str, dict[str, Any]]: ...
 

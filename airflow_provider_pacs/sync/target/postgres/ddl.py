@@ -49,6 +49,14 @@ def migrate(connection: Connection) -> list[str]:
         return [name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)]
 
 
+def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(migrations that are not applied yet, migrations that were applied with other content); nothing is changed."""
+    done = _recorded(connection)
+    other = [(name, statement) for name, digest, statement in _steps() if done.get(name) != digest]
+    altered = tuple(name for name, statement in other if name in done and not isinstance(statement, Entity | sql.Composed))
+    return tuple(name for name, _ in other if name not in altered), altered
+
+
 def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity | sql.Composed) -> bool:
     if done.get(name) == digest:
         return False

@@ -54,9 +54,9 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
         self._params = {name: str(value) for name, value in params.items() if value not in (None, "")}
         self._seen: dict[str, whole.Sides] = {}
         self._teller: psycopg.Connection[Any] | None = None
-        place = self._params.get("host", "") + (f":{self._params['port']}" if "port" in self._params else "")
-        self._where = f"target {place}/{self._params.get('dbname', '')}"
-        with mapped_errors(self._where):
+        port = f":{self._params['port']}" if "port" in self._params else ""
+        self.place = f"{self._params.get('host', '')}{port}/{self._params.get('dbname', '')}"
+        with mapped_errors(f"target {self.place}"):
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:
@@ -116,13 +116,13 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """One transaction; foreign errors leave it mapped, and rolled back."""
-        with mapped_errors(self._where), self._connection.transaction():
+        with mapped_errors(f"target {self.place}"), self._connection.transaction():
             yield self._connection
 
     @contextmanager
     def statements(self) -> Iterator[psycopg.Connection[Any]]:
         """Single statements, each its own transaction; foreign errors leave mapped."""
-        with mapped_errors(self._where):
+        with mapped_errors(f"target {self.place}"):
             yield self._connection
 
     def migrate(self) -> list[str]:
