@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import Field, StrictStr, ValidationError, field_validator, model_v
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.profiles import TableMap, load_tables
 from airflow_provider_pacs.sync.sections import (
     DeleteGuard,
     EntityName,
@@ -100,6 +102,16 @@ class CountyConfig(Section):
         """SHA-256 (hex) of the complete configuration: equal files and equal defaults give equal fingerprints."""
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def table_maps(config: CountyConfig) -> dict[str, TableMap]:
+    """The county's profile with the county's own names and choices, by entity; also of entities that it does not synchronise."""
+    return load_tables(
+        config.source.profile,
+        {name: asdict(table) for name, table in config.tables.items()},
+        options=config.source.options,
+        source_tables={name: asdict(table) for name, table in config.source.tables.items()},
+    )
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.source.joined import Selection, SourceTable, render
+from airflow_provider_pacs.sync.source.joined import Selection, TableRead, render
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
@@ -217,7 +217,7 @@ def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection
     return TableShape(table, {} if unknown else columns, selection)
 
 
-def _missing_columns(table: TableMap, one: SourceTable, found: list[SourceColumn]) -> list[str]:
+def _missing_columns(table: TableMap, one: TableRead, found: list[SourceColumn]) -> list[str]:
     if not found:
         raise _no_table(f"{one.schema}.{one.table}", table.entity, f"source.tables.{one.name}.table")
     spelled = {column.name.lower() for column in found}
@@ -252,7 +252,7 @@ def _listed(missing: list[str], known: list[str]) -> str:
     return ", ".join(one(name) for name in missing)
 
 
-def _columns_of_several(reader: SourceReader, tables: tuple[SourceTable, ...]) -> dict[tuple[str, str], list[SourceColumn]] | None:
+def _columns_of_several(reader: SourceReader, tables: tuple[TableRead, ...]) -> dict[tuple[str, str], list[SourceColumn]] | None:
     """(schema, table), both in lower case -> columns, twelve tables a statement; None where the view is denied or missing."""
     found: dict[tuple[str, str], list[SourceColumn]] = {}
     names = [qualified(table.schema, table.table) for table in tables]

@@ -6,10 +6,12 @@ Every table and column stands in braces in the YAML, so rendering knows all that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import Joined, TableMap, alias
 from airflow_provider_pacs.sync.source.tsql import literals, qualified, quote
@@ -21,13 +23,24 @@ _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class SourceTable:
-    """A table of the source as a profile reads it: the profile's name, schema and name at the source, the columns read."""
+class TableRead:
+    """A table of the source as a joined entity reads it.
+
+    Attributes:
+        name: what the profile calls it.
+        schema: its schema at the source.
+        table: its name there.
+        columns: the columns read, by the county's names.
+        canonical: column -> a canonical column that it goes into; one that holds personal data where there is any.
+        stamp: the rowversion that is watched; None where none is.
+    """
 
     name: str
     schema: str
     table: str
     columns: tuple[str, ...]
+    canonical: tuple[tuple[str, str], ...] = ()
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class Selection:
     sql: str
     scope_type: str
     expressions: tuple[tuple[str, str], ...]
-    tables: tuple[SourceTable, ...]
+    tables: tuple[TableRead, ...]
     watches: tuple[Watch, ...] = ()
     redaction: Redaction | None = None
 
@@ -84,6 +97,16 @@ class _Names:
     schema: str
     tables: Mapping[str, Mapping[str, Any]]
     used: dict[str, dict[str, str]] = field(default_factory=dict)
+    canonical: dict[tuple[str, str], str] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    _into: str | None = None
+
+    @contextmanager
+    def going_into(self, canonical: str) -> Iterator[None]:
+        """What is named meanwhile goes into a canonical column; the last to say so counts."""
+        self._into = canonical
+        yield
+        self._into = None
 
     def table(self, name: str) -> str:
         given = self.tables.get(name, {})
@@ -93,13 +116,17 @@ class _Names:
     def column(self, table: str, name: str) -> str:
         spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
         self.used.setdefault(table, {})[name] = spelled
+        if self._into is not None:
+            self.canonical[table, spelled] = self._into
         return quote(spelled)
 
-    def source_tables(self) -> tuple[SourceTable, ...]:
+    def tables_read(self) -> tuple[TableRead, ...]:
         found = []
         for name, columns in sorted(self.used.items()):
             given = self.tables.get(name, {})
-            found.append(SourceTable(name, given.get("schema") or self.schema, given.get("table") or name, tuple(sorted(columns.values()))))
+            into = tuple((column, canonical) for (table, column), canonical in self.canonical.items() if table == name)
+            place = given.get("schema") or self.schema, given.get("table") or name
+            found.append(TableRead(name, *place, tuple(sorted(columns.values())), into, self.stamps.get(name)))
         return tuple(found)
 
 
@@ -123,7 +150,11 @@ class _Renderer:
     def entity(self, table: TableMap) -> Selection:
         raw = self._profile["entities"][table.entity]
         source = self._text(raw["from"]) + (f"\nWHERE {self._text(raw['where'])}" if "where" in raw else "")
-        expressions = tuple((canonical, self._text(text)) for canonical, text in raw["columns"].items())
+        personal = {column.name for column in load_entities()[table.entity].columns if column.pii != "none"}
+        expressions = []
+        for canonical in sorted(raw["columns"], key=lambda name: (name in personal, name)):
+            with self._names.going_into(canonical):
+                expressions.append((canonical, self._text(raw["columns"][canonical])))
         parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
         parts += [f"{self._text('{' + place + '}')} AS {quote(alias(number))}" for number, (_, place) in enumerate(table.extra)]
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
@@ -133,7 +164,7 @@ class _Renderer:
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         watches = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
-        return Selection(sql, self._profile["scope_type"], expressions, self._names.source_tables(), watches, redaction)
+        return Selection(sql, self._profile["scope_type"], tuple(expressions), self._names.tables_read(), watches, redaction)
 
     def _key(self, parts: list[str]) -> str:
         return " + '/' + ".join(f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))" for part in parts)
@@ -145,6 +176,7 @@ class _Renderer:
             sql = f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE {' AND '.join(where)}"  # noqa: S608
             alias, _, column = spec["stamp"].strip("{}").partition(".")
             table = self._aliases[alias]
+            self._names.stamps[table] = self._names.used[table][column]
             return Watch(name, sql, self._text(spec["stamp"]), (table, self._names.used[table][column]))
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
