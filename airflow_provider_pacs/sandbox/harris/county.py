@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import ground, tables
+from airflow_provider_pacs.sandbox.harris import ground, night, tables
 from airflow_provider_pacs.sandbox.harris.filling import dice
 from airflow_provider_pacs.sandbox.harris.ground import Size
 from airflow_provider_pacs.sandbox.harris.parcels import parcels
@@ -42,6 +42,7 @@ def size_of(text: str) -> Size:
 def build(engine: SandboxEngine, size: str | Size = "seed", seed: int = 1) -> SandboxEngine:
     """Declares the core tables in an engine, and fills them unless they already hold rows."""
     tables.declare(engine.catalog)
+    engine.procedures["sandbox.mutate"] = night.procedure
     engine.publish()
     row = engine.con.execute(f"SELECT count(*) FROM {tables.tables()['pacs_system'].stored}").fetchone()
     if row is None or row[0] == 0:
