@@ -56,8 +56,9 @@ def build(engine: SandboxEngine, size: str | Size = "seed", seed: int = 1) -> Sa
 
 
 def populate(engine: SandboxEngine, size: Size, seed: int = 1) -> None:
-    """Fills the declared tables, each in its own transaction."""
+    """Fills the declared tables in one transaction: a database that is kept has a whole county, or none."""
     con = engine.con.cursor()
+    con.execute("BEGIN TRANSACTION")
     dice(con, seed)
     ground.lay(con, size, seed)
     parcels(con)
@@ -65,4 +66,5 @@ def populate(engine: SandboxEngine, size: Size, seed: int = 1) -> None:
     structures(con)
     sales(con)
     system(con, size.years)
+    con.execute("COMMIT")
     con.close()
