@@ -18,7 +18,7 @@ scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
 prepare-browser:
 	@.ci/prepare --browser
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running

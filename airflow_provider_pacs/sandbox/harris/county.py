@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import ground, tables
+from airflow_provider_pacs.sandbox.harris import ground, night, tables
 from airflow_provider_pacs.sandbox.harris.filling import dice
 from airflow_provider_pacs.sandbox.harris.ground import Size
 from airflow_provider_pacs.sandbox.harris.parcels import parcels
@@ -21,6 +21,8 @@ SIZES = {
 
 IN_MEMORY = 30_000
 """Properties: 277 columns of more layers than theirs go to a file, where DuckDB compresses them."""
+_ON_DISK = "1GB"
+"""What DuckDB may keep in memory of a county that is in a file."""
 
 
 def size_of(text: str) -> Size:
@@ -41,17 +43,22 @@ def size_of(text: str) -> Size:
 
 def build(engine: SandboxEngine, size: str | Size = "seed", seed: int = 1) -> SandboxEngine:
     """Declares the core tables in an engine, and fills them unless they already hold rows."""
+    wanted = SIZES[size] if isinstance(size, str) else size
+    if wanted.properties > IN_MEMORY:
+        engine.con.execute(f"SET GLOBAL memory_limit = '{_ON_DISK}'")
     tables.declare(engine.catalog)
+    engine.procedures["sandbox.mutate"] = night.procedure
     engine.publish()
     row = engine.con.execute(f"SELECT count(*) FROM {tables.tables()['pacs_system'].stored}").fetchone()
     if row is None or row[0] == 0:
-        populate(engine, SIZES[size] if isinstance(size, str) else size, seed)
+        populate(engine, wanted, seed)
     return engine
 
 
 def populate(engine: SandboxEngine, size: Size, seed: int = 1) -> None:
-    """Fills the declared tables, each in its own transaction."""
+    """Fills the declared tables in one transaction: a database that is kept has a whole county, or none."""
     con = engine.con.cursor()
+    con.execute("BEGIN TRANSACTION")
     dice(con, seed)
     ground.lay(con, size, seed)
     parcels(con)
@@ -59,4 +66,5 @@ def populate(engine: SandboxEngine, size: Size, seed: int = 1) -> None:
     structures(con)
     sales(con)
     system(con, size.years)
+    con.execute("COMMIT")
     con.close()
