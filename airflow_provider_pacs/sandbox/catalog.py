@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -127,11 +127,13 @@ class Catalog:
         """Declares a table and gives it its object_id."""
         self._declared += 1
         number = 581577110 + 16 * 1000 * self._declared
-        declared = Table(
-            table.database, table.schema, table.name, table.columns, table.primary_key, table.indexes, table.foreign_keys, table.defaults, number
-        )
-        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = declared
+        declared = replace(table, object_id=number)
+        self.redefine(declared)
         return declared
+
+    def redefine(self, table: Table) -> None:
+        """The same table with other indexes or references; its object_id stays."""
+        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = table
 
     def drop_table(self, table: Table) -> None:
         """Forgets a declared table; its object_id is never used again."""
