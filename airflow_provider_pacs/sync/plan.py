@@ -193,5 +193,5 @@ def _full_because(reading: Reading, state: dict[str, object] | None, mode: str) 
     if state["map_fingerprint"] != map_fingerprint(shape):
         return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
-        return "the source's columns changed since the cursor was stored"
+        return "the source's table or its columns changed since the cursor was stored"
     return None

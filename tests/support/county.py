@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -446,9 +446,11 @@ def retype(table: str, **types: SqlType | None) -> Table:
 
 
 def redeclare(engine: SandboxEngine, table: Table) -> None:
-    """The county's software changed a table: other columns, and its rows gone."""
+    """The county's software altered a table: other columns, and its rows gone. It stays the same object, as ALTER TABLE leaves it."""
     engine.con.execute(f"DROP TABLE {table.stored}")
-    engine.catalog.add_table(table)
+    known = engine.catalog.table(table.database, table.schema, table.name)
+    assert known is not None
+    engine.catalog.redefine(replace(table, object_id=known.object_id))
     engine.publish()
 
 

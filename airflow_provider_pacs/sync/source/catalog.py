@@ -17,7 +17,7 @@ from airflow_provider_pacs.sync.source.tsql import qualified, quote
 log = logging.getLogger(__name__)
 
 _SYS_COLUMNS = """SELECT c.name AS name, COALESCE(bt.name, ty.name) AS type_name, c.max_length AS max_length,
-       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
+       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable, c.object_id AS object_id
 FROM sys.columns AS c
 JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
 LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
@@ -43,6 +43,14 @@ JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.i
 JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
 WHERE i.object_id = OBJECT_ID(?) AND i.is_primary_key = 1 AND ic.key_ordinal > 0
 ORDER BY ic.key_ordinal"""
+
+_WITHHELD = """SELECT c.name AS name, c.is_masked AS masked, c.encryption_type AS encryption
+FROM sys.columns AS c
+WHERE c.object_id = OBJECT_ID(?) AND (c.is_masked = 1 OR c.encryption_type IS NOT NULL)"""
+"""From SQL Server 2016 on; an older server does not know these columns (207), and has neither."""
+
+_MAY_UNMASK = """SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK') AS everything, HAS_PERMS_BY_NAME(?, 'OBJECT', 'UNMASK') AS this_table"""
+"""NULL for a securable on which the server does not know the right: on a table before SQL Server 2022."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +93,12 @@ class TableShape:
     Attributes:
         map: the table map; `columns` and `change_column` in the catalog's spelling where it is known.
         columns: source column name -> declaration; empty where no catalog view could be read.
+        object_id: the source's number of the table, another one after DROP and CREATE; None where it is unknown.
     """
 
     map: TableMap
     columns: dict[str, SourceColumn]
+    object_id: int | None = None
 
     @property
     def known(self) -> bool:
@@ -102,9 +112,9 @@ class TableShape:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the mapped columns' declarations. Columns that are not mapped and their order do not count."""
+        """SHA-256 (hex) of the table's identity and the mapped columns' declarations. Columns that are not mapped and their order do not count."""
         mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in self.map.columns]
-        return hashlib.sha256(json.dumps([mapped, self.change_type]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([mapped, self.change_type, self.object_id]).encode()).hexdigest()
 
 
 def optional_query(reader: SourceReader, sql: str, params: tuple[object, ...] = ()) -> list[dict[str, Any]] | None:
@@ -127,9 +137,9 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     """Look a mapped table up in the source's catalog.
 
     Raises:
-        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it.
+        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it, or the login may not see its values.
     """
-    found = _columns(reader, table)
+    found, object_id = _columns(reader, table)
     if found is None:
         return TableShape(table, {})
     name = f"{table.schema}.{table.table}"
@@ -149,9 +159,10 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
             code="PACS-003",
         )
     _check_key(reader, table)
+    _check_withheld(reader, table, wanted)
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
-    return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found})
+    return TableShape(replace(table, columns=columns, change_column=change), {column.name: column for column in found}, object_id)
 
 
 def _check_key(reader: SourceReader, table: TableMap) -> None:
@@ -166,6 +177,25 @@ def _check_key(reader: SourceReader, table: TableMap) -> None:
         )
 
 
+def _check_withheld(reader: SourceReader, table: TableMap, wanted: list[str]) -> None:
+    """A masked column's values are made up by the server, an encrypted one's are no values: neither may overwrite real ones (case 82)."""
+    name, read = qualified(table.schema, table.table), {source.lower() for source in wanted}
+    rows = [row for row in optional_query(reader, _WITHHELD, (name,)) or [] if str(row["name"]).lower() in read]
+    masked = [str(row["name"]) for row in rows if row["masked"]]
+    if masked and 1 not in (optional_query(reader, _MAY_UNMASK, (name,)) or [{}])[0].values():
+        raise ConfigError(
+            f"table {table.schema}.{table.table} masks {', '.join(map(repr, masked))} from this login: what it reads is not what is stored",
+            remedy="GRANT UNMASK to the login, or map other columns",
+            code="PACS-003",
+        )
+    if encrypted := [str(row["name"]) for row in rows if row["encryption"] is not None]:
+        raise ConfigError(
+            f"table {table.schema}.{table.table} has {', '.join(map(repr, encrypted))} under Always Encrypted, which is not read here",
+            remedy=f"map other columns under tables.{table.entity}.columns, such as those of a view without encryption",
+            code="PACS-003",
+        )
+
+
 def _listed(missing: list[str], known: list[str]) -> str:
     def one(name: str) -> str:
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1)
@@ -174,13 +204,15 @@ def _listed(missing: list[str], known: list[str]) -> str:
     return ", ".join(one(name) for name in missing)
 
 
-def _columns(reader: SourceReader, table: TableMap) -> list[SourceColumn] | None:
+def _columns(reader: SourceReader, table: TableMap) -> tuple[list[SourceColumn] | None, int | None]:
+    """The table's columns (None: unknown) and its object_id."""
     rows = optional_query(reader, _SYS_COLUMNS, (qualified(table.schema, table.table),))
     if not rows:
         rows = optional_query(reader, _ISCHEMA_COLUMNS, (table.schema, table.table)) if rows is None else rows
     if rows is None:
-        return None
-    return [
+        return None, None
+    numbers = {row.get("object_id") for row in rows}
+    columns = [
         SourceColumn(
             name=row["name"],
             type_name=str(row["type_name"]).lower(),
@@ -191,3 +223,4 @@ def _columns(reader: SourceReader, table: TableMap) -> list[SourceColumn] | None
         )
         for row in rows
     ]
+    return columns, numbers.pop() if len(numbers) == 1 else None
