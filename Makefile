@@ -7,7 +7,7 @@ DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size 
 LATER := $(if $(wildcard tests/benchmarks/run.py),,bench) $(if $(wildcard tests/mutants/run.py),,mutants)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check wheel clean
+.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check cases wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -40,6 +40,9 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	$(PYTHON_BIN) -m mypy
 	.venv/bin/lint-imports
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
+
+cases: prepare  ## docs/correctness.md, from the docstrings of the tests
+	$(PYTHON_BIN) tests/cases.py
 
 wheel: prepare  ## dist/*.whl
 	$(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CERTS=1) .venv/bin/uv build --quiet --wheel --out-dir dist
