@@ -4,7 +4,7 @@ TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integratio
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check bench mutants wheel clean
+.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check cases bench mutants wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -36,6 +36,9 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	$(PYTHON_BIN) -m mypy
 	.venv/bin/lint-imports
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
+
+cases: prepare  ## docs/correctness.md, from the docstrings of the tests
+	$(PYTHON_BIN) tests/cases.py
 
 bench: prepare  ## figures for build/bench/*.json
 	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import alias
-from airflow_provider_pacs.sync.source.catalog import DATES, NUMBERS, OTHERS, TEXTS, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import DATES, NUMBERS, OTHERS, TEXTS
 
 _CARRIED = TEXTS | NUMBERS | DATES | OTHERS
 _UNFIT = ("\x00", "\ufffd")

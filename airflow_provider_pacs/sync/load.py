@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -21,13 +22,20 @@ from airflow_provider_pacs.sync.target.port import Target
 RETRIED_KEYS = 5_000
 """Waiting rows that one run reads again, those looked at longest ago first."""
 
+LONGEST_NAME = 61
+"""Bytes of a staging table's name."""
+
 PROGRESS_SECONDS = 2.0
 """How often a read says how far it is."""
 
 
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
-    """A table of its own per run, entity, try and purpose (at most 63 bytes: PostgreSQL cuts longer names)."""
-    return f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
+    """A table of its own per run, entity, try and purpose.
+
+    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view beside the table.
+    """
+    name = f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 class Counter:

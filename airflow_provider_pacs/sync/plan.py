@@ -23,7 +23,8 @@ from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import BACKFILL, Backfill, EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
-from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
+from airflow_provider_pacs.sync.source.catalog import TableShape, describe
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.rights import read_rights
@@ -288,5 +289,5 @@ def _full_because(reading: Reading, state: dict[str, object] | None, mode: str) 
     if state["map_fingerprint"] != map_fingerprint(shape):
         return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
-        return "the source's columns changed since the cursor was stored"
+        return "the source's table or its columns changed since the cursor was stored"
     return None

@@ -107,7 +107,7 @@ def test_sigterm_while_the_publish_transaction_is_open(night: World) -> None:
 
 @pytest.mark.slow
 def test_sigkill_while_the_publish_of_changes_is_open(night: World) -> None:
-    """Case 104, with tables that have rows: the killed worker's transaction leaves no trace."""
+    """Case 104: with tables that have rows, the killed worker's transaction leaves no trace."""
     with night.disturbed() as target:
         before = target.poll()
         with target.held(HOLD_PUBLISH), night.sync(target) as run:

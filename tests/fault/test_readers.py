@@ -53,5 +53,5 @@ def test_reader_through_a_night_of_changes(night: World) -> None:
 
 @pytest.mark.timeout(1800)
 def test_reader_through_a_night_of_changes_at_full_size(benton: World) -> None:
-    """Case 104, with a county's full size."""
+    """Case 104: the same with a county's full size."""
     read_through_publish(benton)

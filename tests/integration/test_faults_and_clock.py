@@ -98,7 +98,7 @@ def bounds(reader: SqlServerReader, cursor: str | None) -> str:
 
 
 def test_a_clock_that_is_set_back_moves_no_window_back(autumn: MssqlServer) -> None:
-    """Case 22."""
+    """Case 22: the clock steps back over the wire; the bound stays where the cursor is."""
     with SqlServerReader(autumn.address, attempts=1) as reader:
         autumn.execute("EXEC sandbox.clock_set '2026-10-31 20:00:00'")
         first = bounds(reader, None)

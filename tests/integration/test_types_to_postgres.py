@@ -1,6 +1,6 @@
 """Every source type through the whole path: SQL Server, Microsoft's driver, the bulk reader, the mapping, COPY, PostgreSQL's canonical columns.
 
-Cases 56-59, 61-63, 65-71, 73, 74, 78 and 79 of the type list; what can't be carried is rejected with a reason, never bent.
+What can't be carried is rejected with a reason, never bent.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def columns(chosen: dict[str, Case]) -> str:
 
 @pytest.mark.parametrize("number", range(len(rounds())))
 def test_every_type_arrives_as_its_text_or_with_a_reason(mssql: MssqlServer, target: PostgresTarget, number: int) -> None:
+    """Cases 56 to 68, 70, 73, 74, 79: the list of types, value by value in tests/support/values.py."""
     chosen = rounds()[number]
     with ExitStack() as stack:
         name = stack.enter_context(mssql.table(columns(chosen)))

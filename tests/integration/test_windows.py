@@ -13,7 +13,7 @@ from tests.support.county import ENTITIES, County, key, new_engine, of, retype
 
 
 def test_ties_beyond_a_batch(county: County) -> None:
-    """Case 1: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a window."""
+    """Cases 1, 10, 18: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a window."""
     county.source.batch_rows = 100
     county.add("property", *range(251))
     assert of(county.sync()[0], "property").inserted == 251
@@ -191,7 +191,7 @@ def test_a_cursor_that_is_empty_means_a_full_read(county: County) -> None:
 
 
 def test_a_late_commit(make_county: CountyMaker) -> None:
-    """Case 19: a row stamped before and committed after a run arrives with the next one, by the overlap alone."""
+    """Cases 19, 21: a row stamped before and committed after a run, which did not wait for it, arrives with the next one, by the overlap alone."""
     county = make_county()
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", 1, 2)

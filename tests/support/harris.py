@@ -6,6 +6,7 @@ Each test's county has partitions of its own in the target, so what another test
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +45,9 @@ class HarrisPacs(SandboxEngine):
     def redeclare(self, table: Table) -> None:
         """The vendor's upgrade changed a table: other columns, and its rows gone."""
         self.con.execute(f"DROP TABLE {table.stored}")
-        self.catalog.add_table(table)
+        known = self.catalog.table(table.database, table.schema, table.name)
+        assert known is not None
+        self.catalog.redefine(replace(table, object_id=known.object_id))  # altered, not made again: it stays the same object
         self.publish()
 
 

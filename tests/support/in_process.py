@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -178,7 +179,9 @@ class InProcessPacs(SandboxEngine, Pacs):
 
     def redeclare(self, table: Table) -> None:
         self.con.execute(f"DROP TABLE {table.stored}")
-        self.catalog.add_table(table)
+        known = self.catalog.table(table.database, table.schema, table.name)
+        assert known is not None
+        self.catalog.redefine(replace(table, object_id=known.object_id))  # altered, not made again: it stays the same object
         self.publish()
 
     def empty(self) -> None:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import alias
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 Mode = Literal["full", "changes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, rows_of, select_list
+from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tsql import quote
@@ -14,6 +15,7 @@ SCOPE = "_scope"
 
 KEYS_PER_STATEMENT = 500
 """SQL Server takes 2,100 parameters in a statement; a few hundred keep plans small."""
+_SHORT_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 
 def full_query(shape: TableShape) -> ChangeQuery:
@@ -24,6 +26,9 @@ def full_query(shape: TableShape) -> ChangeQuery:
 def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
     """The rows with these keys (text, at most `KEYS_PER_STATEMENT`), where they still exist.
 
+    Keys are compared in the column's own type. A GUID that the county keeps as text is known by its digits: its case, braces and dashes are the
+    county's, while our keys are written as PostgreSQL writes them.
+
     Args:
         shape: the table.
         keys: keys as text; of a joined entity its `_source_key`s.
@@ -32,6 +37,11 @@ def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = No
     if shape.selection is not None:
         return _joined_keys_query(shape, keys, column)
     column = column or shape.map.key
+    if _is_guid_as_text(shape, column):
+        digits = tuple(key.strip("{}").replace("-", "").upper() for key in keys)
+        value = f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
+        marks = ", ".join(["CONVERT(varchar(32), ?)"] * len(keys))
+        return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {value} IN ({marks})", digits)  # noqa: S608
     marks = ", ".join([_converted(shape, column)] * len(keys))
     return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.{quote(column)} IN ({marks})", keys)  # noqa: S608
 
@@ -76,6 +86,13 @@ def lob_bound(source: SourceReader, shape: TableShape) -> Callable[[], int] | No
         return max((int(value or 0) for value in source.query(query.sql)[0].values()), default=0)
 
     return longest
+
+
+def _is_guid_as_text(shape: TableShape, name: str) -> bool:
+    """Whether a text column of the source is mapped to GUIDs."""
+    declared = shape.columns.get(name)
+    guids = {column.name for column in load_entities()[shape.map.entity].columns if column.type == "uuid"}
+    return declared is not None and declared.type_name in _SHORT_TEXTS and any(n == name and canonical in guids for canonical, n in shape.map.columns)
 
 
 def _converted(shape: TableShape, name: str) -> str:

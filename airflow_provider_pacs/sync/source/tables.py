@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 from airflow_provider_pacs.sync.source.joined import TableRead, render
 from airflow_provider_pacs.sync.source.tsql import qualified
 
