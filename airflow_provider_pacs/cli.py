@@ -71,9 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     check.describe(add("check", check.run, check.ABOUT, source=True))
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
+    backfill = add("backfill", _backfill, "Read one window of one entity again and publish what differs. No cursor moves.", source=True)
+    backfill.add_argument("--entity", required=True, help="e.g. property")
+    backfill.add_argument(
+        "--from", dest="since", required=True, help="rows changed at this moment or later, e.g. 2026-01-31 or '2026-01-31 06:00:00'"
+    )
+    backfill.add_argument("--to", dest="until", required=True, help="and before this one; as the source's change column writes it")
     add("reconcile", _reconcile, "Compare both sides in full, repair what differs, certify.", source=True)
     add("migrate", _migrate, "Create or upgrade the target's schemas.")
-    add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    quarantine = add("quarantine", _quarantine, "List rows that broke a rule (keys and rules, no values).")
+    quarantine.add_argument("--left-behind", action="store_true", help="list published rows whose parent was deleted instead")
     approve = add("approve", _approve, "List held sets of deletes, or decide on one.", source=True)
     approve.add_argument("held_id", nargs="?", type=int, help="the set to decide on; without it the sets are listed")
     approve.add_argument("--digest", help="the set's digest as listed: it binds the decision to the keys that were shown")
@@ -106,6 +113,21 @@ def _sync(arguments: argparse.Namespace) -> Answer:
     with open_source(arguments, config) as source, open_target(arguments) as target:
         told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
         published, certificate = run.sync(config, source, target, mode="full" if arguments.full else "auto", told=told)
+    return _told_run(published, certificate)
+
+
+def _backfill(arguments: argparse.Namespace) -> Answer:
+    from airflow_provider_pacs.sync import run
+    from airflow_provider_pacs.sync.results import Backfill
+
+    config = read_config(arguments)
+    window = Backfill(arguments.entity, arguments.since, arguments.until)
+    with open_source(arguments, config) as source, open_target(arguments) as target:
+        told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
+        return _told_run(*run.backfill(config, source, target, window=window, told=told))
+
+
+def _told_run(published: Any, certificate: Any) -> Answer:
     lines = [
         f"{e.entity}: {e.mode}, {e.read:,} read, {e.inserted:,} inserted, {e.updated:,} updated, {e.deleted:,} deleted, {e.quarantined:,} quarantined"
         for e in published.entities
@@ -168,9 +190,18 @@ def _migrate(arguments: argparse.Namespace) -> Answer:
 def _quarantine(arguments: argparse.Namespace) -> Answer:
     config = read_config(arguments)
     with open_target(arguments) as target:
+        if arguments.left_behind:
+            return _left_behind(target.list_left_behind(config.fips))
         rows = target.list_quarantine(config.fips)
     lines = [f"{r['entity']} {r['source_key']}: {', '.join(r['rules'])} (since {r['first_seen_at']:%Y-%m-%d %H:%M})" for r in rows]
     return Answer(rows, lines or ["Nothing is in quarantine."])
+
+
+def _left_behind(rows: list[dict[str, Any]]) -> Answer:
+    lines = [
+        f"{r['entity']} {r['source_key']}: {r['parent']} {r['parent_key']} is deleted (since {r['parent_deleted_at']:%Y-%m-%d %H:%M})" for r in rows
+    ]
+    return Answer(rows, lines or ["No row is left behind by a deleted parent."])
 
 
 def _audit(arguments: argparse.Namespace) -> Answer:

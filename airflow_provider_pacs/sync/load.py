@@ -10,8 +10,10 @@ from typing import Any
 from airflow_provider_pacs.sync.changes import stamps
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
 from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_bound
+from airflow_provider_pacs.sync.changes.ordered import between_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.mapping import map_batch, to_csv
+from airflow_provider_pacs.sync.results import BACKFILL
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
@@ -88,6 +90,8 @@ def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys
 
 def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
     """The statement that one entity's plan (its row of `run_entity`) asks for."""
+    if row["family"] == BACKFILL:
+        return between_query(shape, Window(str(row["lower_bound"]), str(row["upper_bound"])))
     found = stamps(shape)
     if row["mode"] == "full" or found is None:
         return full_query(shape)

@@ -12,17 +12,17 @@ from importlib import metadata
 from typing import Any, Literal
 
 from airflow_provider_pacs.sync.changes import choose, read_by, stamps
-from airflow_provider_pacs.sync.changes.ordered import clock_query, oldest_writer_query
+from airflow_provider_pacs.sync.changes.ordered import clock_query, is_ordered_type, oldest_writer_query, span_query
 from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.extra import added_since, carrying, refuse_uncarried
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
-from airflow_provider_pacs.sync.results import EntityPlan, RunKind, RunPlan
+from airflow_provider_pacs.sync.results import BACKFILL, Backfill, EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
@@ -44,11 +44,12 @@ def code_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a table is read: its shape with the chosen change column, the family's name, and the reason."""
+    """How a table is read: its shape with the chosen change column, the family's name, and the reason; `dated` has the mapping's own column."""
 
     shape: TableShape
     family: str
     reason: str
+    dated: TableShape
 
 
 def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | None = None) -> dict[str, Reading]:
@@ -76,31 +77,44 @@ def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | 
             pin = config.tables[name].mode if name in config.tables else "auto"
             feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities else ()
             family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds)
-            readings[name] = Reading(read_by(shape, family), family, reason)
+            readings[name] = Reading(read_by(shape, family), family, reason, shape)
     return readings
 
 
 def shapes(config: CountyConfig, source: SourceReader, planned: Iterable[Mapping[str, Any]]) -> dict[str, TableShape]:
     """The county's tables as a run's plan (its rows of `run_entity`) reads them, parents first."""
-    added = {row["entity"]: row["added_columns"] for row in planned}
-    return {name: _carrying(config, reading, added.get(name, ())).shape for name, reading in readings(config, source).items()}
+    rows = {row["entity"]: row for row in planned}
+    narrowed = config.model_copy(update={"sync": config.sync.model_copy(update={"entities": tuple(rows)})})
+    found = readings(narrowed, source)
+    chosen = {name: reading.dated if rows[name]["family"] == BACKFILL else reading.shape for name, reading in found.items()}
+    return {name: _carrying(config, shape, rows[name]["added_columns"]) for name, shape in chosen.items()}
 
 
-def _carrying(config: CountyConfig, reading: Reading, added: Sequence[str]) -> Reading:
-    """The reading with the columns that came after the first load, where the county wants them."""
-    return replace(reading, shape=carrying(reading.shape, added)) if config.sync.new_columns == "add" else reading
+def _carrying(config: CountyConfig, shape: TableShape, added: Sequence[str]) -> TableShape:
+    """The shape with the columns that came after the first load, where the county wants them."""
+    return carrying(shape, added) if config.sync.new_columns == "add" else shape
 
 
-def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kind: RunKind, mode: Literal["auto", "full"], trigger: str) -> RunPlan:
+def make_plan(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    kind: RunKind,
+    mode: Literal["auto", "full"],
+    trigger: str,
+    window: Backfill | None = None,
+) -> RunPlan:
     """Claim the county and plan the run. Nothing is claimed before both ends have answered.
 
     Args:
         config: the county.
         source: an open reader.
         target: an open target.
-        kind: `sync` changes the target, `reconcile` compares and repairs.
+        kind: `sync` changes the target, `reconcile` compares and repairs, `backfill` reads `window` again.
         mode: `full` reads every table whole, `auto` the changes where a cursor allows it.
         trigger: who asked: Airflow's run id, or `cli`.
+        window: of a backfill.
     """
     applied = target.migrate()
     if applied:
@@ -108,6 +122,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     clock, oldest = _clocks(config, source)
     tables = readings(config, source, read_abilities(source))
     _refuse_a_login_that_writes(config, source, tables)
+    if window is not None:
+        tables = {window.entity: tables[window.entity]}
     identity = read_identity(source)
     restored = check_identity(config.county, target.source_identity(config.fips), identity)
     cursors = target.states(config.fips)
@@ -120,10 +136,12 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, *, kin
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
     added = {name: added_since(reading.shape, cursors.get(name, {}).get("added_columns", ()), drifts[name].added) for name, reading in tables.items()}
-    tables = {name: _carrying(config, reading, added[name]) for name, reading in tables.items()}
+    tables = {name: replace(reading, shape=_carrying(config, reading.shape, added[name])) for name, reading in tables.items()}
     plans = tuple(
         replace(
-            _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode),
+            _plan_window(config, source, reading.dated, cursors.get(name), window)
+            if window is not None
+            else _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode),
             added_columns=added[name],
         )
         for name, reading in tables.items()
@@ -214,6 +232,42 @@ def _plan_entity(
         reason=full_because or reading.reason,
         lower=None if full_because else lower,
         upper=upper,
+        change_type=shape.change_type,
+        map_fingerprint=map_fingerprint(shape),
+        schema_fingerprint=shape.fingerprint,
+        source_columns=declared_columns(shape),
+    )
+
+
+def _plan_window(config: CountyConfig, source: SourceReader, shape: TableShape, state: dict[str, object] | None, window: Backfill) -> EntityPlan:
+    """The plan of a backfill, its bounds as the source understands them.
+
+    Raises:
+        ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window holds none; it was never loaded.
+    """
+    if state is None:
+        raise ConfigError(f"{config.county}: {window.entity} was never loaded", remedy=f"load it first: pacs sync {config.county}")
+    column = shape.map.change_column
+    if not is_ordered_type(shape.change_type):
+        raise ConfigError(
+            f"{config.county}: {window.entity} has no change column of a date type, so no window of it can be read",
+            remedy=f"read the table whole: pacs sync {config.county} --full",
+        )
+    query = span_query(str(shape.change_type), window.since, window.until)
+    try:
+        span = source.query(query.sql, query.params)[0]
+    except DataError as error:
+        told = f"{config.county}: {window.since!r} or {window.until!r} is no moment of {column} ({shape.change_type})"
+        raise ConfigError(told, remedy="write 2026-01-31, or 2026-01-31 06:00:00") from error
+    if not span["forward"]:
+        raise ConfigError(f"{config.county}: no moment lies in [{span['lo']}, {span['hi']})", remedy="the window's end is not part of it: move it")
+    return EntityPlan(
+        entity=window.entity,
+        mode="changes",
+        family=BACKFILL,
+        reason=f"backfill of {column} in [{span['lo']}, {span['hi']})",
+        lower=span["lo"],
+        upper=span["hi"],
         change_type=shape.change_type,
         map_fingerprint=map_fingerprint(shape),
         schema_fingerprint=shape.fingerprint,

@@ -13,7 +13,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.load import entity_query, fill_stage, fill_with_keys, stage_name
 from airflow_provider_pacs.sync.plan import shapes
 from airflow_provider_pacs.sync.quality import Rule
-from airflow_provider_pacs.sync.results import CertificateOutcome
+from airflow_provider_pacs.sync.results import BACKFILL, CertificateOutcome
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Target
@@ -74,7 +74,8 @@ def _compare(
         read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)
-    counted, late = (0, 0) if complete else _counted(source, shape, upper)
+    backfill = row["family"] == BACKFILL
+    counted, late = (0, 0) if complete or backfill else _counted(source, shape, upper)
     return Comparison(
         entity=entity.name,
         scope="full" if complete else "delta",
@@ -84,6 +85,7 @@ def _compare(
         differences=found,
         source_rows=counted,
         late_rows=late,
+        window_only=backfill,
         rows_read=read,
         seconds=time.monotonic() - started,
     )

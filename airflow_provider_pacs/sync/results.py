@@ -10,6 +10,19 @@ RunKind = Literal["sync", "reconcile", "backfill", "approve"]
 EntityState = Literal["planned", "staged", "passed", "blocked", "published", "failed"]
 
 
+BACKFILL = "backfill"
+"""In place of a family's name in a plan: one window that somebody chose, which no cursor follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A window to read again: rows of `entity` stamped in [since, until), as SQL Server reads these texts (style 121)."""
+
+    entity: str
+    since: str
+    until: str
+
+
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
     """How one entity is read in one run.
@@ -17,7 +30,7 @@ class EntityPlan:
     Attributes:
         entity: canonical entity name.
         mode: `full` reads the whole table, `changes` one window.
-        family: the change family that keeps the cursor, e.g. `last_modified`; `compare` keeps none.
+        family: the change family that keeps the cursor, e.g. `last_modified`; `compare` keeps none, nor does `backfill`.
         reason: why, in one sentence.
         lower: lower bound as SQL Server's text; None in full mode.
         upper: upper bound, the next cursor; None where the table has no usable change column.

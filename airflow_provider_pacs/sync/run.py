@@ -16,14 +16,14 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import DataError
+from airflow_provider_pacs.sync.errors import ConfigError, DataError
 from airflow_provider_pacs.sync.failures import ended_by_errors, kept_report, not_overtaken, recorded_failure
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
 from airflow_provider_pacs.sync.preflight import Report, examine
 from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
 
@@ -82,7 +82,7 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
     with recorded_failure(config, target, f"extract_{entity}", run_id), not_overtaken(config, target, run_id):
-        shape = shapes(_only(config, entity), source, [row])[entity]
+        shape = shapes(config, source, [row])[entity]
         read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
@@ -182,7 +182,34 @@ def sync(
         DataError: entities were held back; the others are published and certified.
         PacsError: as the steps raise it.
     """
-    plan = preflight(config, source, target, trigger=trigger, mode=mode)
+    return _carry_out(config, source, target, preflight(config, source, target, trigger=trigger, mode=mode), told)
+
+
+def backfill(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    window: Backfill,
+    trigger: str = "cli",
+    told: Callable[[str], None] = log.info,
+) -> tuple[RunOutcome, CertificateOutcome]:
+    """Read one window of one entity again, publish what differs, certify what it touched; in this process. No cursor moves, no delete is found.
+
+    Raises:
+        ConfigError: the county does not synchronise the entity, or the window can't be read.
+        PacsError: as the steps raise it.
+    """
+    with recorded_failure(config, target, "backfill"):
+        if window.entity not in config.sync.entities:
+            raise ConfigError(f"{config.county} does not synchronise {window.entity!r}", remedy=f"use one of: {', '.join(config.sync.entities)}")
+        plan = make_plan(config, source, target, kind="backfill", mode="auto", trigger=trigger, window=window)
+    return _carry_out(config, source, target, plan, told)
+
+
+def _carry_out(
+    config: CountyConfig, source: SourceReader, target: Target, plan: RunPlan, told: Callable[[str], None]
+) -> tuple[RunOutcome, CertificateOutcome]:
     threading.Thread(target=warm_up, name="pacs-judge", daemon=True).start()  # while the source is read
     with ended_by_errors(target, plan.run_id):
         for entity in plan.entities:
@@ -237,10 +264,6 @@ def _mark(config: CountyConfig, target: Target, entity: str, table: str, *, comp
 
 def _bounds(config: CountyConfig) -> DeleteBounds:
     return DeleteBounds(config.delete_guard.max_rows, config.delete_guard.max_percent)
-
-
-def _only(config: CountyConfig, entity: str) -> CountyConfig:
-    return config.model_copy(update={"sync": config.sync.model_copy(update={"entities": (entity,)})})
 
 
 def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:

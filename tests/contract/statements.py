@@ -156,6 +156,7 @@ def queries(name: str, function: Callable[..., ChangeQuery | None], shape: Table
         "keys": [("1",), ("1", "2", "3")],
         "column": [None, shape.map.columns[1][1]],
         "since": [STAMP],
+        "until": [STAMP],
         "clock": ["local", "utc"],
         "change_type": DATE_TYPES,
         "now": [STAMP],

@@ -20,10 +20,10 @@ from airflow_provider_pacs.sync import records
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.load import load_entity
-from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, shapes
+from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, readings, shapes
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.reconcile import reconcile
-from airflow_provider_pacs.sync.results import CertificateOutcome, RunPlan
+from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunPlan
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
@@ -116,11 +116,14 @@ def county(**sync: Any) -> CountyConfig:
     return CountyConfig.model_validate({**base, "sync": sync})
 
 
-def one_run(reader: SqlServerReader, config: CountyConfig, target: ForgetfulTarget, kind: Literal["sync", "reconcile"]) -> dict[str, TableShape]:
-    """Plan, load (a sync only) and reconcile every entity; returns the tables as they were found."""
-    plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test")  # type: ignore[arg-type]
+def one_run(
+    reader: SqlServerReader, config: CountyConfig, target: ForgetfulTarget, kind: Literal["sync", "reconcile", "backfill"]
+) -> dict[str, TableShape]:
+    """Plan, load (a sync or backfill) and reconcile; returns the tables as they were found."""
+    window = Backfill("value", "2026-01-01", statements.STAMP) if kind == "backfill" else None
+    plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test", window=window)  # type: ignore[arg-type]
     tables = shapes(config, reader, target.run_entities(plan.run_id))
-    if kind == "sync":
+    if kind != "reconcile":
         for row in target.run_entities(plan.run_id):
             load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]
     scope: Any = "full" if kind == "reconcile" else "auto"
@@ -163,6 +166,7 @@ def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder)
         assert {each.mode for each in again.plan.entities} == {"changes"} if again.plan else False
         one_run(reader, county(enable_cdc=False), ForgetfulTarget(known), "sync")
         one_run(reader, county(), ForgetfulTarget(known), "reconcile")
+        one_run(reader, county(), ForgetfulTarget(known), "backfill")
         for entity in ("owner", "value", "structure"):
             list(records.changed_records(reader, entity, statements.STAMP, "generic"))
         list(records.related_records(reader, "property", KEYS, "owner", "generic"))
@@ -181,7 +185,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = shapes(county(), reader, ()).values()
+        found = [reading.shape for reading in readings(county(), reader).values()]
     tables = [table for shape in found for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in judged(found).values() for text in texts}

@@ -93,6 +93,31 @@ def test_a_wider_column(county: County) -> None:
     assert certificate.clean
 
 
+def test_columns_that_grow(make_county: CountyMaker, changing_engine: SandboxEngine) -> None:
+    """Case 47: texts, integers, decimals grow; the target, whose types have no bounds, takes every digit. Beyond 2^31 an integer is set aside."""
+    small = {"City": SqlType("varchar", 50), "YearBuilt": SqlType("int"), "Acreage": SqlType("decimal", precision=9, scale=2)}
+    large = {"City": SqlType("varchar", 200), "YearBuilt": SqlType("bigint"), "Acreage": SqlType("decimal", precision=38, scale=10)}
+    redeclare(changing_engine, retype("Property", **small))
+    county = make_county(engine=changing_engine, keep_engine=True)
+    county.add("property", 1, 2)
+    county.sync()
+    redeclare(changing_engine, retype("Property", **large))
+    county.add("property", 1, City="x" * 200)
+    county.add("property", 2, YearBuilt=2**31)
+    county.pacs(f"UPDATE [dbo].[Property] SET Acreage = 1234567890123456789.0123456789 WHERE PropertyID = '{key('property', 1)}'")
+    published, certificate = county.sync()
+    assert (of(published, "property").mode, certificate.clean) == ("full", True)
+    row = county.row("property", 1)
+    assert (len(row["city"]), row["acreage"]) == (200, Decimal("1234567890123456789.0123456789"))
+    assert county.quarantine("property") == {key("property", 2): ["MAP.year_built"]}
+    assert county.row("property", 2)["year_built"] == 1999, "the last good row stays"
+    (event,) = county.sql("SELECT details FROM pacs_ops.audit WHERE county_id = %s AND action = 'schema.drift'", county.fips)
+    assert event["details"]["widened"] == [
+        "City: varchar(50) -> varchar(200)", "Acreage: decimal(9, 2) -> decimal(38, 10)", "YearBuilt: int -> bigint"
+    ]  # fmt: skip
+    redeclare(changing_engine, retype("Property"))
+
+
 def test_another_order_of_columns(county: County) -> None:
     """Case 55: columns are known by name: another order is no change at all."""
     redeclare(county.engine, reordered(retype("Property")))

@@ -90,6 +90,89 @@ def test_an_owner_moves(family: County) -> None:
     assert certificate.clean
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["by its cursor", "in full"])
+def test_an_owner_moves_to_a_property_that_is_not_there_yet(family: County, full: bool) -> None:
+    """Case 115: the owner waits, and its old link is closed meanwhile, not kept; it has one link again when the property arrives."""
+    family.add("property", 1)
+    family.add("owner", 1, 3, of=1)
+    family.sync()
+    family.clock.step(hours=3)
+    family.change("owner", 1, PropertyID=key("property", 2))
+    family.clock.step(minutes=2)
+    published, certificate = family.sync("full" if full else "auto")
+    assert (of(published, "owner").quarantined, of(published, "owner").deleted, certificate.clean) == (1, 1, True)
+    assert family.quarantine("owner") == {key("owner", 1): ["F2.15"]}
+    assert set(family.rows("owner")) == {key("owner", 3)}
+    assert not family.held("owner")
+    published, certificate = family.sync()  # nothing happened meanwhile: it still waits, and nothing is written
+    assert (of(published, "owner").changed, certificate.clean) == (0, True)
+    family.add("property", 2, at=family.stamp())
+    family.clock.step(minutes=2)
+    published, certificate = family.sync()
+    assert (of(published, "owner").released, certificate.clean) == (1, True)
+    assert [str(family.row("owner", 1)[name]) for name in ("property_id", "_deleted_at")] == [key("property", 2), "None"]
+    assert family.reconcile().clean
+
+
+def test_a_repair_closes_the_old_link_too(family: County) -> None:
+    """Case 115: a move that only a full comparison finds (its stamp did not move) is no different."""
+    family.add("property", 1)
+    family.add("owner", 1, 3, of=1)
+    family.sync()
+    family.change("owner", 1, at=None, PropertyID=key("property", 2))
+    assert family.reconcile().clean
+    assert set(family.rows("owner")) == {key("owner", 3)}
+    assert family.quarantine("owner") == {key("owner", 1): ["F2.15"]}
+
+
+def left_behind(family: County) -> dict[str, str]:
+    """Child -> parent, as the view tells it."""
+    found = family.target.list_left_behind(family.fips)
+    assert all((row["entity"], row["parent"]) == ("owner", "property") and row["parent_deleted_at"] for row in found)
+    return {row["source_key"]: row["parent_key"] for row in found}
+
+
+def warned(family: County, run_id: str) -> tuple[bool, int, int]:
+    """(held, owners judged, owners left behind) of the run's warning."""
+    (row,) = family.sql("SELECT * FROM pacs_ops.quality_result WHERE run_id = %s AND rule_id = 'F2.15-deleted'", run_id)
+    assert (row["entity"], row["severity"], row["blocks"]) == ("owner", "warn", False)
+    return row["success"], row["evaluated"], row["unexpected"]
+
+
+def test_children_of_a_deleted_parent_are_flagged(family: County) -> None:
+    """Case 114: never cascaded: the children stay to the byte, a warning of the run counts them and a view names them, until somebody acts."""
+    family.add("property", 1, 2)
+    family.add("owner", 1, 2)
+    family.add("owner", 3, of=2)
+    _, certificate = family.sync()
+    assert warned(family, certificate.run_id) == (True, 3, 0)
+    assert left_behind(family) == {}
+    before = family.rows("owner")
+    family.remove("property", 2)
+    found = family.reconcile()
+    assert warned(family, found.run_id) == (False, 3, 2)
+    assert left_behind(family) == {key("owner", 2): key("property", 2), key("owner", 3): key("property", 2)}
+    assert (family.rows("owner"), family.quarantine("owner")) == (before, {})
+    family.clock.step(hours=3)
+    family.change("owner", 2, PropertyID=key("property", 1))
+    family.remove("owner", 3)
+    family.clock.step(minutes=2)
+    _, certificate = family.sync()
+    assert warned(family, certificate.run_id) == (False, 3, 1)
+    certificate = family.reconcile()
+    assert warned(family, certificate.run_id) == (True, 2, 0)
+    assert left_behind(family) == {}
+
+
+def test_a_reader_of_one_county_sees_no_other_in_the_view(make_county: CountyMaker) -> None:
+    """Case 114: the view is read with the reader's own rights."""
+    made = make_county(["property", "owner"])
+    made.add("property", 1)
+    made.sync()
+    options = made.sql("SELECT reloptions FROM pg_class WHERE oid = 'pacs_report.children_of_deleted'::regclass")
+    assert options == [{"reloptions": ["security_invoker=true"]}]
+
+
 def test_parents_are_published_before_children(whole_county: County) -> None:
     """Case 113: one cut, parents first: a property and its children that come in one run need no second one."""
     for entity in ENTITIES:

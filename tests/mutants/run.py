@@ -29,6 +29,7 @@ WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
     f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
 )
 IDENTITY, APPROVES = "tests/integration/test_identity_and_rowversion.py", "tests/integration/test_approve.py"
+BACKFILLS = "tests/integration/test_backfill.py"
 EXTRA, CARRIES, CARRIED = f"{SYNC}extra.py", "tests/integration/test_extra.py", "tests/unit/test_extra.py"
 RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
     f"{SYNC}source/rights.py",
@@ -87,7 +88,7 @@ MUTANTS = (
            f"{PUBLISHES}::test_a_quarantined_row_that_is_deleted"),
     Mutant("waiting children are read again", LOAD, "if waiting_rule else []\n        read", "if waiting_rule and False else []\n        read", f"{RELATIONS}::test_a_child_before_its_parent"),
     Mutant("children wait", PUBLISH, "    if waiting:\n        apply.reject_orphans", "    if False:\n        apply.reject_orphans", f"{RELATIONS}::test_a_child_before_its_parent"),
-    Mutant("children wait in repair too", CERTIFY, "if (rule := relations.get(entity.name)) is not None:", "if (rule := relations.get(entity.name)) is None and rule:",
+    Mutant("children wait in repair too", CERTIFY, "        if rule is not None:\n", "        if False:\n",
            f"{RELATIONS}::test_a_child_in_a_repair_waits_too"),
     Mutant("epoch fences publish", JOURNAL, "if row is None or row[0] != epoch:", "if row is None:", f"{PUBLISHES}::test_a_stale_run_cannot_publish"),
     Mutant("epoch fences repair", CERTIFY, '    journal.hold_epoch(connection, run["county_id"], run["epoch"])\n', "", f"{PUBLISHES}::test_a_stale_run_cannot_repair"),
@@ -102,8 +103,8 @@ MUTANTS = (
     Mutant("undelete clears the tombstone", APPLY, "_changed_at = now(), _deleted_at = NULL ", "_changed_at = now() ", f"{DELETES}::test_delete_and_insert_again"),
     Mutant("an equal row comes back", APPLY, "({differs} OR l._deleted_at IS NOT NULL)", "{differs}", f"{DELETES}::test_the_same_row_inserted_again"),
     Mutant("unchanged rows are not written", APPLY, "({differs} OR l._deleted_at IS NOT NULL)", "true", f"{PUBLISHES}::test_nothing_changed_nothing_written"),
-    Mutant("tombstones, not drops", APPLY, 'SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM', "SET _deleted_at = NULL, _changed_at = now(), _run_id = %s FROM",
-           f"{DELETES}::test_a_hard_delete"),
+    Mutant("tombstones, not drops", APPLY, 'SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM {s} AS s "\n        "WHERE s._op = \'D\'',
+           'SET _deleted_at = NULL, _changed_at = now(), _run_id = %s FROM {s} AS s "\n        "WHERE s._op = \'D\'', f"{DELETES}::test_a_hard_delete"),
     Mutant("quarantine keeps the old row", APPLY, "\"FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k}", "\"FROM {s} AS s WHERE s._op = 'U' AND l.{k} = s.{k}",
            f"{PUBLISHES}::test_a_bad_row_keeps_its_last_good_version"),
     Mutant("release from quarantine", APPLY, "SET state = 'released'", "SET state = 'open'", f"{PUBLISHES}::test_a_corrected_row_is_released"),
@@ -145,6 +146,16 @@ MUTANTS = (
     Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else reading', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
     Mutant("a better feed is named", f"{SYNC}changes/__init__.py", 'is on, not used yet)" if feeds', 'is on, not used yet)" if False', f"{WINDOWS}::test_the_runs_reason_names_a_better_feed"),
+    Mutant("a move closes the old link", APPLY, " IS DISTINCT FROM s.{parent}", " IS DISTINCT FROM l.{parent}", f"{RELATIONS}::test_an_owner_moves_to_a_property_that_is_not_there_yet"),
+    Mutant("a move in a repair too", CERTIFY, "source_is_empty=empty, waiting_rule=rule.id if rule else None", "source_is_empty=empty", f"{RELATIONS}::test_a_repair_closes_the_old_link_too"),
+    Mutant("children are not cascaded", APPLY, " AND l.{parent} IS DISTINCT FROM s.{parent}", "", f"{RELATIONS}::test_the_parent_deleted_while_the_child_lives"),
+    Mutant("children of the deleted are counted", CERTIFY, "AS p WHERE p._deleted_at IS NOT NULL)", "AS p WHERE false)", f"{RELATIONS}::test_children_of_a_deleted_parent_are_flagged"),
+    Mutant("views keep row-level security", f"{SYNC}target/postgres/reports.py", "WITH (security_invoker = true) ", "", f"{RELATIONS}::test_a_reader_of_one_county_sees_no_other_in_the_view"),
+    Mutant("a backfill moves no cursor", PUBLISH, 'if row["family"] != BACKFILL:', "if True:", f"{BACKFILLS}::test_a_window_is_read_again"),
+    Mutant("a backfill ends before its end", ORDERED, "{column} >= @lo AND {column} < @hi", "{column} >= @lo AND {column} <= @hi", f"{BACKFILLS}::test_a_window_is_read_again"),
+    Mutant("a backfill is one window", LOAD, 'if row["family"] == BACKFILL:', "if False:", f"{BACKFILLS}::test_a_window_is_read_again"),
+    Mutant("a backfill certifies its window", RECONCILE, "window_only=backfill", "window_only=False", f"{BACKFILLS}::test_a_window_is_read_again"),
+    Mutant("no integer is cut", MAPPING, "    if pa.types.is_int64(values.type) or pa.types.is_uint32(values.type):", "    if False:", f"{DRIFT}::test_columns_that_grow"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
     Mutant("db_owner is more than reading", RIGHTS, "if is_member == 1)", 'if is_member == 1 and name != "db_owner")', f"{RIGHTS_TESTS}::test_a_role_alone_is_more_than_reading"),
     Mutant("an unknown permission is more", RIGHTS, 'return permission not in _READS and not permission.startswith("VIEW ")',

@@ -99,6 +99,27 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
     )
 
 
+def span_query(change_type: str, since: str, until: str) -> ChangeQuery:
+    """One row: `lo`, `hi` (text in `change_type`) of a window that somebody chose, and `forward`, 1 where it holds any moment."""
+    return ChangeQuery(
+        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
+        "SELECT CONVERT(varchar(34), @lo, 121) AS lo, CONVERT(varchar(34), @hi, 121) AS hi, CASE WHEN @lo < @hi THEN 1 ELSE 0 END AS forward",
+        (since, until),
+    )
+
+
+def between_query(shape: TableShape, window: Window) -> ChangeQuery:
+    """Rows stamped in [lo, hi), and no others: windows that meet share no row, so their order does not matter."""
+    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    return ChangeQuery(
+        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
+        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @lo AND {column} < @hi",
+        (window.lo or window.hi, window.hi),
+    )
+
+
 def since_query(shape: TableShape, since: str) -> ChangeQuery:
     """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type

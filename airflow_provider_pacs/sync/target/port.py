@@ -38,6 +38,7 @@ class Comparison:
         differences: (key, kind) that the first look found.
         source_rows: rows counted at the source (delta only).
         late_rows: of these, stamped after the upper bound (delta only).
+        window_only: nothing outside the window is certified: neither side is counted whole.
         rows_read: rows read in both looks.
         seconds: wall clock of the reads.
     """
@@ -50,6 +51,7 @@ class Comparison:
     differences: list[tuple[str, Kind]]
     source_rows: int = 0
     late_rows: int = 0
+    window_only: bool = False
     rows_read: int = 0
     seconds: float = 0.0
 

@@ -50,7 +50,9 @@ class Fence:
     epoch: int
 
 
-def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool) -> Applied:
+def apply_stage(
+    connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool, waiting_rule: str | None = None
+) -> Applied:
     """Bring the county's partition to what the staging table says. A partition made here is attached by the caller, at the transaction's end.
 
     Args:
@@ -60,6 +62,7 @@ def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str
         table: staging table; rows with `_reject` go to quarantine, rows with `_op` D become tombstones if the guard lets them.
         guard: the delete guard.
         source_is_empty: the whole source was read and had no row, which no guard lets pass.
+        waiting_rule: the rule under which rows without a parent wait; None for a root.
     """
     quarantined = _quarantine(connection, entity, fence, table)
     released = _release(connection, entity, fence, table)
@@ -70,7 +73,8 @@ def apply_stage(connection: Connection, entity: Entity, fence: Fence, table: str
     updated = _update(connection, entity, fence, table)
     inserted = _insert(connection, entity, fence, table)
     deleted, held = _delete(connection, entity, fence, table, guard, source_is_empty=source_is_empty)
-    return Applied(inserted, updated, deleted, quarantined, released, held)
+    closed = _close_moved(connection, entity, fence, table, waiting_rule) if waiting_rule else 0
+    return Applied(inserted, updated, deleted + closed, quarantined, released, held)
 
 
 def _format(entity: Entity, fence: Fence, table: str, text: str, **more: sql.Composable) -> sql.Composed:
@@ -176,6 +180,22 @@ def _hold(connection: Connection, entity: Entity, fence: Fence, table: str, gone
     )
     reason = f"{gone} of {live} rows are gone at the source"
     connection.execute(statement, (fence.county_id, entity.name, fence.run_id, gone, live, reason))
+
+
+def _close_moved(connection: Connection, entity: Entity, fence: Fence, table: str, waiting_rule: str) -> int:
+    """Children that waiting keeps from their new parent don't stay with the old one: their row becomes a tombstone until the parent arrives.
+
+    A child that still names the parent it had, which is gone, stays as it is (case 114).
+    """
+    statement = _format(
+        entity,
+        fence,
+        table,
+        "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM {s} AS s "
+        "WHERE s._op = 'U' AND s._reject = ARRAY[%s]::text[] AND l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} IS DISTINCT FROM s.{parent}",
+        parent=sql.Identifier(str(entity.parent_key)),
+    )
+    return connection.execute(statement, (fence.run_id, waiting_rule)).rowcount
 
 
 def _quarantine(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:

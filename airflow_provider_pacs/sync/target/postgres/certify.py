@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 
-from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.quality.model import Rule
+from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
 from airflow_provider_pacs.sync.target.postgres import apply, compare, ddl, journal, whole
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome
+from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
 Connection = psycopg.Connection[Any]
 
@@ -43,6 +45,8 @@ def certify(
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
     certificates = tuple(_one(connection, fence, guard, relations, comparison, seen or {}) for comparison in found)
+    for child, rule in relations.items():
+        journal.record_quality(connection, run_id, child, _deleted_parents(connection, load_entities()[child], fence.county_id, rule))
     if run["kind"] == "reconcile":  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
         for certificate in certificates:
             if (told := certificate.applied) is not None:
@@ -59,6 +63,27 @@ def certify(
     journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
     ddl.attach_leaves(connection, fence.county_id)
     return result
+
+
+def _deleted_parents(connection: Connection, child: Entity, county_id: str, rule: Rule) -> list[RuleResult]:
+    """A warning that counts the live children of parents that were deleted: they stay as they are, and somebody should know (case 114)."""
+    parent = load_entities()[str(child.parent)]
+    if not (ddl.leaf_exists(connection, child, county_id) and ddl.leaf_exists(connection, parent, county_id)):
+        return []
+    counted = connection.execute(
+        sql.SQL(
+            "SELECT count(*), count(*) FILTER (WHERE c.{link} IN (SELECT p.{key} FROM {parents} AS p WHERE p._deleted_at IS NOT NULL)) "
+            "FROM {children} AS c WHERE c._deleted_at IS NULL"
+        ).format(
+            link=sql.Identifier(str(child.parent_key)),
+            key=sql.Identifier(parent.key),
+            parents=leaf(parent, county_id),
+            children=leaf(child, county_id),
+        )
+    ).fetchone()
+    live, left = counted or (0, 0)
+    title = f"No {child.name} is left behind by a deleted {parent.name}"
+    return [RuleResult(f"{rule.id}-deleted", "warn", title, left == 0, live, left, blocks=False)]
 
 
 def _note_repairs(connection: Connection, run_id: str, told: EntityOutcome) -> None:
@@ -95,10 +120,13 @@ def _one(
     complete = found.scope == "full"
     applied = apply.Applied()
     if found.recheck_table is not None:
-        if (rule := relations.get(entity.name)) is not None:
+        rule = relations.get(entity.name)
+        if rule is not None:
             apply.reject_orphans(connection, entity, fence, found.recheck_table, rule.id)
         empty = complete and apply.is_empty(connection, found.table) and apply.is_empty(connection, found.recheck_table)
-        applied = apply.apply_stage(connection, entity, fence, found.recheck_table, guard, source_is_empty=empty)
+        applied = apply.apply_stage(
+            connection, entity, fence, found.recheck_table, guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
+        )
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
     kinds = [kind for _, kind in found.differences]
     common: dict[str, Any] = {
@@ -133,8 +161,19 @@ def _one(
 
 
 def _delta(connection: Connection, fence: apply.Fence, found: Comparison, remaining: int, common: dict[str, Any]) -> EntityCertificate:
-    """Counts and touched keys. Rows stamped after the upper bound may be in the target or not: the count may lie between."""
+    """Counts and touched keys (backfill: keys alone). Rows stamped after the upper bound may be in the target or not: the count may lie between."""
     entity = load_entities()[found.entity]
+    if found.window_only:
+        rows, waiting = compare.window_counts(connection, entity, fence.county_id, found.table)
+        return EntityCertificate(
+            clean=remaining == 0,
+            source_rows=rows,
+            target_rows=rows - waiting - remaining,
+            quarantined=waiting,
+            late=0,
+            remaining=remaining,
+            **common,
+        )
     live = compare.live_count(connection, entity, fence.county_id)
     absent = compare.open_quarantine(connection, entity, fence.county_id, absent=True)
     counts_agree = found.source_rows - found.late_rows <= live + absent <= found.source_rows

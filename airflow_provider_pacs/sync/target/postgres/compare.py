@@ -43,6 +43,13 @@ def replace_keys(connection: Connection, entity: Entity, table: str, newer: str)
         connection.execute(sql.SQL("INSERT INTO {} ({n}) SELECT {n} FROM {}").format(stage(table), stage(newer), n=names))
 
 
+def window_counts(connection: Connection, entity: Entity, county_id: str, table: str) -> tuple[int, int]:
+    """(rows of the source in a staging table, of these in quarantine)."""
+    text = "SELECT count(*), count(*) FILTER (WHERE NOT (" + _COMPARABLE + ")) FROM {s} AS s WHERE s._op = 'U'"  # noqa: S608
+    row = connection.execute(_format(entity, county_id, table, text)).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
 def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
     """Live rows of the county's partition."""
     if not ddl.leaf_exists(connection, entity, county_id):

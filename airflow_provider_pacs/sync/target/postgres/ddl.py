@@ -1,4 +1,4 @@
-"""Migrations: the numbered files beside this module and one table per canonical entity -> a target that is ready, each step recorded.
+"""Migrations: the numbered files beside this module, a table per canonical entity, views -> a target that is ready, each step recorded.
 
 Every migration runs in one transaction together with its own record, under a lock, so two preflights can't run it twice and a crash leaves no half.
 """
@@ -14,6 +14,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.sql import PG_TYPES, PROVENANCE, columns, definitions, leaf, leaf_name, root
 
 MINIMUM_VERSION = 150000
@@ -52,15 +53,17 @@ def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]
     """(migrations that are not applied yet, migrations that were applied with other content); nothing is changed."""
     done = _recorded(connection)
     other = [(name, statement) for name, digest, statement in _steps() if done.get(name) != digest]
-    altered = tuple(name for name, statement in other if name in done and not isinstance(statement, Entity))
+    altered = tuple(name for name, statement in other if name in done and isinstance(statement, str))
     return tuple(name for name, _ in other if name not in altered), altered
 
 
-def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity) -> bool:
+def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity | sql.Composed) -> bool:
     if done.get(name) == digest:
         return False
     if isinstance(statement, Entity):
         _make_table(connection, statement)
+    elif isinstance(statement, sql.Composed):
+        connection.execute(statement)
     elif name in done:
         raise ConfigError(f"migration {name} was applied with other content", remedy="never change a shipped migration: restore the package's file")
     else:
@@ -74,12 +77,13 @@ def _apply(connection: Connection, done: dict[str, str], name: str, digest: str,
     return True
 
 
-def _steps() -> list[tuple[str, str, str | Entity]]:
+def _steps() -> list[tuple[str, str, str | Entity | sql.Composed]]:
     folder = resources.files(__package__) / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     texts = [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
-    steps: list[tuple[str, str, str | Entity]] = [(name, _digest(text), text) for name, text in texts]
+    steps: list[tuple[str, str, str | Entity | sql.Composed]] = [(name, _digest(text), text) for name, text in texts]
     steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
+    steps += [(f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()]
     return steps
 
 

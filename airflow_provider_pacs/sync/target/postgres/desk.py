@@ -67,6 +67,11 @@ class Desk(ABC):
         with self.statements() as connection:
             return journal.list_quarantine(connection, county_id)
 
+    def list_left_behind(self, county_id: str) -> list[dict[str, Any]]:
+        """Live children of deleted parents: keys, no values."""
+        with self.statements() as connection:
+            return journal.list_left_behind(connection, county_id)
+
     def list_audit(self, county_id: str, limit: int) -> list[dict[str, Any]]:
         """The latest audit rows, newest first."""
         with self.statements() as connection:

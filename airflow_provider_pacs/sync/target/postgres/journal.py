@@ -243,6 +243,16 @@ def list_quarantine(connection: Connection, county_id: str) -> list[dict[str, An
         ).fetchall()
 
 
+def list_left_behind(connection: Connection, county_id: str) -> list[dict[str, Any]]:
+    """Live children of deleted parents, oldest deletion first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT entity, source_key, parent, parent_key, parent_deleted_at FROM pacs_report.children_of_deleted "
+            "WHERE county_id = %s ORDER BY parent_deleted_at, entity, source_key",
+            (county_id,),
+        ).fetchall()
+
+
 def list_audit(connection: Connection, county_id: str, limit: int) -> list[dict[str, Any]]:
     """The latest audit rows, newest first."""
     with connection.cursor(row_factory=dict_row) as cursor:

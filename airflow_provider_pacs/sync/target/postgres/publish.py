@@ -8,7 +8,7 @@ import psycopg
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.results import EntityOutcome, RunOutcome
+from airflow_provider_pacs.sync.results import BACKFILL, EntityOutcome, RunOutcome
 from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, stage
 
 Connection = psycopg.Connection[Any]
@@ -41,8 +41,12 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
             journal.note_entity(connection, run_id, entity.name, state="failed", message=stage.EMPTIED)
         elif _relations_hold(connection, entity, fence, row, relations.get(entity.name)):
             empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
-            applied = apply.apply_stage(connection, entity, fence, row["stage_table"], guard, source_is_empty=empty)
-            journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
+            rule = relations.get(entity.name)
+            applied = apply.apply_stage(
+                connection, entity, fence, row["stage_table"], guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
+            )
+            if row["family"] != BACKFILL:
+                journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)
     published = [row["entity"] for row in rows if row["state"] == "published"]
