@@ -85,9 +85,13 @@ class Processes:
         return left
 
     def _reap(self) -> None:
+        """No child of ours stays, not even one that wrote its title over its mark, as Airflow's do."""
         for process, _ in self._started.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)  # no zombie of ours stays
+            try:
+                process.wait(_KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                _signal_group(process.pid, signal.SIGKILL)
+                process.wait(_KILL_SECONDS)
         self._started.clear()
 
 
