@@ -78,15 +78,20 @@ class Processes:
         """Stop every group, first kindly, then for certain; gives the commands that are still alive (none, one hopes)."""
         for process, _ in self._started.values():
             _signal_group(process.pid, signal.SIGTERM)
-        self._reap(_TERM_SECONDS)
+        psutil.wait_procs(list(marked(self.folder)), timeout=_TERM_SECONDS)
         stop_marked(self.folder, signal.SIGTERM, 2)
-        return stop_marked(self.folder, signal.SIGKILL, _KILL_SECONDS) if marked(self.folder) else []
+        left = stop_marked(self.folder, signal.SIGKILL, _KILL_SECONDS) if marked(self.folder) else []
+        self._reap()
+        return left
 
-    def _reap(self, seconds: float) -> None:
-        psutil.wait_procs(list(marked(self.folder)), timeout=seconds)
+    def _reap(self) -> None:
+        """No child of ours stays, not even one that wrote its title over its mark, as Airflow's do."""
         for process, _ in self._started.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)  # no zombie of ours stays
+            try:
+                process.wait(_KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                _signal_group(process.pid, signal.SIGKILL)
+                process.wait(_KILL_SECONDS)
         self._started.clear()
 
 

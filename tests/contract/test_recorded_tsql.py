@@ -20,7 +20,7 @@ from airflow_provider_pacs.sync import records
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.load import load_entity
-from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, shapes
+from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, readings, shapes
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.reconcile import reconcile
 from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunPlan
@@ -187,7 +187,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = shapes(county(), reader, ()).values()
+        found = [reading.shape for reading in readings(county(), reader).values()]
     tables = [table for shape in found for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in judged(found).values() for text in texts}

@@ -42,13 +42,7 @@ SECONDS = 300
 SETTLED = 12
 """Seconds that a question has stood before it is answered: Airflow 3.3 can fail one that is answered at once."""
 # A real Airflow has to start (about a minute) and then runs seven DAG runs.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(60 * 25),
-    pytest.mark.filterwarnings(
-        "ignore::pytest.PytestUnraisableExceptionWarning"
-    ),  # a child that was killed last is reaped by the system, not by Popen
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * 25)]
 
 
 @dataclass
@@ -168,6 +162,7 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         site.answer(first, "Approve")
     assert refused.value.code == 409
+    refused.value.close()
     site.api("POST", f"{APPROVALS}/clearTaskInstances", {"dry_run": False, "dag_run_id": first, "task_ids": ["apply"], "only_failed": False})
     wait(lambda: site.task(first, "apply")["state"] == "failed", "the cleared task does not fail")
     assert (site.tombstones(), site.sets(), site.decisions()) == (applied, [("applied", 3)], ["held.applied"])

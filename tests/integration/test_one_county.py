@@ -164,3 +164,9 @@ def test_without_airflow_the_command_line_gives_the_same_rows(tested: Outcome, s
     assert "Certificate (full): clean" in said
     assert data(cli_url) == data(tested.url)
     assert data(cli_url)["property"][0] > 190
+    words[0:2] = ["backfill", "benton_wa", "--entity", "owner", "--from", "2000-01-01", "--to", "2100-01-01", "--json"]
+    told = json.loads(run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment).splitlines()[-1])
+    read = told["run"]["entities"]["owner"]["read"]  # the window, and once more the one owner that waits for its property
+    assert (read, told["run"]["changed"], told["certificate"]["clean"]) == (301, 0, True)
+    words = ["quarantine", "benton_wa", "--left-behind", "--counties", str(ROOT / "dags/counties"), "--target-url", cli_url]
+    assert "No row is left behind by a deleted parent." in run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment)

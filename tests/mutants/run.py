@@ -43,6 +43,12 @@ COLUMNS = f"{SYNC}source/columns.py"
 ODD = "tests/integration/test_odd_tables.py"
 
 
+_WINDOW_LO = """        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\\n"
+        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s\\n"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One guard switched off.
@@ -65,7 +71,7 @@ class Mutant:
 MUTANTS = (
     Mutant("lag", ORDERED, "DATEADD(SECOND, -@lag, @now)", "DATEADD(SECOND, -@lag * 0, @now)", f"{WINDOWS}::test_the_lag_keeps_the_bound_behind_the_clock"),
     Mutant("overlap", ORDERED, "DATEADD(MINUTE, -@overlap, @cursor)", "DATEADD(MINUTE, -@overlap * 0, @cursor)", f"{WINDOWS}::test_a_late_commit"),
-    Mutant("lower bound included", ORDERED, "{column} >= @lo", "{column} > @lo", f"{WINDOWS}::test_a_tie_at_the_lower_bound"),
+    Mutant("lower bound included", ORDERED, "({column} >= @lo", "({column} > @lo", f"{WINDOWS}::test_a_tie_at_the_lower_bound"),
     Mutant("upper bound included", ORDERED, "{column} <= @hi)", "{column} < @hi)", f"{WINDOWS}::test_a_row_at_the_upper_bound"),
     Mutant("upper bound at all", ORDERED, " AND {column} <= @hi)", ")", f"{WINDOWS}::test_a_row_that_moves_while_it_is_read"),
     Mutant("NULL sweep", ORDERED, " OR {column} IS NULL OR", " OR", f"{WINDOWS}::test_rows_without_a_stamp"),
@@ -73,8 +79,7 @@ MUTANTS = (
     Mutant("oldest writer holds hi", ORDERED, "CASE WHEN @oldest < @base THEN @oldest ELSE @base END", "@base",
            f"{WINDOWS}::test_a_transaction_open_for_longer_than_the_overlap"),
     Mutant("cursor never moves back", ORDERED, "CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END", "@hi", f"{WINDOWS}::test_the_source_clock_steps_back"),
-    Mutant("bounds typed like the column", ORDERED, '        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"\n',
-           '        f"DECLARE @lo datetime2(7) = CONVERT(datetime2(7), ?, 121);\\n"\n', f"{WINDOWS}::test_ticks_that_three_digits_do_not_hold"),
+    Mutant("bounds typed like the column", ORDERED, _WINDOW_LO, _WINDOW_LO.replace("{change_type}", "datetime2(7)", 2), f"{WINDOWS}::test_ticks_that_three_digits_do_not_hold"),
     Mutant("running unit left out", ORDERED, 'f"DATEADD({unit}, -1, @safe)" if unit else "@safe"', '"@safe"', f"{WINDOWS}::test_change_columns_of_other_types"),
     Mutant("one clock per run", PLAN, '            now=str(clock["now"]),', '            now=str(_clocks(config, source)[0]["now"]),', f"{WINDOWS}::test_one_upper_bound_for_all_entities"),
     Mutant("soft deletes travel", ORDERED, 'f"WHERE ({column} >= @lo', 'f"WHERE " + ("s.IsActive = 1 AND " if shape.map.entity == "property" else "") + f"({column} >= @lo',
@@ -146,7 +151,7 @@ MUTANTS = (
     Mutant("extra: a type without JSON", EXTRA, "and declared.type_name not in _CARRIED", "and False", f"{CARRIES}::test_a_named_column_that_cant_be_carried"),
     Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra], sort", "self.columns], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
     Mutant("extra: the choice is kept", JOURNAL, '"added_columns = excluded.added_columns, epoch', '"epoch', f"{CARRIES}::test_a_new_column_is_carried"),
-    Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else reading', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
+    Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else shape', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
     Mutant("a better feed is named", f"{SYNC}changes/__init__.py", 'is on, not used yet)" if feeds', 'is on, not used yet)" if False', f"{WINDOWS}::test_the_runs_reason_names_a_better_feed"),
     Mutant("a move closes the old link", APPLY, " IS DISTINCT FROM s.{parent}", " IS DISTINCT FROM l.{parent}", f"{RELATIONS}::test_an_owner_moves_to_a_property_that_is_not_there_yet"),

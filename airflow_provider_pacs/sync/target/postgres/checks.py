@@ -42,7 +42,8 @@ def _missing_on_schemas(connection: Connection) -> list[str]:
     """Of the schemas that are there, those that the login may not use or make tables in."""
     rows = connection.execute(
         "SELECT p.wanted, n.nspname FROM pg_namespace AS n, unnest(ARRAY['USAGE', 'CREATE']) AS p(wanted) "
-        "WHERE n.nspname IN ('pacs', 'pacs_part', 'pacs_ops') AND NOT has_schema_privilege(n.oid, p.wanted) ORDER BY n.nspname, p.wanted DESC"
+        "WHERE n.nspname IN ('pacs', 'pacs_part', 'pacs_ops', 'pacs_report') AND NOT has_schema_privilege(n.oid, p.wanted) "
+        "ORDER BY n.nspname, p.wanted DESC"
     )
     return [f"{wanted} on schema {schema}" for wanted, schema in rows]
 

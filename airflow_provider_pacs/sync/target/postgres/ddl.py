@@ -53,7 +53,7 @@ def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]
     """(migrations that are not applied yet, migrations that were applied with other content); nothing is changed."""
     done = _recorded(connection)
     other = [(name, statement) for name, digest, statement in _steps() if done.get(name) != digest]
-    altered = tuple(name for name, statement in other if name in done and not isinstance(statement, Entity | sql.Composed))
+    altered = tuple(name for name, statement in other if name in done and isinstance(statement, str))
     return tuple(name for name, _ in other if name not in altered), altered
 
 
