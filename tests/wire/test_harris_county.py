@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,8 @@ from airflow_provider_pacs.sandbox.harris import county, tables
 from airflow_provider_pacs.sandbox.harris.county import size_of
 from airflow_provider_pacs.sandbox.harris.filling import fill
 from airflow_provider_pacs.sandbox.model import SqlError
+from airflow_provider_pacs.sandbox.serve import SandboxServer
+from tests.wire.scripted import CERTIFICATE, connect
 from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, shared_harris, stored
 
 # As the public project of a real pacs_oltp has them: columns, and the primary key in its order.
@@ -211,3 +214,21 @@ def test_the_same_seed_gives_the_same_county_and_another_gives_another() -> None
 def test_a_column_that_is_not_declared_is_refused() -> None:
     with pytest.raises(KeyError, match="situs has no column city"):
         fill(shared_harris().con, "situs", "range(1)", {"city": "''"})
+
+
+def test_microsofts_driver_reads_every_table_as_it_is_stored() -> None:
+    engine = shared_harris()
+    user, password, database, *_ = HARRIS_READER
+    with SandboxServer(engine, certificate=CERTIFICATE) as server:
+        connection = connect(server.port, UID=user, PWD=password, Database=database)
+        for table in tables.tables().values():
+            key = ", ".join(table.primary_key)
+            read = [tuple(row) for row in connection.execute(f"SELECT * FROM dbo.{table.name} ORDER BY {key}").fetchall()]
+            kept = stored(engine, f"SELECT * FROM {{{table.name}}} ORDER BY {key}")
+            assert read == [tuple(map(_as_the_driver_says, row)) for row in kept], table.name
+        connection.close()
+
+
+def _as_the_driver_says(value: object) -> object:
+    """A datetime has three digits, which name its tick of 1/300 s."""
+    return value.replace(microsecond=round(value.microsecond, -3)) if isinstance(value, datetime) else value

@@ -77,21 +77,22 @@ def test_a_change_of_owner_is_a_delete_and_an_insert() -> None:
 def test_a_supplement_is_the_whole_layer_again_with_its_old_dates_and_is_current_at_once() -> None:
     """Story 7: a watermark does not see the new rows, and nobody has accepted them."""
     engine, night, before, after = _night()
-    moved = [key[2] for key in after["prop_supp_assoc"] if key[:2] == (2025, SUPPLEMENT)]
+    moved = [(int(key[0]), key[2]) for key in after["prop_supp_assoc"] if key[1] == SUPPLEMENT]
     assert len(moved) == night.supplements_added
+    assert {year for year, _ in moved} == {2025, 2026}
     for name, year in LAYERS.items():
-        count = f"SELECT prop_id, count(*) FROM {{{name}}} WHERE {year} = 2025 AND sup_num = %s AND prop_id IN {(*moved,)} GROUP BY 1 ORDER BY 1"
+        count = f"SELECT prop_id, count(*) FROM {{{name}}} WHERE ({year}, prop_id) IN {(*moved,)} AND sup_num = %s GROUP BY 1 ORDER BY 1"
         extra = " AND sale_id = 0" if "sale_id" in {c.name for c in tables()[name].columns} else ""
         count = count.replace(" GROUP", f"{extra} GROUP")
         assert stored(engine, count % SUPPLEMENT) == stored(engine, count % 0), name
-    for prop in moved:
-        old, new = before["property_val"][(2025, 0, prop)], after["property_val"][(2025, SUPPLEMENT, prop)]
+    for year, prop in moved:
+        old, new = before["property_val"][(year, 0, prop)], after["property_val"][(year, SUPPLEMENT, prop)]
         table = tables()["property_val"]
         differ = {c.name for c, a, b in zip(table.columns, old, new, strict=True) if a != b}
         assert differ == {"sup_num", "prev_sup_num", "sup_action", "tsRowVersion"}
-        assert after["property_val"][(2025, 0, prop)] == old
-    status = "SELECT g.sup_accept_dt FROM {supplement} s JOIN {sup_group} g USING (sup_group_id) WHERE sup_tax_yr = 2025 AND sup_num = 7"
-    assert stored(engine, status) == [(None,)]
+        assert after["property_val"][(year, 0, prop)] == old
+    status = "SELECT g.sup_accept_dt FROM {supplement} s JOIN {sup_group} g USING (sup_group_id) WHERE sup_num = 7"
+    assert stored(engine, status) == [(None,), (None,)]
 
 
 def test_a_deleted_supplement_leaves_no_trace_and_the_older_one_is_current_again() -> None:

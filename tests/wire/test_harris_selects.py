@@ -181,6 +181,9 @@ ALIKE: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("SELECT v, COUNT(*) OVER (PARTITION BY c) FROM words WHERE c IS NOT NULL AND id < 2 ORDER BY id", [("Oak", 2), ("oak  ", 2)]),
     ("SELECT a.id, b.id FROM words a JOIN words b ON b.v = a.v AND b.id > a.id ORDER BY 1, 2", [(0, 1), (0, 2), (1, 2), (4, 5)]),
     ("SELECT COUNT(*), (SELECT COUNT(*) FROM words i WHERE i.v = o.v) FROM words o GROUP BY o.v ORDER BY 1, 2", [(1, 0), (1, 1), (2, 2), (3, 3)]),
+    ("SELECT id FROM words WHERE v = ANY (SELECT 'OAK   ') ORDER BY id", [(0,), (1,), (2,)]),
+    ("SELECT id FROM words WHERE v <> ALL (SELECT CONVERT(char(9), 'oak') UNION SELECT '') ORDER BY id", [(6,)]),
+    ("SELECT id FROM words WHERE c IN (SELECT v FROM words UNION ALL SELECT 'B      ') ORDER BY id", [(2,), (4,), (6,)]),
     ("SELECT SUM(COUNT(*)) OVER () FROM words GROUP BY v", [(7,)] * 4),
 ]
 

@@ -25,7 +25,7 @@ from airflow_provider_pacs.sandbox.statements import SqlSession
 from airflow_provider_pacs.sandbox.variables import ticks
 
 SUPPLEMENT = 7
-"""The number of a night's supplements: of the year before the appraisal year, not accepted yet."""
+"""The number of a night's supplements, of the appraisal year and of the year before: not accepted yet."""
 LAYERS = {
     "property_val": "prop_val_yr",
     "wash_property_val": "prop_val_yr",
@@ -102,7 +102,7 @@ class _Night:
         """What happens, in its order."""
         night = Night(
             values_changed=self._values(),
-            supplements_added=self._add_supplements(),
+            supplements_added=sum(map(self._add_supplements, (APPRAISAL_YEAR - 1, APPRAISAL_YEAR))),
             supplements_deleted=self._delete_supplements(),
             owners_changed=self._owners(),
             shares_changed=self._update("owner", self._next(), "pct_ownership = 99.9999999999"),
@@ -131,8 +131,7 @@ class _Night:
             f"{rise}, assessed_val = assessed_val + 1000, chg_dt = {self._at(1)}, recalc_dt = {self._at(1)}",
         )
 
-    def _add_supplements(self) -> int:
-        year = APPRAISAL_YEAR - 1
+    def _add_supplements(self, year: int) -> int:
         chosen = f"{self._next()} AND prop_id NOT IN (SELECT prop_id FROM {_t('prop_supp_assoc')} WHERE owner_tax_yr = {year} AND sup_num > 0)"
         group = self._count(f"SELECT coalesce(max(sup_group_id), 0) + 1 FROM {_t('sup_group')}")
         if not self._count(f"SELECT count(*) FROM {_t('supplement')} WHERE sup_tax_yr = {year} AND sup_num = {SUPPLEMENT}"):
