@@ -9,33 +9,15 @@ import argparse
 import getpass
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider_pacs.commands import check, grants, init
+from airflow_provider_pacs.commands.ends import FAILED, OK, USAGE, Answer, open_source, open_target, read_config
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.interrupt import Interrupted, interruptible
-
-if TYPE_CHECKING:
-    from airflow_provider_pacs.sync.config import CountyConfig
-    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-
-OK, FAILED, USAGE = 0, 1, 2
-COUNTY_FOLDERS = ("dags/counties", "counties")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command found: `data` for --json, `lines` for people, and the exit status."""
-
-    data: Any
-    lines: Sequence[str]
-    status: int = OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,22 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], Answer], text: str, *, county: bool = True, source: bool = False
+        name: str, command: Callable[[argparse.Namespace], Answer], text: str, *, source: bool = False, target: bool = True
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="one JSON document on standard output")
         sub.add_argument("--verbose", "-v", action="store_true", help="tell the steps on standard error")
-        if county:
-            sub.add_argument("county", help="the county's name, e.g. benton_wa")
-            sub.add_argument("--counties", type=Path, help="folder of county files (default: AIRFLOW__PACS__COUNTIES_PATH, dags/counties, counties)")
+        sub.add_argument("county", help="the county's name, e.g. benton_wa")
+        sub.add_argument("--counties", type=Path, help="folder of county files (default: AIRFLOW__PACS__COUNTIES_PATH, dags/counties, counties)")
+        if target:
             sub.add_argument("--target-url", help="postgresql://user:password@host:5432/database (default: PACS_TARGET_URL)")
         if source:
             sub.add_argument("--source-url", help="mssql://user:password@host:1433/database?encrypt=yes (default: PACS_DB_..._<COUNTY>_SOURCE)")
         return sub
 
-    check = add("check", _check, "Ask both ends whether a sync can run, and how each table would be read. Writes nothing.", source=True)
-    check.add_argument("--accept-source", action="store_true", help="the source was moved or changed on purpose: compare everything in the next run")
+    init.describe(add("init", init.run, init.ABOUT, target=False))
+    grants.describe(add("grants", grants.run, grants.ABOUT, source=True))
+    check.describe(add("check", check.run, check.ABOUT, source=True))
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
     backfill = add("backfill", _backfill, "Read one window of one entity again and publish what differs. No cursor moves.", source=True)
@@ -123,50 +106,11 @@ def _sandbox(arguments: argparse.Namespace) -> Answer:
     return Answer(None, (), run(arguments.arguments))
 
 
-def _config(arguments: argparse.Namespace) -> CountyConfig:
-    from airflow_provider_pacs.sync.counties import load_counties
-
-    told = arguments.counties or os.environ.get("AIRFLOW__PACS__COUNTIES_PATH")
-    folders = [Path(told)] if told else [folder for folder in map(Path, COUNTY_FOLDERS) if folder.is_dir()]
-    if not folders:
-        raise ConfigError("no folder of county files found", remedy="name it with --counties or AIRFLOW__PACS__COUNTIES_PATH")
-    counties = load_counties(folders[0])
-    if arguments.county in counties.good:
-        return counties.good[arguments.county]
-    for error in counties.broken:
-        if arguments.county in str(error):
-            raise error
-    known = ", ".join(sorted(counties.good)) or "none"
-    raise ConfigError(f"no county {arguments.county!r} in {folders[0]} (there: {known})", remedy=f"add {folders[0] / (arguments.county + '.yaml')}")
-
-
-@contextmanager
-def _source(arguments: argparse.Namespace, config: CountyConfig) -> Iterator[SqlServerReader]:
-    from airflow_provider_pacs.sync.source.address import SourceAddress
-    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-
-    county = config.county
-    address = SourceAddress.from_url(arguments.source_url) if arguments.source_url else SourceAddress.from_environment(county, os.environ)
-    if address is None:
-        raise ConfigError("no source given", remedy=f"use --source-url, or set PACS_DB_HOST_{county.upper()}_SOURCE and its companions")
-    with SqlServerReader(address) as reader:
-        yield reader
-
-
-def _target(arguments: argparse.Namespace) -> PostgresTarget:
-    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-
-    url = arguments.target_url or os.environ.get("PACS_TARGET_URL")
-    if not url:
-        raise ConfigError("no target given", remedy="use --target-url, or set PACS_TARGET_URL")
-    return PostgresTarget.from_url(url)
-
-
 def _sync(arguments: argparse.Namespace) -> Answer:
     from airflow_provider_pacs.sync import run
 
-    config = _config(arguments)
-    with _source(arguments, config) as source, _target(arguments) as target:
+    config = read_config(arguments)
+    with open_source(arguments, config) as source, open_target(arguments) as target:
         told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
         published, certificate = run.sync(config, source, target, mode="full" if arguments.full else "auto", told=told)
     return _told_run(published, certificate)
@@ -176,9 +120,9 @@ def _backfill(arguments: argparse.Namespace) -> Answer:
     from airflow_provider_pacs.sync import run
     from airflow_provider_pacs.sync.results import Backfill
 
-    config = _config(arguments)
+    config = read_config(arguments)
     window = Backfill(arguments.entity, arguments.since, arguments.until)
-    with _source(arguments, config) as source, _target(arguments) as target:
+    with open_source(arguments, config) as source, open_target(arguments) as target:
         told: Callable[[str], None] = (lambda line: None) if arguments.json else (lambda line: print(line, file=sys.stderr))
         return _told_run(*run.backfill(config, source, target, window=window, told=told))
 
@@ -204,8 +148,8 @@ def _told_certificate(certificate: Any) -> str:
 def _reconcile(arguments: argparse.Namespace) -> Answer:
     from airflow_provider_pacs.sync import run
 
-    config = _config(arguments)
-    with _source(arguments, config) as source, _target(arguments) as target:
+    config = read_config(arguments)
+    with open_source(arguments, config) as source, open_target(arguments) as target:
         certificate = run.compare(config, source, target)
     lines = [
         f"{c.entity}: source {c.source_rows:,}, target {c.target_rows:,}; missing {c.missing:,}, differing {c.differing:,}, ghosts {c.ghosts:,}; "
@@ -218,9 +162,9 @@ def _reconcile(arguments: argparse.Namespace) -> Answer:
 def _approve(arguments: argparse.Namespace) -> Answer:
     from airflow_provider_pacs.sync import approve
 
-    config = _config(arguments)
+    config = read_config(arguments)
     if arguments.held_id is None:
-        with _target(arguments) as target:
+        with open_target(arguments) as target:
             sets = approve.held_sets(config, target)
         lines = [f"{s['held_id']} {s['entity']}: {s['reason']} (since {s['held_at']:%Y-%m-%d %H:%M}) --digest {s['digest']}" for s in sets]
         return Answer(sets, lines or ["Nothing is held."])
@@ -228,36 +172,24 @@ def _approve(arguments: argparse.Namespace) -> Answer:
         raise ConfigError("a decision needs the set's digest", remedy=f"pacs approve {config.county} lists it")
     held = [(arguments.held_id, arguments.digest)]
     if arguments.reject:
-        with _target(arguments) as target:
+        with open_target(arguments) as target:
             decided = approve.reject(config, target, held=held, actor=arguments.by)
     else:
-        with _source(arguments, config) as source, _target(arguments) as target:
+        with open_source(arguments, config) as source, open_target(arguments) as target:
             decided = approve.approve(config, source, target, held=held, actor=arguments.by, trigger="cli")
     lines = [f"{d.entity}: held set {d.held_id} {d.state}, {d.deleted:,} rows deleted, {d.kept:,} found again and kept" for d in decided]
     return Answer([d.as_dict() for d in decided], lines)
 
 
-def _check(arguments: argparse.Namespace) -> Answer:
-    from airflow_provider_pacs.sync.plan import readings
-
-    config = _config(arguments)
-    with _source(arguments, config) as source, _target(arguments) as target:
-        if arguments.accept_source:
-            target.accept_source(config.fips)
-        found = {name: (reading.family, reading.reason) for name, reading in readings(config, source).items()}
-    lines = [f"Source {source.address_text} and target answer."] + [f"{name}: {family} ({reason})" for name, (family, reason) in found.items()]
-    return Answer({name: {"family": family, "reason": reason} for name, (family, reason) in found.items()}, lines)
-
-
 def _migrate(arguments: argparse.Namespace) -> Answer:
-    with _target(arguments) as target:
+    with open_target(arguments) as target:
         applied = target.migrate()
     return Answer({"applied": applied}, [f"applied {name}" for name in applied] or ["The target is up to date."])
 
 
 def _quarantine(arguments: argparse.Namespace) -> Answer:
-    config = _config(arguments)
-    with _target(arguments) as target:
+    config = read_config(arguments)
+    with open_target(arguments) as target:
         if arguments.left_behind:
             return _left_behind(target.list_left_behind(config.fips))
         rows = target.list_quarantine(config.fips)
@@ -273,8 +205,8 @@ def _left_behind(rows: list[dict[str, Any]]) -> Answer:
 
 
 def _audit(arguments: argparse.Namespace) -> Answer:
-    config = _config(arguments)
-    with _target(arguments) as target:
+    config = read_config(arguments)
+    with open_target(arguments) as target:
         rows = target.list_audit(config.fips, arguments.limit)
     return Answer(rows, [f"{r['seq']} {r['at']:%Y-%m-%d %H:%M:%S} {r['actor']} {r['action']} {r['object']} {json.dumps(r['details'])}" for r in rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 from airflow_provider_pacs.monitor import schedule
 from airflow_provider_pacs.monitor.counties import DagState, dag_id_of
 from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine, Verdict
-from airflow_provider_pacs.monitor.models_county import EntityLine, ErrorGroup, Failure
+from airflow_provider_pacs.monitor.models_county import CheckFinding, CheckReport, EntityLine, ErrorGroup, Failure
 from airflow_provider_pacs.monitor.status import is_running, judge
 from airflow_provider_pacs.monitor.targets import Asked
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -146,6 +147,19 @@ def failure(row: Row, county: str) -> Failure:
         remedy=str(told.get("remedy") or remedy),
         run_id=str(row["run_id"]) if row["run_id"] else None,
         airflow_path=path,
+    )
+
+
+def check_report(row: Row, county: str) -> CheckReport:
+    """Make the report of a look at both ends from its row."""
+    findings = [CheckFinding(**finding) for finding in row["report"]["findings"]]
+    return CheckReport(
+        checked_at=row["checked_at"],
+        state=row["state"],
+        run_id=str(row["run_id"]) if row["run_id"] else None,
+        airflow_path=airflow_path(county, "sync", row["trigger"], "preflight"),
+        counts=dict(Counter(finding.state for finding in findings)),
+        findings=findings,
     )
 
 

@@ -207,3 +207,24 @@ class Evidence(BaseModel):
     errors: list[ErrorGroup]
     failures: list[Failure]
     audit: list[AuditLine]
+
+
+class CheckFinding(BaseModel):
+    """One thing that was looked at before a run read: ok, warn, fail, or unknown where the login may not see it."""
+
+    id: str
+    area: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+class CheckReport(BaseModel):
+    """What the county's newest first task found at both ends; in its order; without a time where there was none yet."""
+
+    checked_at: datetime | None = None
+    state: str | None = None
+    run_id: str | None = None
+    airflow_path: str | None = None
+    counts: dict[str, int] = {}
+    findings: list[CheckFinding] = []

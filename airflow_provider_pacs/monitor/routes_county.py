@@ -11,10 +11,11 @@ from fastapi import APIRouter, HTTPException, Query
 from airflow_provider_pacs.monitor import targets
 from airflow_provider_pacs.monitor.access import CountyDep
 from airflow_provider_pacs.monitor.counties import dag_states
-from airflow_provider_pacs.monitor.lines import by_class, county_line, entity_line, failure, run_line, target_line
+from airflow_provider_pacs.monitor.lines import by_class, check_report, county_line, entity_line, failure, run_line, target_line
 from airflow_provider_pacs.monitor.models_county import (
     AuditLine,
     CertificateLine,
+    CheckReport,
     CountyDetail,
     Evidence,
     HeldDelete,
@@ -120,6 +121,13 @@ def evidence(config: CountyDep, limit: Limit = 40) -> Evidence:
         )
 
     return targets.ask(config.target.connection, question) or Evidence(certificates=[], errors=[], failures=[], audit=[])
+
+
+@router.get("/check")
+def check(config: CountyDep) -> CheckReport:
+    """Give the newest report of the first task: what it found at both ends, and what to do."""
+    row = targets.ask(config.target.connection, lambda reader: reader.last_check(config.fips))
+    return check_report(row, config.county) if row else CheckReport()
 
 
 @router.get("/audit")

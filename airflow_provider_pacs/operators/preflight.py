@@ -16,7 +16,7 @@ _MODES: dict[str, Literal["auto", "full"]] = {"auto": "auto", "full": "full"}
 
 
 class PacsPreflightOperator(PacsOperator):
-    """Check both ends, take the county's epoch and fix one upper bound for the whole run.
+    """Check both ends, take the county's epoch and fix one upper bound for the whole run. The report of the check is kept with the run.
 
     Template fields:
         mode: `auto` (the best that each table allows) or `full` (read everything). Any other text fails the task before a database is opened.
@@ -44,6 +44,10 @@ class PacsPreflightOperator(PacsOperator):
             if self.purpose == "reconcile":
                 plan = run.start_reconcile(self.config, source, target, trigger=trigger)
             else:
-                plan = run.preflight(self.config, source, target, trigger=trigger, mode=mode)
+                report = run.check(self.config, source, target)
+                for finding in report.findings:
+                    if finding.state in ("fail", "warn"):
+                        self.log.warning("%s: %s: %s %s", self.config.county, finding.id, finding.text, finding.remedy)
+                plan = run.preflight(self.config, source, target, trigger=trigger, mode=mode, report=report)
         outcome: dict[str, Any] = plan.as_dict()
         return outcome

@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import ConfigError, ConflictError, DataError, PacsError
-from airflow_provider_pacs.sync.interrupt import Interrupted
+from airflow_provider_pacs.sync.errors import ConfigError, DataError
+from airflow_provider_pacs.sync.failures import ended_by_errors, kept_report, not_overtaken, recorded_failure
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
+from airflow_provider_pacs.sync.preflight import Report, examine
 from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.scopes import load_joined
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
 
@@ -33,20 +34,39 @@ RELATION_CHECK = "exists_in_parent"
 """Rules of this check need the other entities: publish judges them, set-wise, after the parents were applied."""
 
 
-def preflight(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str, mode: Literal["auto", "full"] = "auto") -> RunPlan:
+def check(config: CountyConfig, source: SourceReader, target: Target) -> Report:
+    """Look at both ends as far as a run can afford before it reads, and write nothing: `preflight` keeps the report."""
+    return examine(config, source, target)
+
+
+def preflight(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    trigger: str,
+    mode: Literal["auto", "full"] = "auto",
+    report: Report | None = None,
+) -> RunPlan:
     """Check both ends, claim the county, fix one upper bound for the whole run, plan every entity.
+
+    A `report` of `check` is kept with the run, or without one where this step fails.
 
     Raises:
         ConfigError: a table, a column, a grant or a setting must be changed first.
         RetryableError: an end can't be reached now.
     """
-    with _recorded_failure(config, target, "preflight"):
-        return make_plan(config, source, target, kind="sync", mode=mode, trigger=trigger)
+    with recorded_failure(config, target, "preflight"), kept_report(config, target, trigger, report) as kept:
+        if report is not None and report.refused is not None:
+            raise report.refused  # it was tried as often as it is worth
+        plan = make_plan(config, source, target, kind="sync", mode=mode, trigger=trigger)
+        kept.append(plan.run_id)
+        return plan
 
 
 def start_reconcile(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str) -> RunPlan:
     """Claim the county for a run that only compares in full and repairs."""
-    with _recorded_failure(config, target, "start_reconcile"):
+    with recorded_failure(config, target, "start_reconcile"):
         return make_plan(config, source, target, kind="reconcile", mode="full", trigger=trigger)
 
 
@@ -62,9 +82,10 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     table = stage_name(run_id, entity, attempt)
     started = time.monotonic()
     waiting_rule = relation_rules(config).get(entity)
-    with _recorded_failure(config, target, f"extract_{entity}", run_id), _not_overtaken(config, target, run_id):
+    with recorded_failure(config, target, f"extract_{entity}", run_id), not_overtaken(config, target, run_id):
         shape = shapes(config, source, [row])[entity]
-        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+        load = load_entity if shape.selection is None else load_joined
+        read = load(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
     target.note_entity(run_id, entity, state="staged", message="", **staged)
@@ -78,7 +99,7 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
         DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
         ConflictError: a later run has taken the county.
     """
-    with _not_overtaken(config, target, run_id):
+    with not_overtaken(config, target, run_id):
         return _validate(config, target, run_id, entity)
 
 
@@ -99,7 +120,7 @@ def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) ->
     if blocking:
         message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
         target.note_entity(run_id, entity, state="blocked", message=message)
-        with _recorded_failure(config, target, f"validate_{entity}", run_id):
+        with recorded_failure(config, target, f"validate_{entity}", run_id):
             remedy = "correct the rows or the mapping at the source, then run again"
             raise DataError(f"{config.county}: {entity} keeps its last good data: {message}", remedy=remedy)
     bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
@@ -113,7 +134,7 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
     Raises:
         ConflictError: a later run has taken the county; nothing was written.
     """
-    with _recorded_failure(config, target, "publish", run_id):
+    with recorded_failure(config, target, "publish", run_id):
         outcome = target.publish(run_id, _bounds(config), relation_rules(config))
     if not outcome.already_published:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
@@ -136,7 +157,7 @@ def reconcile(
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
-    with _recorded_failure(config, target, "reconcile", run_id), _not_overtaken(config, target, run_id):
+    with recorded_failure(config, target, "reconcile", run_id), not_overtaken(config, target, run_id):
         outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
@@ -181,7 +202,7 @@ def backfill(
         ConfigError: the county does not synchronise the entity, or the window can't be read.
         PacsError: as the steps raise it.
     """
-    with _recorded_failure(config, target, "backfill"):
+    with recorded_failure(config, target, "backfill"):
         if window.entity not in config.sync.entities:
             raise ConfigError(f"{config.county} does not synchronise {window.entity!r}", remedy=f"use one of: {', '.join(config.sync.entities)}")
         plan = make_plan(config, source, target, kind="backfill", mode="auto", trigger=trigger, window=window)
@@ -192,7 +213,7 @@ def _carry_out(
     config: CountyConfig, source: SourceReader, target: Target, plan: RunPlan, told: Callable[[str], None]
 ) -> tuple[RunOutcome, CertificateOutcome]:
     threading.Thread(target=warm_up, name="pacs-judge", daemon=True).start()  # while the source is read
-    with _ended_by_errors(target, plan.run_id):
+    with ended_by_errors(target, plan.run_id):
         for entity in plan.entities:
             outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
             told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
@@ -215,7 +236,7 @@ def _carry_out(
 def compare(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli") -> CertificateOutcome:
     """A run of its own that compares in full, repairs and certifies, in this process."""
     plan = start_reconcile(config, source, target, trigger=trigger)
-    with _ended_by_errors(target, plan.run_id):
+    with ended_by_errors(target, plan.run_id):
         return reconcile(config, source, target, run_id=plan.run_id, scope="full")
 
 
@@ -253,46 +274,3 @@ def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
             return row
     target.run(run_id)  # says so where the run itself is unknown
     raise DataError(f"entity {entity!r} is not part of run {run_id}", remedy="clear the preflight task, so that a new run is planned")
-
-
-@contextmanager
-def _recorded_failure(config: CountyConfig, target: Target, step: str, run_id: str | None = None) -> Iterator[None]:
-    """A failed step leaves an audit row, also where the run never started; where the target itself is down, the error alone tells."""
-    try:
-        yield
-    except PacsError as error:
-        with suppress(PacsError):
-            target.note_failure(config.fips, step, error, run_id)
-        raise
-
-
-@contextmanager
-def _not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
-    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles over then is no news."""
-    overtaken = ConflictError(
-        f"{config.county}: a later run has taken over from run {run_id}", remedy="nothing was published; the later run carries on"
-    )
-    if target.run(run_id)["state"] == "superseded":
-        raise overtaken
-    try:
-        yield
-    except PacsError as error:
-        try:
-            state = target.run(run_id)["state"]
-        except PacsError:
-            raise error from None
-        if state == "superseded":
-            raise overtaken from error
-        raise
-
-
-@contextmanager
-def _ended_by_errors(target: Target, run_id: str) -> Iterator[None]:
-    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and the journal says so if it can."""
-    try:
-        yield
-    except BaseException as error:
-        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
-        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
-            target.end_run(run_id, told)
-        raise

@@ -18,16 +18,20 @@ from airflow_provider_pacs.sandbox.serve import SandboxServer
 from airflow_provider_pacs.sandbox.statements import SqlSession
 from airflow_provider_pacs.sync import records
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.load import load_entity
-from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, shapes
+from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, readings, shapes
+from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.reconcile import reconcile
 from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunPlan
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+from airflow_provider_pacs.sync.source.tables import source_tables
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
+from tests.contract.test_preflight_tsql import all_looks
 from tests.contract.tsql_judge import Judge, with_parameters
 from tests.wire.scripted import CERTIFICATE
 
@@ -96,7 +100,9 @@ class ForgetfulTarget:
         rows = [asdict(each) for each in self.plan.entities]
         return [row | {"lower_bound": row["lower"], "upper_bound": row["upper"], "state": "published"} for row in rows]
 
-    def write_stage(self, entity: object, table: str, names: Sequence[str], payloads: Iterable[bytes], *, append: bool = False) -> None:
+    def write_stage(
+        self, entity: object, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+    ) -> None:
         assert list(payloads)
 
     def differences(self, *_: object, **__: object) -> list[tuple[str, str]]:
@@ -171,6 +177,22 @@ def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder)
     assert not strangers
     unused = {name for name, texts in known_texts.items() if texts and not texts & normal(asked)}
     assert unused <= {"compare.count_query", "rowversion.bounds_query"}, "the sandbox has no table without a change column, none with a rowversion"
+    for verdict in tsql.verdicts(sorted(asked)):
+        verdict.statements()
+
+
+def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder) -> None:
+    """`pacs check`, all of it: constants, and looks at data that test_preflight_tsql.py judges for every kind of table."""
+    with SqlServerReader(recorder.address(), attempts=1) as reader, recorder.asked() as asked:
+        report = examine(county(), reader, ConfigError("no target here"), thorough=True)
+    assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
+    with SqlServerReader(recorder.address(), attempts=1) as reader:
+        found = [reading.shape for reading in readings(county(), reader).values()]
+    tables = [table for shape in found for table in source_tables(shape)]
+    looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
+    built = {text for texts in judged(found).values() for text in texts}
+    assert asked & looks
+    assert not normal(asked) - normal(looks) - normal(fixed()) - built
     for verdict in tsql.verdicts(sorted(asked)):
         verdict.statements()
 

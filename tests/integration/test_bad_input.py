@@ -49,16 +49,18 @@ def test_sync_says_what_is_wrong_and_publishes_nothing(
     assert (status, published(pg_url)) == (bad.status, 0)
 
 
-@pytest.mark.parametrize("bad", [bad for bad in REFUSED if bad.status == 2], ids=str)
+@pytest.mark.parametrize("bad", [bad for bad in REFUSED if bad.code != "PACS-004"], ids=str)
 def test_check_finds_it_before_a_sync_and_says_it_in_json(
     bad: Bad, world: World, target: dict[str, str], pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_county(tmp_path, bad.settings)
-    assert main(["check", "--json", *arguments(folder, bad.source(world).url, target_url(target | bad.target))]) == 2
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert error["code"] == bad.code
-    assert all(word in f"{error['message']} {error['remedy']}" for word in bad.words)
-    assert error["remedy"]
+    assert main(["check", "--json", *arguments(folder, bad.source(world).url, target_url(target | bad.target))]) == 1
+    report = json.loads(capsys.readouterr().out)
+    (found,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
+    assert found["text"].startswith(f"{bad.code}: ")
+    assert all(word in f"{found['text']} {found['remedy']}" for word in bad.words)
+    assert found["remedy"]
+    assert report["state"] == "fail"
 
 
 def test_the_process_itself_ends_with_the_status_and_one_line(world: World, pg_url: str, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def airflow_environment(home: Path, endpoint: Endpoint, target: str) -> dict[str
     """What a user sets, and the driver's settings; the deadline alerts stay on."""
     parts = urlsplit(target)
     source = {"conn_type": "pacs", "host": endpoint.host, "port": endpoint.port, "schema": endpoint.database}
-    source |= {"login": endpoint.reader, "password": endpoint.reader_password, "extra": {"encrypt": "yes"}}
+    source |= {"login": endpoint.reader, "password": endpoint.reader_password, "extra": endpoint.options}
     there = {"conn_type": "postgres", "host": parse_qs(parts.query)["host"][0], "schema": parts.path[1:], "login": parts.username}
     return {
         **bare_environment(),
@@ -137,6 +137,17 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
     assert [state for _, state in runs] == ["succeeded", "succeeded"]
     assert modes == [("full",)]
     assert verdicts == [("full", True)] * 4
+
+
+def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
+    with psycopg.connect(tested.url) as connection:
+        runs = connection.execute("SELECT run_id FROM pacs_ops.sync_run ORDER BY started_at").fetchall()
+        kept = connection.execute("SELECT run_id, state, report FROM pacs_ops.check_report ORDER BY check_id").fetchall()
+    assert [run_id for run_id, _, _ in kept] == [run_id for (run_id,) in runs]
+    for _, state, report in kept:
+        assert state != "fail"
+        assert report["thorough"] is False
+        assert {"rights", "schema", "changes", "target"} <= {finding["area"] for finding in report["findings"]}
 
 
 def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: Outcome) -> None:

@@ -90,6 +90,9 @@ def _county(connection: psycopg.Connection[Any], county: County, count: int, now
     runs = [_run(connection, county, fire, number, chance, share, last=number == count - 1) for number, fire in enumerate(fires)]
     if county.story == "running":
         runs.append(_running(connection, county, now, share))
+    last = None if county.story == "refused" else runs[-1]
+    trigger = f"scheduled__{fires[-1]:%Y-%m-%dT%H:%M:%S}+00:00"
+    _check_report(connection, county, last, trigger, now - timedelta(minutes=24))
     if county.story == "refused":
         _fail(connection, county, None, "preflight", "PACS-002", "ConfigError", "login pacs_reader was refused by pacs-sql.ferry.example:1433",
               "check the password of connection pacs_ferry_wa, and run `pacs grants ferry_wa` on the server", now - timedelta(minutes=24))  # fmt: skip
@@ -138,6 +141,25 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
     _audit(connection, county, run["id"], "run.publish", "property,owner,value,structure", {"state": state}, ended - timedelta(seconds=4))
     _audit(connection, county, run["id"], "run.certificate", "full" if full else "delta", details, ended)
     return run
+
+
+def _check_report(connection: psycopg.Connection[Any], county: County, run: Run | None, trigger: str, at: datetime) -> None:
+    """What the first task found; the county that is refused at the login, and one whose login could write, have a finding for it."""
+    findings = [
+        ("reachability.source", "reachability", "ok", "The server answers.", ""),
+        ("tls.in_force", "tls", "unknown", "The login may not see whether its connection is encrypted.", "GRANT VIEW SERVER STATE TO [pacs_reader];"),
+    ]
+    if county.story == "refused":
+        findings.append(("login.source", "login", "fail", "PACS-002: login pacs_reader was refused.", "Check user, password and default database."))
+    if county.story == "warned":
+        more = "The login could do more than read: member of db_owner."
+        findings.append(("rights.beyond_reading", "rights", "warn", more, f"Use a login that only reads: pacs grants {county.slug}."))
+    state = {"refused": "fail", "warned": "warn"}.get(county.story, "unknown")
+    report = {"state": state, "findings": [dict(zip(("id", "area", "state", "text", "remedy"), one, strict=True)) for one in findings]}
+    connection.execute(
+        "INSERT INTO pacs_ops.check_report (county_id, run_id, trigger, state, report, checked_at) VALUES (%s, %s, %s, %s, %s, %s)",
+        (county.fips, run["id"] if run else None, trigger, state, Jsonb(report), at),
+    )
 
 
 def _running(connection: psycopg.Connection[Any], county: County, now: datetime, share: float) -> Run:

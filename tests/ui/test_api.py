@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
@@ -128,7 +129,7 @@ def test_a_user_sees_only_counties_whose_dag_he_may_read(client: TestClient, mon
     whole = client.get("/api/overview").json()
     assert ([line["county"] for line in whole["counties"]], whole["broken_files"]) == (["benton_wa"], [])
     assert client.get("/api/counties/benton_wa").status_code == 200
-    for path in ("", "/runs", f"/runs/{EXAMPLES['run_id']}", "/quality", "/quarantine?entity=property&rule=F1.2", "/evidence", "/audit"):
+    for path in ("", "/runs", f"/runs/{EXAMPLES['run_id']}", "/quality", "/quarantine?entity=property&rule=F1.2", "/evidence", "/check", "/audit"):
         assert client.get(f"/api/counties/yakima_wa{path}").status_code == 403
     assert client.get("/api/counties/no_such_county").status_code == 403  # nobody can probe for names
 
@@ -156,6 +157,35 @@ def test_a_failure_names_its_class_its_remedy_and_its_log(client: TestClient) ->
     run = client.get(f"/api/counties/yakima_wa/runs/{errors['PACS-004']['newest']['run_id']}").json()
     assert [failure["code"] for failure in run["failures"]] == ["PACS-004"]
     assert client.get(f"/api/counties/adams_wa/runs/{run['run']['run_id']}").status_code == 404  # another county's run is none of its business
+
+
+def test_the_newest_preflight_report_is_told_with_states_remedies_and_time(client: TestClient) -> None:
+    warned = client.get("/api/counties/chelan_wa/check").json()
+    assert (warned["state"], warned["counts"]) == ("warn", {"ok": 1, "unknown": 1, "warn": 1})
+    assert warned["checked_at"]
+    assert warned["run_id"]
+    found = {finding["id"]: finding for finding in warned["findings"]}
+    assert found["tls.in_force"]["state"] == "unknown"
+    assert "pacs grants chelan_wa" in found["rights.beyond_reading"]["remedy"]
+
+
+def test_a_refused_run_has_a_preflight_report_too(client: TestClient) -> None:
+    """Ferry's newest run never began: its report is there, without a run, with the log of the task that found it."""
+    refused = client.get("/api/counties/ferry_wa/check").json()
+    assert (refused["state"], refused["run_id"]) == ("fail", None)
+    assert refused["airflow_path"].endswith("/tasks/preflight")
+    assert client.get("/api/counties/garfield_wa/check").json() == {
+        "checked_at": None, "state": None, "run_id": None, "airflow_path": None, "counts": {}, "findings": [],
+    }  # fmt: skip
+
+
+def test_a_target_of_an_older_version_has_no_report_and_says_so(client: TestClient, journal: Journal) -> None:
+    with psycopg.connect(journal.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE pacs_ops.check_report RENAME TO check_report_hidden")
+        try:
+            assert client.get("/api/counties/chelan_wa/check").json()["findings"] == []
+        finally:
+            connection.execute("ALTER TABLE pacs_ops.check_report_hidden RENAME TO check_report")
 
 
 def test_quarantine_is_keys_by_rule_with_the_reason(client: TestClient) -> None:

@@ -73,6 +73,7 @@ def test_an_admin_sees_every_tab_and_the_pictures_are_taken(visit: Any, scheme: 
     for county, tab, seen, name in [
         ("yakima_wa", "history", "Runs", "history"),
         ("chelan_wa", "quality", "Quarantine by rule", "quality"),
+        ("chelan_wa", "check", "Preflight findings", "check"),
         ("chelan_wa", "changes", "Change detection by table", "changes"),
         ("mason_wa", "certificates", "Certificates", "certificates"),
         ("yakima_wa", "errors", "Newest failures", "errors"),

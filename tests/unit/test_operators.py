@@ -46,6 +46,7 @@ class World:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=lambda: {"rows_read": 1200})
     clean: bool = True
+    report: Any = field(default_factory=lambda: SimpleNamespace(findings=()))
     during: Callable[[], None] = lambda: None
     reader: Reader = field(default_factory=Reader)
     opened: list[Any] = field(default_factory=list)
@@ -55,6 +56,8 @@ class World:
             assert config is CONFIG
             self.calls.append((name, {"databases": databases, **asked}))
             self.during()
+            if name == "check":
+                return self.report
             return SimpleNamespace(run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome))
 
         return call
@@ -64,7 +67,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     fake = World()
     engine: Any = ModuleType("airflow_provider_pacs.sync.run")
-    for name in ("preflight", "start_reconcile", "extract", "validate", "publish", "reconcile"):
+    for name in ("check", "preflight", "start_reconcile", "extract", "validate", "publish", "reconcile"):
         setattr(engine, name, fake.answer(name))
     hook: Any = ModuleType("airflow_provider_pacs.hooks.pacs")
 
@@ -103,7 +106,10 @@ def context(plan: Any = {"run_id": "run-1"}) -> Any:  # noqa: B006
 def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
     result = PacsPreflightOperator(task_id="preflight", config=CONFIG, mode="full").execute(context())
     assert result == {"rows_read": 1200}
-    assert world.calls == [("preflight", {"databases": (world.reader, "target"), "trigger": "scheduled__2026", "mode": "full"})]
+    assert world.calls == [
+        ("check", {"databases": (world.reader, "target")}),
+        ("preflight", {"databases": (world.reader, "target"), "trigger": "scheduled__2026", "mode": "full", "report": world.report}),
+    ]
     assert world.opened == [{"pacs_conn_id": "pacs_benton_wa", "county": "benton_wa"}, "terrafusion", 77]
     assert world.reader.closed
 

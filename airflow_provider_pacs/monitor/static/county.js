@@ -1,11 +1,11 @@
 // One county: how it stands, the data's way with live progress, and the tabs with history, quality, evidence.
 
 import { Quality, Verdict } from "./overview.js";
-import { Certificates, Changes, Errors, History, QualityTab, Trail } from "./county_tabs.js";
+import { Certificates, Changes, Check, Errors, History, QualityTab, Trail } from "./county_tabs.js";
 import { Badge, Bar, C, Card, Empty, Grid, Moment, Note, React, Router, RunBadge, Running, StateBadge, To, Waiting, duration, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
 
 const TABS = [
-  ["flow", "Data flow"], ["history", "History"], ["quality", "Quality and quarantine"], ["changes", "Change detection"],
+  ["flow", "Data flow"], ["history", "History"], ["quality", "Quality and quarantine"], ["check", "Preflight"], ["changes", "Change detection"],
   ["certificates", "Certificates"], ["errors", "Errors"], ["audit", "Audit trail"],
 ];
 
@@ -42,6 +42,7 @@ export function County({ county, inDag = false }) {
       h(C.Tabs.Content, { value: "flow", pt: 4 }, h(Flow, { data })),
       h(C.Tabs.Content, { value: "history", pt: 4 }, h(History, { county })),
       h(C.Tabs.Content, { value: "quality", pt: 4 }, h(QualityTab, { county })),
+      h(C.Tabs.Content, { value: "check", pt: 4 }, h(Check, { county })),
       h(C.Tabs.Content, { value: "changes", pt: 4 }, h(Changes, { changes: data.changes })),
       h(C.Tabs.Content, { value: "certificates", pt: 4 }, h(Certificates, { county })),
       h(C.Tabs.Content, { value: "errors", pt: 4 }, h(Errors, { county })),

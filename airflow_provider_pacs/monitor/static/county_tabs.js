@@ -1,4 +1,4 @@
-// A county's tabs: history, quality and quarantine, change detection, certificates, errors, audit. Each asks for its own part when opened.
+// A county's tabs: history, quality and quarantine, preflight, change detection, certificates, errors, audit. Each asks for its own part when opened.
 
 import { Badge, C, Card, Empty, Grid, Moment, Mono, Note, React, RunBadge, To, Trend, Waiting, duration, exact, h, number, plural, short, useAnswer } from "./parts.js";
 
@@ -116,6 +116,33 @@ function MoreKeys({ asked, offset, onTurn }) {
     ),
   );
 }
+
+// ---- preflight: what the first task found at both ends
+
+const FOUND = { ok: ["green", "ok"], warn: ["orange", "look at it"], fail: ["red", "failed"], unknown: ["gray", "unknown"] };
+
+export function Check({ county }) {
+  const { data, error } = useAnswer(`counties/${county}/check`, 30);
+  const [all, setAll] = React.useState(false);
+  if (!data) return h(Waiting, { error });
+  const odd = data.findings.filter((finding) => finding.state !== "ok");
+  const aside = data.checked_at && h(
+    C.HStack, { gap: 3, wrap: "wrap" }, h("span", null, `${data.counts.ok ?? 0} of ${data.findings.length} are well, looked at `, h(Moment, { at: data.checked_at })),
+    data.airflow_path && h(To, { to: data.airflow_path }, "Log"),
+    h(C.Button, { size: "xs", variant: "outline", "aria-pressed": all, onClick: () => setAll(!all) }, all ? "Only what is not well" : "Show all"),
+  );
+  return h(
+    Card, { title: "Preflight", aside },
+    h(Grid, { label: "Preflight findings", columns: FINDINGS, rows: all ? data.findings : odd, rowKey: (finding) => finding.id, none: data.checked_at ? "Everything is well." : "No run has looked at both ends yet: pacs check tells more than a run." }),
+  );
+}
+
+const FINDINGS = [
+  { key: "area", label: "Area", cell: (finding) => h(C.Stack, { gap: 0 }, h(C.Text, { fontWeight: "medium" }, finding.area), h(C.Text, { fontSize: "xs", color: "fg.muted" }, finding.id)) },
+  { key: "state", label: "State", cell: (finding) => h(Badge, { palette: FOUND[finding.state]?.[0] ?? "gray" }, FOUND[finding.state]?.[1] ?? finding.state) },
+  { key: "text", label: "Found", cell: (finding) => h(C.Text, { fontSize: "sm", maxW: "36rem", overflowWrap: "anywhere" }, finding.text) },
+  { key: "remedy", label: "What to do", cell: (finding) => h(C.Text, { fontSize: "sm", maxW: "28rem", overflowWrap: "anywhere" }, finding.remedy || "–") },
+];
 
 // ---- change detection and schema
 

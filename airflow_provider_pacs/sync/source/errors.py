@@ -49,7 +49,7 @@ DRIVER_STATES = frozenset({"IM002", "IM003", "01000"})
 THROTTLED = 40501
 """Azure SQL asks for 10 s of peace after this one."""
 
-GRANT = "Grant the login SELECT and VIEW DEFINITION on the tables, and compare the table and column names with the county's profile."
+GRANT = "Grant the login what `pacs grants COUNTY` prints, and compare the table and column names with the county's profile: `pacs check COUNTY`."
 REACH = "Check host, port and firewall, and that SQL Server listens on TCP there; an unreachable host is tried again."
 CERTIFICATES = (
     (re.compile(r"expired|not yet valid", re.IGNORECASE), "Have the server's certificate renewed, and check the clocks of both machines."),
@@ -61,6 +61,10 @@ CERTIFICATES = (
 )
 CERTIFICATE = "Check that both ends share a TLS version and that this machine trusts the server's certificate, its name and its dates."
 DRIVER = "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path in `odbc_driver`."
+
+
+CERTIFICATE_REMEDIES = frozenset({CERTIFICATE, *(remedy for _, remedy in CERTIFICATES)})
+"""By these an error is known to be about TLS."""
 
 
 @dataclass(frozen=True, slots=True)

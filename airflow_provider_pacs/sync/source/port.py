@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """What a reader's own side knows of its connection.
+
+    Attributes:
+        driver: the driver's name and version; "" where it does not say.
+        encrypt: `yes`, `no` or `strict`, as asked for.
+        any_certificate: the server's certificate is taken without a look at its chain, name and dates.
+        certificate_name: the name that the certificate must carry.
+        isolation_level: as asked for; None for the server's default.
+    """
+
+    driver: str
+    encrypt: str
+    any_certificate: bool
+    certificate_name: str
+    isolation_level: str | None = None
 
 
 class SourceReader(Protocol):
@@ -19,6 +39,9 @@ class SourceReader(Protocol):
     @property
     def address_text(self) -> str:
         """host:port/database, for messages and logs."""
+
+    def facts(self) -> ConnectionFacts:
+        """What this side knows of the connection; opens it where it is not open yet."""
 
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Returns all rows of the first result set, for small results; `?` stands for a parameter."""

@@ -21,6 +21,7 @@ from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkResult, NoBoundError, Order, measure
 from airflow_provider_pacs.sync.source.errors import mapped_errors
 from airflow_provider_pacs.sync.source.lane import Lane
+from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.session import prepare
 
@@ -86,6 +87,27 @@ class SqlServerReader:
         """host:port/database."""
         return self._address.text
 
+    def facts(self) -> ConnectionFacts:
+        """What the address asks for, and the driver that does it.
+
+        Raises:
+            PacsError: there is no connection.
+        """
+        address = self._address
+        name = address.host_name_in_certificate or address.host
+        driver = self._attempts(lambda: self._lane.call(self._driver))
+        return ConnectionFacts(driver, address.encrypt, address.trust_server_certificate, name, address.isolation_level)
+
+    def _driver(self) -> str:
+        connection = self._open()
+        with mapped_errors(self.address_text):
+            return f"{connection.getinfo(pyodbc.SQL_DRIVER_NAME)} {connection.getinfo(pyodbc.SQL_DRIVER_VER)}"
+
+    def _open(self) -> pyodbc.Connection:
+        if self._connection is None:
+            self._connection = open_connection(self._address)
+        return self._connection
+
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Returns all rows of the first result set.
 
@@ -95,10 +117,9 @@ class SqlServerReader:
         return self._attempts(lambda: self._lane.call(lambda: self._query(sql, params)))
 
     def _query(self, sql: str, params: Sequence[object]) -> list[dict[str, Any]]:
-        if self._connection is None:
-            self._connection = open_connection(self._address)
+        connection = self._open()
         with mapped_errors(self.address_text):
-            cursor = self._cursor = self._connection.cursor()
+            cursor = self._cursor = connection.cursor()
             try:
                 cursor.execute(sql, *params)
                 while cursor.description is None:

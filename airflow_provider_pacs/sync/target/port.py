@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -56,6 +56,31 @@ class Comparison:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a target can take a run, without changing anything there.
+
+    Attributes:
+        place: host:port/database.
+        login: who is connected.
+        version: the server's, for people.
+        has_journal: runs, cursors and identities can be asked for.
+        new_enough: the version is supported.
+        pending: migrations that are not applied yet.
+        altered: migrations that were applied with other content than this version ships.
+        missing_rights: what the login may not do and a run must, in words.
+    """
+
+    place: str
+    login: str
+    version: str
+    has_journal: bool
+    new_enough: bool
+    pending: tuple[str, ...]
+    altered: tuple[str, ...]
+    missing_rights: tuple[str, ...]
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -63,6 +88,12 @@ class Target(Protocol):
     def sqlalchemy_url(self) -> sa.URL: ...
 
     def migrate(self) -> list[str]: ...
+
+    def readiness(self) -> Readiness: ...
+
+    def read_speeds(self, county_id: str) -> dict[str, float]: ...
+
+    def note_check(self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]) -> None: ...
 
     def states(self, county_id: str) -> dict[str, dict[str, Any]]: ...
 
@@ -90,7 +121,9 @@ class Target(Protocol):
 
     def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None: ...
 
-    def write_stage(self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, append: bool = False) -> None: ...
+    def write_stage(
+        self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+    ) -> None: ...
 
     def rows_view(self, table: str) -> str: ...
 
@@ -105,6 +138,22 @@ class Target(Protocol):
     def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]: ...
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None: ...
+
+    def start_scopes(self, stage_table: str) -> None: ...
+
+    def fold_watch(self, stage_table: str, watch: str, payloads: Iterable[bytes]) -> None: ...
+
+    def changed_scopes(self, county_id: str, entity: Entity, stage_table: str) -> list[str]: ...
+
+    def note_scopes(self, stage_table: str, scopes: Sequence[str]) -> None: ...
+
+    def noted_scopes(self, stage_table: str) -> list[str]: ...
+
+    def missing_in_scopes(self, entity: Entity, county_id: str, table: str, scopes_of: str) -> list[str]: ...
+
+    def drop_scopes(self, stage_tables: Iterable[str]) -> None: ...
+
+    def redact(self, run_id: str, entity: Entity, by: str, parties: Sequence[str], values: Mapping[str, str | bool | None]) -> int: ...
 
     def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int: ...
 

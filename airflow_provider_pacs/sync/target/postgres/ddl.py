@@ -49,6 +49,14 @@ def migrate(connection: Connection) -> list[str]:
         return [name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)]
 
 
+def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(migrations that are not applied yet, migrations that were applied with other content); nothing is changed."""
+    done = _recorded(connection)
+    other = [(name, statement) for name, digest, statement in _steps() if done.get(name) != digest]
+    altered = tuple(name for name, statement in other if name in done and isinstance(statement, str))
+    return tuple(name for name, _ in other if name not in altered), altered
+
+
 def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity | sql.Composed) -> bool:
     if done.get(name) == digest:
         return False
@@ -97,6 +105,7 @@ def _make_table(connection: Connection, entity: Entity) -> None:
             table, definitions(entity), sql.SQL(PROVENANCE), sql.Identifier(entity.key)
         )
     )
+    connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS _source_key text").format(table))
     for column in entity.columns:
         connection.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))

@@ -7,14 +7,17 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.postgres import held, journal
+from airflow_provider_pacs.sync.target.port import Readiness
+from airflow_provider_pacs.sync.target.postgres import checks, held, journal
 
 if TYPE_CHECKING:
     import psycopg
 
 
 class Desk(ABC):
-    """The part of a PostgreSQL target that answers people."""
+    """The part of a PostgreSQL target that answers people. `place` is host:port/database, for messages."""
+
+    place: str
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[psycopg.Connection[Any]]:
@@ -23,6 +26,21 @@ class Desk(ABC):
     @abstractmethod
     def statements(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Single statements."""
+
+    def readiness(self) -> Readiness:
+        """Whether the target can take a run; nothing is changed."""
+        with self.statements() as connection:
+            return checks.readiness(connection, self.place)
+
+    def read_speeds(self, county_id: str) -> dict[str, float]:
+        """Rows per second of each entity's last reads; nothing before the first run."""
+        with self.statements() as connection:
+            return checks.read_speeds(connection, county_id)
+
+    def note_check(self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]) -> None:
+        """Keep the report of a look at both ends; nothing where the schemas do not exist yet."""
+        with self.transaction() as connection:
+            checks.note_check(connection, county_id, run_id, trigger, report)
 
     def held_sets(self, county_id: str) -> list[dict[str, Any]]:
         """Undecided sets of held deletes."""

@@ -23,7 +23,7 @@ STATEMENT_STATES = frozenset({"42601", "42P02", "42P18"})
 """The statement itself is wrong."""
 
 INIT = "Run `pacs migrate COUNTY` with the owner's connection; it creates and upgrades the schemas."
-GRANT = "Grant the target's login the ownership of the schemas pacs, pacs_part and pacs_ops, or connect as their owner."
+GRANT = "Grant the target's login what `pacs grants COUNTY --target` prints, or connect as the owner of the schemas pacs, pacs_part and pacs_ops."
 REACH = "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is tried again."
 
 

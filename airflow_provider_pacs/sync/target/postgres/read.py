@@ -107,6 +107,11 @@ class OpsReader:
         """The newest certificates."""
         return self._all(read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
 
+    def last_check(self, county_id: str) -> Row | None:
+        """The newest report of a look at both ends; None before the first, and in a target that an older version migrated."""
+        there = self._one("SELECT to_regclass('pacs_ops.check_report') IS NOT NULL AS there", {})
+        return self._one(read_sql.LAST_CHECK, {"county": county_id}) if there and there["there"] else None
+
     def held(self, county_id: str) -> list[Row]:
         """Held mass deletes that wait for a decision."""
         return self._all(read_sql.HELD, {"county": county_id})

@@ -130,3 +130,8 @@ AUDIT = """
 SELECT seq, at, run_id, actor, action, object, details FROM pacs_ops.audit
 WHERE county_id = %(county)s AND (%(before)s::bigint IS NULL OR seq < %(before)s::bigint) ORDER BY seq DESC LIMIT %(limit)s
 """
+
+LAST_CHECK = """
+SELECT run_id, trigger, state, report, checked_at FROM pacs_ops.check_report
+WHERE county_id = %(county)s ORDER BY checked_at DESC, check_id DESC LIMIT 1
+"""

@@ -1,0 +1,52 @@
+"""The login's effective rights -> findings: what it could do beyond reading, and whether it may read every mapped column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_pacs.sync.plan import Reading
+from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
+from airflow_provider_pacs.sync.preflight.visit import Visit
+from airflow_provider_pacs.sync.source.rights import Rights, TableRights, read_rights
+from airflow_provider_pacs.sync.source.tables import SourceTable
+from airflow_provider_pacs.sync.source.tsql import quote
+
+
+def look_at_rights(visit: Visit) -> Iterator[Finding]:
+    """Beyond reading first, then one finding per table."""
+    tables = [table for entity in visit.entities for table in visit.tables(entity)]
+    rights = read_rights(visit.source, tables)
+    yield _beyond(visit, rights)
+    seen: dict[str, int] = {}
+    for table in tables:
+        number = seen[table.entity] = seen.get(table.entity, 0) + 1
+        name = f"rights.read.{table.entity}" + (f".{table.name}" if number > 1 else "")
+        yield _reads(visit, name, table, rights.tables[table.text])
+
+
+def _beyond(visit: Visit, rights: Rights) -> Finding:
+    name = "rights.beyond_reading"
+    if more := rights.beyond_reading:
+        strict = visit.config.source.read_only == "strict"
+        state: State = "fail" if strict else "warn"
+        text = f"The login could do more than read: {more}."
+        return Finding(name, "rights", state, text, f"Use a login that only reads: pacs grants {visit.config.county}.")
+    if not rights.is_known:
+        text = "Nothing beyond reading was found, but the server did not answer every question about the login's rights."
+        return Finding(name, "rights", "unknown", text, f"Compare the login's rights with pacs grants {visit.config.county}.")
+    return Finding(name, "rights", "ok", "The login can read, and nothing else.")
+
+
+def _reads(visit: Visit, name: str, table: SourceTable, rights: TableRights) -> Finding:
+    if rights.unreadable is None:
+        text = f"The server does not say what the login may do with {table.text}."
+        grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
+        return Finding(name, "rights", "unknown", text, grant)
+    if rights.unreadable and not isinstance(visit.reading(table.entity), Reading):
+        text = f"{table.text} has no {in_words(rights.unreadable)}, or the login may not read it: see schema.{table.entity}."
+        return Finding(name, "rights", "unknown", text)
+    if rights.unreadable:
+        columns = ", ".join(quote(column) for column in rights.unreadable)
+        text = f"The login may not read {in_words(rights.unreadable)} of {table.text}."
+        return Finding(name, "rights", "fail", text, f"GRANT SELECT ON OBJECT::{table.quoted} ({columns}) TO {visit.grantee};")
+    return Finding(name, "rights", "ok", f"{len(table.columns)} mapped columns of {table.text} may be read.")

@@ -1,0 +1,106 @@
+"""The mapped tables -> findings: their columns beside the profile, their size and how long a full load takes, how their changes are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_pacs.sync.drift import check_drift
+from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.plan import Reading
+from airflow_provider_pacs.sync.preflight.queries import count_query
+from airflow_provider_pacs.sync.preflight.report import Finding, in_words
+from airflow_provider_pacs.sync.preflight.visit import Visit, told
+from airflow_provider_pacs.sync.source.columns import optional_query
+from airflow_provider_pacs.sync.source.tables import SourceTable
+
+_ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
+ASSUMED_ROWS_PER_SECOND = 20_000
+"""Before a county's first run nobody knows better."""
+
+
+def look_at_schema(visit: Visit) -> Iterator[Finding]:
+    """One finding per entity: what is missing (with the nearest name), of another type, or has drifted since the cursor was stored."""
+    journal = visit.journal()
+    states = journal.states(visit.config.fips) if journal else {}
+    for entity in visit.entities:
+        found = visit.reading(entity)
+        name = f"schema.{entity}"
+        if isinstance(found, PacsError):
+            yield Finding(name, "schema", "fail", told(found), found.remedy)
+        elif not found.shape.known:
+            (table, *_) = visit.tables(entity)
+            text = f"The columns of {table.text} are unknown: the catalog can't be read. The mapping's names are taken as they are."
+            grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
+            yield Finding(name, "schema", "unknown", text, grant)
+        else:
+            yield _drifted(visit, name, found, states.get(entity, {}))
+
+
+def _drifted(visit: Visit, name: str, reading: Reading, state: Mapping[str, Any]) -> Finding:
+    shape = reading.shape
+    try:
+        drift = check_drift(visit.config.county, shape, state.get("source_columns", {}))
+    except ConfigError as error:
+        return Finding(name, "schema", "fail", told(error), error.remedy)
+    if drift:
+        parts = [f"{kind} {in_words(names)}" for kind, names in drift.as_dict().items() if names]
+        again = "" if state.get("schema_fingerprint") == shape.fingerprint else " The next run reads the table whole."
+        text = f"{shape.name} drifted since the last run: {'; '.join(parts)}.{again}"
+        return Finding(name, "schema", "warn", text, f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.")
+    text = f"{len(shape.mapped)} mapped columns of {shape.name} are as the profile has them"
+    return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
+
+
+def look_at_sizes(visit: Visit) -> Iterator[Finding]:
+    """Rows per table and the time of a full load; the rows of a table that the catalog does not count are counted only in a thorough look."""
+    journal = visit.journal()
+    speeds = journal.read_speeds(visit.config.fips) if journal else {}
+    seconds, missing = 0.0, []
+    for entity in visit.entities:
+        rows = [_rows(visit, table) for table in visit.tables(entity)]
+        known = [count for count in rows if count is not None]
+        if not known:
+            missing.append(entity)
+            grants = [f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};" for table in visit.tables(entity)]
+            remedy = " ".join(grants) if visit.thorough else f"pacs check {visit.config.county} counts them."
+            yield Finding(f"sizes.{entity}", "sizes", "unknown", f"The number of rows of {entity} is unknown.", remedy)
+            continue
+        speed, basis = (speeds[entity], "this county's last reads") if entity in speeds else (ASSUMED_ROWS_PER_SECOND, "an assumption")
+        took = sum(known) / speed
+        seconds += took
+        text = f"{sum(known):,} rows of {entity}: about {_duration(took)} to read whole, at {speed:,.0f} rows/s ({basis})."
+        yield Finding(f"sizes.{entity}", "sizes", "ok", text)
+    if seconds or not missing:
+        beside = f", {in_words(missing)} not counted" if missing else ""
+        yield Finding("sizes.full_load", "sizes", "ok", f"A full load reads for about {_duration(seconds)}, table after table{beside}.")
+
+
+def _rows(visit: Visit, table: SourceTable) -> int | None:
+    rows = optional_query(visit.source, _ROWS, (table.quoted,))
+    if rows and rows[0]["n"] is not None:
+        return int(rows[0]["n"])
+    counted = optional_query(visit.source, count_query(table)) if visit.thorough else None
+    return int(counted[0]["n"]) if counted else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def look_at_changes(visit: Visit) -> Iterator[Finding]:
+    """The family that finds each table's changes, and why."""
+    for entity in visit.entities:
+        found = visit.reading(entity)
+        if isinstance(found, PacsError):
+            yield Finding(f"changes.{entity}", "changes", "unknown", f"How {entity} is read is open until its table is as mapped.")
+            continue
+        chosen = found.family != "compare" or not visit.config.sync.enable_cdc or _pinned(visit, entity)
+        remedy = "" if chosen else f"Map a change column under tables.{entity}.change_column; without one a large table costs a whole read per run."
+        yield Finding(f"changes.{entity}", "changes", "ok" if chosen else "warn", f"{entity} is read by {found.family}: {found.reason}.", remedy)
+
+
+def _pinned(visit: Visit, entity: str) -> bool:
+    return entity in visit.config.tables and visit.config.tables[entity].mode == "compare"

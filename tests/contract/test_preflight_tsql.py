@@ -1,0 +1,96 @@
+"""What a check sends beyond constants is one bounded SELECT, whatever the names; what `pacs grants` prints grants reading, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.grants import mapped_tables, source_grants
+from airflow_provider_pacs.sync.preflight import queries
+from airflow_provider_pacs.sync.source.tables import SourceTable, source_tables
+from airflow_provider_pacs.sync.source.tsql import quote
+from tests.contract import statements
+from tests.contract.test_emitted_tsql import FUNCTIONS_OF_2012, NODES_THAT_WRITE_OR_HINT
+from tests.contract.tsql_judge import Judge
+
+SHAPES = statements.all_shapes()
+ONE_LINE = [name for name in statements.ODD_NAMES if name.isprintable()]
+
+
+def all_looks(table: SourceTable, columns: Sequence[str] = ()) -> Iterator[str]:
+    """Every statement about a table's data, for these columns (default: each of them), and for any run of columns at once."""
+    yield queries.count_query(table)
+    for column in columns or table.columns:
+        yield queries.stamps_query(table, column)
+        yield queries.values_query(table, column)
+        yield queries.distinct_query(table, column)
+        yield queries.duplicates_query(table, column)
+        yield queries.collisions_query(table, column)
+    for size in (len(table.columns),) if columns else range(1, len(table.columns) + 1):
+        for start in range(len(table.columns) - size + 1):
+            yield queries.dates_query(table, table.columns[start : start + size])
+            yield queries.empty_query(table, table.columns[start : start + size])
+
+
+def test_every_look_is_one_bounded_select(tsql: Judge) -> None:
+    texts = sorted({sql for shape in SHAPES for table in source_tables(shape) for sql in all_looks(table, table.key)})
+    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
+        (select,) = verdict.statements()
+        assert select.type == "SelectStatement", sql
+        assert not select.into, sql
+        assert not NODES_THAT_WRITE_OR_HINT & select.kinds.keys(), sql
+        assert select.functions <= FUNCTIONS_OF_2012, sql
+        assert len(select.tables) == 1, sql
+        assert f"TOP ({queries.MOST_ROWS})" in sql or sql.startswith("SELECT COUNT_BIG(*) AS n FROM "), sql
+
+
+def names(rename: str) -> list[SourceTable]:
+    return list(source_tables(statements.make_shape(rename=statements.odd(rename))))
+
+
+def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge) -> None:
+    """Story 27: the job writes to nobody's PACS: the login can't."""
+    config = CountyConfig.model_validate({"county": "benton_wa"})
+    made = source_grants(mapped_tables(config))
+    found = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
+    assert all(len(one) == 1 for one in found)
+    types = [one[0].type for one in found]
+    assert types[:3] == ["CreateUserStatement", "CreateRoleStatement", "AlterRoleStatement"]
+    assert types[3:] == ["GrantStatement"] * 8 + ["DenyStatement"]
+    granted = [re.match(r"GRANT ([A-Z ]+) ON OBJECT::", sql) for sql in made.statements if sql.startswith("GRANT")]
+    assert {match[1] for match in granted if match} == {"SELECT", "VIEW DEFINITION"}
+    assert made.statements[-1] == "DENY INSERT, UPDATE, DELETE, ALTER TO [tf_reader];"
+    (owner,) = [sql for sql in made.statements if sql.startswith("GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ")]
+    columns = "[OwnerID], [PropertyID], [OwnerName], [OwnerType], [OwnershipPercentage], [StartDate], [EndDate], [LastModified]"
+    assert owner == f"GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ({columns}) TO [tf_reader];"
+    more = [made.login_statement, *(each.statement for each in made.optional)]
+    assert [verdict.statements()[0].type for verdict in tsql.verdicts(more)] == ["CreateLoginStatement"] + ["GrantStatement"] * 6
+
+
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_a_hostile_name_stays_a_name_in_a_grant(tsql: Judge, name: str) -> None:
+    made = source_grants(names(name), login=name[:100])
+    types = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
+    assert [[one.type for one in each] for each in types] == [["CreateUserStatement"], ["CreateRoleStatement"], ["AlterRoleStatement"]] + [
+        ["GrantStatement"]
+    ] * 2 + [["DenyStatement"]]
+    script = "\n".join(made.lines())
+    whole = tsql.verdict(script).statements()
+    assert [one.type for one in whole] == [one.type for each in types for one in each]
+    assert quote(name[:100]) in made.statements[0]
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "x\r\nGO\r\ny", "tab\there", "sep\u2028x", "nel\x85x"])
+def test_a_line_end_in_a_name_is_refused_because_a_script_is_lines(name: str) -> None:
+    """A client splits a script at a line `GO`, and a comment ends with its line, whatever stands in brackets."""
+    with pytest.raises(ConfigError, match="line end"):
+        source_grants(names("fine"), login=name)
+    (table,) = names("fine")
+    for changed in (replace(table, name=name), replace(table, schema=name), replace(table, columns=(name,))):
+        with pytest.raises(ConfigError, match="line end"):
+            source_grants([changed])
