@@ -3,15 +3,11 @@ PYTHON_BIN := .venv/bin/python
 TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui))
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
-# These two appear once their programs do.
-LATER := $(if $(wildcard tests/benchmarks/run.py),,bench) $(if $(wildcard tests/mutants/run.py),,mutants)
-
 .DEFAULT_GOAL := help
-.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check wheel clean
+.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check cases bench mutants wheel clean
 
 help:  ## this list
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	  case " $(LATER) " in *" $$name "*) ;; *) printf '  make %-9s %s\n' "$$name" "$$text" ;; esac; done
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 prepare:  ## system libraries and .venv, once
 	@.ci/prepare
@@ -22,7 +18,7 @@ scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
 prepare-browser:
 	@.ci/prepare --browser
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running
@@ -41,21 +37,19 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	.venv/bin/lint-imports
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
 
+cases: prepare  ## docs/correctness.md, from the docstrings of the tests
+	$(PYTHON_BIN) tests/cases.py
+
+bench: prepare  ## figures for build/bench/*.json
+	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
+	$(PYTHON_BIN) tests/benchmarks/page.py
+
+mutants: prepare  ## do the tests notice when the code is broken on purpose?
+	$(PYTHON_BIN) tests/mutants/run.py $(ARGS)
+
 wheel: prepare  ## dist/*.whl
 	$(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CERTS=1) .venv/bin/uv build --quiet --wheel --out-dir dist
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find airflow_provider_pacs dags tests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
-
-ifeq ($(filter bench,$(LATER)),)
-.PHONY: bench
-bench: prepare  ## figures for build/bench/*.json
-	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
-	$(PYTHON_BIN) tests/benchmarks/page.py
-endif
-ifeq ($(filter mutants,$(LATER)),)
-.PHONY: mutants
-mutants: prepare  ## do the tests notice when the code is broken on purpose?
-	$(PYTHON_BIN) tests/mutants/run.py $(ARGS)
-endif

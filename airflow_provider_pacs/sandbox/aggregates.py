@@ -10,6 +10,7 @@ from airflow_provider_pacs.sandbox import sqltypes
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
 from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIGINT, BIT, CHARACTER, EXACT, FLOAT, INT, NUMBER
+from airflow_provider_pacs.sandbox.texts import blind
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -63,8 +64,7 @@ def _refused(value: Typed, name: str) -> SqlError:
 def _operand(e: Expressions, node: exp.Expression) -> tuple[str, Typed]:
     if isinstance(node, exp.Distinct):
         value = e.value(node.expressions[0])
-        text = f"rtrim({value.sql}, ' ')" if value.type.name in CHARACTER else value.sql  # trailing blanks make no difference
-        return f"DISTINCT {text}", value
+        return f"DISTINCT {blind(value.sql, value.type)}", value
     value = e.value(node)
     return value.sql, value
 

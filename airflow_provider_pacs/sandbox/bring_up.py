@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ from airflow_provider_pacs.sandbox.embedded_postgres import Postgres, embedded_p
 from airflow_provider_pacs.sandbox.processes import Processes, stop_marked
 
 _LOCK = "pacs-demo.lock"
-_SANDBOX_SECONDS, _HEALTHY_SECONDS = 120, 300
+_SANDBOX_SECONDS, _HEALTHY_SECONDS = 300, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,15 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def everything_up(folder: Path, size: str, county: str, dags: Path, told: Callable[[str], None]) -> Iterator[Running]:
+def everything_up(folder: Path, profile: str, size: str, county: str, dags: Path, told: Callable[[str], None]) -> Iterator[Running]:
     """Bring everything up, side by side where one does not wait for the other; stop it all when the block ends, however it ends.
 
     Args:
         folder: made by `own_folder`.
+        profile: whose tables the sandbox PACS has.
         size: of the sandbox PACS.
         county: whose DAGs are awaited and whose connections are set.
-        dags: folder of the DAG files; the county files are in `counties` there.
+        dags: folder of the DAG files; the county files are in `counties` there, and are used as they are but for the profile.
         told: hears how far it is.
 
     Raises:
@@ -88,12 +90,16 @@ def everything_up(folder: Path, size: str, county: str, dags: Path, told: Callab
         ending.callback((folder / "running.json").unlink, missing_ok=True)
         server = ending.enter_context(contextlib.ExitStack())  # ends last: the processes use it
         ending.callback(_stop, processes, told)
-        serve = ["-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", size, "--dir", str(sandbox)]
+        serve = ["-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--profile", profile, "--size", size, "--dir", str(sandbox)]
         processes.start("sandbox", [sys.executable, *serve])
         postgres = server.enter_context(embedded_postgres(folder / "postgres", ("terrafusion", "airflow")))
         port = free_port()
         settings = airflow_settings(
-            folder / "airflow", port=port, metadata_url=postgres.url("airflow", "postgresql+psycopg2"), dags=dags, counties=dags / "counties"
+            folder / "airflow",
+            port=port,
+            metadata_url=postgres.url("airflow", "postgresql+psycopg2"),
+            dags=dags,
+            counties=county_files(dags / "counties", folder / "counties", county, profile),
         )
         migrate(processes, settings)
         endpoint = _endpoint(sandbox, processes)
@@ -104,6 +110,21 @@ def everything_up(folder: Path, size: str, county: str, dags: Path, told: Callab
         where = {"airflow": api.address, "target_url": postgres.url("terrafusion"), "sandbox": str(sandbox), "county": county}
         (folder / "running.json").write_text(json.dumps(where, indent=1), "utf-8")
         yield Running(folder, processes, api, postgres, started, time.monotonic() - started)
+
+
+def county_files(written: Path, copied: Path, county: str, profile: str) -> Path:
+    """Copies the county files; the one county's says which profile its PACS is of.
+
+    Raises:
+        ValueError: its file names no profile, or more than one.
+    """
+    shutil.copytree(written, copied)
+    file = copied / f"{county}.yaml"
+    text, found = re.subn(r"(?m)^(  profile: )\w+", rf"\g<1>{profile}", file.read_text("utf-8"))
+    if found != 1:
+        raise ValueError(f"{written / file.name} names {found} profiles: one `  profile: NAME` below `source:` is wanted")
+    file.write_text(text, "utf-8")
+    return copied
 
 
 def _stop(processes: Processes, told: Callable[[str], None]) -> None:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import duckdb
+import pyarrow as pa
 
 from airflow_provider_pacs.sandbox import systables
 from airflow_provider_pacs.sandbox.model import Column, SqlType
-from airflow_provider_pacs.sandbox.sqltypes import duck
+from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, duck
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A nonclustered index."""
+    """An index beside the primary key's; `constraint` marks the one of a UNIQUE constraint."""
 
     name: str
     columns: tuple[str, ...]
     unique: bool = False
+    clustered: bool = False
+    constraint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class Table:
 
     Attributes:
         defaults: column name to the T-SQL text of its default, e.g. `((1))`.
+        computed: column name to the DuckDB text that computes it.
+        identity: the name of the IDENTITY column.
+        key_name: of the primary key's constraint; PK_ and the table's name where it is empty.
     """
 
     database: str
@@ -51,6 +57,19 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...] = ()
     defaults: dict[str, str] = field(default_factory=dict)
     object_id: int = 0
+    computed: dict[str, str] = field(default_factory=dict)
+    identity: str = ""
+    key_name: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name of the primary key's constraint."""
+        return self.key_name or f"PK_{self.name}"
+
+    @property
+    def writable(self) -> tuple[Column, ...]:
+        """The columns that an INSERT without a list of columns fills."""
+        return tuple(c for c in self.columns if c.name not in self.computed and c.type.name != "rowversion")
 
     @property
     def stored(self) -> str:
@@ -78,6 +97,7 @@ class Database:
     compatibility_level: int = 160
     read_only: bool = False
     cdc: bool = False
+    schemas: list[str] = field(default_factory=list)
 
     def guid(self, purpose: str) -> UUID:
         """A stable identifier of the database for one purpose (`broker`, `database`, `fork`, `family`)."""
@@ -119,7 +139,7 @@ class Catalog:
 
     def add_database(self, name: str, created: datetime, **options: Any) -> Database:
         """A user database; `options` as the attributes of `Database`."""
-        database = Database(name, len(self.databases) + 1, created, **options)
+        database = Database(name, max(known.database_id for known in self.databases.values()) + 1, created, **options)
         self.databases[name.lower()] = database
         return database
 
@@ -127,11 +147,13 @@ class Catalog:
         """Declares a table and gives it its object_id."""
         self._declared += 1
         number = 581577110 + 16 * 1000 * self._declared
-        declared = Table(
-            table.database, table.schema, table.name, table.columns, table.primary_key, table.indexes, table.foreign_keys, table.defaults, number
-        )
-        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = declared
+        declared = replace(table, object_id=number)
+        self.redefine(declared)
         return declared
+
+    def redefine(self, table: Table) -> None:
+        """The same table with other indexes or references; its object_id stays."""
+        self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = table
 
     def drop_table(self, table: Table) -> None:
         """Forgets a declared table; its object_id is never used again."""
@@ -143,7 +165,11 @@ class Catalog:
 
     def schemas(self, database: str) -> list[str]:
         """The schemas of a database, system schemas last."""
-        return list(dict.fromkeys(["dbo", *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]))
+        return list(
+            dict.fromkeys(
+                ["dbo", *self.databases[database.lower()].schemas, *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]
+            )
+        )
 
     def table(self, database: str, schema: str, name: str) -> Table | None:
         """A declared table, or None."""
@@ -166,7 +192,15 @@ class Catalog:
         """Creates the DuckDB tables of the declared tables that do not exist yet."""
         for table in self._tables.values():
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{table.database}.{table.schema}')}")
-            con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(c) for c in table.columns)})")
+            con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(table, c) for c in table.columns)})")
+
+    def publish_databases(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Fills the system tables that tell of all databases, in each of them."""
+        for database in self.databases.values():
+            for key in systables.OF_THE_SERVER:
+                schema, name = key.split(".")
+                spec = systables.SPECS[key]
+                _fill(con, stored_name(database.name, schema, name), spec.columns, spec.rows(self, database))
 
     def publish(self, con: duckdb.DuckDBPyConnection, only: str = "") -> None:
         """Fills the system tables from the declarations, of every database or of one."""
@@ -178,16 +212,32 @@ class Catalog:
                 _fill(con, stored_name(database.name, schema, name), spec.columns, spec.rows(self, database))
 
 
-def _definition(column: Column) -> str:
-    return f"{quoted(column.name)} {duck(column.type)}{'' if column.nullable else ' NOT NULL'}"
+def _definition(table: Table, column: Column) -> str:
+    computed = table.computed.get(column.name)
+    if computed is not None:
+        return f"{quoted(column.name)} {duck(column.type)} GENERATED ALWAYS AS ({computed}) VIRTUAL"
+    default = table.defaults.get(column.name)
+    text = f"{quoted(column.name)} {duck(column.type)}{'' if column.nullable else ' NOT NULL'}"
+    return text if default is None else f"{text} DEFAULT {_constant(default, column.type)}"
+
+
+def _constant(default: str, kind: SqlType) -> str:
+    """A default's literal as DuckDB writes it: `((0))`, `('F')`; T-SQL makes 0 of an empty text that becomes a number."""
+    text = default.strip("()")
+    if text == "''" and kind.name not in CHARACTER:
+        text = "0"
+    return f"CAST({text} AS {duck(kind)})"
 
 
 def _fill(con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ...], rows: Iterable[tuple[Any, ...]]) -> None:
     con.execute(f"CREATE OR REPLACE TABLE {stored} ({', '.join(f'{quoted(c.name)} {duck(c.type)}' for c in columns)})")
     found = list(rows)
-    if found:
-        marks = ", ".join("tsql.guid36(?::VARCHAR)" if c.type.name == "uniqueidentifier" else "?" for c in columns)
-        con.execute(f"INSERT INTO {stored} VALUES {', '.join([f'({marks})'] * len(found))}", [value for row in found for value in row])
+    if not found:
+        return
+    cells = [f"tsql.guid36(c{n})" if c.type.name == "uniqueidentifier" else f"CAST(c{n} AS {duck(c.type)})" for n, c in enumerate(columns)]
+    con.register("system_rows", pa.table({f"c{n}": pa.array(values) for n, values in enumerate(zip(*found, strict=True))}))
+    con.execute(f"INSERT INTO {stored} SELECT {', '.join(cells)} FROM system_rows")
+    con.unregister("system_rows")
 
 
 def column_bytes(kind: SqlType) -> tuple[int, int, int]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pacs.sandbox import site
-from airflow_provider_pacs.sandbox.data import SIZES
 from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
+from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS
 from airflow_provider_pacs.sandbox.serve import serve
 
 DEFAULT_FOLDER = Path("build/sandbox")
@@ -35,9 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve a county until SIGTERM or Ctrl-C")
-    serving.add_argument(
-        "--size", default="seed", help=f"one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N] (default seed)"
-    )
+    serving.add_argument("--profile", default=GENERIC, choices=list(KINDS), help=f"whose tables and data (default {GENERIC})")
+    serving.add_argument("--size", default="seed", help="tiny, seed or benton, or properties=N (default seed)")
     serving.add_argument("--seed", type=int, default=1, help="another seed gives other data of the same shape")
     serving.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default: a free one)")
     serving.add_argument("--keep", action="store_true", help="keep the database in the folder instead of in memory")
@@ -59,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace) -> int:
     faults = FaultPlan(tuple(arguments.fault))
-    made = site.prepare(arguments.dir, size=site.size_of(arguments.size), seed=arguments.seed, faults=faults, keep=arguments.keep)
+    made = site.prepare(arguments.dir, size=arguments.size, profile=arguments.profile, seed=arguments.seed, faults=faults, keep=arguments.keep)
 
     def ready(port: int) -> None:
         made.endpoint("127.0.0.1", port).write(arguments.dir)
@@ -69,7 +68,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         serve(made.engine, "127.0.0.1", arguments.port, made.certificate, made.faults, ready)
     finally:
         (arguments.dir / "endpoint.json").unlink(missing_ok=True)
-        made.engine.close()
+        made.close()
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from airflow_provider_pacs.sandbox import ddl
+from airflow_provider_pacs.sandbox import ddl, definitions
 from airflow_provider_pacs.sandbox.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.dialect import parse, untranslated
 from airflow_provider_pacs.sandbox.errors import CANCELLED
@@ -53,7 +53,7 @@ def run(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCo
             _wait(session, statement)
         case "ALTER":
             _alter(session, statement)
-        case "CREATE" | "DROP":
+        case "CREATE" | "DROP" | "GRANT":
             ddl.run(session, statement)
         case "EXEC" | "EXECUTE":
             yield from _execute(session, statement)
@@ -143,9 +143,12 @@ def _wait(session: SqlSession, statement: Statement) -> None:
 
 
 def _alter(session: SqlSession, statement: Statement) -> None:
+    if statement.tokens[1:2] and statement.tokens[1].upper == "TABLE":
+        definitions.run(session, statement)
+        return
     found = _DATABASE_OPTION.match(statement.text)
     if found is None:
-        raise untranslated(statement.text, "of ALTER only two database options are known")
+        raise untranslated(statement.text, "of ALTER DATABASE only two options are known")
     database = session.catalog.databases.get(session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower())
     if database is None or not session.login.admin:
         raise SqlError(
@@ -158,7 +161,7 @@ def _alter(session: SqlSession, statement: Statement) -> None:
         database.snapshot = enabled
     else:
         database.read_committed_snapshot = enabled
-    session.engine.publish()
+    session.engine.refresh()
 
 
 def _execute(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCount]:

@@ -80,7 +80,9 @@ def convert(sql: str, source: SqlType, target: SqlType, style: int | None = None
 
 
 def _fit(sql: str, target: SqlType) -> str:
-    if target.length == MAX or target.name in ("text", "ntext", "xml"):
+    if target.name == "xml":  # stored as what it means, without the declaration of the encoding it came in
+        return f"regexp_replace(CAST({sql} AS VARCHAR), '^<[?]xml[^>]*[?]>', '')"
+    if target.length == MAX or target.name in ("text", "ntext"):
         return f"CAST({sql} AS VARCHAR)"
     cut = f"left(CAST({sql} AS VARCHAR), {target.length})"
     return f"rpad({cut}, {target.length}, ' ')" if target.name in ("char", "nchar") else cut
@@ -158,7 +160,7 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
     if name == "time":
         return f"left(CAST({sql} AS VARCHAR) || '0000000', {9 + source.scale})" if source.scale else f"left(CAST({sql} AS VARCHAR), 8)"
     if name == "datetimeoffset":
-        local = f"({sql}).utc + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
+        local = f"CAST(({sql}).utc AS TIMESTAMP) + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
         sign = f"CASE WHEN ({sql}).offset_minutes < 0 THEN '-' ELSE '+' END"
         zone = f"format(' {{}}{{:02d}}:{{:02d}}', {sign}, abs(({sql}).offset_minutes) // 60, abs(({sql}).offset_minutes) % 60)"
         digits = f"left(strftime(({local}), '%Y-%m-%d %H:%M:%S.%f') || '0', {19 + (source.scale + 1 if source.scale else 0)})"

@@ -18,6 +18,8 @@ Ints = npt.NDArray[np.int64]
 _EPOCH = datetime(1970, 1, 1)
 _BAD_EVERY = 2000
 _BAD_AT = 137
+IN_MEMORY = 5_000_000
+"""Properties: the generic county's four narrow tables have room in memory up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,21 @@ SIZES = {
     "seed": Size(12_400, 18_600, 62_000, 14_800),
     "benton": Size(95_500, 143_250, 477_500, 113_984),
 }
+
+
+def size_of(text: str) -> Size:
+    """A named size, or rows per table: `properties=N` with `owners=N`, `values=N` and `structures=N` behind commas as wanted.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text in SIZES:
+        return SIZES[text]
+    rows = dict(part.partition("=")[::2] for part in text.split(","))
+    tables = ("properties", "owners", "values", "structures")
+    if set(rows) <= set(tables) and all(number.isdigit() for number in rows.values()) and int(rows.get("properties", 0)) > 0:
+        return Size(*(int(rows.get(table, 0)) for table in tables))
+    raise ValueError(f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N]")
 
 
 def populate(engine: SandboxEngine, size: Size, seed: int = 1, reference: datetime = START) -> None:

@@ -12,7 +12,19 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox.convert import convert
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
-from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, DATE, DATETIME, DATETIME2, DATETIMEOFFSET, INT, INTEGER, MICROSECONDS, STAMP, is_wide
+from airflow_provider_pacs.sandbox.sqltypes import (
+    CHARACTER,
+    DATE,
+    DATETIME,
+    DATETIME2,
+    DATETIMEOFFSET,
+    INT,
+    INTEGER,
+    MICROSECONDS,
+    STAMP,
+    duck,
+    is_wide,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -56,8 +68,6 @@ def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
     part, number, value = _part(args[0], "dateadd"), e.value(args[1]), _stamp(e.value(args[2]))
     if is_wide(value.type):
         return _dateadd_wide(e, part, number, value)
-    if value.type.name == "datetimeoffset":
-        raise SqlError(102, "Incorrect syntax near 'DATEADD'. (Sandbox: DATEADD of datetimeoffset is not translated)", severity=15)
     count = number.sql if number.type.name in INTEGER else convert(number.sql, number.type, INT)
     if part in _MONTHS:
         step = f"to_months(CAST(({count}) * {_MONTHS[part]} AS INTEGER))"
@@ -66,6 +76,11 @@ def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
     else:
         step = f"to_microseconds(CAST(({count}) AS BIGINT) * {_MICROSECONDS[part]})"
     kind = DATETIME if value.type.name in CHARACTER else value.type
+    if kind.name == "datetimeoffset":
+        typed = f"CAST({value.sql} AS {duck(kind)})"  # a variable may hold a bare NULL
+        minutes = f"CAST(struct_extract({typed}, 'offset_minutes') AS BIGINT)"
+        local = f"CAST(struct_extract({typed}, 'utc') AS TIMESTAMP) + to_minutes({minutes})"
+        return Typed(f"tsql.offset_stamp({local} + {step}, {minutes})", kind, number.nullable or value.nullable)
     text = f"({value.sql} + {step})"
     if kind.name == "date":
         text = f"CAST({text} AS DATE)"
@@ -86,12 +101,24 @@ def _dateadd_wide(e: Expressions, part: str, number: Typed, value: Typed) -> Typ
     return Typed(text, DATETIME2, number.nullable or value.nullable)
 
 
-def _switch_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
-    value, zone = e.value(args[0]), e.constant(args[1], "an offset")
+def _zone(e: Expressions, node: exp.Expression, function: str) -> int:
+    """Minutes of `'+05:30'` or of a number of them."""
+    zone = e.constant(node, "an offset")
     found = re.fullmatch(r"([+-])(\d\d):(\d\d)", str(zone))
     minutes = int(zone) if isinstance(zone, int) else int(f"{found[1]}{int(found[2]) * 60 + int(found[3])}") if found else 841
     if abs(minutes) > 840:
-        raise SqlError(9812, "The timezone provided to builtin function switchoffset is invalid.")
+        raise SqlError(9812, f"The timezone provided to builtin function {function} is invalid.")
+    return minutes
+
+
+def _to_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
+    """The clock face stays and gets an offset."""
+    value, minutes = e.value(args[0]), _zone(e, args[1], "todatetimeoffset")
+    return Typed(f"tsql.offset_stamp({convert(value.sql, value.type, MICROSECONDS)}, ({minutes})::BIGINT)", DATETIMEOFFSET, value.nullable)
+
+
+def _switch_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
+    value, minutes = e.value(args[0]), _zone(e, args[1], "switchoffset")
     moment = value.sql if value.type.name == "datetimeoffset" else convert(value.sql, value.type, DATETIMEOFFSET)
     utc = f"struct_extract({moment}, 'utc')"
     return Typed(
@@ -178,5 +205,5 @@ HANDLERS: dict[str, Handler] = {
     "YEAR": _extract("year"), "MONTH": _extract("month"), "DAY": _extract("day"), "EOMONTH": _eomonth, "DATEFROMPARTS": _from_parts,
     "GETDATE": _now(False, DATETIME), "CURRENT_TIMESTAMP": _now(False, DATETIME), "GETUTCDATE": _now(True, DATETIME),
     "SYSDATETIME": _now(False, DATETIME2), "SYSUTCDATETIME": _now(True, DATETIME2), "SYSDATETIMEOFFSET": _now_offset,
-    "SWITCHOFFSET": _switch_offset,
+    "SWITCHOFFSET": _switch_offset, "TODATETIMEOFFSET": _to_offset,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""CREATE TABLE or DROP TABLE in; a declared table more or less out. Nothing else of T-SQL's DDL is known: it is error 102.
+"""CREATE TABLE or DROP TABLE in; a declared table more or less out. Databases, indexes, logins and the like: `definitions`.
 
 A test makes its tables with the same text here and on a genuine server.
 """
@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from airflow_provider_pacs.sandbox import definitions
 from airflow_provider_pacs.sandbox.batch import Statement, Token, pieces
-from airflow_provider_pacs.sandbox.catalog import Table
+from airflow_provider_pacs.sandbox.catalog import COLLATION, Table
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.information import parts
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlError, SqlType
@@ -19,7 +20,7 @@ from airflow_provider_pacs.sandbox.sqltypes import make
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.statements import SqlSession
 
-_HEAD = re.compile(r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?([^\s(;]+)\s*(.*)$", re.IGNORECASE | re.DOTALL)
+_HEAD = re.compile(r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?((?:\[(?:[^\]]|\]\])*\]|[^\s(;\[])+)\s*(.*)$", re.IGNORECASE | re.DOTALL)
 
 _KEY_WORDS = ("PRIMARY", "KEY", "CLUSTERED", "ASC")
 
@@ -30,9 +31,12 @@ def run(session: SqlSession, statement: Statement) -> None:
     Raises:
         SqlError: 102 for what is not known, 262 without the right, 2714 and 3701 where the table is there already or not.
     """
+    if statement.kind == "GRANT" or [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
+        definitions.run(session, statement)
+        return
     found = _HEAD.match(statement.text)
     if found is None or (found[1].upper() == "CREATE") != bool(found[4]):
-        raise untranslated(statement.text, "of the DDL only CREATE TABLE and DROP TABLE are known")
+        raise untranslated(statement.text, "CREATE TABLE or DROP TABLE of another form")
     if not session.login.admin:
         raise SqlError(262, f"{found[1].upper()} TABLE permission denied in database '{session.database}'.", severity=14)
     *schema, name = parts(found[3])
@@ -67,7 +71,7 @@ def _create(session: SqlSession, place: tuple[str, str, str], statement: Stateme
 
 
 def _column(statement: Statement, piece: Sequence[Token]) -> tuple[Column, bool]:
-    """`name type [(arguments)] [NOT NULL | NULL] [PRIMARY KEY]`, and whether it is the key."""
+    """`name type [(arguments)] [COLLATE ours] [NOT NULL | NULL] [PRIMARY KEY]`, and whether it is the key."""
     words = [token.upper for token in piece]
     if len(piece) < 2:
         raise untranslated(statement.text, "a column has a name and a type")
@@ -76,6 +80,8 @@ def _column(statement: Statement, piece: Sequence[Token]) -> tuple[Column, bool]
     if "(" in words[2:3]:
         rest = words.index(")") + 1
         arguments = [MAX if token.upper == "MAX" else int(token.text) for token in piece[3 : rest - 1] if token.text != ","]
+    if words[rest : rest + 2] == ["COLLATE", COLLATION.upper()]:
+        rest += 2
     options = " ".join(words[rest:])
     if options not in ("", "NULL", "NOT NULL", "PRIMARY KEY", "NOT NULL PRIMARY KEY"):
         raise untranslated(statement.text, f"column option {options}")

@@ -23,13 +23,14 @@ from typing import Any
 
 from rich.console import Console
 
-from airflow_provider_pacs.sandbox import ledger, site
+from airflow_provider_pacs.sandbox import ledger
 from airflow_provider_pacs.sandbox.airflow_api import RunFailed, TaskEnd, log_lines
 from airflow_provider_pacs.sandbox.bring_up import NotOurs, Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS
 from airflow_provider_pacs.sandbox.processes import ProcessEnded, marked
 
 ROOT = Path(__file__).parents[2]
-COUNTY, PROFILES = "benton_wa", ("generic",)
+COUNTY = "benton_wa"
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
 _RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
 _WIDTH = 140
@@ -78,20 +79,16 @@ def _options(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_pacs.sandbox.demo", description="A county through real Airflow into PostgreSQL."
     )
-    parser.add_argument("--size", default="seed", type=_size, help="size of the sandbox PACS: tiny, seed (default), benton")
-    parser.add_argument("--profile", default="generic", choices=PROFILES, help="which tables the sandbox PACS has (default generic)")
+    parser.add_argument("--size", default="seed", help="size of the sandbox PACS: tiny, seed (default), benton")
+    parser.add_argument("--profile", default=GENERIC, choices=list(KINDS), help=f"which tables the sandbox PACS has (default {GENERIC})")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--dir", default=Path("build/demo"), type=Path, help="folder for logs, databases and summary.json (default build/demo)")
     found = parser.parse_args(argv)
-    return Options(found.size, found.profile, found.keep, found.dir.resolve())
-
-
-def _size(text: str) -> str:
     try:
-        site.size_of(text)
-    except site.UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+        KINDS[found.profile].check(found.size)
+    except ValueError as error:
+        parser.error(f"argument --size: {error}")
+    return Options(found.size, found.profile, found.keep, found.dir.resolve())
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -108,7 +105,7 @@ def _demo(options: Options, console: Console) -> int:
 
     told(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
     try:
-        with everything_up(options.folder, options.size, COUNTY, ROOT / "dags", told) as running:
+        with everything_up(options.folder, options.profile, options.size, COUNTY, ROOT / "dags", told) as running:
             told(f"Airflow is healthy: [bold]{running.api.address}[/]")
             status = _show(options, running, console)
             if options.keep:

@@ -61,11 +61,9 @@ def _inserted(tree: exp.Expression, tables: Sequence[Table]) -> dict[int, SqlTyp
     """The column's type for each parameter that is a value of INSERT ... VALUES."""
     if not isinstance(tree, exp.Insert) or not isinstance(tree.expression, exp.Values):
         return {}
-    columns = list(tables[0].columns)
+    columns = list(tables[0].writable)
     if isinstance(tree.this, exp.Schema):
         columns = [tables[0].column(item.name) for item in tree.this.expressions]
-    else:
-        columns = [column for column in columns if column.type.name != "rowversion"]
     rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in tree.expression.expressions]
     return {id(value): column.type for row in rows for value, column in zip(row, columns, strict=False)}
 

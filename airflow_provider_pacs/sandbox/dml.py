@@ -60,8 +60,7 @@ def _aliased(node: exp.Expression, other: exp.Expression | None, queries: Querie
 def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, Table]:
     schema = isinstance(node.this, exp.Schema)
     table = target(node.this.this if schema else node.this, queries)
-    names = [i.name for i in node.this.expressions] if schema else [c.name for c in table.columns]
-    columns = [_column(table, name) for name in names if schema or _column(table, name).type.name != "rowversion"]
+    columns = [_column(table, i.name) for i in node.this.expressions] if schema else list(table.writable)
     versions = _versions(table, columns)
     e = Expressions(env, Scope(), queries)
     body = node.expression
@@ -108,7 +107,9 @@ def _where(node: exp.Expression, e: Expressions) -> str:
 
 
 def _versions(table: Table, assigned: Sequence[Column]) -> list[str]:
-    """The table's rowversion columns, which the server alone fills."""
+    """The table's rowversion columns, which the server alone fills, as it does the computed ones."""
+    if found := next((c.name for c in assigned if c.name in table.computed), None):
+        raise SqlError(271, f'The column "{found}" cannot be modified because it is either a computed column or is the result of a UNION operator.')
     if any(c.type.name == "rowversion" for c in assigned):
         raise SqlError(272, "Cannot update a timestamp column.")
     return [c.name for c in table.columns if c.type.name == "rowversion"]
@@ -128,5 +129,6 @@ def _assigned(value: Typed, column: Column) -> str:
     if column.type.name in ("char", "varchar", "nchar", "nvarchar") and column.type.length > 0:
         text = convert(value.sql, value.type, SqlType("nvarchar", -1))
         failed = raised(2628, f"String or binary data would be truncated in column '{column.name}'.")
-        return f"CASE WHEN length({text}) > {column.type.length} THEN {failed} ELSE {text} END"
+        kept = f"rpad({text}, {column.type.length}, ' ')" if column.type.name in ("char", "nchar") else text
+        return f"CASE WHEN length({text}) > {column.type.length} THEN {failed} ELSE {kept} END"
     return convert(value.sql, value.type, column.type)

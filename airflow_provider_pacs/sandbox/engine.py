@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.catalog import Catalog, Table
+from airflow_provider_pacs.sandbox.catalog import Catalog, Database, Table, quoted
 from airflow_provider_pacs.sandbox.clock import Clock
 from airflow_provider_pacs.sandbox.convert import MACROS
 from airflow_provider_pacs.sandbox.model import Column, ResultSet, RowCount, SqlError, SqlType
@@ -53,7 +53,7 @@ class SandboxEngine:
     def __init__(
         self,
         directory: Path | None = None,
-        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS",))),
+        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS", "pacs_oltp"))),
         start: datetime = START,
         zone: str = "America/Los_Angeles",
         fault: Callable[[str], object] | None = None,
@@ -114,6 +114,77 @@ class SandboxEngine:
         with self._lock:
             self.catalog.drop_table(table)
             self._changed(table.database, f"DROP TABLE {table.stored}")
+
+    def redefine(self, table: Table) -> None:
+        """Gives a declared table other indexes or references."""
+        with self._lock:
+            self.catalog.redefine(table)
+            self._changed(table.database)
+
+    def create_database(self, name: str) -> None:
+        """Adds an empty database, as CREATE DATABASE does."""
+        with self._lock:
+            self.catalog.add_database(name, self.clock.local(), snapshot=False)
+            self._changed(name)
+        self.refresh()
+
+    def drop_database(self, database: Database) -> None:
+        """Drops a database that no session uses, with its tables and rows."""
+        with self._lock:
+            schemas = [*self.catalog.schemas(database.name), "information_schema"]
+            for table in list(self.catalog.tables(database.name)):
+                self.catalog.drop_table(table)
+            del self.catalog.databases[database.name.lower()]
+            cursor = self.con.cursor()
+            for schema in schemas:
+                cursor.execute(f"DROP SCHEMA IF EXISTS {quoted(f'{database.name}.{schema}')} CASCADE")
+            cursor.close()
+        self.refresh()
+
+    def refresh(self, database: str = "") -> None:
+        """Fills the system tables anew: those of one database, or those that tell of all databases."""
+        with self._lock:
+            if database:
+                self._changed(database)
+                return
+            cursor = self.con.cursor()
+            self.catalog.publish_databases(cursor)
+            cursor.close()
+
+    def add_login(self, name: str, password: str) -> None:
+        """A login that may open no user database yet.
+
+        Raises:
+            SqlError: 15025 where the name is taken.
+        """
+        if name.lower() in self._logins:
+            raise SqlError(15025, f"The server principal '{name}' already exists.")
+        self._logins[name.lower()] = Login(name, password, ("master",))
+
+    def admit(self, name: str, database: str) -> None:
+        """Lets a login read a database.
+
+        Raises:
+            SqlError: 15007 where there is no such login.
+        """
+        known = self._logins.get(name.lower())
+        if known is None:
+            raise SqlError(15007, f"'{name}' is not a valid login or you do not have permission.")
+        self._logins[name.lower()] = replace(known, databases=(*known.databases, database))
+
+    def may_open(self, name: str, database: str) -> bool:
+        """Whether a login may read a database."""
+        known = self._logins.get(name.lower())
+        return known is not None and known.may_open(database)
+
+    def drop_login(self, name: str) -> None:
+        """Forgets a login.
+
+        Raises:
+            SqlError: 15151 where there is no such login.
+        """
+        if self._logins.pop(name.lower(), None) is None:
+            raise SqlError(15151, f"Cannot drop the login '{name}', because it does not exist or you do not have permission.")
 
     def _changed(self, database: str, statement: str = "") -> None:
         cursor = self.con.cursor()

@@ -10,11 +10,11 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox import nodes, sqltypes
 from airflow_provider_pacs.sandbox.convert import convert
 from airflow_provider_pacs.sandbox.dialect import untranslated
-from airflow_provider_pacs.sandbox.environment import Environment, Query
+from airflow_provider_pacs.sandbox.environment import Compiled, Environment, Query
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Scope, Typed
 from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIT, BYTES, CHARACTER, INTEGER, NUMBER, STAMP, TEMPORAL
-from airflow_provider_pacs.sandbox.texts import like_regex, text_literal
+from airflow_provider_pacs.sandbox.texts import blind, like_regex, text_literal
 
 _ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 _BITWISE: dict[type[exp.Expression], str] = {exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "xor"}
@@ -119,24 +119,25 @@ class Expressions:
     def _comparison(self, operator: str, left: exp.Expression, right: exp.Expression) -> str:
         if isinstance(right, (exp.Any, exp.All)):
             inner = right.this.this if isinstance(right.this, exp.Subquery) else right.this
-            found = self.query(inner, self.scope)
-            return f"({self.value(left).sql} {operator} {'ANY' if isinstance(right, exp.Any) else 'ALL'} ({found.sql}))"
+            one, other = self._alike(self.value(left), self.query(inner, self.scope))
+            return f"({one} {operator} {'ANY' if isinstance(right, exp.Any) else 'ALL'} ({other}))"
         return self.compare(operator, self.value(left), self.value(right))
 
     def _membership(self, node: exp.Expression) -> str:
         operand = self.value(node.this)
         inner = node.args.get("query")
         if inner is not None:
-            found = self.query(inner.this if isinstance(inner, exp.Subquery) else inner, self.scope)
-            if len(found.columns) != 1:
-                raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
-            kind = sqltypes.common(operand.type, found.columns[0].type)
-            one = self.sql(Typed("m.v", found.columns[0].type), kind)
-            a = self.sql(operand, kind)
-            if kind.name in CHARACTER:
-                a, one = f"rtrim({a}, ' ')", f"rtrim({one}, ' ')"
-            return f"({a} IN (SELECT {one} FROM ({found.sql}) AS m(v)))"
+            one, others = self._alike(operand, self.query(inner.this if isinstance(inner, exp.Subquery) else inner, self.scope))
+            return f"({one} IN ({others}))"
         return "(" + " OR ".join(self.compare("=", operand, self.value(e)) for e in node.expressions) + ")"
+
+    def _alike(self, operand: Typed, found: Compiled) -> tuple[str, str]:
+        """A value and the query of what it is compared with, in their common type; trailing blanks of text make no difference."""
+        if len(found.columns) != 1:
+            raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+        kind = sqltypes.common(operand.type, found.columns[0].type)
+        other = blind(self.sql(Typed("m.v", found.columns[0].type), kind), kind)
+        return blind(self.sql(operand, kind), kind), f"SELECT {other} FROM ({found.sql}) AS m(v)"
 
     def _like(self, node: exp.Expression, escape: str = "") -> str:
         operand, pattern = self.value(node.this), self.value(node.expression)

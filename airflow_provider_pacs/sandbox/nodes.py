@@ -14,7 +14,7 @@ from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Typed
 from airflow_provider_pacs.sandbox.sqltypes import BIT, FLOAT, INT, NUMBER
-from airflow_provider_pacs.sandbox.texts import text_literal, unify
+from airflow_provider_pacs.sandbox.texts import blind, text_literal, unify
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -108,7 +108,7 @@ def _window(e: Expressions, node: exp.Expression) -> Typed:
     inner = node.this
     if not isinstance(inner, exp.Anonymous):
         raise untranslated(node.sql("tsql"), "no such window")
-    parts = ", ".join(e.value(p).sql for p in node.args.get("partition_by") or [])
+    parts = ", ".join(blind(v.sql, v.type) for v in map(e.value, node.args.get("partition_by") or []))
     order = node.args.get("order")
     text = (f"PARTITION BY {parts} " if parts else "") + (ordering(e, order) if order else "")
     spec = node.args.get("spec")

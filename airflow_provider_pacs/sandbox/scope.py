@@ -38,10 +38,15 @@ class Rows:
 
 @dataclass(slots=True)
 class Scope:
-    """What an expression may name: the sources of its own query, then those of the queries around it."""
+    """What an expression may name: the sources of its own query, then those of the queries around it.
+
+    Attributes:
+        grouped: the texts that the query groups by, set once its FROM and WHERE are translated.
+    """
 
     sources: list[Rows] = field(default_factory=list)
     parent: Scope | None = None
+    grouped: frozenset[str] = frozenset()
 
     def add(self, source: Rows) -> None:
         """A further source.
@@ -76,10 +81,14 @@ class Scope:
         if found:
             return found[0]
         if self.parent is not None and not (table and any(s.alias.lower() == table.lower() for s in self.sources)):
-            return self.parent.column(name, table)
+            return self.parent.of_group(self.parent.column(name, table))
         if table and not any(s.alias.lower() == table.lower() for s in self.sources):
             raise SqlError(4104, f'The multi-part identifier "{table}.{name}" could not be bound.')
         raise SqlError(207, f"Invalid column name '{name}'.")
+
+    def of_group(self, value: Typed) -> Typed:
+        """What stands for an expression after grouping: one of its group's values where it is a grouped text."""
+        return Typed(f"min({value.sql})", value.type, value.nullable) if value.sql in self.grouped else value
 
     def all_columns(self, table: str = "") -> list[tuple[Column, Typed]]:
         """What `*` or `table.*` stands for.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, make
 
 if TYPE_CHECKING:
-    from airflow_provider_pacs.sandbox.catalog import Catalog, Database, Table
+    from airflow_provider_pacs.sandbox.catalog import Catalog, Database, Index, Table
 
 Row = tuple[Any, ...]
 TYPE_IDS = {
@@ -71,9 +71,8 @@ def rows_of_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
             type_id = TYPE_IDS["timestamp" if c.type.name == "rowversion" else c.type.name]
             collation = COLLATION if c.type.name in CHARACTER - {"xml"} else None
             default = t.object_id + 200 + number if c.name in t.defaults else 0
-            yield (t.object_id, c.name, number, type_id, type_id, *column_bytes(c.type), collation, c.nullable, False, False, False, default, None,
-            None,
-                   False, False, 0, "NOT_APPLICABLE", None)  # fmt: skip
+            yield (t.object_id, c.name, number, type_id, type_id, *column_bytes(c.type), collation, c.nullable, False, c.name == t.identity,
+                   c.name in t.computed, default, None, None, False, False, 0, "NOT_APPLICABLE", None)  # fmt: skip
 
 
 def rows_of_types(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -99,32 +98,57 @@ def rows_of_types(catalog: Catalog, database: Database) -> Iterator[Row]:
         )
 
 
+def _numbered(t: Table) -> Iterator[tuple[int, Index, bool]]:
+    """A table's indexes with their index_id, and which one is the primary key: the clustered one is 1, the others follow from 2."""
+    from airflow_provider_pacs.sandbox.catalog import Index
+
+    clustered = next((i for i in t.indexes if i.clustered), None)
+    number = 1 if clustered is None else 2
+    if clustered is not None:
+        yield 1, clustered, False
+    if t.primary_key:
+        yield number, Index(t.key, t.primary_key, True, clustered is None, True), True
+    for place, index in enumerate((i for i in t.indexes if i is not clustered), start=max(2, number + 1)):
+        yield place, index, False
+
+
 def rows_of_indexes(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.indexes."""
     for t in catalog.tables(database.name):
-        if t.primary_key:
-            yield t.object_id, f"PK_{t.name}", 1, 1, "CLUSTERED", True, True, False, False, False, None
-        else:
+        found = list(_numbered(t))
+        if not any(i.clustered for _, i, _ in found):
             yield t.object_id, None, 0, 0, "HEAP", False, False, False, False, False, None
-        for number, index in enumerate(t.indexes, start=2):
-            yield t.object_id, index.name, number, 2, "NONCLUSTERED", index.unique, False, False, False, False, None
+        for number, i, key in found:
+            kind = (1, "CLUSTERED") if i.clustered else (2, "NONCLUSTERED")
+            yield t.object_id, i.name, number, *kind, i.unique, key, i.constraint and not key, False, False, None
 
 
 def rows_of_index_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.index_columns."""
     for t in catalog.tables(database.name):
-        keys = ([(1, t.primary_key)] if t.primary_key else []) + [(n, i.columns) for n, i in enumerate(t.indexes, start=2)]
-        for number, names in keys:
-            for place, name in enumerate(names, start=1):
+        for number, index, _ in _numbered(t):
+            for place, name in enumerate(index.columns, start=1):
                 yield t.object_id, number, place, t.position(name), place, 0, False, False
 
 
 def rows_of_key_constraints(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.key_constraints."""
     for t in catalog.tables(database.name):
-        if t.primary_key:
-            schema = schema_id(catalog, database.name, t.schema)
-            yield f"PK_{t.name}", t.object_id + 1, schema, t.object_id, "PK", "PRIMARY_KEY_CONSTRAINT", 1, True
+        schema = schema_id(catalog, database.name, t.schema)
+        for number, i, key in _numbered(t):
+            if i.constraint:
+                kind = ("PK", "PRIMARY_KEY_CONSTRAINT") if key else ("UQ", "UNIQUE_CONSTRAINT")
+                yield i.name, t.object_id + (1 if key else number), schema, t.object_id, *kind, number, not t.key_name
+
+
+def rows_of_computed_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
+    """sys.computed_columns; the definition is not told."""
+    return ((t.object_id, name, t.position(name), True, False, None) for t in catalog.tables(database.name) for name in t.computed)
+
+
+def rows_of_identity_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
+    """sys.identity_columns."""
+    return ((t.object_id, t.identity, t.position(t.identity), True, 1, 1, None, False) for t in catalog.tables(database.name) if t.identity)
 
 
 def rows_of_defaults(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -187,10 +211,11 @@ def rows_of_i_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
 
 
 def rows_of_constraints(catalog: Catalog, database: Database) -> Iterator[tuple[Table, str, str, tuple[str, ...]]]:
-    """Primary and foreign keys: table, name, kind, columns."""
+    """Primary, unique and foreign keys: table, name, kind, columns."""
     for t in catalog.tables(database.name):
-        if t.primary_key:
-            yield t, f"PK_{t.name}", "PRIMARY KEY", t.primary_key
+        for _, i, key in _numbered(t):
+            if i.constraint:
+                yield t, i.name, "PRIMARY KEY" if key else "UNIQUE", i.columns
         for fk in t.foreign_keys:
             yield t, fk.name, "FOREIGN KEY", fk.columns
 
@@ -211,7 +236,8 @@ def rows_of_i_references(catalog: Catalog, database: Database) -> Iterator[Row]:
     """INFORMATION_SCHEMA.REFERENTIAL_CONSTRAINTS."""
     for t in catalog.tables(database.name):
         for fk in t.foreign_keys:
-            yield t.database, t.schema, fk.name, t.database, t.schema, f"PK_{fk.table}", "SIMPLE", "NO ACTION", "NO ACTION"
+            other = catalog.table(t.database, t.schema, fk.table)
+            yield t.database, t.schema, fk.name, t.database, t.schema, other.key if other else None, "SIMPLE", "NO ACTION", "NO ACTION"
 
 
 def rows_of_i_schemata(catalog: Catalog, database: Database) -> Iterator[Row]:

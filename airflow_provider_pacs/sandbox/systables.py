@@ -81,10 +81,10 @@ SPECS: dict[str, Spec] = {
                              "delete_referential_action tinyint, "
          "update_referential_action tinyint", sysrows.rows_of_foreign_keys),
         ("sys.computed_columns", "object_id int!, name sysname, column_id int!, is_computed bit, is_persisted bit!, definition nvarchar(max)",
-        sysrows.rows_of_nothing),
+        sysrows.rows_of_computed_columns),
         ("sys.identity_columns", "object_id int!, name sysname, column_id int!, is_identity bit, seed_value numeric(38), increment_value "
                                  "numeric(38), last_value numeric(38), "
-         "is_not_for_replication bit", sysrows.rows_of_nothing),
+         "is_not_for_replication bit", sysrows.rows_of_identity_columns),
         ("sys.extended_properties", "class tinyint!, class_desc nvarchar(60), major_id int!, minor_id int!, name sysname!, value nvarchar(4000)",
         sysrows.rows_of_nothing),
         ("sys.sql_modules", "object_id int!, definition nvarchar(max)", sysrows.rows_of_nothing),
@@ -128,3 +128,5 @@ SPECS: dict[str, Spec] = {
          "varchar(11)", sysrows.rows_of_i_references),
     )
 }  # fmt: skip
+OF_THE_SERVER = ("sys.databases", "sys.database_recovery_status")
+"""Those that tell the same from every database."""

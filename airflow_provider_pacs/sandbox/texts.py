@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_pacs.sandbox import sqltypes
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
-from airflow_provider_pacs.sandbox.sqltypes import INT
+from airflow_provider_pacs.sandbox.sqltypes import CHARACTER, INT
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.expressions import Expressions
@@ -36,6 +36,11 @@ def like_regex(pattern: str, escape: str) -> str:
             out.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
         at += 1
     return "".join(out)
+
+
+def blind(text: str, kind: SqlType) -> str:
+    """An expression by which rows are told apart: trailing blanks of text make no difference."""
+    return f"rtrim({text}, ' ')" if kind.name in CHARACTER else text
 
 
 def unify(e: Expressions, branches: Sequence[Typed]) -> tuple[list[str], SqlType]:

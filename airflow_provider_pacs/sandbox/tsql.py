@@ -12,6 +12,7 @@ from airflow_provider_pacs.sandbox.catalog import Source, quoted
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.environment import Compiled, Environment
 from airflow_provider_pacs.sandbox.expressions import Expressions
+from airflow_provider_pacs.sandbox.grouping import distinct, grouped, union
 from airflow_provider_pacs.sandbox.model import Column, SqlError
 from airflow_provider_pacs.sandbox.nodes import direction
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Rows, Scope
@@ -83,7 +84,8 @@ class Queries:
         if node.args.get("where") is not None:
             tail += " WHERE " + e.predicate(node.args["where"].this)
         if node.args.get("group") is not None:
-            tail += " GROUP BY " + self._group(node.args["group"], e)
+            listed, e = grouped(node.args["group"], e)
+            tail += " GROUP BY " + listed
         if node.args.get("having") is not None:
             tail += " HAVING " + e.predicate(node.args["having"].this)
         outputs = self._projections(node, e)
@@ -93,7 +95,8 @@ class Queries:
         ties = options is not None and bool(options.args.get("with_ties"))
         order = self._order(node, e, columns, [text for _, text in outputs] if ties else None)
         limit = self._limit(node, e, order)
-        return Compiled(f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{texts}{tail}{limit}", columns)
+        once = distinct([text for _, text in outputs], columns) if node.args.get("distinct") else ""
+        return Compiled(f"SELECT {once}{texts}{tail}{limit}", columns)
 
     def _projections(self, node: exp.Select, e: Expressions) -> list[tuple[Column, str]]:
         outputs: list[tuple[Column, str]] = []
@@ -107,23 +110,6 @@ class Queries:
             text = f"CAST(NULL AS {sqltypes.duck(value.type)})" if value.is_null else value.sql
             outputs.append((Column(name, value.type, value.nullable), text))
         return outputs
-
-    def _group(self, group: exp.Expression, e: Expressions) -> str:
-        def listed(members: Sequence[exp.Expression]) -> str:
-            return ", ".join(e.value(m).sql for m in members)
-
-        parts = []
-        for item in group.expressions:
-            if isinstance(item, (exp.Rollup, exp.Cube)):
-                parts.append(f"{type(item).__name__.upper()} ({listed(item.expressions)})")
-            elif isinstance(item, exp.GroupingSets):
-                sets = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in item.expressions]
-                parts.append(f"GROUPING SETS ({', '.join(f'({listed(m)})' for m in sets)})")
-            else:
-                parts.append(e.value(item).sql)
-        if set(group.args) - {"expressions"} and any(v for k, v in group.args.items() if k != "expressions"):
-            raise untranslated(group.sql("tsql"), "GROUP BY of this kind")
-        return ", ".join(parts)
 
     def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column], texts: Sequence[str] | None = None) -> str:
         """ORDER BY; an item of the select list is named by its place, or by its text where `texts` are given (a window can't name places)."""
@@ -181,7 +167,8 @@ class Queries:
         columns = [Column(a.name, k, a.nullable or b.nullable) for a, b, k in zip(left.columns, right.columns, kinds, strict=True)]
         e = Expressions(self.env, Scope(), self)
         word = _SETS[type(node)] + ("" if node.args.get("distinct", True) else " ALL")
-        text = f"{as_types(e, left, columns)} {word} {as_types(e, right, columns)}"
+        sides = as_types(e, left, columns), as_types(e, right, columns)
+        text = union(*sides, columns) if word == "UNION" else f"{sides[0]} {word} {sides[1]}"
         return Compiled(text + self._limit(node, e, self._order(node, e, columns)), columns)
 
     def _source(self, node: exp.Expression, scope: Scope) -> str:

@@ -64,7 +64,7 @@ def approve(
     try:
         for one in sets:
             table = stage_name(plan.run_id, one["entity"], 0, f"_held{one['held_id']}")
-            read = fill_with_keys(source, target, tables[one["entity"]], one["keys"], table, append=False)
+            read = fill_with_keys(source, target, tables[one["entity"]], one["keys"], table, county_id=config.fips, append=False)
             deleted = target.apply_held(plan.run_id, load_entities()[one["entity"]], one["held_id"], one["digest"], table, actor)
             decisions.append(Decision(one["held_id"], one["entity"], "applied", deleted, read))
     finally:

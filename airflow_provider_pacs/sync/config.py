@@ -6,23 +6,33 @@ Two spellings load: the long form (`county`, `source`, `target`, `sync`, ...) an
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, StrictStr, ValidationError, field_validator, model_validator
 
-from airflow_provider_pacs.sync.cron import five_field_cron
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.profiles import TableMap, load_tables
+from airflow_provider_pacs.sync.sections import (
+    DeleteGuard,
+    EntityName,
+    Name,
+    Section,
+    SourceConfig,
+    SyncConfig,
+    TableConfig,
+    TargetConfig,
+    did_you_mean,
+)
 from airflow_provider_pacs.sync.strict_yaml import YamlPath, read_yaml
 
 if TYPE_CHECKING:
@@ -37,111 +47,7 @@ _MISSING = {
 }
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
-
-
-def _known_entity(name: str) -> str:
-    if name not in load_entities():
-        raise ValueError(f"unknown entity {name!r}; {_did_you_mean(name, load_entities())}")
-    return name
-
-
-def _known_profile(name: str) -> str:
-    files = resources.files("airflow_provider_pacs.sync.profiles").iterdir()
-    known = {file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")}
-    if name not in known:
-        raise ValueError(f"unknown profile {name!r}; {_did_you_mean(name, known)}")
-    return name
-
-
-Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
-ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
-EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
-ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SourceConfig(_Section):
-    """An Airflow connection id, the profile that knows the tables, and what becomes of a login that could write: `strict` refuses to run."""
-
-    connection: ConnectionId
-    profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
-    read_only: Literal["warn", "strict"] = "warn"
-
-
-class TargetConfig(_Section):
-    """Where the rows go: an Airflow connection id of type `postgres`."""
-
-    connection: ConnectionId = "terrafusion"
-
-
-class SyncConfig(_Section):
-    """When and how the county is synchronised.
-
-    Attributes:
-        cron: five fields, in the county's time zone; None for manual runs only.
-        entities: what to synchronise, as written; by default all, parents first. A child without `property` is allowed.
-        batch_size: rows per batch that the hook hands out; never rows per statement or commit.
-        enable_cdc: True uses the best change feed that the source allows, False compares everything in every run.
-        timeout_minutes: execution timeout of each task, and the deadline of a run.
-        lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
-        overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of a local-time stamp.
-        clock: whether the source's change stamps are the server's local time or UTC.
-        new_columns: what becomes of a column that the source's table gets after the first load: `ignore` notes it, `add` also carries it in `extra`.
-        reconcile_cron: when both sides are compared in full; None for never on a schedule.
-    """
-
-    cron: Cron | None = "0 2 * * *"
-    entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
-    batch_size: Positive = 10_000
-    enable_cdc: StrictBool = True
-    timeout_minutes: Positive = 60
-    retries: Count = 3
-    retry_delay_seconds: Count = 30
-    pool: Name | None = None
-    lag_seconds: Count = 60
-    overlap_minutes: Count = 75
-    clock: Literal["local", "utc"] = "local"
-    new_columns: Literal["ignore", "add"] = "ignore"
-    reconcile_cron: Cron | None = "30 4 * * 0"
-
-    @field_validator("entities")
-    @classmethod
-    def _each_once(cls, entities: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := sorted({name for name in entities if entities.count(name) > 1}):
-            raise ValueError(f"named more than once: {', '.join(twice)}")
-        return entities
-
-
-class DeleteGuard(_Section):
-    """A run may delete up to the larger of both limits; more is held for approval."""
-
-    max_rows: Count = 25
-    max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra` is carried beyond them, in JSON."""
-
-    schema: Name | None = None
-    table: Name | None = None
-    change_column: Name | None = None
-    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
-    columns: dict[Name, Name] = Field(default_factory=dict)
-    extra: dict[ExtraName, Name] = Field(default_factory=dict)
-
-
-class CountyConfig(_Section):
+class CountyConfig(Section):
     """One county, complete: every default is filled in."""
 
     county: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -196,6 +102,16 @@ class CountyConfig(_Section):
         """SHA-256 (hex) of the complete configuration: equal files and equal defaults give equal fingerprints."""
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def table_maps(config: CountyConfig) -> dict[str, TableMap]:
+    """The county's profile with the county's own names and choices, by entity; also of entities that it does not synchronise."""
+    return load_tables(
+        config.source.profile,
+        {name: asdict(table) for name, table in config.tables.items()},
+        options=config.source.options,
+        source_tables={name: asdict(table) for name, table in config.source.tables.items()},
+    )
 
 
 @cache
@@ -272,7 +188,7 @@ def _column_problems(tables: Any) -> list[_Problem]:
             continue
         known, columns, extra = load_entities()[entity].mapped_names, table.get("columns"), table.get("extra")
         unknown = [str(column) for column in columns if column not in known] if isinstance(columns, dict) else []
-        problems += [(("tables", entity, "columns", name), f"unknown column; {_did_you_mean(name, known)}") for name in unknown]
+        problems += [(("tables", entity, "columns", name), f"unknown column; {did_you_mean(name, known)}") for name in unknown]
         taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
         problems += [(("tables", entity, "extra", name), f"{name} is a column of its own: name its source under columns") for name in taken]
     return problems
@@ -284,7 +200,7 @@ def _explain(found: ErrorDetails) -> _Problem:
     if found["type"] == "missing" and len(loc) == 1:
         return loc, _MISSING.get(str(loc[0]), "is required")
     if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return loc, f"unknown key; {_did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
+        return loc, f"unknown key; {did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
     given = found["input"]
     got = f" (got {given})" if isinstance(given, int | float) else ""
     got += "; write it in quotes" if got and found["type"] == "string_type" else ""
@@ -294,5 +210,5 @@ def _explain(found: ErrorDetails) -> _Problem:
 def _keys_at(loc: YamlPath) -> Iterable[str]:
     if loc[:1] == ("tables",):
         return TableConfig.__dataclass_fields__
-    sections: dict[str, type[_Section]] = {"source": SourceConfig, "target": TargetConfig, "sync": SyncConfig, "delete_guard": DeleteGuard}
+    sections: dict[str, type[Section]] = {"source": SourceConfig, "target": TargetConfig, "sync": SyncConfig, "delete_guard": DeleteGuard}
     return (sections[str(loc[0])] if loc else CountyConfig).model_fields

@@ -33,7 +33,7 @@ class Drift:
 
 def declared_columns(shape: TableShape) -> dict[str, str]:
     """Every column of the table with its declaration; empty where the catalog is unknown."""
-    return {column.name: column.declared for column in shape.columns.values()}
+    return {name: column.declared for name, column in shape.columns.items()}
 
 
 def find_drift(before: Mapping[str, str], today: Mapping[str, str]) -> Drift:
@@ -57,11 +57,11 @@ def check_drift(county: str, shape: TableShape, before: Mapping[str, str]) -> Dr
         ConfigError: PACS-003; nothing was read. (A mapped column that is gone was refused before, by the catalog.)
     """
     drift = find_drift(before, declared_columns(shape))
-    mapped = set(shape.map.sources)
+    mapped = set(shape.mapped)
     breaking = [text for text in drift.changed if text.split(":")[0] in mapped]
     if breaking:
         raise ConfigError(
-            f"{county}: {shape.map.schema}.{shape.map.table} changed under its mapping: {', '.join(breaking)}",
+            f"{county}: {shape.name} changed under its mapping: {', '.join(breaking)}",
             remedy=f"adapt tables.{shape.map.entity} in the county's file; if the change is right as it is: pacs check {county} --accept-source",
             code="PACS-003",
         )

@@ -16,16 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.source.catalog import DATES, NUMBERS, OTHERS, TEXTS, TableShape
+from airflow_provider_pacs.sync.profiles import alias
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import DATES, NUMBERS, OTHERS, TEXTS
 
 _CARRIED = TEXTS | NUMBERS | DATES | OTHERS
 _UNFIT = ("\x00", "\ufffd")
 """PostgreSQL takes no NUL in JSON, and U+FFFD says that the text was damaged before it came here."""
-
-
-def alias(number: int) -> str:
-    """What the select list calls the column of `extra` with this number. Its name in `extra` may be as long as an identifier can be."""
-    return f"extra.{number}"
 
 
 def carrying(shape: TableShape, added: Iterable[str]) -> TableShape:
@@ -39,6 +36,8 @@ def added_since(shape: TableShape, before: Iterable[str], today: Iterable[str]) 
     """Columns that came after the first load, are still there and can be carried; where the catalog is unknown, those of before."""
     if not shape.known:
         return tuple(before)
+    if shape.selection is not None:  # which of a joined entity's many tables it belongs to, a county's file must say
+        return ()
     return tuple(name for name in dict.fromkeys((*before, *today)) if name in shape.columns and shape.columns[name].type_name in _CARRIED)
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.tables import SourceTable, source_tables
 from airflow_provider_pacs.sync.source.tsql import quote
@@ -63,7 +62,7 @@ class Grants:
 
 def mapped_tables(config: CountyConfig) -> list[SourceTable]:
     """The county's tables as its file and profile name them; no connection is needed."""
-    maps = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
+    maps = table_maps(config)
     wanted = [name for name in load_entities() if name in config.sync.entities]
     return [table for name in wanted for table in source_tables(TableShape(maps[name], {}))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -21,13 +22,20 @@ from airflow_provider_pacs.sync.target.port import Target
 RETRIED_KEYS = 5_000
 """Waiting rows that one run reads again, those looked at longest ago first."""
 
+LONGEST_NAME = 61
+"""Bytes of a staging table's name."""
+
 PROGRESS_SECONDS = 2.0
 """How often a read says how far it is."""
 
 
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
-    """A table of its own per run, entity, try and purpose (at most 63 bytes: PostgreSQL cuts longer names)."""
-    return f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
+    """A table of its own per run, entity, try and purpose.
+
+    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view beside the table.
+    """
+    name = f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 class Counter:
@@ -66,6 +74,7 @@ def fill_stage(
     query: ChangeQuery,
     table: str,
     *,
+    county_id: str,
     append: bool = False,
     told: Callable[[int, float], None] | None = None,
 ) -> int:
@@ -75,15 +84,15 @@ def fill_stage(
     stream = payloads(source, shape, query, counter)
     first = next(stream)  # an empty result still has one empty batch, with its columns
     rest = (payload for _, payload in chain([first], stream))
-    target.write_stage(entity, table, first[0], rest, append=append)
+    target.write_stage(entity, table, first[0], rest, county_id=county_id, append=append)
     return counter.rows
 
 
-def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys: Sequence[str], table: str, *, append: bool) -> int:
+def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys: Sequence[str], table: str, *, county_id: str, append: bool) -> int:
     """Read single rows by key into a staging table and record there which are gone; returns the rows read."""
     read = 0
-    for number, chunk in enumerate(_chunks(keys)):
-        read += fill_stage(source, target, shape, keys_query(shape, chunk), table, append=append or number > 0)
+    for number, chunk in enumerate(chunks(keys)):
+        read += fill_stage(source, target, shape, keys_query(shape, chunk), table, county_id=county_id, append=append or number > 0)
     target.mark_gone(load_entities()[shape.map.entity], table, keys)
     return read
 
@@ -120,19 +129,26 @@ def load_entity(
     entity = load_entities()[shape.map.entity]
     query = entity_query(shape, row)
     read = fill_stage(
-        source, target, shape, query, table, told=lambda rows, seconds: target.note_progress(str(row["run_id"]), entity.name, rows, seconds)
+        source,
+        target,
+        shape,
+        query,
+        table,
+        county_id=county_id,
+        told=lambda rows, seconds: target.note_progress(str(row["run_id"]), entity.name, rows, seconds),
     )
     if query.complete:
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
         missing += target.vanished_keys(entity, county_id, table)
-        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)
+        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True)
     else:
         waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
-        read += fill_with_keys(source, target, shape, waiting, table, append=True)
+        read += fill_with_keys(source, target, shape, waiting, table, county_id=county_id, append=True)
         target.settle_stage(entity, table)
     return read
 
 
-def _chunks(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def chunks(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """As many keys as one statement takes, again and again."""
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         yield tuple(keys[start : start + KEYS_PER_STATEMENT])

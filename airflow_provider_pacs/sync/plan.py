@@ -6,7 +6,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from typing import Any, Literal
@@ -14,17 +14,17 @@ from typing import Any, Literal
 from airflow_provider_pacs.sync.changes import choose, read_by, stamps
 from airflow_provider_pacs.sync.changes.ordered import clock_query, is_ordered_type, oldest_writer_query, span_query
 from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
-from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.extra import added_since, carrying, refuse_uncarried
 from airflow_provider_pacs.sync.mapping import refuse_misfits
-from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.results import BACKFILL, Backfill, EntityPlan, RunKind, RunPlan
 from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
-from airflow_provider_pacs.sync.source.catalog import TableShape, describe, optional_query
+from airflow_provider_pacs.sync.source.catalog import TableShape, describe
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.rights import read_rights
@@ -64,7 +64,7 @@ def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | 
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
             that the table does not allow.
     """
-    tables = load_tables(config.source.profile, {name: asdict(table) for name, table in config.tables.items()})
+    tables = table_maps(config)
     wanted = set(config.sync.entities)
     found = optional_query(source, WRITABLE)
     writable = not found or found[0]["updateability"] != "READ_ONLY"
@@ -75,7 +75,7 @@ def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | 
             refuse_misfits(shape)
             refuse_uncarried(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
-            feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities else ()
+            feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities and shape.selection is None else ()
             family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds)
             readings[name] = Reading(read_by(shape, family), family, reason, shape)
     return readings
@@ -289,5 +289,5 @@ def _full_because(reading: Reading, state: dict[str, object] | None, mode: str) 
     if state["map_fingerprint"] != map_fingerprint(shape):
         return "the mapping or the quality suite changed since the cursor was stored"
     if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
-        return "the source's columns changed since the cursor was stored"
+        return "the source's table or its columns changed since the cursor was stored"
     return None

@@ -14,9 +14,13 @@ from airflow_provider_pacs.sync.load import entity_query, fill_stage, fill_with_
 from airflow_provider_pacs.sync.plan import shapes
 from airflow_provider_pacs.sync.quality import Rule
 from airflow_provider_pacs.sync.results import BACKFILL, CertificateOutcome
+from airflow_provider_pacs.sync.scopes import MOST_SCOPES, read_scopes
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Target
+
+_NO_SCOPE = "0"
+"""PACS numbers its properties from 1: a statement that finds nothing, so that an empty delta has a staging table like any other."""
 
 
 class Mark(Protocol):
@@ -51,6 +55,7 @@ def reconcile(
         outcome = target.certify(run_id, bounds, relations, compared)
     finally:
         target.drop_stages(name for row in rows for name in (_first(run_id, row["entity"]), _second(run_id, row["entity"])))
+        target.drop_scopes(row["stage_table"] for row in rows if row["stage_table"])
     return CertificateOutcome(
         outcome.run_id, outcome.county_id, outcome.scope, outcome.state, outcome.entities, time.monotonic() - started, outcome.held_back
     )
@@ -64,14 +69,23 @@ def _compare(
     complete = scope == "full" or (scope == "auto" and row["mode"] == "full")
     upper = str(row["upper_bound"]) if row["upper_bound"] is not None else None
     table, second = _first(run_id, entity.name), None
-    read = fill_stage(source, target, shape, _full(shape, upper) if complete else entity_query(shape, row), table)
+    scopes = None if complete or shape.selection is None else target.noted_scopes(str(row["stage_table"]))
+    complete = complete or (scopes is not None and len(scopes) > MOST_SCOPES)
+    if complete or scopes is None:
+        read = fill_stage(source, target, shape, _full(shape, upper) if complete else entity_query(shape, row), table, county_id=config.fips)
+    else:
+        read = read_scopes(source, target, shape, scopes or [_NO_SCOPE], table, county_id=config.fips, append=False)
     target.settle_stage(entity, table)
     mark(config, target, entity.name, table, complete=complete)
     found = target.differences(entity, config.fips, table, complete=complete)
     vanished = target.vanished_keys(entity, config.fips, table) if complete else []  # gone at the source while they waited in quarantine
+    if scopes and not complete:
+        vanished += target.missing_in_scopes(entity, config.fips, table, str(row["stage_table"]))
     if found or vanished:
         second = _second(run_id, entity.name)
-        read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)
+        read += fill_with_keys(
+            source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False
+        )
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)
     backfill = row["family"] == BACKFILL

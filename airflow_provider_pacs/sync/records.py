@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, full_query, keys_query, lob_bound
+from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, SCOPE, full_query, keys_query, lob_bound
 from airflow_provider_pacs.sync.changes.ordered import is_ordered_type, since_query
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
@@ -47,7 +47,7 @@ def related_records(reader: SourceReader, entity: str, keys: Sequence[str], rela
     if relation not in children:
         raise ConfigError(f"{relation!r} is not a relation of {entity!r}", remedy=f"use one of: {', '.join(children) or 'none'}")
     shape = _shape(reader, relation, profile)
-    column = dict(shape.map.columns)[str(load_entities()[relation].parent_key)]
+    column = SCOPE if shape.selection else dict(shape.map.columns)[str(load_entities()[relation].parent_key)]
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         query = keys_query(shape, tuple(keys[start : start + KEYS_PER_STATEMENT]), column)
         yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, shape))

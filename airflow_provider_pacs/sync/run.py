@@ -24,6 +24,7 @@ from airflow_provider_pacs.sync.preflight import Report, examine
 from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
 from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.scopes import load_joined
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
 
@@ -83,7 +84,8 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     waiting_rule = relation_rules(config).get(entity)
     with recorded_failure(config, target, f"extract_{entity}", run_id), not_overtaken(config, target, run_id):
         shape = shapes(config, source, [row])[entity]
-        read = load_entity(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
+        load = load_entity if shape.selection is None else load_joined
+        read = load(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
     staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
     target.note_entity(run_id, entity, state="staged", message="", **staged)

@@ -19,8 +19,9 @@ from typing import Any
 
 from airflow_provider_pacs.sync import changes
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
+from airflow_provider_pacs.sync.changes.compare import SCOPE
 from airflow_provider_pacs.sync.errors import FatalError
-from airflow_provider_pacs.sync.profiles import TableMap, load_tables
+from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe
 from tests.contract.tsql_judge import ROOT
@@ -65,6 +66,8 @@ ODD_NAMES = [
 ]
 EXTRA = {"zone_code": ("ZoneCode", "nvarchar(max)"), "noted_at": ("NotedAt", "datetime2(7)")}
 """Carried beyond the canonical columns: name in `extra` -> source column and its type."""
+JOINED = "harris_pacs_9"
+Built = ChangeQuery | tuple[tuple[str, ChangeQuery], ...] | None
 STAMP = "2026-01-15 06:00:00.003"
 _SIZES = {"uniqueidentifier": 16, "int": 4, "bigint": 8, "smallint": 2, "timestamp": 8, "xml": -1, "text": 16, "ntext": 16, "image": 16}
 _SQL = re.compile(r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S")
@@ -80,6 +83,10 @@ class CatalogReader:
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         if self.columns is None:
             raise FatalError("permission denied")
+        if "table_name" in sql and "type_name" in sql:
+            tables = [str(name)[1:-1].split("].[") for name in params if name is not None]
+            places = [{"schema_name": schema.replace("]]", "]"), "table_name": table.replace("]]", "]")} for schema, table in tables]
+            return [_catalog_row(name, declared) | place for place in places for name, declared in self.columns.items()]
         return [_catalog_row(name, declared) for name, declared in self.columns.items()] if "type_name" in sql else []
 
 
@@ -123,10 +130,26 @@ def all_shapes() -> list[TableShape]:
     shapes += [make_shape(key_type=key_type) for key_type in KEY_TYPES]
     shapes += [make_shape(rename=odd(name)) for name in ODD_NAMES]
     shapes += [shape_of(table, None) for table in load_tables("generic").values()]
-    return shapes
+    return shapes + joined_shapes()
 
 
-def builders() -> dict[str, Callable[..., ChangeQuery | None]]:
+def joined_shapes() -> list[TableShape]:
+    """Every entity of the joined profile, with each of its choices, with odd names, with `extra`, and without a readable catalog."""
+    names = {column for columns in profile_columns(JOINED).values() for column in columns}
+    types = dict.fromkeys(sorted(names), "varchar(50)") | {"tsRowVersion": "timestamp"}
+    choices: list[dict[str, Any]] = [{}, {"supplements": "accepted", "future_layer": True}, {"supplements": "base", "land_value": ["land_hstd_val"]}]
+    shapes = [shape_of(table, types) for options in choices for table in load_tables(JOINED, options=options).values()]
+    extra = {"property": {"extra": {"zoning": "p.geo_id"}}}
+    shapes.append(shape_of(load_tables(JOINED, extra)["property"], types))
+    for name in ODD_NAMES[:1]:
+        rename = odd(name)
+        renamed = {table: {"table": rename(table), "columns": {c: rename(c) for c in columns}} for table, columns in profile_columns(JOINED).items()}
+        odd_types = {rename(column): declared for column, declared in types.items()}
+        shapes += [shape_of(table, odd_types) for table in load_tables(JOINED, source_tables=renamed).values()]
+    return shapes + [shape_of(table, None) for table in load_tables(JOINED).values()]
+
+
+def builders() -> dict[str, Callable[..., Built]]:
     """`module.function` -> every public function of `sync/changes` that returns a ChangeQuery."""
     found = {}
     for info in pkgutil.iter_modules(changes.__path__):
@@ -138,14 +161,14 @@ def builders() -> dict[str, Callable[..., ChangeQuery | None]]:
     return found
 
 
-def _asked_for(function: Callable[..., ChangeQuery | None], shape: TableShape) -> bool:
+def _asked_for(function: Callable[..., Built], shape: TableShape) -> bool:
     """Builders of a family with a cursor are asked only for tables of that family (`changes.stamps`)."""
     families = {each.window.__module__ for each in vars(changes).values() if isinstance(each, changes.Stamps)}
     own = changes.stamps(shape)
     return function.__module__ not in families or (own is not None and own.window.__module__ == function.__module__)
 
 
-def queries(name: str, function: Callable[..., ChangeQuery | None], shape: TableShape) -> Iterator[ChangeQuery]:
+def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Iterator[ChangeQuery]:
     """What one builder makes for a shape, for every combination of its arguments; nothing where the product would not ask it."""
     if "shape" in inspect.signature(function).parameters and not _asked_for(function, shape):
         return
@@ -154,7 +177,7 @@ def queries(name: str, function: Callable[..., ChangeQuery | None], shape: Table
         "window": [Window(None, STAMP), Window(STAMP, STAMP)],
         "hi": [STAMP],
         "keys": [("1",), ("1", "2", "3")],
-        "column": [None, shape.map.columns[1][1]],
+        "column": [None, SCOPE if shape.selection else shape.map.columns[1][1]],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],
@@ -171,8 +194,7 @@ def queries(name: str, function: Callable[..., ChangeQuery | None], shape: Table
     assert not unknown, f"{name} takes {unknown}: give example values for it in {Path(__file__).name}"
     for chosen in itertools.product(*(values[parameter] for parameter in parameters)):
         query = function(**dict(zip(parameters, chosen, strict=True)))
-        if query is not None:
-            yield query
+        yield from [query] if isinstance(query, ChangeQuery) else [one for _, one in query or ()]
 
 
 def built(shapes: Sequence[TableShape]) -> dict[str, set[str]]:

@@ -46,6 +46,7 @@ def is_name(text: str) -> bool:
 
 
 def test_three_thousand_names_stay_one_name_each(tsql: Judge) -> None:
+    """Case 83: whatever is in a name, it is one name."""
     count = 0
 
     @examples(120)
@@ -76,7 +77,7 @@ def test_what_is_no_name_is_refused_and_nothing_else(name: str) -> None:
 @examples(60)
 @given(names=st.lists(GOOD, min_size=15, max_size=15, unique_by=str.lower), builder=st.sampled_from(sorted(WHOLE)))
 def test_a_table_of_hostile_names_is_read_by_these_names(tsql: Judge, names: list[str], builder: str) -> None:
-    """Schema, table and every column at once, through every builder that reads whole rows."""
+    """Case 83: schema, table and every column at once, through every builder that reads whole rows."""
     renamed = dict(zip(["dbo", "Property", *statements.make_shape().map.sources], names, strict=True))
     shape = statements.make_shape(rename=renamed.__getitem__)
     sql = WHOLE[builder](shape).sql

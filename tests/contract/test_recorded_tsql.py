@@ -100,7 +100,9 @@ class ForgetfulTarget:
         rows = [asdict(each) for each in self.plan.entities]
         return [row | {"lower_bound": row["lower"], "upper_bound": row["upper"], "state": "published"} for row in rows]
 
-    def write_stage(self, entity: object, table: str, names: Sequence[str], payloads: Iterable[bytes], *, append: bool = False) -> None:
+    def write_stage(
+        self, entity: object, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+    ) -> None:
         assert list(payloads)
 
     def differences(self, *_: object, **__: object) -> list[tuple[str, str]]:

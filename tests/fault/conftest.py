@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.world import SIZE, Postgres, Sandbox, World
+from tests.fault.source import SIZE, Sandbox
+from tests.fault.target import Postgres
+from tests.fault.world import World
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
+from tests.fault.processes import Run, until
 from tests.fault.test_kill import in_copy
-from tests.fault.world import Run, World, until
+from tests.fault.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

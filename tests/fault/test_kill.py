@@ -8,10 +8,15 @@ import time
 
 import pytest
 
-from tests.fault.world import ENDED_SECONDS, IN_COPY, Run, Target, World, until
+from tests.fault.processes import Run, until
+from tests.fault.source import IN_COPY
+from tests.fault.target import Target
+from tests.fault.world import World
 
 pytestmark = pytest.mark.timeout(900)  # a machine may be busy
 
+ENDED_SECONDS = 30.0
+"""Issue 4 and case 108: SIGTERM to the end of the process."""
 BEFORE_COPY = "stall@rows=100 match=dbo.{3}Property] times=1"
 INSIDE_COPY = f"stall@rows={IN_COPY} match=PropertyValue times=1"
 COMPARING = "stall@rows=100 match=_late times=1"
@@ -102,7 +107,7 @@ def test_sigterm_while_the_publish_transaction_is_open(night: World) -> None:
 
 @pytest.mark.slow
 def test_sigkill_while_the_publish_of_changes_is_open(night: World) -> None:
-    """Case 104, with tables that have rows: the killed worker's transaction leaves no trace."""
+    """Case 104: with tables that have rows, the killed worker's transaction leaves no trace."""
     with night.disturbed() as target:
         before = target.poll()
         with target.held(HOLD_PUBLISH), night.sync(target) as run:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fault.conftest import make_world
+from tests.fault.processes import until
+from tests.fault.target import Postgres
 from tests.fault.test_kill import HOLD_PUBLISH
-from tests.fault.world import Postgres, World, until
+from tests.fault.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -51,5 +53,5 @@ def test_reader_through_a_night_of_changes(night: World) -> None:
 
 @pytest.mark.timeout(1800)
 def test_reader_through_a_night_of_changes_at_full_size(benton: World) -> None:
-    """Case 104, with a county's full size."""
+    """Case 104: the same with a county's full size."""
     read_through_publish(benton)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fault.world import IN_COPY, World
+from tests.fault.source import IN_COPY
+from tests.fault.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

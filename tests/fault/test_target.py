@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from tests.fault.processes import until
+from tests.fault.target import Target
 from tests.fault.test_kill import HOLD_PUBLISH, INSIDE_COPY, in_copy
-from tests.fault.world import Target, World, until
+from tests.fault.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

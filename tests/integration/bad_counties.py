@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,15 +20,20 @@ import yaml
 from psycopg import sql
 
 from airflow_provider_pacs.sandbox import county
+from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
 from airflow_provider_pacs.sandbox.data import build
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
 from airflow_provider_pacs.sandbox.faults import FaultPlan
 from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sync.source.address import SourceAddress
+from tests.support.generated import generated_county, reading_login
+from tests.support.server import MssqlServer, named_server
 from tests.wire.scripted import AUTHORITY, CERTIFICATE, DIRECTORY
 
-READER, PASSWORD = "pacs_reader", "R3cognisable}Secret;1"
+READER, PASSWORD = f"pacs_reader_{uuid4().hex[:8]}", "R3cognisable}Secret;1"
+"""A login is the whole server's: another test run may be at work there."""
 GUARDED, GUARDED_PASSWORD = "pacs_writer", "Gu4rded}Secret;4"
 """A role of the target that needs its password; the embedded server trusts the others."""
 LONG = "a column whose name has seventy characters, as one county's vendor did"
@@ -67,19 +73,52 @@ class Source:
 
 @dataclass(frozen=True)
 class World:
-    """A served county, and the same engine behind certificates that must not be trusted."""
+    """A tiny county with an empty and an oddly named table beside the usual ones, on the sandbox or on the server that is named.
+
+    Attributes:
+        source: how its reader, who may do nothing but read, gets there.
+        ports: of the sandbox: the same county behind certificates that must not be trusted.
+        faults: of the sandbox.
+    """
 
     source: Source
-    ports: dict[str, int]
-    engine: SandboxEngine
-    faults: FaultPlan
+    admin: MssqlServer
+    ports: dict[str, int] | None = None
+    faults: FaultPlan | None = None
+
+    def behind(self, certificate: str) -> Source:
+        """The county behind a certificate that is wrong in one way."""
+        if self.ports is None:
+            pytest.skip(f"only with the sandbox: a server shows one certificate, and not an {certificate} one")
+        return replace(self.source, port=self.ports[certificate])
+
+    def breaks(self, rule: str) -> bool:
+        """The server fails by that rule until `mend`; False where it is a named one, which no test can make fail."""
+        if self.faults is not None:
+            self.faults.add(rule)
+        return self.faults is not None
+
+    def mend(self) -> None:
+        """No fault any more."""
+        if self.faults is not None:
+            self.faults.clear()
+
+    def execute(self, statement: str, *params: object) -> None:
+        """What the county's software does."""
+        self.rows(statement, *params)
+
+    def rows(self, statement: str, *params: object) -> list[tuple[Any, ...]]:
+        """A statement by an administrator; its rows."""
+        connection = self.admin.connect()
+        try:
+            cursor = connection.execute(statement, *params)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description is not None else []
+        finally:
+            connection.close()
 
 
-@contextmanager
-def served_world() -> Iterator[World]:
-    """Serve a tiny county with an empty and an oddly named table beside the usual ones."""
-    engine = SandboxEngine(logins=(Login(READER, PASSWORD, ("PACS",)),))
-    build(engine, "tiny")
+def odd_tables() -> tuple[Table, Table]:
+    """The table without rows, and the one whose names are odd."""
     rows = county.TABLES[0]
     empty = replace(rows, name="EmptyProperty", indexes=())
     names = dict(zip((column.name for column in rows.columns), ODD_COLUMNS.values(), strict=True))
@@ -92,21 +131,48 @@ def served_world() -> Iterator[World]:
         indexes=(),
         defaults={},
     )
+    return empty, odd
+
+
+@contextmanager
+def county_world() -> Iterator[World]:
+    """The county of these tests, for as long as they last."""
+    named = named_server()
+    with named_world(named) if named else served_world() as made:
+        yield made
+
+
+@contextmanager
+def named_world(server: MssqlServer) -> Iterator[World]:
+    """Make it on a named server, in a database and for a login of its own."""
+    address = server.address
+    with generated_county(server, more=odd_tables()) as made, reading_login(made, READER, PASSWORD):
+        options = {"trust_server_certificate": "yes"} if address.trust_server_certificate else {}
+        yield World(Source(address.host, address.port or 1433, made.address.database, options=options | {"encrypt": address.encrypt}), made)
+
+
+@contextmanager
+def served_world() -> Iterator[World]:
+    """Serve it from a sandbox in this process."""
+    engine = SandboxEngine(logins=(Login(READER, PASSWORD, ("PACS",)), Login("sa", PASSWORD, admin=True)))
+    build(engine, "tiny")
+    empty, odd = odd_tables()
     for table in (empty, odd):
         engine.catalog.add_table(table)
     engine.publish()
-    engine.con.execute(f"INSERT INTO {odd.stored} SELECT * FROM {rows.stored}")
+    engine.con.execute(f"INSERT INTO {odd.stored} SELECT * FROM {county.TABLES[0].stored}")
     old = dt.datetime.now(dt.UTC) - dt.timedelta(days=60)
     certificates = {
         "good": CERTIFICATE,
         "expired": make_certificate(AUTHORITY, days=30, valid_from=old),
-        "wrong name": make_certificate(AUTHORITY, names=("pacs.example.org",)),
+        "wrong-name": make_certificate(AUTHORITY, names=("pacs.example.org",)),
         "untrusted": make_certificate(make_authority("Another CA")),
     }
     faults = FaultPlan()
     with ExitStack() as open_ends:
         ports = {name: open_ends.enter_context(SandboxServer(engine, certificate=made, faults=faults)).port for name, made in certificates.items()}
-        yield World(Source(port=ports["good"]), ports, engine, faults)
+        address = SourceAddress("127.0.0.1", ports["good"], "PACS", "sa", PASSWORD)
+        yield World(Source(port=ports["good"]), MssqlServer(address, genuine=False), ports, faults)
 
 
 @dataclass(frozen=True)
@@ -138,7 +204,7 @@ class Bad:
 
 
 def _certificate(name: str) -> Callable[[World], Source]:
-    return lambda world: replace(world.source, port=world.ports[name])
+    return lambda world: world.behind(name)
 
 
 def _changed(**changes: Any) -> Callable[[World], Source]:
@@ -156,12 +222,12 @@ REFUSED = (
         "unreachable host",
         "PACS-001",
         ("127.0.0.1:1/PACS", "Check host, port and firewall"),
-        _changed(port=1, options={"login_timeout": "1"}),
+        _changed(host="127.0.0.1", port=1, database="PACS", options={"login_timeout": "1"}),
         status=1,
         retried=True,
     ),
     Bad("expired certificate", "PACS-006", ("127.0.0.1", "expired", "renew"), _certificate("expired")),
-    Bad("wrong-name certificate", "PACS-006", ("127.0.0.1", "host_name_in_certificate"), _certificate("wrong name")),
+    Bad("wrong-name certificate", "PACS-006", ("127.0.0.1", "host_name_in_certificate"), _certificate("wrong-name")),
     Bad("untrusted CA", "PACS-006", ("127.0.0.1", "Trust the CA"), _certificate("untrusted")),
     Bad("missing table", "PACS-003", ("dbo.Parcels", "'property'", "tables.property.table"), settings={"tables": {"property": {"table": "Parcels"}}}),
     Bad("missing column", "PACS-003", ("dbo.Property", "'Acreags'", "'acreage'", "tables.property.columns"), settings=_columns(acreage="Acreags")),
@@ -252,5 +318,5 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with served_world() as made:
+    with county_world() as made:
         yield made

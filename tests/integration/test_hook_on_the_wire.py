@@ -54,7 +54,7 @@ def stored(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 def keep(world: World, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
     source = world.source
     place = {"host": source.host, "port": source.port, "schema": source.database, "login": source.user, "password": source.password}
-    store(monkeypatch, "pacs_benton_wa", conn_type=conn_type, **place)
+    store(monkeypatch, "pacs_benton_wa", conn_type=conn_type, extra=source.options, **place)
 
 
 def table(batches: Iterator[pa.RecordBatch]) -> pa.Table:
@@ -64,7 +64,7 @@ def table(batches: Iterator[pa.RecordBatch]) -> pa.Table:
 @pytest.mark.parametrize("entity", ["property", "owner", "value", "structure"])
 def test_all_records_are_all_rows_under_our_names(stored: World, entity: str) -> None:
     source = {"property": "Property", "owner": "PropertyOwner", "value": "PropertyValue", "structure": "Structure"}[entity]
-    ((expected,),) = stored.engine.con.cursor().execute(f'SELECT count(*) FROM "PACS.dbo"."{source}"').fetchall()
+    ((expected,),) = stored.rows(f"SELECT COUNT(*) FROM [dbo].[{source}]")
     found = table(PacsHook("pacs_benton_wa").get_all_records(entity, batch_rows=150))
     assert found.num_rows == expected
     assert found.schema.names[-1] == "_source_version"
@@ -73,10 +73,7 @@ def test_all_records_are_all_rows_under_our_names(stored: World, entity: str) ->
 
 def test_long_texts_arrive_whole(stored: World) -> None:
     longest = "é§\n" * 30_000
-    cursor = stored.engine.con.cursor()
-    cursor.execute(
-        'UPDATE "PACS.dbo"."Property" SET LegalDescription = ? WHERE ParcelNumber = (SELECT min(ParcelNumber) FROM "PACS.dbo"."Property")', [longest]
-    )
+    stored.execute("UPDATE [dbo].[Property] SET LegalDescription = ? WHERE ParcelNumber = (SELECT MIN(ParcelNumber) FROM [dbo].[Property])", longest)
     found = table(PacsHook("pacs_benton_wa").get_all_records("property"))["legal_description"].to_pylist()
     assert longest in found
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.errors import ConfigError
 from tests.integration.conftest import CountyMaker
-from tests.support.county import County, new_engine, of, redeclare, retype
+from tests.support.county import County, Pacs, new_engine, of, redeclare, retype
 
 
 def remember(county: County, part: str, value: str) -> None:
@@ -56,7 +55,7 @@ def test_a_restored_database_is_compared_in_full(county: County) -> None:
 
 
 @pytest.fixture(scope="module")
-def versioned_engine() -> Iterator[SandboxEngine]:
+def versioned_engine() -> Iterator[Pacs]:
     engine = new_engine()
     redeclare(engine, retype("Property", rv=SqlType("rowversion")))
     yield engine
@@ -64,7 +63,7 @@ def versioned_engine() -> Iterator[SandboxEngine]:
 
 
 @pytest.fixture
-def versioned(make_county: CountyMaker, versioned_engine: SandboxEngine) -> County:
+def versioned(make_county: CountyMaker, versioned_engine: Pacs) -> County:
     """A county whose table has a rowversion column, with two published properties."""
     county = make_county(engine=versioned_engine, keep_engine=True)
     county.add("property", 1, 2)

@@ -86,7 +86,7 @@ def airflow_environment(home: Path, endpoint: Endpoint, target: str) -> dict[str
     """What a user sets, and the driver's settings; the deadline alerts stay on."""
     parts = urlsplit(target)
     source = {"conn_type": "pacs", "host": endpoint.host, "port": endpoint.port, "schema": endpoint.database}
-    source |= {"login": endpoint.reader, "password": endpoint.reader_password, "extra": {"encrypt": "yes"}}
+    source |= {"login": endpoint.reader, "password": endpoint.reader_password, "extra": endpoint.options}
     there = {"conn_type": "postgres", "host": parse_qs(parts.query)["host"][0], "schema": parts.path[1:], "login": parts.username}
     return {
         **bare_environment(),

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_pacs.sync.entities import load_entities
 from tests.integration.conftest import CountyMaker
-from tests.support.county import ENTITIES, KEYS, TABLES, County, InProcessReader, key, of
+from tests.support.county import ENTITIES, KEYS, TABLES, County, WatchedReader, key, of
 
 TEXTS = {"property": "address", "owner": "owner_type", "value": "assessed_value", "structure": "condition"}
 
@@ -168,7 +168,7 @@ def test_reconcile_on_a_county_that_was_never_loaded(county: County) -> None:
     assert len(county.rows("property")) == 3
 
 
-def by_the_document(reader: InProcessReader, held: dict[str, Any], mark: str, batch: int) -> str:
+def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batch: int) -> str:
     """The design document's own query, one run of it; returns its new mark."""
     rows = reader.query(
         f"SELECT TOP ({batch}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm FROM [dbo].[Property] "

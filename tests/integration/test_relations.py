@@ -35,6 +35,21 @@ def test_a_child_before_its_parent(family: County) -> None:
     assert certificate.clean
 
 
+def test_a_window_does_not_miss_what_waits(family: County) -> None:
+    """Cases 113, 122: a row that waits in quarantine is no difference of the window that it came in, and nothing is read again for it."""
+    family.add("property", 1)
+    family.add("owner", 1)
+    family.sync()
+    family.clock.step(hours=5)
+    family.add("owner", 2, of=2, at=family.stamp())
+    family.clock.step(minutes=2)
+    published, certificate = family.sync()
+    told = of(certificate, "owner")
+    assert of(published, "owner").mode == "changes"
+    assert (told.scope, told.missing, told.differing, told.quarantined) == ("delta", 0, 0, 1)
+    assert certificate.clean
+
+
 def test_a_waiting_child_that_is_deleted(family: County) -> None:
     """Case 113: a child that goes while it waits, leaves the queue."""
     family.add("property", 1)

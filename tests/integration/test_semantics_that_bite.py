@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_pacs.sync.changes import ordered, rowversion
 from airflow_provider_pacs.sync.changes.base import Window
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.support.server import MssqlServer
 
@@ -69,7 +70,7 @@ def test_a_naive_keyset_loses_rows_and_the_products_window_does_not(mssql: Mssql
 
 
 def test_the_seventh_digit_of_a_datetime2_tells_rows_apart(mssql: MssqlServer) -> None:
-    """Case 14. Bounds are text; in Python's six digits both rows would have one stamp."""
+    """Case 14: bounds are text; in Python's six digits both rows would have one stamp."""
     with mssql.table("k int NOT NULL PRIMARY KEY, LastModified datetime2(7) NOT NULL") as table:
         mssql.execute(*(f"INSERT INTO dbo.{table} VALUES ({n}, '2026-03-01 08:00:00.123456{n}')" for n in range(10)))
         shape = shape_of(table, "LastModified", "datetime2", 7)
@@ -115,10 +116,8 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
 
 
 def test_text_compares_without_case_and_trailing_blanks(mssql: MssqlServer) -> None:
-    """Case 36. The default collation of both servers; a table of keys would take 'abc' and 'ABC ' for the same."""
-    with mssql.table(
-        "k int NOT NULL, name varchar(20) COLLATE SQL_Latin1_General_CP1_CI_AS NULL" if mssql.genuine else "k int NOT NULL, name varchar(20)"
-    ) as table:
+    """Case 36: by the default collation of both servers; a table of keys would take 'abc' and 'ABC ' for the same."""
+    with mssql.table("k int NOT NULL, name varchar(20) COLLATE SQL_Latin1_General_CP1_CI_AS NULL") as table:
         mssql.execute(*(f"INSERT INTO dbo.{table} VALUES ({n}, '{text}')" for n, text in enumerate(("abc", "ABC", "abc  ", " abc", "abd"))))
         connection = mssql.connect()
         equal = [row.k for row in connection.execute(f"SELECT k FROM dbo.{table} WHERE name = ? ORDER BY k", "Abc ")]

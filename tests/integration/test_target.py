@@ -120,7 +120,7 @@ def test_nobody_has_rights_on_partitions(whole_county: County) -> None:
 
 @pytest.mark.parametrize("statement", ["UPDATE pacs_ops.audit SET action = 'x'", "DELETE FROM pacs_ops.audit", "TRUNCATE pacs_ops.audit"])
 def test_the_audit_is_append_only(county: County, statement: str) -> None:
-    """Even the owner of the table can't change, delete or truncate what is written."""
+    """Case 128: even the owner of the table can't change, delete or truncate what is written."""
     county.add("property", 1)
     county.sync()
     count = county.sql("SELECT count(*) AS n FROM pacs_ops.audit")

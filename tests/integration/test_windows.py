@@ -13,7 +13,7 @@ from tests.support.county import ENTITIES, County, key, new_engine, of, retype
 
 
 def test_ties_beyond_a_batch(county: County) -> None:
-    """Case 1: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a window."""
+    """Cases 1, 10, 18: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a window."""
     county.source.batch_rows = 100
     county.add("property", *range(251))
     assert of(county.sync()[0], "property").inserted == 251
@@ -168,10 +168,10 @@ def test_change_columns_of_other_types(make_county: CountyMaker, kind: SqlType, 
     first, _ = county.sync()
     assert of(first, "property").inserted == 2
     county.clock.step(hours=1)
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = SYSDATETIME() WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
     county.sync()
     assert digits == 0 or county.state("property")["watermark"] < county.stamp()[:digits]
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = SYSDATETIME() WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
     county.clock.step(seconds=(2 * unit).total_seconds() + 1)
     published, _ = county.sync()
     assert of(published, "property").mode == "changes"
@@ -191,7 +191,7 @@ def test_a_cursor_that_is_empty_means_a_full_read(county: County) -> None:
 
 
 def test_a_late_commit(make_county: CountyMaker) -> None:
-    """Case 19: a row stamped before and committed after a run arrives with the next one, by the overlap alone."""
+    """Cases 19, 21: a row stamped before and committed after a run, which did not wait for it, arrives with the next one, by the overlap alone."""
     county = make_county()
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", 1, 2)

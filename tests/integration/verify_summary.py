@@ -17,12 +17,28 @@ from pathlib import Path
 from typing import Any
 
 COUNTY_ID = "53005"
-# entity: (table at the source, table at the target, key at the target)
+# entity: (table at the target, key at the target)
 TABLES = {
-    "property": ("dbo.Property", "pacs.property", "property_id"),
-    "owner": ("dbo.PropertyOwner", "pacs.owner", "owner_id"),
-    "value": ("dbo.PropertyValue", "pacs.value_history", "value_id"),
-    "structure": ("dbo.Structure", "pacs.structure", "structure_id"),
+    "property": ("pacs.property", "property_id"),
+    "owner": ("pacs.owner", "owner_id"),
+    "value": ("pacs.value_history", "value_id"),
+    "structure": ("pacs.structure", "structure_id"),
+}
+# The layers of real and mobile homes in the three open years; `last` is a property's last one.
+_OPEN = """(SELECT a.prop_id, a.owner_tax_yr, a.sup_num, MAX(a.owner_tax_yr) OVER (PARTITION BY a.prop_id) AS last FROM dbo.prop_supp_assoc AS a
+JOIN dbo.property AS p ON p.prop_id = a.prop_id CROSS JOIN dbo.pacs_system AS s
+WHERE p.prop_type_cd IN ('R', 'MH') AND a.owner_tax_yr > s.appr_yr - 3 AND a.owner_tax_yr <= s.appr_yr) AS l"""
+# database: entity: what follows SELECT COUNT(*) FROM at the source
+SOURCES = {
+    "PACS": {"property": "dbo.Property", "owner": "dbo.PropertyOwner", "value": "dbo.PropertyValue", "structure": "dbo.Structure"},
+    "pacs_oltp": {
+        "property": f"{_OPEN} WHERE l.owner_tax_yr = l.last",
+        "owner": f"{_OPEN} JOIN dbo.owner AS o ON o.prop_id = l.prop_id AND o.owner_tax_yr = l.owner_tax_yr AND o.sup_num = l.sup_num "
+        "WHERE l.owner_tax_yr = l.last",
+        "value": _OPEN,
+        "structure": f"{_OPEN} JOIN dbo.imprv AS i ON i.prop_id = l.prop_id AND i.prop_val_yr = l.owner_tax_yr AND i.sup_num = l.sup_num "
+        "WHERE l.owner_tax_yr = l.last AND i.sale_id = 0",
+    },
 }
 WAITING = """SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
   SELECT FROM {table} AS t WHERE t.county_id = q.county_id AND t.{key}::text = q.source_key AND t._deleted_at IS NULL))
@@ -30,17 +46,20 @@ FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.sta
 
 
 def count_source(sandbox: Path) -> dict[str, int]:
-    """Rows per entity at the source, through Microsoft's driver and with its certificate verified."""
+    """Rows per entity at the source, through Microsoft's driver and with its certificate verified where it is a sandbox's."""
     endpoint = json.loads((sandbox / "endpoint.json").read_text("utf-8"))
     os.environ.update(endpoint["environment"])  # before the driver manager is first used
     import pyodbc
 
     connection = pyodbc.connect(
         f"DRIVER={{ODBC Driver 18 for SQL Server}};SERVER=tcp:{endpoint['host']},{endpoint['port']};DATABASE={endpoint['database']};"
-        f"UID={endpoint['reader']};PWD={{{endpoint['reader_password']}}};Encrypt=yes;TrustServerCertificate=no"
+        f"UID={endpoint['reader']};PWD={{{endpoint['reader_password']}}};Encrypt={endpoint['options']['encrypt']};"
+        f"TrustServerCertificate={endpoint['options']['trust_server_certificate']}"
     )
     try:
-        return {entity: int(connection.execute(f"SELECT COUNT(*) FROM {source}").fetchval()) for entity, (source, _, _) in TABLES.items()}
+        return {
+            entity: int(connection.execute(f"SELECT COUNT(*) FROM {source}").fetchval()) for entity, source in SOURCES[endpoint["database"]].items()
+        }
     finally:
         connection.close()
 
@@ -51,7 +70,7 @@ def count_target(url: str) -> dict[str, dict[str, int]]:
 
     found = {}
     with psycopg.connect(url) as connection:
-        for entity, (_, table, key) in TABLES.items():
+        for entity, (table, key) in TABLES.items():
             live = connection.execute(f"SELECT count(*) FROM {table} WHERE county_id = %s AND _deleted_at IS NULL", (COUNTY_ID,)).fetchone()
             waiting = connection.execute(WAITING.format(table=table, key=key), (COUNTY_ID, entity)).fetchone()
             assert live is not None

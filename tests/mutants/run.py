@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SYNC = "airflow_provider_pacs/sync/"
 ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile"))
+CATALOG, KEYS = f"{SYNC}source/catalog.py", f"{SYNC}changes/compare.py"
 APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL, TARGETS, WHOLE = (
     f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target", "whole")
 )
@@ -38,6 +39,8 @@ RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
     "tests/unit/source/test_rights.py",
 )
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
+COLUMNS = f"{SYNC}source/columns.py"
+ODD = "tests/integration/test_odd_tables.py"
 
 
 _WINDOW_LO = """        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"
@@ -85,7 +88,7 @@ MUTANTS = (
     Mutant("suite fingerprint", PLAN, "(shape.map.fingerprint + rules).encode()", "shape.map.fingerprint.encode()", f"{PUBLISHES}::test_another_suite"),
     Mutant("schema fingerprint", PLAN, 'if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:', "if False:",
            f"{DRIFT}::test_a_wider_column"),
-    Mutant("look again before a delete", LOAD, "fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, append=True)",
+    Mutant("look again before a delete", LOAD, "fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True)",
            "(target.mark_gone(entity, table, missing) or 0)", f"{DELETES}::test_a_read_that_misses_a_row"),
     Mutant("deletes in a full run", LOAD, "missing = target.missing_keys(entity, county_id, table)", "missing: list[str] = []",
            f"{DELETES}::test_too_many_deletes_are_held"),
@@ -122,7 +125,7 @@ MUTANTS = (
     Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n                return publish.publish(",
            "with self.statements() as connection:\n                return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
     Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
-    Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, append=False)",
+    Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False)",
            "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
     Mutant("late rows are left out", WHOLE, "coalesce(s._late, 0) = 0 AND s._reject", "s._reject", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
@@ -161,7 +164,28 @@ MUTANTS = (
     Mutant("a backfill is one window", LOAD, 'if row["family"] == BACKFILL:', "if False:", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("a backfill certifies its window", RECONCILE, "window_only=backfill", "window_only=False", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("no integer is cut", MAPPING, "    if pa.types.is_int64(values.type) or pa.types.is_uint32(values.type):", "    if False:", f"{DRIFT}::test_columns_that_grow"),
+    Mutant("a table made again is another", CATALOG, "self.change_type, self.object_id]", "self.change_type]", f"{ODD}::test_a_table_that_is_dropped_and_made_again"),
+    Mutant("the key is the mapped one", CATALOG, "if declared and [", "if declared is None and [", f"{ODD}::test_another_primary_key"),
+    Mutant("masked columns are refused", COLUMNS, "if 1 not in allowed:", "if False:", f"{ODD}::test_withheld_values_never_overwrite_real_ones"),
+    Mutant("encrypted columns are refused", COLUMNS, 'if row["encryption"] is not None:', "if False:", f"{ODD}::test_withheld_values_never_overwrite_real_ones"),
+    Mutant("who knows not whether, may not unmask", COLUMNS, "or [{}])[0].values()", 'or [{"a": 1}])[0].values()', f"{ODD}::test_masked_columns_that_do_no_harm"),
+    Mutant("GUIDs as text are known by their digits", KEYS, "if _is_guid_as_text(shape, column):", "if False:", f"{ODD}::test_a_key_of_text_that_changes_only_its_spelling"),
+    Mutant("a key's trailing blanks are none", MAPPING, 'pc.utf8_rtrim(values, " ")', "values", f"{ODD}::test_a_key_of_text_that_changes_only_its_spelling"),
+    Mutant("braces match", MAPPING, 'rf"^({_GUID}|\\{{{_GUID}\\}})$"', 'rf"^\\{{?{_GUID}\\}}?$"', f"{MAPS}::test_what_is_no_guid"),
+    Mutant("texts are dates of the calendar", MAPPING, 'rf"^({_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)', 'rf"^(\\d{{4}}-\\d{{2}}-\\d{{2}})', f"{MAPS}::test_a_text_is_a_stamp_where_the_calendar_has_it"),
+    Mutant("texts are numbers that PostgreSQL holds", MAPPING, '[+-]?\\d{1,3})?', '[+-]?\\d+)?', f"{MAPS}::test_a_text_that_no_numeric_holds"),
+    Mutant("a time's seventh digit is cut", MAPPING, 'pa.time64("us"), safe=False', 'pa.time64("ns"), safe=False', f"{MAPS}::test_a_time_as_text"),
+    Mutant("long names stay apart", LOAD, "if len(name) <= LONGEST_NAME else", "if name else", "tests/unit/test_names_in_the_target.py"),
+    Mutant("what waits is no difference of a window", COMPARE, "AND q.entity = {entity} AND q.state = 'open' \"", "AND q.entity = {entity} AND q.state = 'none' \"",
+           f"{RELATIONS}::test_a_window_does_not_miss_what_waits"),
     Mutant("a reconcile waits for a sync", PLAN, '    if kind != "sync":', "    if False:", f"{APPROVES}::test_a_reconcile_waits_for_a_sync_at_work"),
+    Mutant(
+        "text without a bound is measured",
+        f"{SYNC}source/bulk.py",
+        "if order.text_bound is None:",
+        "if order.text_bound == 0:",
+        "tests/integration/test_types_to_postgres.py::test_a_long_text_whose_length_nobody_knows_is_measured",
+    ),
     Mutant("db_owner is more than reading", RIGHTS, "if is_member == 1)", 'if is_member == 1 and name != "db_owner")', f"{RIGHTS_TESTS}::test_a_role_alone_is_more_than_reading"),
     Mutant("an unknown permission is more", RIGHTS, 'return permission not in _READS and not permission.startswith("VIEW ")',
            'return permission in ("INSERT", "UPDATE", "DELETE", "ALTER", "CONTROL", "EXECUTE", "TAKE OWNERSHIP")', f"{RIGHTS_TESTS}::test_a_permission_that_is_not_known_to_read_is_more"),

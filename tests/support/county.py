@@ -1,43 +1,39 @@
 """A county for tests: a sandbox PACS in this process (no wire) as the source, a real PostgreSQL as the target, and words to say what happens to both.
 
-The clock stands still until a test moves it, so every stamp, bound and overlap in a test is exact.
+Where PACS_TEST_MSSQL_URL names a server, the source is a database of its own there, read by the product's own reader. The clock
+stands still until a test moves it, so every stamp, bound and overlap in a test is exact.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 import psycopg
-import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg.rows import dict_row
 
 from airflow_provider_pacs.sandbox import county as generic
 from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.clock import Clock
-from airflow_provider_pacs.sandbox.engine import START, SandboxEngine
-from airflow_provider_pacs.sandbox.environment import Instant
-from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, SqlError, SqlType
-from airflow_provider_pacs.sandbox.statements import SqlSession
-from airflow_provider_pacs.sandbox.variables import permuted, ticks
+from airflow_provider_pacs.sandbox.model import Column, SqlType
 from airflow_provider_pacs.sync import run
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import Entity, load_entities
-from airflow_provider_pacs.sync.errors import FatalError
 from airflow_provider_pacs.sync.quality import JudgeContext, Rule, RuleResult
 from airflow_provider_pacs.sync.quality.checks import predicate_sql
 from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunOutcome
-from airflow_provider_pacs.sync.source.errors import BY_NUMBER
-from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+from tests.support.in_process import InProcessPacs
+from tests.support.in_process import InProcessReader as InProcessReader
+from tests.support.named_server import NamedPacs
+from tests.support.pacs import Pacs as Pacs
+from tests.support.pacs import StandingClock as StandingClock
+from tests.support.pacs import WatchedReader as WatchedReader
+from tests.support.pacs import Writer as Writer
+from tests.support.server import named_server
 
 NAMES = UUID("5b0c3b8e-6f5b-4d6e-9f43-0d7c0a5f1a11")
 TABLES = {"property": "Property", "owner": "PropertyOwner", "value": "PropertyValue", "structure": "Structure"}
@@ -48,143 +44,6 @@ ENTITIES = ("property", "owner", "value", "structure")
 def key(*parts: object) -> str:
     """A GUID that a test can name: `key("property", 1)`. As PostgreSQL writes it."""
     return str(uuid5(NAMES, ":".join(map(str, parts))))
-
-
-class StandingClock(Clock):
-    """The server's clock, which moves when a test says so, also backwards, as an administrator or NTP may do."""
-
-    def __init__(self, start: datetime = START, zone: str = "America/Los_Angeles") -> None:
-        super().__init__(start, zone)
-
-    def instant(self) -> Instant:
-        """Now."""
-        local = self._utc.astimezone(self._zone)
-        offset = local.utcoffset() or timedelta(0)
-        return Instant(local.replace(tzinfo=None), self._utc.replace(tzinfo=None), int(offset.total_seconds() // 60))
-
-    def step(self, **amount: float) -> None:
-        """Move by a timedelta's arguments: `step(minutes=-5)`."""
-        self._utc += timedelta(**amount)
-
-    def set_utc(self, moment: datetime) -> None:
-        """Move to a moment."""
-        self._utc = moment.replace(tzinfo=UTC)
-
-
-def _marked(sql: str) -> str:
-    """`?` becomes @P1, @P2 ... as the driver does it."""
-    numbers = itertools.count(1)
-    return re.sub(r"\?", lambda _: f"@P{next(numbers)}", sql)
-
-
-def _params(values: Sequence[object], kind: str) -> list[Param]:
-    return [
-        Param(f"@P{number}", SqlType(kind, 4000) if isinstance(value, str) or value is None else SqlType("int"), value)
-        for number, value in enumerate(values, start=1)
-    ]
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except SqlError as error:
-        verdict = next((found for numbers, found in BY_NUMBER if error.number in numbers), None)
-        kind = verdict.kind if verdict else FatalError
-        raise kind(error.message, code=verdict.code if verdict else None) from error
-
-
-def as_the_driver_hands_it_over(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
-    """The engine's carriers -> what arrow-odbc makes of the same column: GUIDs as text, datetime with three digits."""
-    arrays = [_driven(batch.column(number), column.type) for number, column in enumerate(columns)]
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
-
-
-def _driven(array: pa.Array, kind: SqlType) -> pa.Array:
-    if kind.name == "uniqueidentifier":
-        return pa.array([None if value is None else str(UUID(bytes_le=value)).upper() for value in array.to_pylist()], pa.string())
-    if kind.name == "datetime":
-        return pc.cast(pc.round_temporal(array, 1, "millisecond"), pa.timestamp("ms"))
-    if kind.name == "smalldatetime":
-        return pc.cast(array, pa.timestamp("s"))
-    return array
-
-
-class InProcessReader:
-    """A `SourceReader` straight over a session of the sandbox's engine. `before_stream` is called with each bulk statement, to let things happen."""
-
-    def __init__(self, engine: SandboxEngine, user: str = "sa", password: str = "Sandbox!Admin1", *, batch_rows: int = 10_000) -> None:
-        self._engine, self._session = engine, engine.login(user, password, generic.DATABASE, "test", "airflow-provider-pacs")
-        self.batch_rows = batch_rows
-        self.before_stream: Callable[[str], None] | None = None
-        self.after_stream: Callable[[str], None] | None = None
-        self.before_query: Callable[[str], None] | None = None
-        self.denied: tuple[str, ...] = ()
-        self.isolation_level: str | None = None
-        self.asked: list[str] = []
-
-    @property
-    def address_text(self) -> str:
-        return "sandbox/PACS"
-
-    def facts(self) -> ConnectionFacts:
-        return ConnectionFacts("no driver", "yes", False, "sandbox", self.isolation_level)
-
-    def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
-        self._note(sql)
-        if self.before_query is not None:
-            self.before_query(sql)
-        with _mapped():
-            results = self._session.execute(_marked(sql), _params(params, "nvarchar"))
-            for item in results:
-                if isinstance(item, ResultSet):
-                    rows = [row for batch in item.batches for row in as_the_driver_hands_it_over(batch, item.columns).to_pylist()]
-                    for _ in results:
-                        pass
-                    return rows
-            return []
-
-    def stream(
-        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        if lob_bound is not None:
-            lob_bound()
-        self._note(sql)
-        if self.before_stream is not None:
-            self.before_stream(sql)
-        limit = batch_rows or self.batch_rows
-        with _mapped():
-            result = next(item for item in self._session.execute(_marked(sql), _params(params, "varchar")) if isinstance(item, ResultSet))
-            batches = [as_the_driver_hands_it_over(batch, result.columns) for batch in result.batches]
-        table = pa.Table.from_batches(batches).combine_chunks() if batches else _no_rows(result.columns)
-        if self.after_stream is not None:
-            self.after_stream(sql)
-        yield from table.to_batches(max_chunksize=limit) or [pa.RecordBatch.from_pylist([], schema=table.schema)]
-
-    def _note(self, sql: str) -> None:
-        self.asked.append(sql)
-        for name in self.denied:
-            if name in sql:
-                raise FatalError(f"{name} may not be read here")
-
-    def cancel(self) -> None:
-        self._session.cancel()
-
-    def close(self) -> None:
-        self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-
-def _no_rows(columns: Sequence[Column]) -> pa.Table:
-    from airflow_provider_pacs.sandbox.sqltypes import arrow
-
-    empty = pa.RecordBatch.from_arrays([pa.array([], arrow(column.type)) for column in columns], names=[column.name for column in columns])
-    return pa.Table.from_batches([as_the_driver_hands_it_over(empty, columns)])
 
 
 def counted_judge(url: Any, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
@@ -229,37 +88,19 @@ def _literal(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else repr(value)
 
 
-class Writer:
-    """A second session of the county's own software, with a transaction of its own."""
-
-    def __init__(self, session: SqlSession) -> None:
-        self._session = session
-
-    def execute(self, sql: str) -> None:
-        for item in self._session.execute(sql):
-            if isinstance(item, ResultSet):
-                list(item.batches)
-
-    def begin(self) -> None:
-        self._session.begin()
-
-    def commit(self) -> None:
-        self._session.commit()
-
-
 @dataclass
 class County:
     """One county of one test: words for what its people and its software do, and for what the platform shows."""
 
-    engine: SandboxEngine
+    engine: Pacs
     clock: StandingClock
     target: PostgresTarget
     url: str
     config: CountyConfig
-    source: InProcessReader = field(init=False)
+    source: WatchedReader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.source = InProcessReader(self.engine)
+        self.source = self.engine.reader()
         self._pacs = self.writer()
 
     @property
@@ -277,7 +118,7 @@ class County:
 
     def writer(self) -> Writer:
         """Another session, for transactions that stay open."""
-        return Writer(self.engine.login("sa", "Sandbox!Admin1", generic.DATABASE, "assessor", "PACS"))
+        return self.engine.writer()
 
     def pacs(self, sql: str) -> None:
         """A statement of the county's own software, committed at once."""
@@ -298,32 +139,22 @@ class County:
                 row["PropertyID"] = key("property", number if of is None else of)
             rows.append(row | values)
         if len(rows) > 10:
-            self._add_many(entity, rows)
+            self.engine.fill(TABLES[entity], rows)
             return
         names = ", ".join(f"[{name}]" for name in rows[0])
         texts = ", ".join("(" + ", ".join(_literal(value) for value in row.values()) + ")" for row in rows)
         self.pacs(f"INSERT INTO [dbo].[{TABLES[entity]}] ({names}) VALUES {texts}")
-
-    def _add_many(self, entity: str, rows: list[dict[str, object]]) -> None:
-        """Past the T-SQL translator, which is slow with long lists; only into the generic tables as they are declared."""
-        for row in rows:
-            row |= {name: str(permuted(UUID(str(row[name])))) for name in {KEYS[entity], "PropertyID"}}
-            row["LastModified"] = ticks(datetime.fromisoformat(str(row["LastModified"])))
-        self.engine.con.register("added", pa.Table.from_pylist(rows))
-        names = ", ".join(f'"{name}"' for name in rows[0])
-        self.engine.con.execute(f'INSERT INTO "PACS.dbo"."{TABLES[entity]}" ({names}) SELECT {names} FROM added')
-        self.engine.con.unregister("added")
 
     def change(self, entity: str, *numbers: int, at: str | None = "now", **values: object) -> None:
         """Update rows; stamped with the clock unless `at` is a stamp, or None for a change that leaves the stamp alone."""
         self.pacs(self.change_statement(entity, *numbers, at=at, **values))
 
     def change_statement(self, entity: str, *numbers: int, at: str | None = "now", **values: object) -> str:
-        """The UPDATE of `change`, for a `Writer`."""
+        """The UPDATE of `change`, for a `Writer`. It seeks: a scan would wait for the rows of other open writers."""
         if at is not None:
             values["LastModified"] = self.stamp() if at == "now" else at
         assignments = ", ".join(f"[{name}] = {_literal(value)}" for name, value in values.items())
-        return f"UPDATE [dbo].[{TABLES[entity]}] SET {assignments} WHERE {self._these(entity, numbers)}"
+        return f"UPDATE [dbo].[{TABLES[entity]}] WITH (FORCESEEK) SET {assignments} WHERE {self._these(entity, numbers)}"
 
     def remove(self, entity: str, *numbers: int) -> None:
         """Delete rows for good."""
@@ -404,8 +235,7 @@ class County:
         return self.sql("SELECT * FROM pacs_ops.held_delete WHERE county_id = %s AND entity = %s AND state = 'held'", self.fips, entity)
 
     def close(self) -> None:
-        for session in self.engine.sessions():
-            session.close()
+        self.engine.end_sessions()
 
 
 def of(outcome: RunOutcome | CertificateOutcome, entity: str) -> Any:
@@ -430,16 +260,10 @@ def county_config(entities: Sequence[str] = ("property",), **sections: Any) -> C
     )
 
 
-def new_engine(*replaced: Table) -> SandboxEngine:
-    """An empty sandbox with the generic tables; `replaced` tables take the place of those with their name."""
-    engine = SandboxEngine()
-    for unused in ("tempdb", "model", "msdb"):  # filling their system tables is what takes time
-        engine.catalog.databases.pop(unused)
-    generic.declare(engine.catalog)
-    for table in replaced:
-        engine.catalog.add_table(table)
-    engine.publish()
-    return engine
+def new_engine(*replaced: Table) -> Pacs:
+    """An empty PACS with the generic tables; `replaced` tables take the place of those with their name."""
+    named = named_server()
+    return NamedPacs(named, *replaced) if named else InProcessPacs(*replaced)
 
 
 def retype(table: str, **types: SqlType | None) -> Table:
@@ -450,17 +274,14 @@ def retype(table: str, **types: SqlType | None) -> Table:
     return Table(known.database, known.schema, known.name, tuple(columns), known.primary_key, (), (), known.defaults)
 
 
-def redeclare(engine: SandboxEngine, table: Table) -> None:
+def redeclare(engine: Pacs, table: Table) -> None:
     """The county's software changed a table: other columns, and its rows gone."""
-    engine.con.execute(f"DROP TABLE {table.stored}")
-    engine.catalog.add_table(table)
-    engine.publish()
+    engine.redeclare(table)
 
 
-def empty(engine: SandboxEngine) -> None:
-    """All rows gone."""
-    for table in reversed(generic.TABLES):
-        engine.con.execute(f"DELETE FROM {table.stored}")
+def empty(engine: Pacs) -> None:
+    """All rows gone, and the clock as it was in the beginning."""
+    engine.empty()
 
 
 def connect(url: str) -> psycopg.Connection[Any]:

@@ -140,7 +140,7 @@ def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Pat
         ("county: ada_id\ntimezone: America/Boise\n", "fips: no FIPS code is known for this county: set fips"),
         ("timezone: America/Kennewick\n", "'America/Kennewick' is not an IANA time zone"),
         ("timezone: ../../etc/passwd\n", "is not an IANA time zone"),
-        ("source: {profile: harris}\n", "source.profile: unknown profile 'harris'; known: "),
+        ("source: {profile: harris}\n", "source.profile: unknown profile 'harris'; did you mean 'harris_pacs_9'?"),
         ("sync: {entities: []}\n", "sync.entities: Tuple should have at least 1 item"),
         ("sync: {entities: [owner, owner]}\n", "sync.entities: named more than once: owner"),
         ("sync: {enable_cdc: 'yes'}\n", "sync.enable_cdc: Input should be a valid boolean"),

@@ -18,7 +18,8 @@ from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.extra import added_since, alias, carrying, json_column, refuse_uncarried
 from airflow_provider_pacs.sync.mapping import REJECT, map_batch
 from airflow_provider_pacs.sync.profiles import load_tables
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 
 
 def batch_of(*arrays: pa.Array) -> pa.RecordBatch:
@@ -73,7 +74,7 @@ def test_a_decimal_keeps_every_digit(number: Decimal) -> None:
     ],
 )
 def test_each_value_in_its_own_type(array: pa.Array, expected: object) -> None:
-    """Case 44."""
+    """Case 44: every type that JSON knows is that type."""
     assert carried(array) == expected
 
 

@@ -11,11 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sync.entities import ColumnType, Entity, EntityColumn
-from airflow_provider_pacs.sync.mapping import REJECT, map_batch, to_csv
+from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.mapping import REJECT, map_batch, refuse_misfits, to_csv
+from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 
 
 def entity_of(kind: ColumnType) -> Entity:
@@ -144,6 +148,17 @@ def test_what_is_no_integer(array: pa.Array) -> None:
 
 
 @pytest.mark.parametrize(
+    "declared", ["binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"]
+)
+def test_a_type_without_a_canonical_value_is_refused_before_it_is_read(declared: str) -> None:
+    """Cases 78, 80, 81: bytes, shapes and variants are no text, number, date or key: such a mapping is a mistake, not bad data."""
+    table = load_tables("generic")["property"]
+    columns = {"Address": SourceColumn("Address", declared, 8, 0, 0, True)}
+    with pytest.raises(ConfigError, match=r"column 'Address' is .*, but address takes text"):
+        refuse_misfits(TableShape(table, columns))
+
+
+@pytest.mark.parametrize(
     ("array", "expected"),
     [
         (pa.array([True, False, None]), [True, False, None]),
@@ -154,6 +169,19 @@ def test_what_is_no_integer(array: pa.Array) -> None:
 def test_booleans(array: pa.Array, expected: list[bool | None]) -> None:
     """Case 66: bit and the letters that counties write; NULL stays NULL."""
     assert mapped("boolean", array) == (expected, [None] * len(expected))
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.array([86_399_999_999_900, 1_999, 0, None], pa.time64("ns")), ["23:59:59.999999", "00:00:00.000001", "00:00:00.000000", None]),
+        (pa.array([45_000_123], pa.time32("ms")), ["12:30:00.123"]),
+        (pa.array([45_000], pa.time32("s")), ["12:30:00"]),
+    ],
+)
+def test_a_time_as_text(array: pa.Array, expected: list[str | None]) -> None:
+    """Case 61: the seventh digit is cut, so that no time becomes the next day's."""
+    assert mapped("text", array) == (expected, [None] * len(expected))
 
 
 @pytest.mark.parametrize("value", ["", "X", "yes!", "2"])
@@ -177,6 +205,37 @@ def test_dates_and_text_stamps() -> None:
     assert mapped("timestamp", pa.array([5], pa.int32())) == ([None], ["{MAP.x}"])
 
 
+GUID = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
+
+
+YEARS = st.sampled_from(["0000", "0001", "0004", "0100", "0400", "1900", "2000", "2023", "2024", "9996", "9999"])
+TWO_DIGITS = st.integers(0, 62).map("{:02d}".format)
+
+
+@given(year=YEARS, month=TWO_DIGITS, day=TWO_DIGITS, clock=st.none() | st.tuples(TWO_DIGITS, TWO_DIGITS, TWO_DIGITS))
+@settings(max_examples=400, deadline=None)
+@example("2023", "02", "29", None)
+@example("1900", "02", "29", None)
+@example("2000", "02", "29", ("23", "59", "59"))
+@example("9999", "12", "31", ("24", "00", "00"))
+@example("2024", "04", "31", None)
+def test_a_text_is_a_stamp_where_the_calendar_has_it(year: str, month: str, day: str, clock: tuple[str, str, str] | None) -> None:
+    """Cases 59, 110: the form alone is not enough: PostgreSQL refuses the 30th of February (22008), and with it the whole run."""
+    text = f"{year}-{month}-{day}" + (f" {':'.join(clock)}" if clock else "")
+    try:
+        datetime(*map(int, (year, month, day, *(clock or ()))))
+    except ValueError:
+        assert mapped("timestamp", pa.array([text])) == ([None], ["{MAP.x}"])
+    else:
+        assert mapped("timestamp", pa.array([text])) == ([text], [None])
+
+
+@pytest.mark.parametrize("text", ["1e5000", "1E+99999", "-1e-20000", "1e1000"])
+def test_a_text_that_no_numeric_holds(text: str) -> None:
+    """Case 110: PostgreSQL refuses a numeric of more than 131,072 digits (22003), and with it the whole run."""
+    assert mapped("numeric", pa.array([text])) == ([None], ["{MAP.x}"])
+
+
 @pytest.mark.parametrize(
     "text", ["6F9619FF-8B86-D011-B42D-00C04FC964FF", "{6f9619ff-8b86-d011-b42d-00c04fc964ff}", "6f9619ff8b86d011b42d00c04fc964ff"]
 )
@@ -185,8 +244,12 @@ def test_guids(text: str) -> None:
     assert mapped("uuid", pa.array([text])) == ([text], [None])
 
 
-@pytest.mark.parametrize("array", [pa.array(["6F9619FF-8B86"]), pa.array([""]), pa.array(["g" * 32]), pa.array([7])])
+ALMOST = [f"{{{GUID}", f"{GUID}}}", f" {GUID}"]
+
+
+@pytest.mark.parametrize("array", [pa.array([text]) for text in ("6F9619FF-8B86", "", "g" * 32, *ALMOST)] + [pa.array([7])])
 def test_what_is_no_guid(array: pa.Array) -> None:
+    """Cases 36, 67: PostgreSQL would refuse it, and with it the whole run."""
     assert mapped("uuid", array) == ([None], ["{MAP.x}"])
 
 

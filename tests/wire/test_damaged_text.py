@@ -1,4 +1,4 @@
-"""Text that PostgreSQL can't hold, or that was damaged before it came: the row says which column, and is never bent (cases 69-71)."""
+"""Text that PostgreSQL can't hold, or that was damaged before it came: the row says which column, and is never bent."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ UTF16 = {"whole": "ñ😀", "nul": "a\x00b", "high": b"a\x00\x3d\xd8", "low": b"
     ("name", "refused"), [("whole", False), ("nul", True), ("high", True), ("low", True), ("reversed", True), ("replaced", True)]
 )
 def test_text_of_nvarchar(server: SandboxServer, engine: ScriptedEngine, name: str, refused: bool) -> None:
+    """Cases 68 to 70: whole pairs arrive, half a pair and NUL are a reason."""
     value = UTF16[name]
     raw = value if isinstance(value, bytes) else value.encode("utf-16-le")
     line = mapped_line(server, engine, WIDE, pa.array([raw], pa.binary()))
@@ -30,7 +31,7 @@ def test_text_of_nvarchar(server: SandboxServer, engine: ScriptedEngine, name: s
 
 
 def test_every_byte_of_code_page_1252_has_a_character_but_five(server: SandboxServer, engine: ScriptedEngine) -> None:
-    """A fact about Microsoft's driver on Linux: of the bytes that the code page leaves open it makes question marks, for every client alike."""
+    """Case 71: a fact about Microsoft's driver on Linux: it makes question marks of the bytes that the code page leaves open, for every client."""
     undefined = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
     sent = "".join(chr(n) if n in undefined else bytes([n]).decode("cp1252") for n in range(0x80, 0x100))
     expected = "".join("?" if n in undefined else bytes([n]).decode("cp1252") for n in range(0x80, 0x100))
@@ -40,7 +41,7 @@ def test_every_byte_of_code_page_1252_has_a_character_but_five(server: SandboxSe
 
 @pytest.mark.parametrize(("kind", "text"), [(NARROW, "ab  "), (NARROW, "  "), (WIDE, "ab  "), (SqlType("text"), "ab  ")])
 def test_trailing_blanks_stay_in_varying_text(server: SandboxServer, engine: ScriptedEngine, kind: SqlType, text: str) -> None:
-    """The policy: blanks that somebody stored are data; only the padding of char(n) and nchar(n) goes (`RTRIM` in the select list)."""
+    """Case 73: the policy: blanks that somebody stored are data; only the padding of char(n) and nchar(n) goes (`RTRIM` in the select list)."""
     assert f'"{text}"' in mapped_line(server, engine, kind, pa.array([text]))
 
 

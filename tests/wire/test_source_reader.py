@@ -105,6 +105,7 @@ def test_a_text_that_grows_after_it_was_measured_is_measured_again(reader: SqlSe
 def test_a_transient_fault_is_tried_again_on_a_fresh_connection(
     server: SandboxServer, reader: SqlServerReader, engine: ScriptedEngine, waits: list[float], fault: str, way: str
 ) -> None:
+    """Case 106: a deadlock, a throttled server, a connection that drops before the first row."""
     server.faults.add(f"{fault} match=numbers times=2")
     rows = reader.query("SELECT TOP 3 numbers") if way == "query" else pa.Table.from_batches(reader.stream("SELECT TOP 3 numbers")).to_pylist()
     assert [row["n"] for row in rows] == [0, 1, 2]
@@ -166,6 +167,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(engine: ScriptedEngine
 @pytest.mark.parametrize("fault", ["drop", "half", "error=1205"])
 @pytest.mark.parametrize("rows", [1, 5_000, 12_345, 99_999])
 def test_a_stream_never_ends_early_without_an_error(server: SandboxServer, fault: str, rows: int) -> None:
+    """Cases 18, 105: a part of the rows is never taken for all of them."""
     server.faults.add(f"{fault}@rows={rows} match=numbers")
     with SqlServerReader(address(server), attempts=1) as reader, pytest.raises(RetryableError):
         list(reader.stream("SELECT TOP 100000 numbers", batch_rows=5_000))
@@ -173,6 +175,7 @@ def test_a_stream_never_ends_early_without_an_error(server: SandboxServer, fault
 
 @pytest.mark.parametrize("way", ["query", "stream"])
 def test_what_cannot_help_is_not_tried_again(reader: SqlServerReader, waits: list[float], way: str) -> None:
+    """Case 106: a table that is not there, or not granted, will not be there the next second."""
     with pytest.raises(ConfigError, match="'missing'") as caught:
         reader.query("MISSING") if way == "query" else list(reader.stream("MISSING"))
     assert caught.value.code == "PACS-003"

@@ -71,8 +71,8 @@ PAIRS = [
     ("SELECT AVG(YearBuilt), SUM(Bedrooms), COUNT(DISTINCT Condition), COUNT(Bathrooms) FROM Structure",
      "SELECT trunc(avg(YearBuilt))::INT, sum(Bedrooms)::INT, count(DISTINCT rtrim(Condition)), count(Bathrooms) FROM {S}"),
     ("SELECT Condition, STDEV(SquareFootage) FROM Structure WHERE SquareFootage BETWEEN 500 AND 2500 GROUP BY Condition ORDER BY Condition",
-     "SELECT min(Condition), stddev_samp(SquareFootage) FROM {S} WHERE SquareFootage BETWEEN 500 AND 2500 GROUP BY Condition ORDER BY Condition "
-     "NULLS FIRST"),
+     "SELECT min(Condition), stddev_samp(SquareFootage) FROM {S} WHERE SquareFootage BETWEEN 500 AND 2500 GROUP BY rtrim(Condition) "
+     "ORDER BY 1 NULLS FIRST"),
     ("SELECT PropertyID, OwnerName, SUM(OwnershipPercentage) OVER (PARTITION BY PropertyID ORDER BY OwnerID ROWS BETWEEN UNBOUNDED PRECEDING AND "
      "CURRENT ROW) FROM PropertyOwner ORDER BY OwnerID",
      "SELECT PropertyID, OwnerName, sum(OwnershipPercentage) OVER (PARTITION BY PropertyID ORDER BY OwnerID ROWS UNBOUNDED PRECEDING) FROM {O} "

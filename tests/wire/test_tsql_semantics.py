@@ -231,3 +231,13 @@ def test_the_clock_is_the_sandboxes_own() -> None:
     run(session, "EXEC sandbox.clock_advance @seconds = 15552000")
     assert query(session, "SELECT MONTH(GETDATE()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME())") == [(7, -420)]
     engine.close()
+
+
+def test_offsets_are_given_switched_and_carried(session) -> None:
+    """A clock face gets an offset, a moment another one; months move the clock face, and NULL stays NULL."""
+    sql = """DECLARE @none datetimeoffset(3) = NULL; DECLARE @face datetime2(3) = '2026-01-31 23:00:00.5';
+    SELECT CONVERT(varchar(34), CONVERT(datetimeoffset(1), TODATETIMEOFFSET(@face, -480)), 121),
+    CONVERT(varchar(34), CONVERT(datetimeoffset(1), SWITCHOFFSET(TODATETIMEOFFSET(@face, '+14:00'), 0)), 121),
+    CONVERT(varchar(34), CONVERT(datetimeoffset(1), DATEADD(MONTH, 1, TODATETIMEOFFSET(@face, 60))), 121),
+    CONVERT(varchar(34), DATEADD(MINUTE, -1, @none), 121)"""
+    assert query(session, sql) == [("2026-01-31 23:00:00.5 -08:00", "2026-01-31 09:00:00.5 +00:00", "2026-02-28 23:00:00.5 +01:00", None)]

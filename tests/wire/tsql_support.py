@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from airflow_provider_pacs.sandbox import data
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.harris import county as harris
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, RowCount, SqlType
 from airflow_provider_pacs.sandbox.statements import SqlSession
 from airflow_provider_pacs.sandbox.variables import permuted
@@ -79,3 +81,21 @@ def _unpermuted(value: UUID) -> UUID:
     turned = UUID(bytes_le=raw[12:16] + raw[10:12] + raw[8:10] + raw[6:8] + raw[0:6])
     assert permuted(turned) == value
     return turned
+
+
+HARRIS_ADMIN = ("sa", "Sandbox!Admin1", "pacs_oltp", "host", "tests")
+HARRIS_READER = ("pacs_reader", "Sandbox!Reader1", "pacs_oltp", "host", "tests")
+
+
+@lru_cache(maxsize=1)
+def shared_harris() -> SandboxEngine:
+    """A tiny county in the core tables of PACS 9.0 that no test changes."""
+    return harris.build(SandboxEngine(), "tiny")
+
+
+def stored(engine: SandboxEngine, sql: str) -> list[tuple[Any, ...]]:
+    """What DuckDB itself answers on the core tables; `{owner}` is the table owner."""
+    cursor = engine.con.cursor()
+    rows = cursor.execute(re.sub(r"\{(\w+)\}", r'"pacs_oltp.dbo"."\1"', sql)).fetchall()
+    cursor.close()
+    return rows

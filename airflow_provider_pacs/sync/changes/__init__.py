@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes import ordered, rowversion
+from airflow_provider_pacs.sync.changes import ordered, related, rowversion
 from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.source.catalog import TableShape
@@ -28,6 +28,7 @@ class Stamps:
 
 
 LAST_MODIFIED = Stamps(ordered.bounds_query, ordered.window_query, ordered.late_flag_query, ordered.count_since_query)
+RELATED = Stamps(rowversion.bounds_query, related.window_query, related.late_flag_query, related.count_since_query)
 ROWVERSION = Stamps(rowversion.bounds_query, rowversion.window_query, rowversion.late_flag_query, rowversion.count_since_query)
 
 
@@ -74,6 +75,8 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
         return "compare", "the county's file asks for it: every run reads the whole table and compares"
     if not enable_cdc:
         return "compare", "enable_cdc is false: every run reads the whole table and compares"
+    if shape.selection is not None:
+        return _choose_joined(shape, pin, writable)
     for family in LADDER:
         column = family.column(shape)
         secondary = family.name == "rowversion" and not writable
@@ -87,6 +90,22 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
     return "compare", f"{_why_compare(shape)}: every run reads the table whole and compares" + _unused(feeds)
 
 
+def _choose_joined(shape: TableShape, pin: Pin, writable: bool) -> tuple[str, str]:
+    """A joined entity is read by the scopes that changed where a rowversion can be watched, else whole."""
+    if pin != "auto":
+        raise ConfigError(
+            f"{shape.map.entity} can't be read by {pin}: it is read from several tables",
+            remedy=f"change tables.{shape.map.entity}.mode to auto or compare",
+        )
+    watched = related.watches(shape)
+    if not watched or not writable:
+        because = "the database is a readable secondary" if watched else "no table of it has a rowversion to watch"
+        return "compare", f"{because}: every run reads {shape.map.entity} whole and compares"
+    stamped = ", ".join(watch.name for watch in watched if watch.stamp)
+    contents = ", ".join(watch.name for watch in watched if watch.stamp is None)
+    return "related", f"properties changed in {stamped} (rowversion) or {contents} (contents compared) are read again"
+
+
 def read_by(shape: TableShape, family: str) -> TableShape:
     """The shape with the family's change column in place. `compare` keeps the best column there is: it still marks rows that came late."""
     for candidate in LADDER:
@@ -97,6 +116,8 @@ def read_by(shape: TableShape, family: str) -> TableShape:
 
 def stamps(shape: TableShape) -> Stamps | None:
     """The statements for the shape's change column; None where it has no usable one."""
+    if related.watches(shape):
+        return RELATED
     if rowversion.is_rowversion(shape):
         return ROWVERSION
     return LAST_MODIFIED if ordered.is_ordered_type(shape.change_type) else None

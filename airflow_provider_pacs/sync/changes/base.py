@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_pacs.sync.extra import alias
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
-from airflow_provider_pacs.sync.source.tsql import quote
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import alias
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
+from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 Mode = Literal["full", "changes"]
 
@@ -35,10 +37,23 @@ class Window:
     hi: str
 
 
+def rows_of(shape: TableShape) -> str:
+    """What stands after FROM: the table, or the joined entity's SELECT, as `s`."""
+    if shape.selection is not None:
+        return f"(\n{shape.selection.sql}\n) AS s"
+    return f"{qualified(shape.map.schema, shape.map.table)} AS s"
+
+
 def select_list(shape: TableShape) -> str:
-    """Every mapped column under its canonical name, those of `extra` by alias, then `_source_version`: the change stamp as SQL Server writes it."""
+    """Every mapped column under its canonical name, those of `extra` by alias, a joined entity's keys, then `_source_version`.
+
+    The version is the change stamp as SQL Server writes it.
+    """
     parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]
-    parts += [f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}" for n, (_, source) in enumerate(shape.map.extra)]
+    extra = [source if shape.selection is None else alias(n) for n, (_, source) in enumerate(shape.map.extra)]
+    parts += [f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}" for n, source in enumerate(extra)]
+    if shape.selection is not None:
+        parts += ["s.[_source_key]"] + (["s.[_parent_key]"] if load_entities()[shape.map.entity].parent else [])
     return ", ".join([*parts, f"{version_text(shape)} AS [_source_version]"])
 
 

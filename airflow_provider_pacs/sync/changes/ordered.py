@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, select_list
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, rows_of, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
-from airflow_provider_pacs.sync.source.tsql import qualified, quote
+from airflow_provider_pacs.sync.source.tsql import quote
 
 Clock = Literal["local", "utc"]
 
@@ -93,7 +93,7 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s\n"
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)}\n"
         f"WHERE ({column} >= @lo AND {column} <= @hi) OR {column} IS NULL OR {column} > DATEADD(DAY, 1, @hi)",
         (window.lo or window.hi, window.hi),
     )
@@ -115,7 +115,7 @@ def between_query(shape: TableShape, window: Window) -> ChangeQuery:
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @lo AND {column} < @hi",
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {column} >= @lo AND {column} < @hi",
         (window.lo or window.hi, window.hi),
     )
 
@@ -124,8 +124,7 @@ def since_query(shape: TableShape, since: str) -> ChangeQuery:
     """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
     return ChangeQuery(
-        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @since",
+        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\nSELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {column} >= @since",
         (since,),
     )
 
@@ -136,7 +135,7 @@ def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
     return ChangeQuery(
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"SELECT {select_list(shape)}, CASE WHEN {column} > @hi THEN 1 ELSE 0 END AS [_late] "
-        f"FROM {qualified(shape.map.schema, shape.map.table)} AS s",
+        f"FROM {rows_of(shape)}",
         (hi,),
         complete=True,
     )
@@ -148,6 +147,6 @@ def count_since_query(shape: TableShape, hi: str) -> ChangeQuery:
     return ChangeQuery(
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"SELECT COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN {column} > @hi THEN 1 END) AS late "
-        f"FROM {qualified(shape.map.schema, shape.map.table)} AS s",
+        f"FROM {rows_of(shape)}",
         (hi,),
     )

@@ -6,9 +6,9 @@ Not on a readable secondary: it does not know the primary's open writers.
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, select_list
+from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window, rows_of, select_list
 from airflow_provider_pacs.sync.source.catalog import TableShape
-from airflow_provider_pacs.sync.source.tsql import qualified, quote
+from airflow_provider_pacs.sync.source.tsql import quote
 
 _TYPES = ("timestamp", "rowversion")
 
@@ -46,7 +46,7 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
     return ChangeQuery(
         "DECLARE @lo binary(8) = CONVERT(binary(8), ?, 1);\n"
         "DECLARE @hi binary(8) = CONVERT(binary(8), ?, 1);\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s WHERE {column} >= @lo AND {column} < @hi",
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {column} >= @lo AND {column} < @hi",
         (window.lo or window.hi, window.hi),
     )
 
@@ -57,7 +57,7 @@ def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
     return ChangeQuery(
         "DECLARE @hi binary(8) = CONVERT(binary(8), ?, 1);\n"
         f"SELECT {select_list(shape)}, CASE WHEN {column} >= @hi THEN 1 ELSE 0 END AS [_late] "
-        f"FROM {qualified(shape.map.schema, shape.map.table)} AS s",
+        f"FROM {rows_of(shape)}",
         (hi,),
         complete=True,
     )
@@ -69,6 +69,6 @@ def count_since_query(shape: TableShape, hi: str) -> ChangeQuery:
     return ChangeQuery(
         "DECLARE @hi binary(8) = CONVERT(binary(8), ?, 1);\n"
         f"SELECT COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN {column} >= @hi THEN 1 END) AS late "
-        f"FROM {qualified(shape.map.schema, shape.map.table)} AS s",
+        f"FROM {rows_of(shape)}",
         (hi,),
     )

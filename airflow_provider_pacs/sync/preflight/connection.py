@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from airflow_provider_pacs.sync.errors import PacsError, RetryableError
 from airflow_provider_pacs.sync.preflight.report import Finding, State
 from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES, DRIVER
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 

@@ -10,7 +10,7 @@ from airflow_provider_pacs.sync.changes.ordered import clock_query
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 
 _VERSION = (

@@ -11,7 +11,7 @@ from airflow_provider_pacs.sync.plan import Reading
 from airflow_provider_pacs.sync.preflight.queries import count_query
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.tables import SourceTable
 
 _ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
@@ -46,9 +46,9 @@ def _drifted(visit: Visit, name: str, reading: Reading, state: Mapping[str, Any]
     if drift:
         parts = [f"{kind} {in_words(names)}" for kind, names in drift.as_dict().items() if names]
         again = "" if state.get("schema_fingerprint") == shape.fingerprint else " The next run reads the table whole."
-        text = f"{shape.map.schema}.{shape.map.table} drifted since the last run: {'; '.join(parts)}.{again}"
+        text = f"{shape.name} drifted since the last run: {'; '.join(parts)}.{again}"
         return Finding(name, "schema", "warn", text, f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.")
-    text = f"{len(shape.map.columns)} mapped columns of {shape.map.schema}.{shape.map.table} are as the profile has them"
+    text = f"{len(shape.mapped)} mapped columns of {shape.name} are as the profile has them"
     return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.plan import Reading, readings
 from airflow_provider_pacs.sync.preflight.report import Area, Finding, State
-from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.source.abilities import Abilities, read_abilities
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -80,7 +79,7 @@ class Visit:
         found = self.reading(entity)
         if isinstance(found, Reading):
             return source_tables(found.shape)
-        maps = load_tables(self.config.source.profile, {name: asdict(table) for name, table in self.config.tables.items()})
+        maps = table_maps(self.config)
         return source_tables(TableShape(maps[entity], {}))
 
 

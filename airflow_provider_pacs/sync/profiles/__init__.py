@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -13,6 +15,22 @@ import yaml
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.profiles.options import complete_options
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What makes an entity one SELECT over several tables: the profile's YAML, and a county's choices and names.
+
+    Attributes:
+        profile: the profile's YAML; `source/joined.py` renders it.
+        options: every option's value.
+        tables: the profile's table -> the county's `schema`, `table`, `columns` (profile's column -> source's column).
+    """
+
+    profile: Mapping[str, Any]
+    options: Mapping[str, Any]
+    tables: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +42,9 @@ class TableMap:
         schema: the source's schema, unquoted.
         table: the source's table or view, unquoted.
         change_column: the source column whose value moves when a row changes; None where there is none.
-        columns: canonical column -> source column, unquoted, in the entity's order.
-        extra: name in the canonical column `extra` -> source column, unquoted.
+        columns: canonical column -> source column, unquoted, in the entity's order; a canonical column that the source lacks is left out.
+        extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined entity.
+        joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and `table` is the profile's name.
     """
 
     entity: str
@@ -34,6 +53,7 @@ class TableMap:
     change_column: str | None
     columns: tuple[tuple[str, str], ...]
     extra: tuple[tuple[str, str], ...] = ()
+    joined: Joined | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -42,14 +62,25 @@ class TableMap:
 
     @property
     def key(self) -> str:
-        """The source column of the entity's key."""
-        return dict(self.columns)[load_entities()[self.entity].key]
+        """The source column of the entity's key; a joined entity's is `_source_key`."""
+        return "_source_key" if self.joined else dict(self.columns)[load_entities()[self.entity].key]
+
+    @property
+    def profile(self) -> str:
+        """The joined profile's name; empty for a single table."""
+        return str(self.joined.profile["profile"]) if self.joined else ""
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides which rows and values are read."""
-        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, self.extra], sort_keys=True)
+        joined = [self.joined.profile, self.joined.options, self.joined.tables] if self.joined else []
+        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def alias(number: int) -> str:
+    """What a select list calls the column of `extra` with this number. Its name in `extra` may be as long as an identifier can be."""
+    return f"extra.{number}"
 
 
 def profile_names() -> tuple[str, ...]:
@@ -57,20 +88,69 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".yaml") for file in resources.files(__package__).iterdir() if file.name.endswith(".yaml")))
 
 
-def load_tables(profile: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, TableMap]:
+@cache
+def load_profile(profile: str) -> dict[str, Any]:
+    """A profile's YAML; not to be changed.
+
+    Raises:
+        ConfigError: unknown profile.
+    """
+    if profile not in profile_names():
+        raise ConfigError(f"unknown source profile {profile!r}", remedy=f"use one of: {', '.join(profile_names())}")
+    raw: dict[str, Any] = yaml.safe_load((resources.files(__package__) / f"{profile}.yaml").read_text("utf-8"))
+    return raw
+
+
+def profile_options(profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option that the profile offers, with the given values in place.
+
+    Raises:
+        ValueError: an unknown option, or a value that it can't take.
+    """
+    return complete_options(load_profile(profile).get("options", {}), given)
+
+
+def profile_columns(profile: str) -> dict[str, set[str]]:
+    """Every table that a joined profile may read, with the columns, by the profile's names; empty for a profile of single tables."""
+    raw = load_profile(profile)
+    if "snippets" not in raw:
+        return {}
+    text = repr(raw["snippets"]) + repr(raw["entities"])
+    tables = {alias: table for table, alias in re.findall(r"\{(\w+)\} AS (\w+)", text)}
+    found: dict[str, set[str]] = {table: set() for table in tables.values()}
+    for alias, column in re.findall(r"\{(\w+)\.(\w+)\}", text):
+        found[tables[alias]].add(column)
+    for option in raw["options"].values():
+        found[tables["pv"]] |= set(option["default"]) if option["type"] == "columns" else set()
+    return found
+
+
+def load_tables(
+    profile: str,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    source_tables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, TableMap]:
     """The table maps of a profile after the county's own names are laid over it.
 
     Args:
         profile: a name from `profile_names()`.
         overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical -> source).
+        options: the county's choices in a joined profile.
+        source_tables: the county's names of a joined profile's tables and their columns.
 
     Raises:
-        ConfigError: unknown profile, unknown entity, or a canonical column that the entity does not have.
+        ConfigError: unknown profile, entity, option or table, or a canonical column that the entity does not have.
     """
-    if profile not in profile_names():
-        raise ConfigError(f"unknown source profile {profile!r}", remedy=f"use one of: {', '.join(profile_names())}")
-    raw = yaml.safe_load((resources.files(__package__) / f"{profile}.yaml").read_text("utf-8"))
-    tables = {name: _table_map(name, raw["schema"], spec) for name, spec in raw["entities"].items()}
+    raw = load_profile(profile)
+    joined = None
+    if "snippets" in raw:
+        try:
+            joined = Joined(raw, complete_options(raw["options"], options or {}), dict(source_tables or {}))
+        except ValueError as error:
+            raise ConfigError(f"source.options: {error}", remedy="correct the county file") from None
+    tables = {name: _table_map(name, raw["schema"], spec, joined) for name, spec in raw["entities"].items()}
     for name, override in (overrides or {}).items():
         if name not in tables:
             raise ConfigError(f"tables.{name}: profile {profile!r} has no such entity", remedy=f"use one of: {', '.join(tables)}")
@@ -78,27 +158,37 @@ def load_tables(profile: str, overrides: Mapping[str, Mapping[str, Any]] | None 
     return tables
 
 
-def _table_map(name: str, schema: str, spec: Mapping[str, Any]) -> TableMap:
-    known = load_entities()[name].mapped_names
-    columns = tuple((canonical, spec["columns"][canonical]) for canonical in known)
-    return TableMap(name, schema, spec["table"], spec.get("change_column"), columns)
+def _table_map(name: str, schema: str, spec: Mapping[str, Any], joined: Joined | None) -> TableMap:
+    given = spec["columns"]
+    columns = tuple((canonical, canonical if joined else given[canonical]) for canonical in load_entities()[name].mapped_names if canonical in given)
+    return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined=joined)
 
 
 def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
-    renamed = dict(override.get("columns") or {})
-    unknown = sorted(set(renamed) - {canonical for canonical, _ in table.columns})
+    given = {name: value for name, value in override.items() if value and name in ("schema", "table", "change_column", "columns")}
+    extra = tuple((override.get("extra") or {}).items())
+    if table.joined is not None:
+        if given:
+            raise ConfigError(
+                f"tables.{table.entity}.{next(iter(given))}: this profile reads {table.entity} from several tables",
+                remedy="name the county's tables and columns under source.tables",
+            )
+        return replace(table, extra=extra)
+    entity = load_entities()[table.entity]
+    renamed = dict(given.get("columns") or {})
+    unknown = sorted(set(renamed) - set(entity.mapped_names))
     if unknown:
-        known = ", ".join(canonical for canonical, _ in table.columns)
+        known = ", ".join(entity.mapped_names)
         raise ConfigError(f"tables.{table.entity}.columns: unknown canonical column {unknown[0]!r}", remedy=f"use one of: {known}")
-    columns = tuple((canonical, renamed.get(canonical, source)) for canonical, source in table.columns)
-    change_column = override.get("change_column") or table.change_column
-    if override.get("change_column") is None and "last_modified" in renamed:
+    sources = dict(table.columns) | renamed
+    change_column = given.get("change_column") or table.change_column
+    if given.get("change_column") is None and "last_modified" in renamed:
         change_column = renamed["last_modified"]
     return replace(
         table,
-        schema=override.get("schema") or table.schema,
-        table=override.get("table") or table.table,
+        schema=given.get("schema") or table.schema,
+        table=given.get("table") or table.table,
         change_column=change_column,
-        columns=columns,
-        extra=tuple((override.get("extra") or {}).items()),
+        columns=tuple((canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources),
+        extra=extra,
     )

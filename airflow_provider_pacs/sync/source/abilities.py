@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 _DATABASE = """SELECT d.is_cdc_enabled AS cdc, d.snapshot_isolation_state AS snapshots, d.is_read_committed_snapshot_on AS committed

@@ -101,7 +101,11 @@ class BulkResult:
                     payload_text_encoding=_text_encoding(),
                 )
             except arrow_odbc.Error as error:
-                if _ROW_TOO_WIDE not in str(error) or size >= LARGEST_BATCH_BYTES:
+                if _ROW_TOO_WIDE not in str(error):
+                    raise
+                if size >= LARGEST_BATCH_BYTES:
+                    if order.text_bound is None:  # the driver gives the types text, ntext and image as 2 GB long
+                        raise NoBoundError from error
                     raise
                 size = min(size * 4, LARGEST_BATCH_BYTES)
 

@@ -5,43 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, replace
-from typing import Any
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
+from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import TableMap
+from airflow_provider_pacs.sync.source.columns import SourceColumn, columns_of, columns_of_several, optional_query, refuse_withheld
+from airflow_provider_pacs.sync.source.joined import Selection, TableRead, render
 from airflow_provider_pacs.sync.source.port import SourceReader
-from airflow_provider_pacs.sync.source.tsql import qualified, quote
-
-log = logging.getLogger(__name__)
-
-_SYS_COLUMNS = """SELECT c.name AS name, COALESCE(bt.name, ty.name) AS type_name, c.max_length AS max_length,
-       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
-FROM sys.columns AS c
-JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
-LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
-WHERE c.object_id = OBJECT_ID(?)
-ORDER BY c.column_id"""
-
-_ISCHEMA_COLUMNS = """SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS type_name, c.CHARACTER_MAXIMUM_LENGTH AS max_length,
-       COALESCE(c.NUMERIC_PRECISION, 0) AS precision, COALESCE(c.DATETIME_PRECISION, c.NUMERIC_SCALE, 0) AS scale, c.IS_NULLABLE AS is_nullable
-FROM INFORMATION_SCHEMA.COLUMNS AS c
-WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?
-ORDER BY c.ORDINAL_POSITION"""
-
-_PLAIN_TYPES = frozenset(
-    "bigint bit date datetime float geography geometry hierarchyid image int money ntext real smalldatetime smallint smallmoney sql_variant text "
-    "tinyint uniqueidentifier xml".split()
-)
-"""Types that are declared by their name alone. Any other is a county's own, whose name may be anything."""
-
-TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml"})
-NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"})
-DATES = frozenset({"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"})
-OTHERS = frozenset({"uniqueidentifier", "bit", "time"})
-BYTES = frozenset({"binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"})
-"""T-SQL types by what their values are; those of BYTES have no value that a canonical column can hold."""
+from airflow_provider_pacs.sync.source.tsql import qualified
 
 _PRIMARY_KEY = """SELECT c.name AS name
 FROM sys.indexes AS i
@@ -50,38 +21,8 @@ JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_
 WHERE i.object_id = OBJECT_ID(?) AND i.is_primary_key = 1 AND ic.key_ordinal > 0
 ORDER BY ic.key_ordinal"""
 
-
-@dataclass(frozen=True, slots=True)
-class SourceColumn:
-    """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for (max)."""
-
-    name: str
-    type_name: str
-    max_length: int
-    precision: int
-    scale: int
-    nullable: bool
-
-    @property
-    def is_lob(self) -> bool:
-        return self.type_name in {"text", "ntext", "image", "xml"} or (
-            self.max_length == -1 and self.type_name in {"varchar", "nvarchar", "varbinary"}
-        )
-
-    @property
-    def declared(self) -> str:
-        """The type as T-SQL writes it in a DECLARE, e.g. `datetime2(7)`."""
-        if self.type_name in {"datetime2", "datetimeoffset", "time"}:
-            return f"{self.type_name}({self.scale})"
-        if self.type_name in {"decimal", "numeric"}:
-            return f"{self.type_name}({self.precision}, {self.scale})"
-        if self.type_name in {"varchar", "char", "varbinary", "binary"}:
-            return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length})"
-        if self.type_name in {"nvarchar", "nchar"}:
-            return f"{self.type_name}({'max' if self.max_length == -1 else self.max_length // 2})"
-        if self.type_name in {"timestamp", "rowversion"}:
-            return "varbinary(8)"
-        return self.type_name if self.type_name in _PLAIN_TYPES else quote(self.type_name)
+STAMP = "varbinary(8)"
+"""The declared type of a rowversion, as a variable holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +31,27 @@ class TableShape:
 
     Attributes:
         map: the table map; `columns` and `change_column` in the catalog's spelling where it is known.
-        columns: source column name -> declaration; empty where no catalog view could be read.
+        columns: source column name -> declaration, for a joined entity `table.column`; empty where no catalog view could be read.
+        selection: the rendered SELECT of a joined entity; None for a single table.
+        object_id: the source's number of a single table, another one after DROP and CREATE; None where it is unknown.
     """
 
     map: TableMap
     columns: dict[str, SourceColumn]
+    selection: Selection | None = None
+    object_id: int | None = None
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """The names in `columns` that are read."""
+        if self.selection is None:
+            return self.map.sources
+        return tuple(f"{table.table}.{column}" for table in self.selection.tables for column in table.columns)
+
+    @property
+    def name(self) -> str:
+        """What messages call the place that the rows come from."""
+        return f"{self.map.schema}.{self.map.table}" if self.selection is None else f"{self.map.entity} of profile {self.map.profile}"
 
     @property
     def known(self) -> bool:
@@ -103,48 +60,33 @@ class TableShape:
     @property
     def change_type(self) -> str | None:
         """Declared type of the change column; None where there is none or it is unknown."""
+        if self.selection is not None:
+            return STAMP if self.selection.watches else None
         column = self.columns.get(self.map.change_column or "")
         return column.declared if column else None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the declarations of all columns that are read. Columns that are not and their order do not count."""
-        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in (*self.map.columns, *self.map.extra)]
-        return hashlib.sha256(json.dumps([mapped, self.change_type]).encode()).hexdigest()
-
-
-def optional_query(reader: SourceReader, sql: str, params: tuple[object, ...] = ()) -> list[dict[str, Any]] | None:
-    """Rows of a catalog query, or None where the endpoint lacks the view, denies it or does not know the syntax.
-
-    Raises:
-        RetryableError: the connection itself failed: that is never "unknown".
-        ConfigError: there is no connection: the login, the database, the certificate or the driver is wrong. Only PACS-003 is about the view.
-    """
-    try:
-        return reader.query(sql, params)
-    except (ConfigError, FatalError, DataError) as error:
-        if isinstance(error, ConfigError) and error.code != "PACS-003":
-            raise
-        log.info("The source does not answer a catalog query (%s); treated as unknown.", error)
-        return None
+        """SHA-256 (hex) of the table's identity and the declarations of all columns that are read. Other columns and the order do not count."""
+        pairs = (*self.map.columns, *self.map.extra) if self.selection is None else [(name, name) for name in self.mapped]
+        mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in pairs]
+        return hashlib.sha256(json.dumps([mapped, self.change_type, self.object_id]).encode()).hexdigest()
 
 
 def describe(reader: SourceReader, table: TableMap) -> TableShape:
     """Look a mapped table up in the source's catalog.
 
     Raises:
-        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it.
+        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it, or the login may not see its values.
     """
-    found = _columns(reader, table)
+    if table.joined is not None:
+        return _describe_joined(reader, table, render(table))
+    found, object_id = columns_of(reader, table.schema, table.table)
     if found is None:
         return TableShape(table, {})
     name = f"{table.schema}.{table.table}"
     if not found:
-        raise ConfigError(
-            f"table {name} for entity {table.entity!r} does not exist or may not be read",
-            remedy=f"check source database and `pacs grants`, or set tables.{table.entity}.table in the county's file",
-            code="PACS-003",
-        )
+        raise _no_table(name, table.entity, f"tables.{table.entity}.table")
     spelled = {column.name.lower(): column.name for column in found}
     wanted = list(table.sources) + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
@@ -155,10 +97,53 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
             code="PACS-003",
         )
     _check_key(reader, table)
+    refuse_withheld(reader, [(table.schema, table.table, wanted)], f"tables.{table.entity}.columns")
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
     extra = tuple((name, spelled[source.lower()]) for name, source in table.extra)
-    return TableShape(replace(table, columns=columns, change_column=change, extra=extra), {column.name: column for column in found})
+    mapped = replace(table, columns=columns, change_column=change, extra=extra)
+    return TableShape(mapped, {column.name: column for column in found}, object_id=object_id)
+
+
+def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> TableShape:
+    """Every table of a joined entity. A rowversion that a county's tables lack is no fault: then the entity is compared whole."""
+    stamps = {(watch.stamp_column[0], watch.stamp_column[1].lower()) for watch in selection.watches if watch.stamp_column}
+    columns: dict[str, SourceColumn] = {}
+    unknown, unstamped = False, False
+    known = columns_of_several(reader, [(one.schema, one.table) for one in selection.tables])
+    for one in selection.tables:
+        found = columns_of(reader, one.schema, one.table)[0] if known is None else known.get((one.schema.lower(), one.table.lower()), [])
+        if found is None:
+            unknown = True
+            continue
+        columns |= {f"{one.table}.{column.name}": column for column in found}
+        missing = _missing_columns(table, one, found)
+        unstamped = unstamped or any((one.name, name.lower()) in stamps for name in missing)
+        if missing := [name for name in missing if (one.name, name.lower()) not in stamps]:
+            raise ConfigError(
+                f"table {one.schema}.{one.table} has no column {_listed(missing, [column.name for column in found])}",
+                remedy=f"name the county's columns under source.tables.{one.name}.columns",
+                code="PACS-003",
+            )
+    refuse_withheld(reader, [(one.schema, one.table, one.columns) for one in selection.tables], "source.tables")
+    if unknown or unstamped or not stamps:
+        selection = replace(selection, watches=())
+    return TableShape(table, {} if unknown else columns, selection)
+
+
+def _missing_columns(table: TableMap, one: TableRead, found: list[SourceColumn]) -> list[str]:
+    if not found:
+        raise _no_table(f"{one.schema}.{one.table}", table.entity, f"source.tables.{one.name}.table")
+    spelled = {column.name.lower() for column in found}
+    return [name for name in one.columns if name.lower() not in spelled]
+
+
+def _no_table(name: str, entity: str, setting: str) -> ConfigError:
+    return ConfigError(
+        f"table {name} for entity {entity!r} does not exist or may not be read",
+        remedy=f"check source database and `pacs grants`, or set {setting} in the county's file",
+        code="PACS-003",
+    )
 
 
 def _check_key(reader: SourceReader, table: TableMap) -> None:
@@ -179,22 +164,3 @@ def _listed(missing: list[str], known: list[str]) -> str:
         return f"{name!r}" + (f" (nearest: {near[0]!r})" if near else "")
 
     return ", ".join(one(name) for name in missing)
-
-
-def _columns(reader: SourceReader, table: TableMap) -> list[SourceColumn] | None:
-    rows = optional_query(reader, _SYS_COLUMNS, (qualified(table.schema, table.table),))
-    if not rows:
-        rows = optional_query(reader, _ISCHEMA_COLUMNS, (table.schema, table.table)) if rows is None else rows
-    if rows is None:
-        return None
-    return [
-        SourceColumn(
-            name=row["name"],
-            type_name=str(row["type_name"]).lower(),
-            max_length=int(row["max_length"] or 0),
-            precision=int(row["precision"] or 0),
-            scale=int(row["scale"] or 0),
-            nullable=row["is_nullable"] in (True, 1, "YES"),
-        )
-        for row in rows
-    ]

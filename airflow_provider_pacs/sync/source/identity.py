@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 _NAMES = "SELECT @@SERVERNAME AS server, DB_NAME() AS db"

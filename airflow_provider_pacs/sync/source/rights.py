@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from airflow_provider_pacs.sync.source.catalog import optional_query
+from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tables import SourceTable
 

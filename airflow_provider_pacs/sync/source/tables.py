@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
+from airflow_provider_pacs.sync.source.joined import TableRead, render
 from airflow_provider_pacs.sync.source.tsql import qualified
 
 
@@ -53,7 +55,15 @@ class SourceTable:
 def source_tables(shape: TableShape) -> tuple[SourceTable, ...]:
     """The tables that an entity is read from."""
     table = shape.map
+    if table.joined is not None:
+        return tuple(_joined(shape, read) for read in (shape.selection or render(table)).tables)
     wanted = [*table.sources] + ([table.change_column] if table.change_column else [])
     canonical = {source: name for name, source in reversed(table.columns)}
     columns = tuple(dict.fromkeys(wanted))
     return (SourceTable(table.entity, table.schema, table.table, columns, (table.key,), table.change_column, canonical, shape.columns),)
+
+
+def _joined(shape: TableShape, read: TableRead) -> SourceTable:
+    prefix = f"{read.table}."
+    declared = {name.removeprefix(prefix): column for name, column in shape.columns.items() if name.startswith(prefix)}
+    return SourceTable(shape.map.entity, read.schema, read.table, read.columns, (), read.stamp, dict(read.canonical), declared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_pacs.sync.errors import ConfigError
 
 MAX_IDENTIFIER = 128
@@ -26,3 +28,10 @@ def quote(name: str) -> str:
 def qualified(schema: str, table: str) -> str:
     """`[schema].[table]`."""
     return f"{quote(schema)}.{quote(table)}"
+
+
+def literals(value: int | Sequence[str]) -> str:
+    """A whole number, or a list of text literals for IN; an apostrophe is doubled."""
+    if isinstance(value, int):
+        return str(int(value))
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in value)

@@ -28,7 +28,8 @@ from airflow_provider_pacs.sync.changes.ordered import (
 )
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import load_tables
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 from airflow_provider_pacs.sync.source.tsql import qualified, quote
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -113,6 +114,35 @@ def test_no_statement_filters_inactive_rows_or_reads_dirty() -> None:
         text = query.sql if query else ""
         assert "NOLOCK" not in text.upper()
         assert "ISACTIVE" not in text.upper().partition("WHERE")[2]
+
+
+def test_no_statement_is_a_page_of_another() -> None:
+    """Cases 10, 18: one statement reads a whole window or table: no TOP, no order that a next page would rest on, however the key is made up."""
+    for build in BUILDERS.values():
+        query = build(shape())
+        assert not {"TOP", "ORDER", "OFFSET"} & set((query.sql if query else "").upper().split())
+
+
+@pytest.mark.parametrize(
+    ("declared", "length", "spelled"), [("varchar", 16, "varchar(16)"), ("nvarchar", 16, "nvarchar(8)"), ("char", 16, "char(16)")]
+)
+def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spelled: str) -> None:
+    """Case 11: an nvarchar text beside a varchar column would convert the column, and read the table instead of its index."""
+    made = shape(ParcelNumber=declared)
+    assert made.columns["ParcelNumber"].max_length == length
+    query = keys_query(made, ("1-1", "1-2"), "ParcelNumber")
+    assert query.sql.endswith(f"WHERE s.[ParcelNumber] IN (CONVERT({spelled}, ?), CONVERT({spelled}, ?))")
+    assert query.params == ("1-1", "1-2")
+
+
+@pytest.mark.parametrize("declared", ["char", "varchar", "nchar", "nvarchar"])
+def test_a_guid_that_is_kept_as_text_is_known_by_its_digits(declared: str) -> None:
+    """Case 36: the county's spelling of a key need not be PostgreSQL's."""
+    query = keys_query(shape(PropertyID=declared), ("00112233-4455-6677-8899-aabbccddeeff", "{00112233-4455-6677-8899-AABBCCDDEE00}"))
+    assert query.sql.partition(" WHERE ")[2] == (
+        "REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.[PropertyID])), '-', ''), '{', ''), '}', '') IN (CONVERT(varchar(32), ?), CONVERT(varchar(32), ?))"
+    )
+    assert query.params == ("00112233445566778899AABBCCDDEEFF", "00112233445566778899AABBCCDDEE00")
 
 
 @given(st.text(min_size=1, max_size=128).filter(lambda text: "\x00" not in text))

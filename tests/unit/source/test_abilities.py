@@ -11,7 +11,8 @@ from airflow_provider_pacs.sync.changes import choose
 from airflow_provider_pacs.sync.errors import FatalError, RetryableError
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.source.abilities import Abilities, TableAbilities, read_abilities
-from airflow_provider_pacs.sync.source.catalog import SourceColumn, TableShape
+from airflow_provider_pacs.sync.source.catalog import TableShape
+from airflow_provider_pacs.sync.source.columns import SourceColumn
 
 DATABASE = {"cdc": True, "snapshots": 1, "committed": False}
 TRACKING = {"cleanup": True, "period": 14, "units": 3}

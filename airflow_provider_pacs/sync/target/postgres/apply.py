@@ -10,7 +10,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import columns, differs, leaf, row_hash, stage
+from airflow_provider_pacs.sync.target.postgres.sql import columns, differs, key_text, leaf, row_hash, stage
 
 Connection = psycopg.Connection[Any]
 
@@ -83,6 +83,8 @@ def _format(entity: Entity, fence: Fence, table: str, text: str, **more: sql.Com
         l=leaf(entity, fence.county_id),
         k=sql.Identifier(entity.key),
         hash=row_hash(entity),
+        key=key_text(entity, "s"),
+        lkey=key_text(entity, "l"),
         cols=columns(entity.column_names),
         scols=columns(entity.column_names, "s"),
         **more,
@@ -95,7 +97,8 @@ def _update(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         entity,
         fence,
         table,
-        "UPDATE {l} AS l SET {set}, _row_hash = {hash}, _source_version = s._source_version, _run_id = %s, _changed_at = now(), _deleted_at = NULL "
+        "UPDATE {l} AS l SET {set}, _row_hash = {hash}, _source_key = s._source_key, _source_version = s._source_version, "
+        "_run_id = %s, _changed_at = now(), _deleted_at = NULL "
         "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT NULL)",
         differs=differs(entity),
         set=assignments,
@@ -111,8 +114,10 @@ def _insert(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         entity,
         fence,
         table,
-        "INSERT INTO {l} (county_id, {cols}, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "  # noqa: S608
-        "SELECT %s, {scols}, %s, {hash}, s._source_version, now(), now() " + _PUBLISHED + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "  # noqa: S608
+        "SELECT %s, {scols}, s._source_key, %s, {hash}, s._source_version, now(), now() "
+        + _PUBLISHED
+        + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
     )
     return connection.execute(statement, (fence.county_id, fence.run_id)).rowcount
 
@@ -123,8 +128,8 @@ def _first_load(connection: Connection, entity: Entity, fence: Fence, table: str
         entity,
         fence,
         table,
-        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, {run}::uuid AS _run_id, {hash} AS _row_hash, s._source_version, "
-        "now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at " + _PUBLISHED,
+        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS _run_id, {hash} AS _row_hash, "
+        "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at " + _PUBLISHED,
         county=sql.Literal(fence.county_id),
         run=sql.Literal(fence.run_id),
     )
@@ -173,7 +178,7 @@ def _hold(connection: Connection, entity: Entity, fence: Fence, table: str, gone
         entity,
         fence,
         table,
-        "WITH gone AS (SELECT l.{k}::text AS key FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND l._deleted_at IS NULL), "
+        "WITH gone AS (SELECT {lkey} AS key FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND l._deleted_at IS NULL), "
         "held AS (INSERT INTO pacs_ops.held_delete (county_id, entity, run_id, row_count, live_count, digest, reason) "
         "SELECT %s, %s, %s, %s, %s, sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %s FROM gone RETURNING held_id) "
         "INSERT INTO pacs_ops.held_delete_key SELECT held.held_id, gone.key FROM held, gone",
@@ -204,7 +209,7 @@ def _quarantine(connection: Connection, entity: Entity, fence: Fence, table: str
         fence,
         table,
         "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, payload_digest, run_id) "
-        "SELECT DISTINCT ON (s.{k}) %s, %s, coalesce(s.{k}::text, ''), s._reject, s._source_version, {hash}, %s "
+        "SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, {hash}, %s "
         "FROM {s} AS s WHERE s._reject IS NOT NULL ORDER BY s.{k}, s._seq DESC "
         "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, source_version = excluded.source_version, "
         "payload_digest = excluded.payload_digest, run_id = excluded.run_id, last_seen_at = now(), attempts = q.attempts + 1, state = 'open', "
@@ -220,7 +225,7 @@ def _release(connection: Connection, entity: Entity, fence: Fence, table: str) -
         fence,
         table,
         "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} AS s "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND s.{k}::text = q.source_key",
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = q.source_key",
     )
     return connection.execute(statement, (fence.run_id, fence.county_id, entity.name)).rowcount
 
@@ -235,7 +240,7 @@ def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         fence,
         table,
         "SELECT count(*), count(*) FILTER (WHERE {orphan}), count(*) FILTER (WHERE {orphan} AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key = s.{k}::text)) "
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key = {key})) "
         "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
         orphan=_orphan(connection, entity, parent, fence),
     )

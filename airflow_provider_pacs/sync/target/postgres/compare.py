@@ -11,24 +11,25 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.target.port import Kind
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import differs, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import differs, key_text, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.stage import columns_of as stage_columns
 
 Connection = psycopg.Connection[Any]
 
 _COMPARABLE = (
     "coalesce(s._late, 0) = 0 AND s._reject IS NULL AND s._op = 'U' "
     "AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' "
-    "AND q.source_key = s.{k}::text)"
+    "AND q.source_key = {key})"
 )
 
 
 def differences(connection: Connection, entity: Entity, county_id: str, table: str) -> list[tuple[str, Kind]]:
     """(key, kind) of every row of a window's staging table that the county's partition does not have as it is."""
     if not ddl.leaf_exists(connection, entity, county_id):
-        rows = connection.execute(_format(entity, county_id, table, "SELECT s.{k}::text, 'missing' FROM {s} AS s WHERE " + _COMPARABLE))  # noqa: S608
+        rows = connection.execute(_format(entity, county_id, table, "SELECT {key}, 'missing' FROM {s} AS s WHERE " + _COMPARABLE))  # noqa: S608
         return list(rows.fetchall())
     text = (
-        "SELECT s.{k}::text, CASE WHEN l.{k} IS NULL THEN 'missing' ELSE 'differing' END FROM {s} AS s "  # noqa: S608
+        "SELECT {key}, CASE WHEN l.{k} IS NULL THEN 'missing' ELSE 'differing' END FROM {s} AS s "  # noqa: S608
         "LEFT JOIN {l} AS l ON l.{k} = s.{k} AND l._deleted_at IS NULL WHERE (l.{k} IS NULL OR {differs}) AND " + _COMPARABLE
     )
     return list(connection.execute(_format(entity, county_id, table, text)).fetchall())
@@ -39,7 +40,7 @@ def replace_keys(connection: Connection, entity: Entity, table: str, newer: str)
     with connection.transaction():
         key = sql.Identifier(entity.key)
         connection.execute(sql.SQL("DELETE FROM {} AS a USING {} AS b WHERE a.{k} = b.{k}").format(stage(table), stage(newer), k=key))
-        names = sql.SQL(", ").join(sql.Identifier(name) for name in (*entity.column_names, "_source_version", "_late", "_reject", "_op"))
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in stage_columns(connection, table))
         connection.execute(sql.SQL("INSERT INTO {} ({n}) SELECT {n} FROM {}").format(stage(table), stage(newer), n=names))
 
 
@@ -63,8 +64,8 @@ def open_quarantine(connection: Connection, entity: Entity, county_id: str, *, a
         sql.Literal(county_id), sql.Literal(entity.name)
     )
     if absent and ddl.leaf_exists(connection, entity, county_id):
-        statement += sql.SQL(" AND NOT EXISTS (SELECT FROM {} AS l WHERE l.{}::text = q.source_key AND l._deleted_at IS NULL)").format(
-            leaf(entity, county_id), sql.Identifier(entity.key)
+        statement += sql.SQL(" AND NOT EXISTS (SELECT FROM {} AS l WHERE {} = q.source_key AND l._deleted_at IS NULL)").format(
+            leaf(entity, county_id), key_text(entity, "l")
         )
     return _scalar(connection, statement)
 
@@ -92,6 +93,7 @@ def _format(entity: Entity, county_id: str, table: str, text: str, **more: sql.C
         county=sql.Literal(county_id),
         entity=sql.Literal(entity.name),
         differs=differs(entity),
+        key=key_text(entity, "s"),
         **more,
     )
 

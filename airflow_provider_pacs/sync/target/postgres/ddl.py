@@ -105,6 +105,7 @@ def _make_table(connection: Connection, entity: Entity) -> None:
             table, definitions(entity), sql.SQL(PROVENANCE), sql.Identifier(entity.key)
         )
     )
+    connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS _source_key text").format(table))
     for column in entity.columns:
         connection.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))

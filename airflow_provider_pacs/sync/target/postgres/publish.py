@@ -9,7 +9,7 @@ import psycopg
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.results import BACKFILL, EntityOutcome, RunOutcome
-from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, stage
+from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, scopes, stage
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
@@ -46,6 +46,7 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
                 connection, entity, fence, row["stage_table"], guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
             )
             if row["family"] != BACKFILL:
+                scopes.store(connection, fence.county_id, entity, row["stage_table"])
                 journal.store_state(connection, fence.county_id, fence.epoch, run_id, row)
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)

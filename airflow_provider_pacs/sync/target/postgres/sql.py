@@ -18,7 +18,7 @@ PG_TYPES: dict[ColumnType, str] = {
     "json": "jsonb",
 }
 PROVENANCE = (
-    "_run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
+    "_source_key text, _run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
     "_first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
 )
 OPS = "pacs_ops"
@@ -47,6 +47,13 @@ def stage(table: str) -> sql.Identifier:
 def columns(names: Iterable[str], alias: str | None = None) -> sql.Composed:
     """`a, b` or `s.a, s.b`."""
     return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+
+
+def key_text(entity: Entity, *aliases: str) -> sql.Composed:
+    """A row's key as the source knows it: `_source_key` where the canonical key was made from it, else the key. A FULL JOIN has two aliases."""
+    parts = [sql.SQL("{}._source_key").format(sql.Identifier(alias)) for alias in aliases]
+    parts += [sql.SQL("{}.{}::text").format(sql.Identifier(alias), sql.Identifier(entity.key)) for alias in aliases]
+    return sql.SQL("coalesce({})").format(sql.SQL(", ").join(parts))
 
 
 def row_hash(entity: Entity, alias: str = "s") -> sql.Composed:

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.postgres.sql import OPS, columns, definitions, leaf, stage
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn
+from airflow_provider_pacs.sync.target.postgres.sql import OPS, PG_TYPES, columns, key_text, leaf, stage
 
 Connection = psycopg.Connection[Any]
 KEEP_HOURS = 48
@@ -23,21 +23,45 @@ def was_emptied(connection: Connection, row: dict[str, Any]) -> bool:
     return count(connection, row["stage_table"]) != int(row["rows_staged"])
 
 
-def create(connection: Connection, entity: Entity, table: str) -> None:
+def create(connection: Connection, entity: Entity, table: str, *, county_id: str, keyed: bool) -> None:
     """An empty staging table: the canonical columns without constraints, and how each row is to be treated.
+
+    With `keyed` the source has keys of its own: the canonical keys are made from `_source_key` and `_parent_key` as rows come in.
 
     `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1 for a row stamped after the upper bound; `_reject` holds the
     ids of the rules the row broke.
     """
-    plain = definitions(entity).as_string(connection).replace(" NOT NULL", "")
+    plain = sql.SQL(", ").join(_definition(entity, column, county_id, keyed=keyed) for column in entity.columns)
     drop(connection, [table])
     connection.execute(
         sql.SQL(
-            "CREATE UNLOGGED TABLE {} ({}, _source_version text, _late int, _reject text[], _op char(1) NOT NULL DEFAULT 'U', "
+            "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late int, _reject text[], "
+            "_op char(1) NOT NULL DEFAULT 'U', "
             "_seq bigint GENERATED ALWAYS AS IDENTITY)"
-        ).format(stage(table), sql.SQL(plain))
+        ).format(stage(table), plain)
     )
     connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table)))
+
+
+def _definition(entity: Entity, column: EntityColumn, county_id: str, *, keyed: bool) -> sql.Composed:
+    made_from = {entity.key: (entity.name, "_source_key"), entity.parent_key: (entity.parent, "_parent_key")} if keyed else {}
+    plain = sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
+    if column.name not in made_from:
+        return plain
+    of, source = made_from[column.name]
+    return sql.SQL("{} GENERATED ALWAYS AS (pacs_ops.surrogate_key({}, {}, {})) STORED").format(
+        plain, sql.Literal(county_id), sql.Literal(of), sql.Identifier(source)
+    )
+
+
+def columns_of(connection: Connection, table: str) -> list[str]:
+    """The columns of a staging table that rows bring: not those that PostgreSQL makes."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped "
+        "AND attgenerated = '' AND attidentity = ''",
+        (f"{OPS}.{table}",),
+    )
+    return [name for (name,) in rows]
 
 
 def rows_view(table: str) -> str:
@@ -78,8 +102,8 @@ def settle(connection: Connection, entity: Entity, table: str) -> int:
 def missing_keys(connection: Connection, entity: Entity, county_id: str, table: str) -> list[str]:
     """Keys (text) that are live in the target and not in a complete staging table."""
     rows = connection.execute(
-        sql.SQL("SELECT l.{k}::text FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})").format(
-            k=sql.Identifier(entity.key), l=leaf(entity, county_id), s=stage(table)
+        sql.SQL("SELECT {key} FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})").format(
+            key=key_text(entity, "l"), k=sql.Identifier(entity.key), l=leaf(entity, county_id), s=stage(table)
         )
     )
     return [key for (key,) in rows]
@@ -90,8 +114,8 @@ def vanished_keys(connection: Connection, entity: Entity, county_id: str, table:
     rows = connection.execute(
         sql.SQL(
             "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key <> '' "
-            "AND NOT EXISTS (SELECT FROM {} AS s WHERE s.{}::text = q.source_key)"
-        ).format(stage(table), sql.Identifier(entity.key)),
+            "AND NOT EXISTS (SELECT FROM {} AS s WHERE {} = q.source_key)"
+        ).format(stage(table), key_text(entity, "s")),
         (county_id, entity.name),
     )
     return [key for (key,) in rows]
@@ -100,11 +124,12 @@ def vanished_keys(connection: Connection, entity: Entity, county_id: str, table:
 def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[str]) -> None:
     """Record those of the keys that the staging table does not have as gone at the source."""
     if keys:
+        own = entity.key in columns_of(connection, table)
         connection.execute(
             sql.SQL(
                 "INSERT INTO {t} ({k}, _op) SELECT g.key::{type}, 'D' FROM unnest(%s::text[]) AS g(key) "
                 "WHERE NOT EXISTS (SELECT FROM {t} AS s WHERE s.{k} = g.key::{type})"
-            ).format(t=stage(table), k=sql.Identifier(entity.key), type=sql.SQL(_key_type(entity))),
+            ).format(t=stage(table), k=sql.Identifier(entity.key if own else "_source_key"), type=sql.SQL(_key_type(entity) if own else "text")),
             (list(keys),),
         )
 

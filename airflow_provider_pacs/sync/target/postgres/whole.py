@@ -15,14 +15,14 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.target.port import Kind
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import differs, leaf, root, row_hash, stage
+from airflow_provider_pacs.sync.target.postgres.sql import differs, key_text, leaf, root, row_hash, stage
 
 Connection = psycopg.Connection[Any]
 
 _OURS = "(s._op IS NOT NULL AND coalesce(s._late, 0) = 0 AND s._reject IS NULL AND q.source_key IS NULL)"
 """A row at the source that the target must hold as it is: not late, not quarantined."""
 _PAIRS = """
-SELECT coalesce(s.{k}, l.{k}) AS k,
+SELECT coalesce(s.{k}, l.{k}) AS k, {key} AS key,
   CASE WHEN s._op IS NULL THEN 'ghost' WHEN NOT {ours} THEN NULL WHEN l.county_id IS NULL THEN 'missing' WHEN {differs} THEN 'differing' END AS kind,
   s._late = 1 AS late,
   CASE WHEN {ours} THEN {source_hash} END AS source_hash,
@@ -32,7 +32,7 @@ SELECT coalesce(s.{k}, l.{k}) AS k,
 FROM (SELECT * FROM {s} WHERE _op = 'U') AS s
 FULL JOIN (SELECT * FROM {l} WHERE _deleted_at IS NULL) AS l ON l.{k} = s.{k}
 LEFT JOIN (SELECT source_key FROM pacs_ops.quarantine WHERE county_id = {county} AND entity = {entity} AND state = 'open') AS q
-  ON q.source_key = coalesce(s.{k}, l.{k})::text
+  ON q.source_key = {key}
 """
 _AT_SOURCE = "source_hash IS NOT NULL"
 _IN_TARGET = "(target_hash IS NOT NULL OR (source_hash IS NOT NULL AND kind IS NULL))"
@@ -85,6 +85,7 @@ def compare(connection: Connection, entity: Entity, county_id: str, table: str) 
         county=sql.Literal(county_id),
         entity=sql.Literal(entity.name),
         differs=differs(entity),
+        key=key_text(entity, "s", "l"),
         source_hash=row_hash(entity, "s"),
         target_hash=row_hash(entity, "l"),
         money=_money(entity),
@@ -92,7 +93,7 @@ def compare(connection: Connection, entity: Entity, county_id: str, table: str) 
     source, target = _digest("source_hash", _AT_SOURCE), _digest("coalesce(target_hash, source_hash)", _IN_TARGET)
     statement = sql.SQL(
         "WITH pairs AS MATERIALIZED ({pairs}), "
-        "told AS (SELECT array_agg(k::text) FILTER (WHERE kind IS NOT NULL) AS keys, array_agg(kind) FILTER (WHERE kind IS NOT NULL) AS kinds, "
+        "told AS (SELECT array_agg(key) FILTER (WHERE kind IS NOT NULL) AS keys, array_agg(kind) FILTER (WHERE kind IS NOT NULL) AS kinds, "
         "count(*) FILTER (WHERE {at_source}) AS source_rows, count(*) FILTER (WHERE {in_target}) AS target_rows, "
         "count(*) FILTER (WHERE late) AS late FROM pairs), "
         "source AS MATERIALIZED (SELECT {source} AS digest) "

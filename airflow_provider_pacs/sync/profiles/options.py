@@ -1,0 +1,47 @@
+"""What a county may choose in a profile: the profile's own declarations -> checked values, defaults filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_CODE = re.compile(r"^[A-Za-z0-9_-]{1,20}$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]{0,127}$")
+_MEANT = {
+    "count": "must be a whole number of at least 1",
+    "flag": "must be true or false",
+    "codes": "must be a list of codes such as [R, MH]",
+    "dates": 'must be a list of dates such as ["1980-01-01"]',
+    "columns": "must be a list of column names",
+}
+
+
+def complete_options(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a profile with the county's value or its default.
+
+    Raises:
+        ValueError: an unknown option or a value that it can't take; says which and what it takes.
+    """
+    problems = [f"unknown option {name!r}; known: {', '.join(declared) or 'none'}" for name in given if name not in declared]
+    chosen = {name: given.get(name, spec["default"]) for name, spec in declared.items()}
+    for name, spec in declared.items():
+        if not _fits(spec, chosen[name]):
+            meant = f"must be one of: {', '.join(spec['values'])}" if spec["type"] == "choice" else _MEANT[spec["type"]]
+            problems.append(f"{name}: {meant}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return chosen
+
+
+def _fits(spec: Mapping[str, Any], value: Any) -> bool:
+    kind = spec["type"]
+    if kind == "choice":
+        return value in spec["values"]
+    if kind == "flag":
+        return isinstance(value, bool)
+    if kind == "count":
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    pattern = {"codes": _CODE, "dates": _DATE, "columns": _NAME}[kind]
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) and pattern.match(one) for one in value)
