@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_pacs.sync.config import load_county
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.source.joined import render
@@ -441,10 +443,32 @@ def test_a_wrong_choice_is_told(make: Maker, source: dict[str, Any], told: str) 
         make("property", source=source)
 
 
-def test_a_county_with_names_of_its_own_needs_its_yaml_and_nothing_else(make: Maker) -> None:
-    """Other names for a table and two of its columns: the county's file says so, no code does."""
-    county = make("property", source={"tables": {"situs": {"schema": "dbo", "table": "situs", "columns": {"situs_city": "situs_unit"}}}})
-    county.sync()
-    plain: Sequence[dict[str, Any]] = county.rows_in("situs", "prop_id, situs_unit", "primary_situs = 'Y' AND situs_unit IS NOT NULL")
-    wanted = {str(row["prop_id"]): row["situs_unit"].strip() for row in plain}
-    assert {key: row["city"] for key, row in county.keyed("property").items() if key in wanted}.items() <= wanted.items()
+def test_a_county_with_names_of_its_own_needs_one_yaml_and_nothing_else(make: Maker, tmp_path: Path) -> None:
+    """Another table with other column names in the place of situs: the county's file says so, and no code does."""
+    county = make("property")
+    county.pacs(
+        "CREATE TABLE dbo.SitusAddresses (PropKey int NOT NULL, LineNo int NOT NULL, IsMain char(1) NULL, HouseNo varchar(15) NULL, "
+        "Direction varchar(10) NULL, "
+        "Street varchar(50) NULL, Kind varchar(10) NULL, Unit varchar(5) NULL, Town varchar(30) NULL, St char(2) NULL, Zip varchar(10) NULL, "
+        "PRIMARY KEY (PropKey, LineNo))"
+    )
+    county.pacs(
+        "INSERT INTO dbo.SitusAddresses (PropKey, LineNo, IsMain, HouseNo, Direction, Street, Kind, Unit, Town, St, Zip) "
+        "SELECT prop_id, situs_id, primary_situs, situs_num, situs_street_prefx, situs_street, situs_street_sufix, situs_unit, 'Kennewick Heights', "
+        "situs_state, situs_zip FROM dbo.situs"
+    )
+    file = tmp_path / f"{county.config.county}.yaml"
+    file.write_text(
+        f'fips: "{county.fips}"\ntimezone: America/Los_Angeles\nsync: {{entities: [property]}}\nsource:\n  profile: harris_pacs_9\n  tables:\n'
+        "    situs:\n      table: SitusAddresses\n      columns: {prop_id: PropKey, situs_id: LineNo, primary_situs: IsMain, situs_num: HouseNo,\n"
+        "        situs_street_prefx: Direction, situs_street: Street, situs_street_sufix: Kind, situs_unit: Unit, situs_city: Town, situs_state: St,\n"
+        "        situs_zip: Zip}\n"
+    )
+    county.config = load_county(file)
+    assert county.sync()[1].clean
+    assert {row["city"] for row in county.rows("property").values() if row["city"]} == {"Kennewick Heights"}
+    moved = county.plain(skip=30)[0]
+    county.pacs(f"UPDATE dbo.SitusAddresses SET HouseNo = '99' WHERE PropKey = {moved} AND IsMain = 'Y'")
+    published, _ = county.sync()
+    assert of(published, "property").read == 1
+    assert county.live("property", str(moved))["address"].startswith("99 ")
