@@ -45,7 +45,7 @@ ODD = "tests/integration/test_odd_tables.py"
 
 _WINDOW_LO = """        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s\\n"
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)}\\n"
 """
 
 
@@ -125,7 +125,7 @@ MUTANTS = (
     Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n                return publish.publish(",
            "with self.statements() as connection:\n                return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
     Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
-    Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False)",
+    Mutant("second look", RECONCILE, "read += fill_with_keys(\n            source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False\n        )",
            "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
     Mutant("late rows are left out", WHOLE, "coalesce(s._late, 0) = 0 AND s._reject", "s._reject", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant("extra: exact numbers", EXTRA, 'return lambda value: format(value, "f")', "return lambda value: repr(float(value))", f"{CARRIED}::test_a_decimal_keeps_every_digit"),
     Mutant("extra: damaged text", EXTRA, "_NO_JSON if any(mark in value for mark in _UNFIT) else ", "", f"{CARRIED}::test_a_value_that_cant_be_carried_sets_its_row_aside"),
     Mutant("extra: a type without JSON", EXTRA, "and declared.type_name not in _CARRIED", "and False", f"{CARRIES}::test_a_named_column_that_cant_be_carried"),
-    Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra], sort", "self.columns], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
+    Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra, *joined], sort", "self.columns, *joined], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
     Mutant("extra: the choice is kept", JOURNAL, '"added_columns = excluded.added_columns, epoch', '"epoch', f"{CARRIES}::test_a_new_column_is_carried"),
     Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else shape', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
