@@ -461,8 +461,8 @@ def test_a_county_with_names_of_its_own_needs_one_yaml_and_nothing_else(make: Ma
     file.write_text(
         f'fips: "{county.fips}"\ntimezone: America/Los_Angeles\nsync: {{entities: [property]}}\nsource:\n  profile: harris_pacs_9\n  tables:\n'
         "    situs:\n      table: SitusAddresses\n      columns: {prop_id: PropKey, situs_id: LineNo, primary_situs: IsMain, situs_num: HouseNo,\n"
-        "        situs_street_prefx: Direction, situs_street: Street, situs_street_sufix: Kind, situs_unit: Unit, situs_city: Town, situs_state: St,\n"
-        "        situs_zip: Zip}\n"
+        "        situs_street_prefx: Direction, situs_street: Street, situs_street_sufix: Kind, situs_unit: Unit, situs_city: Town,\n"
+        "        situs_state: St, situs_zip: Zip}\n"
     )
     county.config = load_county(file)
     assert county.sync()[1].clean

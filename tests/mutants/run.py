@@ -41,7 +41,7 @@ RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 COLUMNS = f"{SYNC}source/columns.py"
 SCOPES, RELATED, JOINED, PROFILE = f"{SYNC}scopes.py", f"{SYNC}changes/related.py", f"{SYNC}source/joined.py", f"{SYNC}profiles/harris_pacs_9.yaml"
-KEYS_MADE = f"{SYNC}target/postgres/migrations/0006_joined_sources.sql"
+KEYS_MADE = f"{SYNC}target/postgres/migrations/0007_joined_sources.sql"
 HARRIS = "tests/integration/test_harris.py"
 ODD = "tests/integration/test_odd_tables.py"
 
