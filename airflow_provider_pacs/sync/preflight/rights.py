@@ -17,11 +17,9 @@ def look_at_rights(visit: Visit) -> Iterator[Finding]:
     tables = [table for entity in visit.entities for table in visit.tables(entity)]
     rights = read_rights(visit.source, tables)
     yield _beyond(visit, rights)
-    seen: dict[str, int] = {}
     for table in tables:
-        number = seen[table.entity] = seen.get(table.entity, 0) + 1
-        name = f"rights.read.{table.entity}" + (f".{table.name}" if number > 1 else "")
-        yield _reads(visit, name, table, rights.tables[table.text])
+        name = visit.name("rights", table).replace("rights.", "rights.read.", 1)
+        yield _reads(visit, name, table, rights.tables[table.entity, table.text])
 
 
 def _beyond(visit: Visit, rights: Rights) -> Finding:

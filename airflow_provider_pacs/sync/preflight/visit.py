@@ -82,6 +82,11 @@ class Visit:
         maps = table_maps(self.config)
         return source_tables(TableShape(maps[entity], {}))
 
+    def name(self, area: Area, table: SourceTable) -> str:
+        """The begin of a finding's id: the entity, and the table where the entity is read from several."""
+        several = len(self.tables(table.entity)) > 1
+        return f"{area}.{table.entity}.{table.name}" if several else f"{area}.{table.entity}"
+
 
 def told(error: PacsError) -> str:
     """An error in one line, with its code."""

@@ -51,13 +51,13 @@ class Rights:
         roles: fixed roles of the server and the database.
         server: permissions on the server.
         database: permissions on the database.
-        tables: by `schema.name`.
+        tables: by entity and `schema.name`: two entities may read different columns of one table.
     """
 
     roles: tuple[str, ...] | None
     server: tuple[str, ...] | None
     database: tuple[str, ...] | None
-    tables: dict[str, TableRights]
+    tables: dict[tuple[str, str], TableRights]
 
     @property
     def beyond_reading(self) -> str:
@@ -69,7 +69,7 @@ class Rights:
             told.append(f"on the server {_some(self.server)}")
         if self.database:
             told.append(f"in the database {_some(self.database)}")
-        told += [f"on {name} {_some(table.beyond)}" for name, table in self.tables.items() if table.beyond]
+        told += [f"on {name} {_some(beyond)}" for name, beyond in {name: table.beyond for (_, name), table in self.tables.items()}.items() if beyond]
         return "; ".join(told)
 
     @property
@@ -90,7 +90,9 @@ def read_rights(reader: SourceReader, tables: Iterable[SourceTable]) -> Rights:
     """
     roles = optional_query(reader, _ROLES)
     member = None if roles is None else tuple(name for name, is_member in roles[0].items() if is_member == 1)
-    return Rights(member, _beyond(reader, _SERVER), _beyond(reader, _DATABASE), {table.text: _table(reader, table) for table in tables})
+    return Rights(
+        member, _beyond(reader, _SERVER), _beyond(reader, _DATABASE), {(table.entity, table.text): _table(reader, table) for table in tables}
+    )
 
 
 def _beyond(reader: SourceReader, sql: str) -> tuple[str, ...] | None:

@@ -37,11 +37,6 @@ class SourceTable:
     declared: Mapping[str, SourceColumn]
 
     @property
-    def place(self) -> str:
-        """The entity, and the table where the entity has several."""
-        return self.entity if self.key else f"{self.entity}.{self.name}"
-
-    @property
     def quoted(self) -> str:
         """`[schema].[name]`."""
         return qualified(self.schema, self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def rights(**answers: Any) -> Rights:
 def test_what_public_and_column_grants_give_is_reading() -> None:
     """What `pacs grants` prints leaves exactly this behind."""
     found = rights(table=[*((column, "SELECT") for column in OWNER.columns), ("", "VIEW DEFINITION"), ("", "VIEW CHANGE TRACKING")])
-    assert (found.beyond_reading, found.is_known, found.tables["dbo.PropertyOwner"].unreadable) == ("", True, ())
+    assert (found.beyond_reading, found.is_known, found.tables["owner", "dbo.PropertyOwner"].unreadable) == ("", True, ())
 
 
 @pytest.mark.parametrize("role", ["sysadmin", "securityadmin", "db_owner", "db_datawriter", "db_ddladmin"])
@@ -77,15 +78,25 @@ def test_silence_is_unknown_and_no_proof(part: str) -> None:
 
 def test_a_table_that_is_not_told_of_is_unknown_not_unreadable() -> None:
     """fn_my_permissions has no rows for an object that the login may not see."""
-    assert rights(table=[]).tables["dbo.PropertyOwner"].unreadable is None
+    assert rights(table=[]).tables["owner", "dbo.PropertyOwner"].unreadable is None
 
 
 def test_columns_without_a_grant_are_named() -> None:
     granted = [(column.upper(), "SELECT") for column in OWNER.columns if column != "OwnerName"]
-    assert rights(table=granted).tables["dbo.PropertyOwner"].unreadable == ("OwnerName",)
-    assert rights(table=[("", "SELECT")]).tables["dbo.PropertyOwner"].unreadable == ()
+    assert rights(table=granted).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
+    assert rights(table=[("", "SELECT")]).tables["owner", "dbo.PropertyOwner"].unreadable == ()
     denied = [("", "SELECT"), *granted]  # a table's grant and a column's DENY: the server lists the columns that are left
-    assert rights(table=denied).tables["dbo.PropertyOwner"].unreadable == ("OwnerName",)
+    assert rights(table=denied).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
+
+
+def test_two_entities_that_read_one_table_are_judged_by_their_own_columns() -> None:
+    """Rights that are enough for one are not enough for the other."""
+    other = replace(OWNER, entity="property", columns=("OwnerID", "Secret"))
+    found = read_rights(Server(), [OWNER, other])  # type: ignore[arg-type]
+    assert found.tables["owner", "dbo.PropertyOwner"].unreadable == ()
+    assert found.tables["property", "dbo.PropertyOwner"].unreadable == ("Secret",)
+    again = read_rights(Server(), [other, OWNER])  # type: ignore[arg-type]
+    assert again.tables == found.tables
 
 
 @pytest.mark.parametrize("error", [RetryableError("lost"), ConfigError("no such login", code="PACS-002")])
