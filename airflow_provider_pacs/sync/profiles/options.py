@@ -11,6 +11,7 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]{0,127}$")
 _MEANT = {
     "count": "must be a whole number of at least 1",
+    "year": "must be a year, or 0 for none",
     "flag": "must be true or false",
     "codes": "must be a list of codes such as [R, MH]",
     "dates": 'must be a list of dates such as ["1980-01-01"]',
@@ -43,5 +44,7 @@ def _fits(spec: Mapping[str, Any], value: Any) -> bool:
         return isinstance(value, bool)
     if kind == "count":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if kind == "year":
+        return isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 1900 <= value <= 2200)
     pattern = {"codes": _CODE, "dates": _DATE, "columns": _NAME}[kind]
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) and pattern.match(one) for one in value)
