@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_pacs.commands import check, grants, init
+from airflow_provider_pacs.commands import check, grants, init, preview
 from airflow_provider_pacs.commands.ends import FAILED, OK, USAGE, Answer, open_source, open_target, read_config
 from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.interrupt import Interrupted, interruptible
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     init.describe(add("init", init.run, init.ABOUT, target=False))
     grants.describe(add("grants", grants.run, grants.ABOUT, source=True))
     check.describe(add("check", check.run, check.ABOUT, source=True))
+    preview.describe(add("preview", preview.run, preview.ABOUT, source=True, target=False))
     sync = add("sync", _sync, "Read, validate, publish and reconcile one county.", source=True)
     sync.add_argument("--full", action="store_true", help="read every table whole, whatever the cursors say")
     backfill = add("backfill", _backfill, "Read one window of one entity again and publish what differs. No cursor moves.", source=True)

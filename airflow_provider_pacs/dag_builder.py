@@ -21,13 +21,13 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_pacs.assets import held_asset
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
-from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
+from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator, PacsRelationshipOperator
 from airflow_provider_pacs.operators.held import APPROVE, REJECT, PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
-from airflow_provider_pacs.sync.config import CountyConfig, load_county
+from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.counties import load_counties
 from airflow_provider_pacs.sync.errors import ConfigError
 
@@ -80,18 +80,24 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
 
 def sync_dag(config: CountyConfig) -> DAG:
     """Build preflight -> (extract -> validate) per entity -> publish -> reconcile."""
-    extract_operator = PacsChangesOperator if config.sync.enable_cdc else PacsExtractOperator
     mode = Param("auto" if config.sync.enable_cdc else "full", type="string", enum=["auto", "full"], title="How to read", description=_MODE_HELP)
     with _dag(config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}) as dag:
         preflight = PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}")
         publish = PacsPublishOperator(task_id="publish", config=config, trigger_rule=TriggerRule.ALL_DONE)
         for entity in config.sync.entities:
             with TaskGroup(group_id=entity, prefix_group_id=False, tooltip=f"{entity}: stage and check"):
-                extract = extract_operator(task_id=f"extract_{entity}", config=config, entity=entity)
+                extract = _extract_operator(config, entity)(task_id=f"extract_{entity}", config=config, entity=entity)
                 validate = PacsValidateOperator(task_id=f"validate_{entity}", config=config, entity=entity)
             preflight >> extract >> validate >> publish
         publish >> PacsReconcileOperator(task_id="reconcile", config=config)
     return dag
+
+
+def _extract_operator(config: CountyConfig, entity: str) -> type[PacsExtractOperator]:
+    """All do what the preflight planned; the name says in Airflow's views how an entity is read."""
+    if not config.sync.enable_cdc:
+        return PacsExtractOperator
+    return PacsRelationshipOperator if table_maps(config)[entity].joined else PacsChangesOperator
 
 
 def reconcile_dag(config: CountyConfig) -> DAG:

@@ -86,7 +86,8 @@ def run(arguments: argparse.Namespace) -> Answer:
     )
     path, config = write_county(new, folder, force=arguments.force)
     steps = [*_connections(known), f"pacs grants {config.county} --target", f"pacs check {config.county}", f"pacs sync {config.county}"]
-    lines = [f"{path} is written. What comes next:", *(f"  {step}" for step in steps)]
+    ends = f"PACS_DB_HOST_{config.county.upper()}_SOURCE and its siblings, PACS_TARGET_URL"
+    lines = [f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by {ends}):", *(f"  {s}" for s in steps)]
     return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
 
 

@@ -36,3 +36,10 @@ class PacsExtractOperator(PacsOperator):
 
 class PacsChangesOperator(PacsExtractOperator):
     """Stage what changed in one entity since its cursor. The same work as its parent; the preflight planned it in mode `auto`."""
+
+
+class PacsRelationshipOperator(PacsExtractOperator):
+    """Stage an entity that the profile joins from several tables: the rows of every property in which a contributing table changed.
+
+    One read per relation, however many properties changed; the same work as its parent, which the preflight planned.
+    """

@@ -8,32 +8,12 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, washington_fips
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 
-_TEXT = """\
-# {name}. Made by `pacs init`; every key is checked, and a misspelt one is an error, never ignored.
-# No passwords here: they live in Airflow's connections. All settings with their defaults: dags/counties/benton_wa.yaml of the provider.
-
-county: {county}{pad}# the file's name; DAGs are pacs_{county} and pacs_{county}_reconcile
-fips: {fips}                         # state and county, 5 digits in quotes: the county's id in the platform
-name: {name_text}
-timezone: {timezone}       # IANA name: schedules, and the clock that stamps rows where sync.clock is local
-
-source:
-  connection: {connection}          # an Airflow connection of type pacs{place}
-  profile: {profile}                 # which tables this kind of PACS has
-  read_only: {read_only}                  # a login that could do more than read: warn says so, strict refuses to run
-target:
-  connection: {target}          # an Airflow connection of type postgres
-
-sync:
-  cron: {cron}               # minute hour day month weekday, in the county's time zone; null: by hand only
-  reconcile_cron: {reconcile_cron}      # compare both sides in full; null: by hand only
-  entities: [{entities}]
-  enable_cdc: {enable_cdc}                   # the best change feed the source allows; false: compare everything in every run
-"""
 _TABLES = "\ntables:                               # what differs from the profile, and how a table's changes are found\n"
 _NO_TABLES = """
 # tables:                             # only where this county's names differ from the profile's: `pacs check` names what it misses
@@ -111,28 +91,42 @@ def write_county(new: NewCounty, folder: Path, *, force: bool = False) -> tuple[
 
 def text_of(new: NewCounty) -> str:
     """The file's text; every answer is quoted, so that none can become more than a value."""
-    text = _TEXT.format(
-        county=_quoted(new.county),
-        pad=" " * max(1, 28 - len(new.county)),
-        fips=_quoted(new.fips),
-        name=" ".join(new.name.split()),
-        name_text=_quoted(new.name),
-        timezone=_quoted(new.timezone),
-        connection=_quoted(new.connection),
-        place=f": {' '.join(new.place.split())}" if new.place else "",
-        profile=_quoted(new.profile),
-        read_only=_quoted(new.read_only),
-        target=_quoted(new.target),
-        cron=_quoted(new.cron),
-        reconcile_cron=_quoted(new.reconcile_cron),
-        entities=", ".join(_quoted(entity) for entity in new.entities or load_entities()),
-        enable_cdc=json.dumps(new.enable_cdc),
-    )
+    entities = ", ".join(_quoted(entity) for entity in new.entities or load_entities())
+    place = f": {' '.join(new.place.split())}" if new.place else ""
+    lines = [
+        f"# {' '.join(new.name.split())}. Made by `pacs init`; every key is checked, and a misspelt one is an error, never ignored.",
+        "# No passwords here: they live in Airflow's connections. All settings with their defaults: dags/counties/benton_wa.yaml of the provider.",
+        "",
+        _line("county", new.county, "the file's name; the county's DAGs begin with pacs_ and this"),
+        _line("fips", new.fips, "state and county, 5 digits in quotes: the county's id in the platform"),
+        _line("name", new.name, "for people"),
+        _line("timezone", new.timezone, "IANA name: of the schedule, and of the clock that stamps rows"),
+        "",
+        "source:",
+        _line("  connection", new.connection, f"an Airflow connection of type pacs{place}"),
+        _line("  profile", new.profile, "which tables this kind of PACS has"),
+        _line("  read_only", new.read_only, "a login that could do more than read: warn says so, strict refuses to run"),
+        "target:",
+        _line("  connection", new.target, "an Airflow connection of type postgres"),
+        "",
+        "sync:",
+        _line("  cron", new.cron, "minute hour day month weekday, in the county's time zone; null: by hand only"),
+        _line("  reconcile_cron", new.reconcile_cron, "compare both sides in full; null: by hand only"),
+        f"  entities: [{entities}]  # parents first",
+        _line("  enable_cdc", new.enable_cdc, "the best change feed the source allows; false: compare everything in every run"),
+    ]
+    text = "\n".join([*lines, ""])
     if not new.modes:
         return text + _NO_TABLES
     return text + _TABLES + "".join(f"  {_quoted(entity)}:\n    mode: {_quoted(mode)}\n" for entity, mode in new.modes.items())
 
 
-def _quoted(value: str | None) -> str:
-    """YAML's double quotes are JSON's, for text without half surrogates."""
-    return json.dumps(value)
+def _line(setting: str, value: str | bool | None, comment: str) -> str:
+    return f"{f'{setting}: {_quoted(value)}':<37} # {comment}"
+
+
+def _quoted(value: str | bool | None) -> str:
+    """The value in YAML's double quotes, on one line; null, true and false as they are."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return yaml.safe_dump(value, default_style='"', width=10**9).strip()

@@ -176,6 +176,7 @@ def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Ite
         "shape": [shape],
         "window": [Window(None, STAMP), Window(STAMP, STAMP)],
         "hi": [STAMP],
+        "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
         "column": [None, SCOPE if shape.selection else shape.map.columns[1][1]],
         "since": [STAMP],

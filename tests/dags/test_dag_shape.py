@@ -122,6 +122,12 @@ def test_a_county_without_a_change_feed_reads_everything(tmp_path: Path) -> None
     assert {task.pool for task in dag.tasks} == {"few"}
 
 
+def test_entities_of_several_tables_are_read_by_relation(tmp_path: Path) -> None:
+    write(tmp_path, "king_wa", "source: {profile: harris_pacs_9}\nsync: {entities: [property, owner]}")
+    dag = build_county_dags(tmp_path)["pacs_king_wa"]
+    assert {dag.get_task(f"extract_{entity}").task_type for entity in ("property", "owner")} == {"PacsRelationshipOperator"}
+
+
 def test_with_a_change_feed_the_trigger_form_may_ask_for_a_full_run(model: dict[str, DAG]) -> None:
     dag = model["pacs_benton_wa"]
     assert dag.get_task("extract_owner").task_type == "PacsChangesOperator"

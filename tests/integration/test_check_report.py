@@ -14,6 +14,7 @@ from airflow_provider_pacs.sync import run
 from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.plan import readings
 from airflow_provider_pacs.sync.preflight import Finding, Report, examine
+from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.source.tables import source_tables
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, InProcessReader, new_engine, redeclare, retype
@@ -262,6 +263,43 @@ def test_a_quick_look_reads_no_rows(read_only: County) -> None:
     assert not [sql for sql in read_only.source.asked if "FROM [dbo]" in sql]
     assert "data" not in {finding.area for finding in found.values()}
     assert found["sizes.property"].state == "unknown"
+
+
+def answering(county: County, part: str, **row: Any) -> None:
+    """The source answers statements with this part in them so; all others as ever."""
+    ask = county.source.query
+    county.source.query = lambda sql, params=(): [row] if part in sql else ask(sql, params)  # type: ignore[method-assign]
+
+
+def test_rows_are_taken_from_the_catalog_where_it_counts_them(read_only: County) -> None:
+    answering(read_only, "FROM sys.partitions", n=95_450)
+    found = look(read_only, thorough=False)["sizes.property"]
+    assert found.text == "95,450 rows of property: about 5 s to read whole, at 20,000 rows/s (an assumption)."
+
+
+@pytest.mark.parametrize(
+    ("part", "row", "finding", "state"),
+    [
+        ("dm_exec_connections", {"encrypted": "FALSE"}, "tls.in_force", "fail"),
+        ("ProductVersion", {"version": "10.50.6000.34", "edition": "Standard"}, "database.version", "fail"),
+        ("ProductVersion", {"version": None, "edition": None}, "database.version", "unknown"),
+        ("compatibility_level", {"level": 100, "read_only": False}, "database.level", "warn"),
+        ("compatibility_level", {"level": 110, "read_only": True}, "database.read_only", "ok"),
+    ],
+)
+def test_a_server_that_is_not_as_it_should_be(read_only: County, part: str, row: dict[str, Any], finding: str, state: str) -> None:
+    """D4: old servers, low compatibility levels, and a connection that is not encrypted although that was asked for."""
+    answering(read_only, part, **row)
+    found = look(read_only, thorough=False)[finding]
+    assert (found.state, bool(found.remedy)) == (state, state in ("fail", "warn"))
+
+
+@pytest.mark.parametrize(("encrypt", "any_certificate"), [("no", False), ("yes", True)])
+def test_a_connection_that_proves_nothing_is_told(read_only: County, encrypt: str, any_certificate: bool) -> None:
+    read_only.source.facts = lambda: ConnectionFacts("msodbcsql17", encrypt, any_certificate, "sql.example")  # type: ignore[method-assign]
+    found = look(read_only, thorough=False)
+    assert (found["tls.source"].state, found["driver.source"].state) == ("warn", "warn")
+    assert found["tls.source"].remedy
 
 
 def test_the_speed_is_the_countys_own_once_it_has_read_enough(county: County) -> None:

@@ -40,12 +40,15 @@ RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
 )
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 COLUMNS = f"{SYNC}source/columns.py"
+SCOPES, RELATED, JOINED, PROFILE = f"{SYNC}scopes.py", f"{SYNC}changes/related.py", f"{SYNC}source/joined.py", f"{SYNC}profiles/harris_pacs_9.yaml"
+KEYS_MADE = f"{SYNC}target/postgres/migrations/0007_joined_sources.sql"
+HARRIS = "tests/integration/test_harris.py"
 ODD = "tests/integration/test_odd_tables.py"
 
 
 _WINDOW_LO = """        f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\\n"
-        f"SELECT {select_list(shape)} FROM {qualified(shape.map.schema, shape.map.table)} AS s\\n"
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)}\\n"
 """
 
 
@@ -125,7 +128,9 @@ MUTANTS = (
     Mutant("rows and cursor in one transaction", TARGETS, "with self.transaction() as connection:\n                return publish.publish(",
            "with self.statements() as connection:\n                return publish.publish(", f"{PUBLISHES}::test_the_cursor_is_stored_with_its_rows"),
     Mutant("cursor is stored at all", JOURNAL, '"watermark = excluded.watermark, ', '"', f"{WINDOWS}::test_an_empty_window"),
-    Mutant("second look", RECONCILE, "read += fill_with_keys(source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False)",
+    Mutant("second look", RECONCILE, """read += fill_with_keys(
+            source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False
+        )""",
            "second = table", f"{RECONCILES}::test_a_difference_must_be_there_twice {DELETES}::test_a_read_that_misses_a_row"),
     Mutant("late rows are left out", WHOLE, "coalesce(s._late, 0) = 0 AND s._reject", "s._reject", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
     Mutant("late flag", ORDERED, "WHEN {column} > @hi THEN 1 ELSE 0 END", "WHEN {column} > @hi THEN 0 ELSE 0 END", f"{RECONCILES}::test_rows_stamped_after_the_bound_are_left_out"),
@@ -149,7 +154,7 @@ MUTANTS = (
     Mutant("extra: exact numbers", EXTRA, 'return lambda value: format(value, "f")', "return lambda value: repr(float(value))", f"{CARRIED}::test_a_decimal_keeps_every_digit"),
     Mutant("extra: damaged text", EXTRA, "_NO_JSON if any(mark in value for mark in _UNFIT) else ", "", f"{CARRIED}::test_a_value_that_cant_be_carried_sets_its_row_aside"),
     Mutant("extra: a type without JSON", EXTRA, "and declared.type_name not in _CARRIED", "and False", f"{CARRIES}::test_a_named_column_that_cant_be_carried"),
-    Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra], sort", "self.columns], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
+    Mutant("extra: old rows are read again", f"{SYNC}profiles/__init__.py", "self.columns, self.extra, *joined], sort", "self.columns, *joined], sort", f"{CARRIED}::test_what_extra_carries_is_part_of_the_map"),
     Mutant("extra: the choice is kept", JOURNAL, '"added_columns = excluded.added_columns, epoch', '"epoch', f"{CARRIES}::test_a_new_column_is_carried"),
     Mutant("extra: only where it is asked for", PLAN, 'if config.sync.new_columns == "add" else shape', "", f"{CARRIES}::test_a_new_column_is_noted_once_and_left"),
     Mutant("a denied view is unknown, not off", f"{SYNC}source/abilities.py", "return None if rows is None else frozenset(", "return frozenset(", "tests/unit/source/test_abilities.py::test_what_is_denied_is_unknown"),
@@ -164,6 +169,19 @@ MUTANTS = (
     Mutant("a backfill is one window", LOAD, 'if row["family"] == BACKFILL:', "if False:", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("a backfill certifies its window", RECONCILE, "window_only=backfill", "window_only=False", f"{BACKFILLS}::test_a_window_is_read_again"),
     Mutant("no integer is cut", MAPPING, "    if pa.types.is_int64(values.type) or pa.types.is_uint32(values.type):", "    if False:", f"{DRIFT}::test_columns_that_grow"),
+    Mutant('contents that are watched', SCOPES, 'contents = target.changed_scopes(county_id, entity, table)', 'contents: list[str] = []', f"{HARRIS}::test_an_edit_of_any_contributing_table_reads_that_property_only"),
+    Mutant('rowversions that are watched', RELATED, 'f"WHERE s.[_scope] IN (SELECT c.scope', 'f"WHERE 1 = 0 AND s.[_scope] IN (SELECT c.scope', f"{HARRIS}::test_an_edit_of_any_contributing_table_reads_that_property_only"),
+    Mutant('what a scope no longer has', SCOPES, 'missing = [*waiting, *target.missing_in_scopes(entity, county_id, table, table)]', 'missing = [*waiting]', f"{HARRIS}::test_an_improvement_deleted_with_its_property_touched_goes_at_once"),
+    Mutant('what was seen is kept', PUBLISH, 'scopes.store(connection, fence.county_id, entity, row["stage_table"])', 'pass', f"{HARRIS}::test_a_whole_county_in_full_and_then_only_what_changed"),
+    Mutant('redaction', SCOPES, '_redact(source, target, shape, str(row["run_id"]))', 'pass', f"{HARRIS}::test_a_confidential_owner_is_silent_also_in_the_past"),
+    Mutant('redaction of tombstones', f"{SYNC}target/postgres/scopes.py", 'WHERE l.{by} = ANY (%s) AND ({said}) RETURNING', 'WHERE l.{by} = ANY (%s) AND l._deleted_at IS NULL AND ({said}) RETURNING', f"{HARRIS}::test_a_confidential_owner_is_silent_also_in_the_past"),
+    Mutant('confidential names stay at the source', PROFILE, "CASE WHEN {a.confidential_flag} = 'T' THEN '[Confidential]' ELSE RTRIM({a.file_as_name}) END", 'RTRIM({a.file_as_name})', f"{HARRIS}::test_a_confidential_owner_is_silent_also_in_the_past"),
+    Mutant('snapshots at a sale', PROFILE, '{im.sup_num} = cur.sup_num AND {im.sale_id} = 0 AND', '{im.sup_num} = cur.sup_num AND', f"{HARRIS}::test_snapshots_at_a_sale_are_not_counted"),
+    Mutant('sentinel dates', PROFILE, 'IS NULL OR {inactive} IN ({$inactive_sentinels}) OR', 'IS NULL OR', f"{HARRIS}::test_unknown_stays_unknown"),
+    Mutant('a sum of nothing', JOINED, 'IS NOT NULL THEN {', 'IS NOT NULL OR 1 = 1 THEN {', f"{HARRIS}::test_unknown_stays_unknown"),
+    Mutant('acceptance of a supplement', PROFILE, "{su.sup_num} = {lv.sup_num} AND {sg.status_cd} = 'A'))", '{su.sup_num} = {lv.sup_num}))', f"{HARRIS}::test_the_accepted_policy_shows_a_supplement_when_it_is_accepted"),
+    Mutant('year 0 has its year', PROFILE, 'source_key: ["{pv.prop_id}", "CASE WHEN lay.yr = 0 THEN {future_year} ELSE lay.yr END"]', 'source_key: ["{pv.prop_id}", "lay.yr"]', f"{HARRIS}::test_the_future_layer_becomes_the_year_that_it_was_for"),
+    Mutant('keys of a county', KEYS_MADE, "sha256(convert_to(county_id || '/' || entity", 'sha256(convert_to(entity', f"{HARRIS}::test_keys_are_the_same_for_ever_and_children_find_their_parent"),
     Mutant("a table made again is another", CATALOG, "self.change_type, self.object_id]", "self.change_type]", f"{ODD}::test_a_table_that_is_dropped_and_made_again"),
     Mutant("the key is the mapped one", CATALOG, "if declared and [", "if declared is None and [", f"{ODD}::test_another_primary_key"),
     Mutant("masked columns are refused", COLUMNS, "if 1 not in allowed:", "if False:", f"{ODD}::test_withheld_values_never_overwrite_real_ones"),

@@ -54,7 +54,19 @@ def test_every_setting_in_the_file_is_explained(tmp_path: Path) -> None:
     lines = (tmp_path / "counties" / "benton_wa.yaml").read_text("utf-8").splitlines()
     settings = [line for line in lines if ":" in line and not line.lstrip().startswith("#") and not line.endswith(":")]
     explained = [line.split(":")[0].strip() for line in settings if " # " in line]
-    assert set(explained) == {"county", "fips", "timezone", "connection", "profile", "read_only", "cron", "reconcile_cron", "enable_cdc"}
+    assert set(explained) == {
+        "county",
+        "fips",
+        "name",
+        "timezone",
+        "connection",
+        "profile",
+        "read_only",
+        "cron",
+        "reconcile_cron",
+        "entities",
+        "enable_cdc",
+    }
 
 
 def test_flags_say_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +144,9 @@ def test_a_wrong_answer_is_named_and_nothing_is_written(flags: list[str], proble
     assert list(tmp_path.rglob("*.yaml")) == []
 
 
-@pytest.mark.parametrize("name", ['x"\ntarget: {connection: evil}', "a: b # c", "'; --", "é § 地番", "{county}", "line\nbreak"])
+@pytest.mark.parametrize(
+    "name", ['x"\ntarget: {connection: evil}', "a: b # c", "'; --", "é § 地番", "{county}", "line\nbreak", "🏡", "a\u2028b\x85c"]
+)
 def test_an_answer_stays_one_value(name: str, tmp_path: Path) -> None:
     assert main(["init", "benton_wa", "--name", name, "--host", "h\nevil: 1"]) == 0
     config = load_county(tmp_path / "counties" / "benton_wa.yaml")

@@ -18,7 +18,7 @@ from airflow_provider_pacs.assets import county_asset
 from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.operators.base import PacsOperator, counts
-from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator
+from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator, PacsRelationshipOperator
 from airflow_provider_pacs.operators.held import PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
@@ -125,7 +125,7 @@ def test_a_mode_from_the_trigger_form_is_checked_before_a_database_is_opened(wor
     assert (world.calls, world.opened) == ([], [])
 
 
-@pytest.mark.parametrize("operator", [PacsExtractOperator, PacsChangesOperator])
+@pytest.mark.parametrize("operator", [PacsExtractOperator, PacsChangesOperator, PacsRelationshipOperator])
 def test_extract_names_its_run_entity_and_try(world: World, operator: type[PacsExtractOperator]) -> None:
     operator(task_id="extract_owner", config=CONFIG, entity="owner").execute(context())
     assert world.calls == [("extract", {"databases": (world.reader, "target"), "run_id": "run-1", "entity": "owner", "attempt": 2})]

@@ -23,6 +23,11 @@ def full_query(shape: TableShape) -> ChangeQuery:
     return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)}", complete=True)  # noqa: S608
 
 
+def sample_query(shape: TableShape, rows: int) -> ChangeQuery:
+    """At most `rows` rows, whichever the server hands out first: for a look, never for a load."""
+    return ChangeQuery(f"SELECT TOP ({int(rows)}) {select_list(shape)} FROM {rows_of(shape)}")  # noqa: S608
+
+
 def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
     """The rows with these keys (text, at most `KEYS_PER_STATEMENT`), where they still exist.
 

@@ -24,7 +24,7 @@ def look_at_data(visit: Visit) -> Iterator[Finding]:
     """Findings per table; one that may not be read, or whose types are unknown, is `unknown`."""
     for entity in visit.entities:
         for table in visit.tables(entity):
-            name = f"data.{entity}"
+            name = f"data.{table.place}"
             if not table.declared:
                 yield Finding(name, "data", "unknown", f"The data of {table.text} was not looked at: its columns' types are unknown.")
                 continue
@@ -47,7 +47,7 @@ def _stamps(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     text = f"Of {_of(row['n'])} of {table.text} {' and '.join(odd)}" if odd else f"Every stamp of {_of(row['n'])} of {table.text} is usable"
     newest = f"; the newest is {row['newest']}, the source's clock says {visit.source_now}" if row["newest"] else ""
     remedy = "These rows are read again in every run, so none is lost; correct the stamps at the source." if odd else ""
-    yield Finding(f"data.{table.entity}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy)
+    yield Finding(f"data.{table.place}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy)
 
 
 def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
@@ -63,9 +63,9 @@ def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     ]
     if found:
         text = f"{table.text} has days that often stand for none, in {_of(row['n'])}: {in_words(found)}."
-        yield Finding(f"data.{table.entity}.dates", "data", "warn", text, "Ask the county what they mean; they are carried over as they are.")
+        yield Finding(f"data.{table.place}.dates", "data", "warn", text, "Ask the county what they mean; they are carried over as they are.")
     else:
-        yield Finding(f"data.{table.entity}.dates", "data", "ok", f"No 1900-01-01 and no 1980-01-01 in {_of(row['n'])} of {table.text}.")
+        yield Finding(f"data.{table.place}.dates", "data", "ok", f"No 1900-01-01 and no 1980-01-01 in {_of(row['n'])} of {table.text}.")
 
 
 def _codes(visit: Visit, table: SourceTable) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _codes(visit: Visit, table: SourceTable) -> Iterator[Finding]:
         rows = visit.source.query(queries.values_query(table, column))
         told = [f"{_shown(row['value'])} {row['n']:,}" for row in rows if row["n"] >= _OFTEN]
         if told:
-            yield Finding(f"data.{table.entity}.codes.{column}", "data", "ok", f"{table.text}.{column}, most often: {', '.join(told)}.")
+            yield Finding(f"data.{table.place}.codes.{column}", "data", "ok", f"{table.text}.{column}, most often: {', '.join(told)}.")
 
 
 def _is_code(table: SourceTable, column: str) -> bool:
@@ -99,7 +99,7 @@ def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     """The keys, and the number that people know a parcel by."""
     numbers = [column for column, canonical in table.canonical.items() if table.entity == "property" and canonical == "parcel_number"]
     for column in (column for column in dict.fromkeys((*table.key, *numbers)) if not table.declared[column].is_lob):
-        name, is_text = f"data.{table.entity}.keys.{column}", table.declared[column].type_name in _TEXTS
+        name, is_text = f"data.{table.place}.keys.{column}", table.declared[column].type_name in _TEXTS
         odd = []
         if column in numbers or len(table.key) == 1:
             twice = visit.source.query(queries.duplicates_query(table, column))[0]["n"]
@@ -120,4 +120,4 @@ def _personal(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     if columns:
         row = visit.source.query(queries.empty_query(table, columns))[0]
         told = [f"{row[f'c{number}']:,} without {column}" for number, column in enumerate(columns)]
-        yield Finding(f"data.{table.entity}.personal", "data", "ok", f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(told)}.")
+        yield Finding(f"data.{table.place}.personal", "data", "ok", f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(told)}.")

@@ -69,7 +69,8 @@ def look_at_sizes(visit: Visit) -> Iterator[Finding]:
         speed, basis = (speeds[entity], "this county's last reads") if entity in speeds else (ASSUMED_ROWS_PER_SECOND, "an assumption")
         took = sum(known) / speed
         seconds += took
-        text = f"{sum(known):,} rows of {entity}: about {_duration(took)} to read whole, at {speed:,.0f} rows/s ({basis})."
+        whose = entity if len(rows) == 1 else f"the {len(rows)} tables of {entity}"
+        text = f"{sum(known):,} rows of {whose}: about {_duration(took)} to read whole, at {speed:,.0f} rows/s ({basis})."
         yield Finding(f"sizes.{entity}", "sizes", "ok", text)
     if seconds or not missing:
         beside = f", {in_words(missing)} not counted" if missing else ""

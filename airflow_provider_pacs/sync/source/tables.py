@@ -21,7 +21,7 @@ class SourceTable:
         schema: the source's schema, unquoted.
         name: its name, unquoted.
         columns: every column that is read, the key and the change column among them; each once.
-        key: the columns of the mapped key.
+        key: the columns of the mapped key; empty for a table of a joined entity, whose key the SELECT makes.
         change_column: the column whose value moves when a row changes; None where there is none.
         canonical: column -> canonical column, for those that are mapped.
         declared: column -> declaration; empty where the catalog is unknown.
@@ -35,6 +35,11 @@ class SourceTable:
     change_column: str | None
     canonical: Mapping[str, str]
     declared: Mapping[str, SourceColumn]
+
+    @property
+    def place(self) -> str:
+        """The entity, and the table where the entity has several."""
+        return self.entity if self.key else f"{self.entity}.{self.name}"
 
     @property
     def quoted(self) -> str:
@@ -66,4 +71,7 @@ def source_tables(shape: TableShape) -> tuple[SourceTable, ...]:
 def _joined(shape: TableShape, read: TableRead) -> SourceTable:
     prefix = f"{read.table}."
     declared = {name.removeprefix(prefix): column for name, column in shape.columns.items() if name.startswith(prefix)}
-    return SourceTable(shape.map.entity, read.schema, read.table, read.columns, (), read.stamp, dict(read.canonical), declared)
+    columns = tuple(column for column in read.columns if not declared or column in declared)  # a rowversion may be missing, and then is not read
+    canonical = {column: name for column, name in read.canonical if column in columns}
+    stamp = read.stamp if read.stamp in columns else None
+    return SourceTable(shape.map.entity, read.schema, read.table, columns, (), stamp, canonical, declared)
