@@ -188,25 +188,29 @@ def test_a_soft_deleted_property_travels_as_inactive(make: Maker) -> None:
     assert (back["is_active"], back["inactive_at"], back["property_id"]) == (True, None, gone["property_id"])
 
 
-def test_an_improvement_deleted_with_its_property_touched_goes_at_once(make: Maker) -> None:
-    """Story 4: what a changed property no longer has is a tombstone in the same run; what leaves no trace waits for the reconcile."""
+def test_a_deleted_building_goes_in_the_next_run(make: Maker) -> None:
+    """Story 4: no rowversion shows a row that is gone; the number of a layer's rows does, with attributes or without."""
     county = make("property", "structure")
     county.sync()
-    bedrooms = county.rows_in("pacs_system", "num_bedrooms_code_attribute_id AS id")[0]["id"]
-    rooms = county.rows_in("imprv_attr", "prop_id", f"i_attr_val_id = {bedrooms} AND prop_val_yr = 2026 AND sale_id = 0")
-    with_rooms = {row["prop_id"] for row in rooms}
-    plain = county.plain(40, skip=28)
-    touched, silent = next(one for one in plain if one in with_rooms), next(one for one in reversed(plain) if one in with_rooms)
-    county.pacs(f"DELETE FROM dbo.imprv_attr WHERE prop_id = {touched} AND prop_val_yr = 2026 AND sale_id = 0")
-    for prop_id in (touched, silent):
-        for table in ("imprv_detail", "imprv"):
-            county.pacs(f"DELETE FROM dbo.[{table}] WHERE prop_id = {prop_id} AND prop_val_yr = 2026 AND sale_id = 0")
-    county.sync()
-    left = {key.split("/")[0] for key in county.keyed("structure")}
-    assert str(touched) not in left
-    assert str(silent) in left
+    prop_id = county.plain(skip=28)[0]
+    before = [key for key in county.keyed("structure") if key.startswith(f"{prop_id}/")]
+    for table in ("imprv_attr", "imprv_detail", "imprv"):
+        county.pacs(f"DELETE FROM dbo.[{table}] WHERE prop_id = {prop_id} AND prop_val_yr = 2026 AND sale_id = 0")
+    published, certificate = county.sync()
+    assert certificate.clean
+    assert of(published, "structure").deleted == len(before) > 0
+    assert county.live("property", str(prop_id))["year_built"] is None
     assert county.reconcile().clean
-    assert str(silent) not in {key.split("/")[0] for key in county.keyed("structure")}
+
+
+def test_a_deleted_detail_changes_what_is_left(make: Maker) -> None:
+    """Story 4: a building's area is the sum of its details."""
+    county = make("property", "structure")
+    county.sync()
+    prop_id = county.plain(skip=29)[0]
+    county.pacs(f"DELETE FROM dbo.imprv_detail WHERE prop_id = {prop_id} AND prop_val_yr = 2026 AND sale_id = 0")
+    assert county.sync()[1].clean
+    assert {row["square_footage"] for key, row in county.keyed("structure").items() if key.startswith(f"{prop_id}/")} == {None}
 
 
 def test_a_supplement_moves_the_one_current_row(make: Maker) -> None:
@@ -222,7 +226,7 @@ def test_a_supplement_moves_the_one_current_row(make: Maker) -> None:
     after = county.live("value", f"{prop_id}/2025")
     assert (after["supplement_no"], after["market_value"], after["roll_status"]) == (71, 777_000, "pending_supplement")
     assert after["value_id"] == before["value_id"]
-    county.pacs("UPDATE dbo.sup_group SET status_cd = 'A' WHERE sup_group_id = 901")
+    county.pacs("UPDATE dbo.sup_group SET status_cd = 'BC', sup_accept_dt = '2026-02-02' WHERE sup_group_id = 901")  # bills are made already
     county.sync()
     assert county.live("value", f"{prop_id}/2025")["roll_status"] == "accepted_supplement"
     county.pacs(f"UPDATE dbo.prop_supp_assoc SET sup_num = 0 WHERE prop_id = {prop_id} AND owner_tax_yr = 2025")

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import JudgeContext, Native
-from airflow_provider_pacs.sync.quality.row_checks import ANY, NUMBER
+from airflow_provider_pacs.sync.quality.row_checks import ANY, NUMBER, TEXT
 from airflow_provider_pacs.sync.quality.sql import identifier, literal
 
 
@@ -47,22 +47,30 @@ class Unique:
 
 @dataclass(frozen=True, slots=True)
 class UniqueWhere:
-    """No two rows for which `where` is true share the value."""
+    """No two rows for which `where` is true share the value; with `among` only rows count whose `among` is one of `values`, or unknown."""
 
     kind: ClassVar[str] = "unique_where"
     column: str
     where: str
+    among: str | None = None
+    values: tuple[str, ...] = ()
 
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
-        return {self.column: ANY, self.where: frozenset({"boolean"})}
+        return {self.column: ANY, self.where: frozenset({"boolean"})} | ({self.among: TEXT} if self.among else {})
 
     def predicate(self, entity: Entity, context: JudgeContext) -> str:
         name, where = identifier(self.column), identifier(self.where)
-        rows = _group_rows(entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL")
-        return f"(s.{where} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"
+        rows = _group_rows(entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL{self._counts('g')}")
+        return f"(s.{where}{self._counts('s')} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"
 
     def native(self, context: JudgeContext) -> Native | None:
         return None
+
+    def _counts(self, alias: str) -> str:
+        if self.among is None:
+            return ""
+        listed = ", ".join(literal(value) for value in self.values)
+        return f" AND coalesce({alias}.{identifier(self.among)} IN ({listed}), true)"
 
 
 @dataclass(frozen=True, slots=True)
