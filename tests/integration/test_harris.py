@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_pacs.sync.approve import approve, held_sets
 from airflow_provider_pacs.sync.config import load_county
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.preflight import examine
@@ -251,7 +252,7 @@ def test_the_accepted_policy_shows_a_supplement_when_it_is_accepted(make: Maker)
 
 
 def test_a_year_that_vanishes_is_held(make: Maker) -> None:
-    """Story 9: an undone year layer takes a third of the values; nothing is deleted until somebody decides."""
+    """Story 9: an undone year layer takes a third of the values; nothing is deleted until somebody decides, and what comes back is what went."""
     county = make("property", "value")
     county.sync()
     live = len(county.rows("value"))
@@ -261,10 +262,18 @@ def test_a_year_that_vanishes_is_held(make: Maker) -> None:
     held = of(published, "value").held
     assert held > 25
     assert len(county.rows("value")) == live
+    (waiting,) = [one for one in held_sets(county.config, county.target) if one["entity"] == "value"]
+    decided = (waiting["held_id"], waiting["digest"])
+    (done,) = approve(county.config, county.source, county.target, held=[decided], actor="an assessor", trigger="test")
+    assert (done.deleted, done.kept) == (held, 0)
+    gone = {key: row["value_id"] for key, row in county.keyed("value", deleted=True).items()}
+    assert len(gone) == held
     for start in range(0, len(rows), 100):
         texts = ", ".join(f"({row['prop_id']}, 2024, {row['sup_num']})" for row in rows[start : start + 100])
         county.pacs(f"INSERT INTO dbo.prop_supp_assoc (prop_id, owner_tax_yr, sup_num) VALUES {texts}")
     assert county.sync()[1].clean
+    back = county.keyed("value")
+    assert {key: back[key]["value_id"] for key in gone} == gone  # the same rows are there again
 
 
 def test_the_future_layer_becomes_the_year_that_it_was_for(make: Maker) -> None:
