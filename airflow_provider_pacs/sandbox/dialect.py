@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import sqlglot
@@ -85,11 +86,17 @@ def untranslated(text: str, why: str) -> SqlError:
 
 
 def parse(text: str) -> exp.Expression:
-    """One statement's tree.
+    """One statement's tree, the caller's own to change.
 
     Raises:
         SqlError: 102 where it does not parse.
     """
+    return _parsed(text).copy()
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> exp.Expression:
+    """A client sends the same few statements again and again."""
     try:
         tree = sqlglot.parse_one(text, read=SandboxTSQL)
     except SqlglotError as error:

@@ -339,8 +339,11 @@ def test_unknown_stays_unknown(make: Maker) -> None:
 def test_snapshots_at_a_sale_are_not_counted(make: Maker) -> None:
     """Story 19: rows with sale_id <> 0 are what a sale saw; neither structures nor acres may double."""
     county = make("property", "structure")
-    snapshots = county.rows_in("imprv", "prop_id, imprv_id", "sale_id <> 0")
-    assert snapshots
+    prop_id = county.plain(skip=21)[0]
+    where = f"prop_id = {prop_id} AND prop_val_yr = 2026 AND sup_num = 0"
+    for table in ("imprv", "imprv_detail"):
+        assert county.rows_in(table, "prop_id", "sale_id <> 0")
+        county.copy_row(table, f"{where} AND sale_id = 0", sale_id=98)
     county.sync()
     current = county.source.query(
         "SELECT COUNT(*) AS n FROM dbo.imprv AS i JOIN dbo.prop_supp_assoc AS a ON a.prop_id = i.prop_id AND a.owner_tax_yr = i.prop_val_yr AND "
@@ -348,8 +351,6 @@ def test_snapshots_at_a_sale_are_not_counted(make: Maker) -> None:
         "AND p.prop_type_cd IN ('R', 'MH')"
     )[0]["n"]
     assert len(county.rows("structure")) == current
-    prop_id = county.plain(skip=21)[0]
-    where = f"prop_id = {prop_id} AND prop_val_yr = 2026 AND sup_num = 0"
     county.pacs(f"UPDATE dbo.property_val SET legal_acreage = NULL WHERE {where}")
     county.copy_row("land_detail", f"{where} AND sale_id = 0", sale_id=99)
     county.sync()
@@ -372,6 +373,10 @@ def test_a_confidential_owner_is_silent_also_in_the_past(make: Maker, pg_url: st
     """Story 28: the flag comes after the name was synchronised: rows, tombstones and quarantine say no more than a new row would; nor did a log."""
     county = make("property", "owner")
     county.sync()
+    flagged = {str(row["acct_id"]) for row in county.rows_in("account", "acct_id", "confidential_flag = 'T'")}
+    silent = [row for row in county.rows("owner").values() if row["party_key"] in flagged]
+    assert silent
+    assert {(row["owner_name"], row["mailing_city"]) for row in silent} == {("[Confidential]", None)}
     prop_id, former = county.plain(2, skip=22)
     account = county.rows_in("owner", "owner_id", f"prop_id = {prop_id} AND owner_tax_yr = 2026")[0]["owner_id"]
     name = county.live("owner", f"{prop_id}/{account}")["owner_name"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -31,6 +32,15 @@ def load_suite(entity: Entity, folder: Path | None = None) -> tuple[Rule, ...]:
     Raises:
         ConfigError: naming the file and each rule that cannot be used.
     """
+    return _read(entity, folder) if folder else _shipped(entity)
+
+
+@cache
+def _shipped(entity: Entity) -> tuple[Rule, ...]:
+    return _read(entity, None)
+
+
+def _read(entity: Entity, folder: Path | None) -> tuple[Rule, ...]:
     file: Traversable = (folder or resources.files(__package__) / "suites") / f"{entity.name}.yaml"
     if not file.is_file():
         raise ConfigError(f"{file}: there is no suite for entity `{entity.name}`", remedy="Write one; an empty list judges nothing.")
