@@ -38,7 +38,7 @@ def all_looks(table: SourceTable, columns: Sequence[str] = ()) -> Iterator[str]:
 
 
 def test_every_look_is_one_bounded_select(tsql: Judge) -> None:
-    texts = sorted({sql for shape in SHAPES for table in source_tables(shape) for sql in all_looks(table, table.key)})
+    texts = sorted({sql for shape in SHAPES for table in source_tables(shape) for sql in all_looks(table, table.key or table.columns[:1])})
     for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
         (select,) = verdict.statements()
         assert select.type == "SelectStatement", sql

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -62,15 +61,15 @@ def test_a_check_without_a_target_or_with_a_broken_file_is_status_2(world: World
 
 
 def test_a_check_of_a_strict_county_whose_login_could_write_is_status_1(
-    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logins = world.engine._logins
-    monkeypatch.setitem(logins, "pacs_reader", replace(logins["pacs_reader"], admin=True))
+    admin, parts = world.admin.address, urlsplit(world.source.url)
+    writes = parts._replace(netloc=f"{admin.user}:{quote(admin.password or '', safe='')}@{parts.hostname}:{parts.port}").geturl()
     strict = write_county(tmp_path, {"source": {"read_only": "strict"}})
-    assert main(["check", *arguments(strict, world.source.url, pg_url)]) == 1
+    assert main(["check", *arguments(strict, writes, pg_url)]) == 1
     assert "FAIL" in capsys.readouterr().out
     warned = write_county(tmp_path / "warned", {})
-    assert main(["check", *arguments(warned, world.source.url, pg_url)]) == 0
+    assert main(["check", *arguments(warned, writes, pg_url)]) == 0
 
 
 def test_a_remedy_is_wrapped_below_its_finding() -> None:
