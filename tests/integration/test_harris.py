@@ -447,6 +447,13 @@ def test_extra_columns_of_a_joined_entity_travel_as_json(make: Maker) -> None:
     assert county.live("property", str(prop_id))["extra"]["zone_code"] == "R-1"
 
 
+@pytest.mark.parametrize("place", ["zoning", "x.zoning", "p.a} FROM dbo.account AS {a.dl_num", "$years", "p.zoning{p.x}"])
+def test_an_extra_column_is_a_column_and_nothing_else(make: Maker, place: str) -> None:
+    """What a county's file says is a name, never T-SQL."""
+    with pytest.raises(ConfigError, match=re.escape(f"tables.property.extra.zone_code: {place!r} is no alias.column")):
+        make("property", tables={"property": {"extra": {"zone_code": place}}}).sync()
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [

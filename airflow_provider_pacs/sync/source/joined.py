@@ -19,6 +19,7 @@ from airflow_provider_pacs.sync.source.tsql import literals, qualified, quote
 CHANGED = "{changed}"
 """Where a watched statement takes the bounds of its rowversion."""
 _TOKEN = re.compile(r"\{([^{}]+)\}")
+_PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
 _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
 
 
@@ -156,7 +157,7 @@ class _Renderer:
             with self._names.going_into(canonical):
                 expressions.append((canonical, self._text(raw["columns"][canonical])))
         parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
-        parts += [f"{self._text('{' + place + '}')} AS {quote(alias(number))}" for number, (_, place) in enumerate(table.extra)]
+        parts += [f"{self._extra(table, name, place)} AS {quote(alias(number))}" for number, (name, place) in enumerate(table.extra)]
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
         if "parent_key" in raw:
             parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
@@ -165,6 +166,15 @@ class _Renderer:
         watches = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         return Selection(sql, self._profile["scope_type"], tuple(expressions), self._names.tables_read(), watches, redaction)
+
+    def _extra(self, table: TableMap, name: str, place: str) -> str:
+        """A column that the county's file names: never more than that."""
+        if not _PLACE.match(place) or place.partition(".")[0] not in self._aliases:
+            known = ", ".join(sorted(f"{one} ({of})" for one, of in self._aliases.items()))
+            raise ConfigError(
+                f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity", remedy=f"aliases and their tables: {known}"
+            )
+        return self._text("{" + place + "}")
 
     def _key(self, parts: list[str]) -> str:
         return " + '/' + ".join(f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))" for part in parts)
