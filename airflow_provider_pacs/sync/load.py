@@ -67,6 +67,11 @@ def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counte
         yield mapped.schema.names, to_csv(mapped, entity)
 
 
+def progress(target: Target, row: dict[str, Any]) -> Callable[[int, float], None]:
+    """Tells the target how far an entity's read is."""
+    return lambda rows, seconds: target.note_progress(str(row["run_id"]), str(row["entity"]), rows, seconds)
+
+
 def fill_stage(
     source: SourceReader,
     target: Target,
@@ -135,7 +140,7 @@ def load_entity(
         query,
         table,
         county_id=county_id,
-        told=lambda rows, seconds: target.note_progress(str(row["run_id"]), entity.name, rows, seconds),
+        told=progress(target, row),
     )
     if query.complete:
         missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)

@@ -17,7 +17,7 @@ from airflow_provider_pacs.sync.changes import related
 from airflow_provider_pacs.sync.changes.base import Window
 from airflow_provider_pacs.sync.changes.compare import SCOPE, keys_query, redaction_query
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.load import RETRIED_KEYS, chunks, fill_stage, fill_with_keys, load_entity
+from airflow_provider_pacs.sync.load import RETRIED_KEYS, chunks, fill_stage, fill_with_keys, load_entity, progress
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
@@ -53,15 +53,7 @@ def load_joined(
     stamped = _stamped(source, shape, window)
     target.note_scopes(table, stamped)
     query = related.window_query(shape, window)
-    read = fill_stage(
-        source,
-        target,
-        shape,
-        query,
-        table,
-        county_id=county_id,
-        told=lambda rows, seconds: target.note_progress(row["run_id"], entity.name, rows, seconds),
-    )
+    read = fill_stage(source, target, shape, query, table, county_id=county_id, told=progress(target, row))
     unread = sorted(set(contents) - set(stamped))
     read += read_scopes(source, target, shape, unread, table, county_id=county_id, append=True)
     waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []

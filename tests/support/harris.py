@@ -6,11 +6,9 @@ Each test's county has partitions of its own in the target, so what another test
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.harris import county as harris
 from airflow_provider_pacs.sandbox.harris import tables
@@ -41,14 +39,6 @@ class HarrisPacs(SandboxEngine):
         """Readers and writers are closed, what they had open is rolled back."""
         for session in self.sessions():
             session.close()
-
-    def redeclare(self, table: Table) -> None:
-        """The vendor's upgrade changed a table: other columns, and its rows gone."""
-        self.con.execute(f"DROP TABLE {table.stored}")
-        known = self.catalog.table(table.database, table.schema, table.name)
-        assert known is not None
-        self.catalog.redefine(replace(table, object_id=known.object_id))  # altered, not made again: it stays the same object
-        self.publish()
 
 
 class HarrisCounty(County):
