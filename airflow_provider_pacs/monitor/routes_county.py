@@ -61,10 +61,12 @@ def detail(config: CountyDep) -> CountyDetail:
 
 @router.get("/runs")
 def history(config: CountyDep, limit: Limit = 60) -> History:
-    """Give the newest runs of both kinds."""
+    """Give the newest runs: syncs, and a few of the rarer kinds."""
 
     def question(reader: OpsReader) -> list[Row]:
-        rows = reader.runs(config.fips, "sync", limit) + reader.runs(config.fips, "reconcile", max(1, limit // 4))
+        rows = reader.runs(config.fips, "sync", limit)
+        for kind in ("reconcile", "backfill"):
+            rows += reader.runs(config.fips, kind, max(1, limit // 4))
         return sorted(rows, key=lambda row: row["started_at"], reverse=True)
 
     return History(runs=[run_line(row, config.county) for row in targets.ask(config.target.connection, question) or []])

@@ -24,7 +24,7 @@ export function History({ county }) {
     h(
       Card, {
         title: "Runs",
-        aside: h(C.HStack, { role: "group", "aria-label": "Kind of run", gap: 1 }, [["sync", "Synchronise"], ["reconcile", "Reconcile"]].map(([key, label]) => h(
+        aside: h(C.HStack, { role: "group", "aria-label": "Kind of run", gap: 1 }, [["sync", "Synchronise"], ["reconcile", "Reconcile"], ["backfill", "Backfill"]].map(([key, label]) => h(
           C.Button, { key, size: "xs", variant: kind === key ? "subtle" : "ghost", "aria-pressed": kind === key, onClick: () => setKind(key) }, label,
         ))),
       },
