@@ -22,6 +22,7 @@ from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.load import load_entity
 from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, readings, shapes
 from airflow_provider_pacs.sync.preflight import examine
+from airflow_provider_pacs.sync.preview import preview
 from airflow_provider_pacs.sync.reconcile import reconcile
 from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunPlan
 from airflow_provider_pacs.sync.source.address import SourceAddress
@@ -169,6 +170,7 @@ def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder)
         one_run(reader, county(enable_cdc=False), ForgetfulTarget(known), "sync")
         one_run(reader, county(), ForgetfulTarget(known), "reconcile")
         one_run(reader, county(), ForgetfulTarget(known), "backfill")
+        preview(county(), reader, "property")
         for entity in ("owner", "value", "structure"):
             list(records.changed_records(reader, entity, statements.STAMP, "generic"))
         list(records.related_records(reader, "property", KEYS, "owner", "generic"))

@@ -182,6 +182,7 @@ MUTANTS = (
     Mutant('acceptance of a supplement', PROFILE, "{su.sup_num} = {lv.sup_num} AND {accepted}))", '{su.sup_num} = {lv.sup_num}))', f"{HARRIS}::test_the_accepted_policy_shows_a_supplement_when_it_is_accepted"),
     Mutant('year 0 has its year', PROFILE, 'source_key: ["{pv.prop_id}", "CASE WHEN lay.yr = 0 THEN {future_year} ELSE lay.yr END"]', 'source_key: ["{pv.prop_id}", "lay.yr"]', f"{HARRIS}::test_the_future_layer_becomes_the_year_that_it_was_for"),
     Mutant('keys of a county', KEYS_MADE, "sha256(convert_to(county_id || '/' || entity", 'sha256(convert_to(entity', f"{HARRIS}::test_keys_are_the_same_for_ever_and_children_find_their_parent"),
+    Mutant("a failed call lets go", f"{SYNC}source/lane.py", "del error", "pass", "tests/unit/source/test_retry.py::test_what_a_failed_call_had_open_is_let_go_at_once"),
     Mutant("a table made again is another", CATALOG, "self.change_type, self.object_id]", "self.change_type]", f"{ODD}::test_a_table_that_is_dropped_and_made_again"),
     Mutant("the key is the mapped one", CATALOG, "if declared and [", "if declared is None and [", f"{ODD}::test_another_primary_key"),
     Mutant("masked columns are refused", COLUMNS, "if 1 not in allowed:", "if False:", f"{ODD}::test_withheld_values_never_overwrite_real_ones"),

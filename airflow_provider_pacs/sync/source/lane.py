@@ -53,7 +53,10 @@ class Lane:
                     raise RetryableError("The read was cancelled.", remedy="Start it again with a fresh reader.") from None
                 continue
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame: what failed, a connection maybe, would stay open until somebody collects garbage
             return result  # type: ignore[no-any-return]  # the reply to our own `work`
 
     def stop(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pyodbc
 import pytest
@@ -123,3 +125,30 @@ def test_a_stopped_lane_does_not_wait_for_the_driver() -> None:
 def test_datetimeoffset_keeps_seven_digits_and_its_sign() -> None:
     raw = bytes.fromhex("e807 0b00 0300 0100 3b00 3b00".replace(" ", "")) + (999_999_900).to_bytes(4, "little") + bytes.fromhex("0000e2ff")
     assert read_datetimeoffset(raw) == "2024-11-03 01:59:59.9999999 -00:30"
+
+
+def test_what_a_failed_call_had_open_is_let_go_at_once() -> None:
+    """A connection that a failed call opened must not stay at the source until garbage is collected."""
+
+    class Opened:
+        pass
+
+    kept: list[weakref.ref[Opened]] = []
+
+    def fails() -> None:
+        opened = Opened()
+        kept.append(weakref.ref(opened))
+        raise ValueError(str(opened))
+
+    lane = Lane()
+    gc.disable()
+    try:
+        try:
+            lane.call(fails)
+        except ValueError:
+            pass
+        lane.call(lambda: None)  # the thread has turned to something else
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+        lane.stop()
