@@ -3,6 +3,9 @@ PYTHON_BIN := .venv/bin/python
 TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui))
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
+# Each has a PostgreSQL and a sandbox of its own; a file's tests stay together.
+WORKERS := 2
+
 .DEFAULT_GOAL := help
 .PHONY: help prepare prepare-browser scriptdom demo ui test test-all check cases bench mutants wheel clean
 
@@ -25,7 +28,7 @@ ui: prepare  ## the same, and leave Airflow running
 	$(DEMO) --keep $(ARGS)
 
 test: prepare-browser scriptdom  ## all tests but the slow ones (ARGS="-k publish")
-	$(PYTHON_BIN) -m pytest -m "not slow" $(TEST_ROOMS) $(ARGS)
+	$(PYTHON_BIN) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(TEST_ROOMS) $(ARGS)
 
 test-all: prepare-browser scriptdom  ## all tests
 	$(PYTHON_BIN) -m pytest tests $(ARGS)
