@@ -123,6 +123,7 @@ def pacs_engine() -> Iterator[Pacs]:
 def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules are judged by their predicates; tests of the judge itself use Great Expectations."""
     monkeypatch.setattr(run, "judge", counted_judge)
+    monkeypatch.setattr(run, "warm_up", lambda: None)
 
 
 @pytest.fixture
