@@ -132,7 +132,7 @@ def site() -> Iterator[Site]:
         (dags / "counties" / f"{COUNTY}.yaml").write_text(COUNTY_FILE, "utf-8")
         (dags / "pacs_counties.py").write_text(DAG_FILE, "utf-8")
         try:
-            with own_folder(folder), everything_up(folder, "tiny", COUNTY, dags, lambda line: None) as running:
+            with own_folder(folder), everything_up(folder, "generic", "tiny", COUNTY, dags, lambda line: None) as running:
                 for dag_id in (SYNC, RECONCILE, APPROVALS):
                     running.api.unpause(dag_id)
                 made = Site(running)
