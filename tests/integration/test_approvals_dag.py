@@ -24,6 +24,8 @@ COUNTY, FIPS = "benton_wa", "53005"
 SYNC, RECONCILE, APPROVALS = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile", f"pacs_{COUNTY}_approvals"
 COUNTY_FILE = f"""
 county: {COUNTY}
+source:
+  profile: generic
 sync: {{cron: null, reconcile_cron: null, entities: [property], retries: 2, retry_delay_seconds: 5}}
 delete_guard: {{max_rows: 1, max_percent: 0}}
 """
