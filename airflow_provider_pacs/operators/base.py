@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,9 @@ class PacsOperator(BaseOperator):
         self.plan_task_id = plan_task_id
         self._reader: Any = None
 
+    @abstractmethod
     def step(self, context: Context) -> dict[str, Any]:
         """Do the work and give a small dict of counts and states; never rows."""
-        raise NotImplementedError
 
     def execute(self, context: Context) -> dict[str, Any]:
         with told_to_airflow(f"{self.config.county}: {self.task_id}"):

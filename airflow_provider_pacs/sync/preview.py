@@ -11,7 +11,6 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.mapping import REJECT, map_batch
 from airflow_provider_pacs.sync.plan import readings
-from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 HIDDEN = "(personal)"
@@ -63,33 +62,20 @@ def preview(config: CountyConfig, source: SourceReader, entity: str, *, rows: in
     if entity not in found:
         raise ConfigError(f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(found)}")
     shape, canonical = found[entity].shape, load_entities()[entity]
+    origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
     query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
         mapped = map_batch(batch, canonical, [name for name, _ in shape.map.extra])
-        names = [column for column in canonical.columns if column.name in mapped.schema.names]
+        names = [column for column in canonical.columns if column.name in batch.schema.names]
         for number in range(batch.num_rows):
-            cells = tuple(
-                Cell(
-                    column.name,
-                    _origin(shape, column.name),
-                    *(
-                        (HIDDEN, HIDDEN)
-                        if column.pii != "none" and not personal
-                        else (_text(batch, column.name, number), _text(mapped, column.name, number))
-                    ),
-                )
-                for column in names
-                if column.name in batch.schema.names
-            )
+            cells = []
+            for column in names:
+                hidden = column.pii != "none" and not personal
+                values = (HIDDEN, HIDDEN) if hidden else (_text(batch, column.name, number), _text(mapped, column.name, number))
+                cells.append(Cell(column.name, origins[column.name], *values))
             reasons = _text(mapped, REJECT, number)
-            shown.append(PreviewRow(cells, tuple(reasons.strip("{}").split(",")) if reasons else ()))
+            shown.append(PreviewRow(tuple(cells), tuple(reasons.strip("{}").split(",")) if reasons else ()))
     return shown
-
-
-def _origin(shape: TableShape, column: str) -> str:
-    if shape.selection is not None:
-        return dict(shape.selection.expressions).get(column, "")
-    return dict(shape.map.columns).get(column, "")
 
 
 def _text(batch: Any, column: str, number: int) -> str | None:

@@ -110,6 +110,7 @@ def profile_options(profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return complete_options(load_profile(profile).get("options", {}), given)
 
 
+@cache
 def profile_columns(profile: str) -> dict[str, set[str]]:
     """Every table that a joined profile may read, with the columns, by the profile's names; empty for a profile of single tables."""
     raw = load_profile(profile)
@@ -121,7 +122,8 @@ def profile_columns(profile: str) -> dict[str, set[str]]:
     for alias, column in re.findall(r"\{(\w+)\.(\w+)\}", text):
         found[tables[alias]].add(column)
     for option in raw["options"].values():
-        found[tables["pv"]] |= set(option["default"]) if option["type"] == "columns" else set()
+        if option["type"] == "columns":
+            found[tables[option["of"]]] |= set(option["default"])
     return found
 
 

@@ -107,7 +107,7 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
 
 def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> TableShape:
     """Every table of a joined entity. A rowversion that a county's tables lack is no fault: then the entity is compared whole."""
-    stamps = {(watch.stamp_column[0], watch.stamp_column[1].lower()) for watch in selection.watches if watch.stamp_column}
+    stamps = {(one.name, one.stamp.lower()) for one in selection.tables if one.stamp}
     columns: dict[str, SourceColumn] = {}
     unknown, unstamped = False, False
     known = columns_of_several(reader, [(one.schema, one.table) for one in selection.tables])

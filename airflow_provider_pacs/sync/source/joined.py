@@ -52,13 +52,11 @@ class Watch:
         name: of the watch, unique in its entity.
         sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the columns to compare, `c0`, `c1`, ...
         stamp: the quoted rowversion column; None where contents are compared.
-        stamp_column: (profile's table, the county's column) of it.
     """
 
     name: str
     sql: str
     stamp: str | None = None
-    stamp_column: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +185,7 @@ class _Renderer:
             alias, _, column = spec["stamp"].strip("{}").partition(".")
             stamp, table = self._text(spec["stamp"]), self._aliases[alias]
             self._names.stamps[table] = self._names.used[table][column]
-            return Watch(name, sql, stamp, (table, self._names.used[table][column]))
+            return Watch(name, sql, stamp)
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return Watch(name, sql + (f" WHERE {where[0]}" if where else ""))
@@ -224,7 +222,8 @@ class _Renderer:
 
     def _sum(self, option: str) -> str:
         """The sum of the listed columns; NULL only where all of them are: a value that nobody entered is not 0."""
-        parts = [f"pv.{self._names.column(self._aliases['pv'], name)}" for name in self._options[option]]
+        of = self._profile["options"][option]["of"]
+        parts = [f"{of}.{self._names.column(self._aliases[of], name)}" for name in self._options[option]]
         if len(parts) == 1:
             return parts[0]
         return f"CASE WHEN COALESCE({', '.join(parts)}) IS NOT NULL THEN {' + '.join(f'COALESCE({part}, 0)' for part in parts)} END"
