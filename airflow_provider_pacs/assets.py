@@ -16,5 +16,7 @@ def county_asset(config: CountyConfig, entity: str) -> Asset:
 
 
 def held_asset(config: CountyConfig) -> Asset:
-    """Give `pacs://<county>/held`: it has an event when a run holds deletes back for somebody to decide on."""
+    """Give `pacs://<county>/held`: it has an event when a run holds deletes back for somebody to decide
+    on.
+    """
     return Asset(name=f"pacs_{config.county}_held", uri=f"pacs://{config.county}/held", group="pacs")

@@ -1,7 +1,11 @@
-"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county. No database and no heavy import while parsing.
+"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county.
 
-A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as stale. So there are two DAG
-files: one calls `build_county_dags`, which leaves broken counties out; the other calls `raise_broken_counties`, whose only purpose is
+No database and no heavy import while parsing.
+
+A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as
+stale. So there are two DAG
+files: one calls `build_county_dags`, which leaves broken counties out; the other calls
+    `raise_broken_counties`, whose only purpose is
 Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
 """
 
@@ -21,7 +25,11 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_pacs.assets import held_asset
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
-from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator, PacsRelationshipOperator
+from airflow_provider_pacs.operators.extract import (
+    PacsChangesOperator,
+    PacsExtractOperator,
+    PacsRelationshipOperator,
+)
 from airflow_provider_pacs.operators.held import APPROVE, REJECT, PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
@@ -38,12 +46,14 @@ _OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback")
 
 
 def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
-    """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county file.
+    """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county
+    file.
 
     When Airflow parses the file for one task, only that task's county is loaded.
 
     Args:
-        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs folder.
+        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs
+            folder.
 
     Raises:
         ConfigError: there is no such folder.
@@ -59,11 +69,16 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
         counties = found.good
         for error in found.broken:
             log.error("This county file is left out: %s", error)
-    return {dag.dag_id: dag for config in counties.values() for dag in (sync_dag(config), reconcile_dag(config), approvals_dag(config))}
+    return {
+        dag.dag_id: dag
+        for config in counties.values()
+        for dag in (sync_dag(config), reconcile_dag(config), approvals_dag(config))
+    }
 
 
 def raise_broken_counties(path: str | Path | None = None) -> None:
-    """Raise one ConfigError for all unusable county files, for Airflow's banner; say nothing when there is none.
+    """Raise one ConfigError for all unusable county files, for Airflow's banner; say nothing when there is
+    none.
 
     Raises:
         ConfigError: lists every problem of every unusable file.
@@ -73,20 +88,31 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
     folder = _folder(path)
     if broken := load_counties(folder).broken:
         raise ConfigError(
-            f"{len(broken)} problem(s) with county files in {folder}; the other counties run.\n" + "\n".join(error.message for error in broken),
+            f"{len(broken)} problem(s) with county files in {folder}; the other counties run.\n"
+            + "\n".join(error.message for error in broken),
             remedy="Correct the files named above; until then these counties are not synchronised.",
         )
 
 
 def sync_dag(config: CountyConfig) -> DAG:
     """Build preflight -> (extract -> validate) per entity -> publish -> reconcile."""
-    mode = Param("auto" if config.sync.enable_cdc else "full", type="string", enum=["auto", "full"], title="How to read", description=_MODE_HELP)
-    with _dag(config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}) as dag:
+    mode = Param(
+        "auto" if config.sync.enable_cdc else "full",
+        type="string",
+        enum=["auto", "full"],
+        title="How to read",
+        description=_MODE_HELP,
+    )
+    with _dag(
+        config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}
+    ) as dag:
         preflight = PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}")
         publish = PacsPublishOperator(task_id="publish", config=config, trigger_rule=TriggerRule.ALL_DONE)
         for entity in config.sync.entities:
             with TaskGroup(group_id=entity, prefix_group_id=False, tooltip=f"{entity}: stage and check"):
-                extract = _extract_operator(config, entity)(task_id=f"extract_{entity}", config=config, entity=entity)
+                extract = _extract_operator(config, entity)(
+                    task_id=f"extract_{entity}", config=config, entity=entity
+                )
                 validate = PacsValidateOperator(task_id=f"validate_{entity}", config=config, entity=entity)
             preflight >> extract >> validate >> publish
         publish >> PacsReconcileOperator(task_id="reconcile", config=config)
@@ -102,40 +128,66 @@ def _extract_operator(config: CountyConfig, entity: str) -> type[PacsExtractOper
 
 def reconcile_dag(config: CountyConfig) -> DAG:
     """Build start -> reconcile over everything."""
-    with _dag(config, f"{_PREFIX}{config.county}_reconcile", config.sync.reconcile_cron, f"Prove that {config.name} is in step", {}) as dag:
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_reconcile",
+        config.sync.reconcile_cron,
+        f"Prove that {config.name} is in step",
+        {},
+    ) as dag:
         start = PacsPreflightOperator(task_id="start", config=config, purpose="reconcile", mode="full")
         start >> PacsReconcileOperator(task_id="reconcile", config=config, plan_task_id="start", scope="full")
     return dag
 
 
 def approvals_dag(config: CountyConfig) -> DAG:
-    """Build held -> decide (Airflow's Required Actions) -> apply. It starts by itself when a run holds deletes back."""
+    """Build held -> decide (Airflow's Required Actions) -> apply.
+
+    It starts by itself when a run holds deletes back.
+    """
     schedule = [held_asset(config)]
-    with _dag(config, f"{_PREFIX}{config.county}_approvals", None, f"Decide on held deletes of {config.name}", {}, assets=schedule) as dag:
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_approvals",
+        None,
+        f"Decide on held deletes of {config.name}",
+        {},
+        assets=schedule,
+    ) as dag:
         held = PacsHeldDeletesOperator(task_id="held", config=config)
-        # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is answered within seconds of being asked.
+        # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is
+        # answered within seconds of being asked.
         decide = HITLOperator(
-            task_id="decide", subject=f"{config.name}: delete these rows?", body=_HELD_BODY, options=[APPROVE, REJECT], execution_timeout=None
+            task_id="decide",
+            subject=f"{config.name}: delete these rows?",
+            body=_HELD_BODY,
+            options=[APPROVE, REJECT],
+            execution_timeout=None,
         )
         held >> decide >> PacsDecideOperator(task_id="apply", config=config)
     return dag
 
 
-_HELD_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
+_HELD_BODY = """The source no longer has these rows, and there are more of them than one run may delete by
+  itself.
 
 | set | entity | what | digest |
 |---|---|---|---|
-{% for s in (ti.xcom_pull(task_ids='held') or {'sets': []})['sets'] %}| {{ s.held_id }} | {{ s.entity }} | {{ s.reason }} | `{{ s.digest[:16] }}` |
+{% for s in (ti.xcom_pull(task_ids='held') or {'sets': []})['sets'] %}| {{ s.held_id }} | {{ s.entity }} |
+  {{ s.reason }} | `{{ s.digest[:16] }}` |
 {% endfor %}
-**Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps them all.
+**Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps
+  them all.
 """
 
 
 class CountyDag(DAG):
     """A DAG that can be tried with `airflow dags test`.
 
-    At the end of a test run Airflow 3.3.2 looks for the deadline alerts of the run by their ids, but the DAG under test still holds their
-    definitions: it fails a run in which everything succeeded. A test run has no deadline to miss, so it gets none; scheduled runs keep theirs.
+    At the end of a test run Airflow 3.3.2 looks for the deadline alerts of the run by their ids, but the DAG
+    under test still holds their
+    definitions: it fails a run in which everything succeeded. A test run has no deadline to miss, so it gets
+        none; scheduled runs keep theirs.
     """
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
@@ -147,7 +199,13 @@ _MODE_HELP = "`auto` reads what changed where the source allows it; `full` reads
 
 
 def _dag(
-    config: CountyConfig, dag_id: str, cron: str | None, description: str, params: dict[str, Param], *, assets: list[Asset] | None = None
+    config: CountyConfig,
+    dag_id: str,
+    cron: str | None,
+    description: str,
+    params: dict[str, Param],
+    *,
+    assets: list[Asset] | None = None,
 ) -> DAG:
     defaults: dict[str, Any] = {
         "owner": config.owner,
@@ -159,12 +217,18 @@ def _dag(
     }
     if config.sync.pool is not None:
         defaults["pool"] = config.sync.pool
-    # No start_date, and no run for a time that has passed: whoever unpauses both DAGs of a county by day would start a full load and a
-    # reconcile at once, and the later of the two takes the county from the earlier.
+    # No start_date, and no run for a time that has passed: whoever unpauses both DAGs of a county by day
+    # would start a full load and a reconcile at once, and the later of the two takes the county from the
+    # earlier.
     return CountyDag(
         dag_id=dag_id,
         description=description,
-        schedule=assets or (None if cron is None else CronTriggerTimetable(cron, timezone=config.timezone, run_immediately=timedelta(0))),
+        schedule=assets
+        or (
+            None
+            if cron is None
+            else CronTriggerTimetable(cron, timezone=config.timezone, run_immediately=timedelta(0))
+        ),
         catchup=False,
         max_active_runs=1,
         default_args=defaults,
@@ -181,7 +245,11 @@ def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
         return None
     minutes = config.sync.timeout_minutes
     # Airflow 3.2 has no names for deadlines yet.
-    named: dict[str, Any] = {"name": f"{dag_id}: {minutes} minutes"} if "name" in signature(DeadlineAlert.__init__).parameters else {}
+    named: dict[str, Any] = (
+        {"name": f"{dag_id}: {minutes} minutes"}
+        if "name" in signature(DeadlineAlert.__init__).parameters
+        else {}
+    )
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=minutes),
@@ -202,31 +270,42 @@ def county_page(config: CountyConfig, cron: str | None) -> str:
 | Entities | {", ".join(config.sync.entities)} |
 | Schedule | {f"`{cron}` in {config.timezone}" if cron else "by hand only"} |
 | Change feed | {"the best that the source allows" if config.sync.enable_cdc else "off: every run compares everything"} |
-| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed deadlines |
+| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed
+  deadlines |
 
-Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published,
+Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the
+  others are published,
 and the run ends failed.
 
-**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is more. A larger set is held, and
+**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is
+  more. A larger set is held, and
 everything else is published. Decide on a held set in DAG `pacs_{config.county}_approvals`
 (Required Actions) or with `pacs approve {config.county}`; until somebody does, those rows stay.
-"""
+"""  # noqa: E501
 
 
 def _folder(path: str | Path | None) -> Path:
     if path is not None:
         return Path(path)
-    return Path(conf.get("pacs", "counties_path", fallback="") or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties")
+    return Path(
+        conf.get("pacs", "counties_path", fallback="")
+        or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties"
+    )
 
 
 def _county_of(dag_id: str) -> str:
-    """Give the county of a DAG id. A county's name never ends in one of the suffixes (`CountyConfig` refuses it), so this is exact."""
+    """Give the county of a DAG id.
+
+    A county's name never ends in one of the suffixes (`CountyConfig` refuses it), so this is exact.
+    """
     name = dag_id.removeprefix(_PREFIX)
     return next((name.removesuffix(ending) for ending in _OF_A_COUNTY if name.endswith(ending)), name)
 
 
 def _only(folder: Path, county: str) -> CountyConfig | None:
-    """Load one county: from the file that bears its name if that is its file, else by looking through the folder."""
+    """Load one county: from the file that bears its name if that is its file, else by looking through the
+    folder.
+    """
     for file in (folder / f"{county}.yaml", folder / f"{county}.yml"):
         if file.is_file():
             try:

@@ -12,7 +12,11 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 def _switch(label: str, description: str) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": ["boolean", "null"], "default": False}}
+    return {
+        "label": label,
+        "description": description,
+        "schema": {"type": ["boolean", "null"], "default": False},
+    }
 
 
 def _seconds(label: str, description: str) -> dict[str, Any]:
@@ -20,18 +24,38 @@ def _seconds(label: str, description: str) -> dict[str, Any]:
 
 
 _CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
-    "encrypt": _text("Encrypt", "yes: TLS. strict: TDS 8.0 (SQL Server 2022). no: only for a test.", enum=["yes", "no", "strict"], default="yes"),
-    "trust_server_certificate": _switch("Trust the server's certificate", "Skips the check of the certificate. Better: give the certificate below."),
-    "server_certificate": _text("Server certificate", "Path of the certificate (PEM, DER or CER) that the server must present."),
-    "host_name_in_certificate": _text("Host name in certificate", "When the certificate names another host than the connection."),
-    "odbc_driver": _text("ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."),
-    "authentication": _text(
-        "Authentication", "The driver's Authentication keyword, e.g. ActiveDirectoryServicePrincipal. Empty: login and password."
+    "encrypt": _text(
+        "Encrypt",
+        "yes: TLS. strict: TDS 8.0 (SQL Server 2022). no: only for a test.",
+        enum=["yes", "no", "strict"],
+        default="yes",
     ),
-    "application_intent": _text("Application intent", "ReadOnly goes to a readable secondary.", enum=["ReadOnly", "ReadWrite"]),
+    "trust_server_certificate": _switch(
+        "Trust the server's certificate",
+        "Skips the check of the certificate. Better: give the certificate below.",
+    ),
+    "server_certificate": _text(
+        "Server certificate", "Path of the certificate (PEM, DER or CER) that the server must present."
+    ),
+    "host_name_in_certificate": _text(
+        "Host name in certificate", "When the certificate names another host than the connection."
+    ),
+    "odbc_driver": _text(
+        "ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."
+    ),
+    "authentication": _text(
+        "Authentication",
+        "The driver's Authentication keyword, e.g. ActiveDirectoryServicePrincipal. Empty: login and "
+        "password.",
+    ),
+    "application_intent": _text(
+        "Application intent", "ReadOnly goes to a readable secondary.", enum=["ReadOnly", "ReadWrite"]
+    ),
     "multi_subnet_failover": _switch("Multi-subnet failover", "For an availability group listener."),
     "isolation_level": _text(
-        "Isolation level", "Empty: chosen by what the database allows.", enum=["READ COMMITTED", "SNAPSHOT", "REPEATABLE READ", "SERIALIZABLE"]
+        "Isolation level",
+        "Empty: chosen by what the database allows.",
+        enum=["READ COMMITTED", "SNAPSHOT", "REPEATABLE READ", "SERIALIZABLE"],
     ),
     "login_timeout": _seconds("Login time-out", "Seconds to wait for a connection."),
     "query_timeout": _seconds("Query time-out", "Seconds a statement may run; 0 for no limit."),
@@ -43,7 +67,8 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-pacs",
         "name": "PACS",
-        "description": "Keeps a county's PACS (SQL Server) and a PostgreSQL platform database exactly in step, and proves it.",
+        "description": "Keeps a county's PACS (SQL Server) and a PostgreSQL platform database exactly in step, and "  # noqa: E501
+        "proves it.",
         "versions": ["0.1.0"],
         "integrations": [{"integration-name": "PACS", "tags": ["software"]}],
         "hooks": [{"integration-name": "PACS", "python-modules": ["airflow_provider_pacs.hooks.pacs"]}],
@@ -51,7 +76,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "PACS",
                 "python-modules": [
-                    f"airflow_provider_pacs.operators.{step}" for step in ("preflight", "extract", "validate", "publish", "reconcile")
+                    f"airflow_provider_pacs.operators.{step}"
+                    for step in ("preflight", "extract", "validate", "publish", "reconcile")
                 ],
             }
         ],
@@ -64,7 +90,12 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     "hidden-fields": [],
                     "relabeling": {"schema": "Database"},
-                    "placeholders": {"host": "pacs-sql.county.example", "port": "1433", "schema": "pacs_oltp", "login": "pacs_reader"},
+                    "placeholders": {
+                        "host": "pacs-sql.county.example",
+                        "port": "1433",
+                        "schema": "pacs_oltp",
+                        "login": "pacs_reader",
+                    },
                 },
                 "conn-fields": _CONNECTION_FIELDS,
             }
@@ -74,14 +105,16 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "How county files become DAGs.",
                 "options": {
                     "counties_path": {
-                        "description": "Folder of the county files (*.yaml, *.yml). Empty: the folder `counties` in the DAGs folder.",
+                        "description": "Folder of the county files (*.yaml, *.yml). Empty: the folder `counties` in "  # noqa: E501
+                        "the DAGs folder.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/opt/airflow/counties",
                         "default": "",
                     },
                     "deadline_alerts": {
-                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed under missed deadlines.",
+                        "description": "Whether a run that takes longer than the county's timeout_minutes is listed "  # noqa: E501
+                        "under missed deadlines.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,

@@ -1,4 +1,7 @@
-"""One pair of DAGs per county file in `[pacs] counties_path` (by default `counties` in the DAGs folder). Airflow reads this file."""
+"""One pair of DAGs per county file in `[pacs] counties_path` (by default `counties` in the DAGs folder).
+
+Airflow reads this file.
+"""
 
 from airflow_provider_pacs.dag_builder import build_county_dags
 

@@ -1,7 +1,9 @@
-"""Docstrings of all tests and `cases.yaml` -> airflow_provider_pacs/docs/correctness.md: case, tests, and where each test runs. No test is imported.
+"""Docstrings of all tests and `cases.yaml` -> airflow_provider_pacs/docs/correctness.md: case, tests, and
+where each test runs. No test is imported.
 
-A test says which cases it covers at the start of its docstring: `Case 12: ...`, `Cases 1, 5, 19: ...`, `Cases 13 to 16: ...`. A module's docstring
-may do the same at the start of a line, for every test of the module. Where a test runs follows from the names that its fixtures lead to.
+A test says which cases it covers at the start of its docstring: `Case 12: ...`, `Cases 1, 5, 19: ...`, `Cases
+13 to 16: ...`. A module's docstring may do the same at the start of a line, for every test of the module.
+Where a test runs follows from the names that its fixtures lead to.
 
     python tests/cases.py            write the document
     python tests/cases.py --check    only say what is wrong
@@ -30,7 +32,14 @@ COVERS = re.compile(rf"^Cases? (?P<cases>{_LIST}): ")
 MODULE_COVERS = re.compile(rf"^Cases? (?P<cases>{_LIST}): ", re.MULTILINE)
 MENTION = re.compile(r"\bcases? \d+", re.IGNORECASE)
 
-MODEL, SANDBOX, WIRE, POSTGRES, GENUINE, PARSER = "model", "sandbox", "wire", "PostgreSQL", "genuine server", "parser"
+MODEL, SANDBOX, WIRE, POSTGRES, GENUINE, PARSER = (
+    "model",
+    "sandbox",
+    "wire",
+    "PostgreSQL",
+    "genuine server",
+    "parser",
+)
 PLACES: dict[str, frozenset[str]] = {
     "SandboxEngine": frozenset({SANDBOX}),
     "new_engine": frozenset({SANDBOX, GENUINE}),
@@ -92,7 +101,9 @@ def _module(path: Path) -> _Module:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             near = [path.parent / f"{node.module}.py", ROOT / f"{node.module.replace('.', '/')}.py"]
-            if (there := next((one for one in near if one.is_file() and TESTS in one.parents), None)) is not None:
+            if (
+                there := next((one for one in near if one.is_file() and TESTS in one.parents), None)
+            ) is not None:
                 found.imported |= {alias.asname or alias.name: there for alias in node.names}
     return found
 
@@ -114,7 +125,11 @@ def coverings(files: Sequence[Path]) -> Iterator[Covering]:
     """Every test that names a case, in the order of the files."""
     for path in files:
         module = _module(path)
-        of_all = [number for found in MODULE_COVERS.finditer(ast.get_docstring(module.tree) or "") for number in expand(found["cases"])]
+        of_all = [
+            number
+            for found in MODULE_COVERS.finditer(ast.get_docstring(module.tree) or "")
+            for number in expand(found["cases"])
+        ]
         for name, node in module.functions.items():
             if not name.startswith("test_"):
                 continue
@@ -122,11 +137,20 @@ def coverings(files: Sequence[Path]) -> Iterator[Covering]:
             cases = sorted({*of_all, *(expand(own["cases"]) if own else ())})
             if cases:
                 marks = ast.unparse(ast.Module([*node.decorator_list, *_pytestmark(module)], []))  # type: ignore[arg-type, list-item]
-                yield Covering(f"{path.relative_to(TESTS).as_posix()}::{name}", tuple(cases), places_of(path, name), "mark.slow" in marks)
+                yield Covering(
+                    f"{path.relative_to(TESTS).as_posix()}::{name}",
+                    tuple(cases),
+                    places_of(path, name),
+                    "mark.slow" in marks,
+                )
 
 
 def _pytestmark(module: _Module) -> list[ast.stmt]:
-    return [node for node in module.tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node.targets[0])]
+    return [
+        node
+        for node in module.tree.body
+        if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node.targets[0])
+    ]
 
 
 def misspelled(files: Sequence[Path]) -> list[str]:
@@ -149,12 +173,19 @@ def places_of(path: Path, name: str) -> tuple[str, ...]:
     return tuple(place for place in (SANDBOX, WIRE, POSTGRES, GENUINE, PARSER) if place in places) or (MODEL,)
 
 
-def _follow(module: _Module, node: ast.FunctionDef, places: set[str], words: set[str], seen: set[tuple[Path, str]]) -> None:
+def _follow(
+    module: _Module, node: ast.FunctionDef, places: set[str], words: set[str], seen: set[tuple[Path, str]]
+) -> None:
     if (module.path, node.name) in seen:
         return
     seen.add((module.path, node.name))
     parameters = {argument.arg for argument in node.args.args + node.args.kwonlyargs}
-    fixtures = {str(part.value) for mark in node.decorator_list for part in ast.walk(mark) if isinstance(part, ast.Constant)}  # usefixtures("...")
+    fixtures = {
+        str(part.value)
+        for mark in node.decorator_list
+        for part in ast.walk(mark)
+        if isinstance(part, ast.Constant)
+    }  # usefixtures("...")
     body = [part for statement in node.body for part in ast.walk(statement)]
     names = {part.id for part in body if isinstance(part, ast.Name)}
     words |= {part.attr for part in body if isinstance(part, ast.Attribute)}
@@ -166,7 +197,9 @@ def _follow(module: _Module, node: ast.FunctionDef, places: set[str], words: set
 
 
 def _defined(module: _Module, name: str, *, as_fixture: bool) -> tuple[_Module, ast.FunctionDef] | None:
-    """A function of the module or one that it imports; a fixture also of the conftest.py above it, the nearest first."""
+    """A function of the module or one that it imports; a fixture also of the conftest.py above it, the
+    nearest first.
+    """
     if name in module.functions:
         return module, module.functions[name]
     if name in module.imported and name in (there := _module(module.imported[name])).functions:
@@ -174,7 +207,11 @@ def _defined(module: _Module, name: str, *, as_fixture: bool) -> tuple[_Module, 
     if as_fixture:
         for folder in module.path.parents:
             conftest = folder / "conftest.py"
-            if conftest != module.path and conftest.is_file() and name in (there := _module(conftest)).functions:
+            if (
+                conftest != module.path
+                and conftest.is_file()
+                and name in (there := _module(conftest)).functions
+            ):
                 return there, there.functions[name]
             if folder == TESTS:
                 break
@@ -185,18 +222,31 @@ def catalogue() -> tuple[str, dict[str, list[Case]]]:
     """The introduction, and group -> its cases, as `cases.yaml` has them."""
     read: dict[str, Any] = yaml.safe_load((TESTS / "cases.yaml").read_text("utf-8"))
     groups = {
-        group: [Case(number, **({"title": said} if isinstance(said, str) else said)) for number, said in cases.items()]
+        group: [
+            Case(number, **({"title": said} if isinstance(said, str) else said))
+            for number, said in cases.items()
+        ]
         for group, cases in read["groups"].items()
     }
     return read["introduction"], groups
 
 
-def faults(groups: Mapping[str, Sequence[Case]], found: Sequence[Covering], spelled_badly: Sequence[str]) -> list[str]:
+def faults(
+    groups: Mapping[str, Sequence[Case]], found: Sequence[Covering], spelled_badly: Sequence[str]
+) -> list[str]:
     """What is wrong, one line each; nothing where all is well."""
     known = {case.number: case for cases in groups.values() for case in cases}
     covered = {number for test in found for number in test.cases}
-    out = [f"{test.id} names case {number}, which does not exist" for test in found for number in test.cases if number not in known]
-    out += [f"{name}: write `Case 12: ...` or `Cases 1, 5 to 7: ...` at the start of the docstring" for name in spelled_badly]
+    out = [
+        f"{test.id} names case {number}, which does not exist"
+        for test in found
+        for number in test.cases
+        if number not in known
+    ]
+    out += [
+        f"{name}: write `Case 12: ...` or `Cases 1, 5 to 7: ...` at the start of the docstring"
+        for name in spelled_badly
+    ]
     for number, case in known.items():
         if number not in covered and not (case.later or case.never):
             out.append(f"case {number} ({case.title}) has no test, and tests/cases.yaml does not say why")
@@ -217,21 +267,41 @@ def state_of(case: Case, tests: Sequence[Covering]) -> str:
 def written(introduction: str, groups: Mapping[str, Sequence[Case]], found: Sequence[Covering]) -> str:
     """The document."""
     states = ("covered", "in part", "later", "does not apply")
-    of = {case.number: [test for test in found if case.number in test.cases] for cases in groups.values() for case in cases}
-    lines = ["<!-- Written by `make cases` from tests/cases.yaml and the docstrings of the tests. Do not edit. -->", "", introduction.strip(), ""]
+    of = {
+        case.number: [test for test in found if case.number in test.cases]
+        for cases in groups.values()
+        for case in cases
+    }
+    lines = [
+        "<!-- Written by `make cases` from tests/cases.yaml and the docstrings of the tests. Do not edit. "
+        "-->",
+        "",
+        introduction.strip(),
+        "",
+    ]
     lines += [f"| group | {' | '.join(states)} |", "|---|" + "---:|" * len(states)]
     for group, cases in groups.items():
         told = [state_of(case, of[case.number]) for case in cases]
         lines.append(f"| {group} | {' | '.join(str(told.count(state)) for state in states)} |")
     for group, cases in groups.items():
-        lines += ["", f"## {group}", "", "| | case | state | tests, and where they run |", "|---:|---|---|---|"]
+        lines += [
+            "",
+            f"## {group}",
+            "",
+            "| | case | state | tests, and where they run |",
+            "|---:|---|---|---|",
+        ]
         lines += [_line(case, of[case.number]) for case in cases]
     return "\n".join(lines) + "\n"
 
 
 def _line(case: Case, tests: Sequence[Covering]) -> str:
     state = state_of(case, tests)
-    why = {"in part": f"in part; still to come: {case.later}", "later": f"comes with {case.later}", "does not apply": f"does not apply: {case.never}"}
+    why = {
+        "in part": f"in part; still to come: {case.later}",
+        "later": f"comes with {case.later}",
+        "does not apply": f"does not apply: {case.never}",
+    }
     words = [why.get(state, state), *([case.note] if case.note else [])]
     shown = [f"`{test.id}`: {', '.join(test.places)}{' (slow)' if test.slow else ''}" for test in tests]
     return f"| {case.number} | {case.title} | {'. '.join(words)} | {'<br>'.join(shown)} |"

@@ -1,4 +1,7 @@
-"""`pacs check COUNTY`: both ends -> a report, as a table or as JSON. Writes nothing, but with --accept-source."""
+"""`pacs check COUNTY`: both ends -> a report, as a table or as JSON.
+
+Writes nothing, but with --accept-source.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,39 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
-from airflow_provider_pacs.commands.ends import FAILED, OK, Answer, open_source, open_target, read_config, target_url
+from airflow_provider_pacs.commands.ends import (
+    FAILED,
+    OK,
+    Answer,
+    open_source,
+    open_target,
+    read_config,
+    target_url,
+)
 from airflow_provider_pacs.sync.errors import PacsError
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.preflight import Report
 
-ABOUT = "Ask both ends all that a sync depends on: connection, rights, tables, sizes, clocks, data. Writes nothing."
+ABOUT = (
+    "Ask both ends all that a sync depends on: connection, rights, tables, sizes, clocks, data. Writes "
+    "nothing."
+)
 _SIGNS = {"ok": "ok", "warn": "WARN", "fail": "FAIL", "unknown": "?"}
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("--quick", action="store_true", help="as a run's own first step does: count no rows and look at no data")
-    parser.add_argument("--accept-source", action="store_true", help="the source was moved or changed on purpose: compare everything in the next run")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="as a run's own first step does: count no rows and look at no data",
+    )
+    parser.add_argument(
+        "--accept-source",
+        action="store_true",
+        help="the source was moved or changed on purpose: compare everything in the next run",
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -50,8 +72,13 @@ def lines(report: Report, width: int | None = None) -> list[str]:
     for finding in report.findings:
         head = finding.area if finding.area != area else ""
         area = finding.area
-        rows = textwrap.wrap(finding.text, room) + textwrap.wrap(f"-> {finding.remedy}" if finding.remedy else "", room, subsequent_indent="   ")
-        told += [f"{head if number == 0 else '':<13} {_SIGNS[finding.state] if number == 0 else '':<7} {row}" for number, row in enumerate(rows)]
+        rows = textwrap.wrap(finding.text, room) + textwrap.wrap(
+            f"-> {finding.remedy}" if finding.remedy else "", room, subsequent_indent="   "
+        )
+        told += [
+            f"{head if number == 0 else '':<13} {_SIGNS[finding.state] if number == 0 else '':<7} {row}"
+            for number, row in enumerate(rows)
+        ]
     counts = [
         f"{report.count('ok')} ok",
         f"{report.count('warn')} to look at",

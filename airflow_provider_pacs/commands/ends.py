@@ -1,4 +1,6 @@
-"""What the commands share: an answer and how it is told, the county, its two ends from flags or the environment."""
+"""What the commands share: an answer and how it is told, the county, its two ends from flags or the
+environment.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ class Answer:
 def county_folder(arguments: argparse.Namespace) -> Path | None:
     """Where the county files are; None where nobody said and no usual folder is there."""
     told = arguments.counties or os.environ.get("AIRFLOW__PACS__COUNTIES_PATH")
-    return Path(told) if told else next((folder for folder in map(Path, COUNTY_FOLDERS) if folder.is_dir()), None)
+    return (
+        Path(told)
+        if told
+        else next((folder for folder in map(Path, COUNTY_FOLDERS) if folder.is_dir()), None)
+    )
 
 
 def read_config(arguments: argparse.Namespace) -> CountyConfig:
@@ -46,7 +52,10 @@ def read_config(arguments: argparse.Namespace) -> CountyConfig:
 
     folder = county_folder(arguments)
     if folder is None:
-        raise ConfigError("no folder of county files found", remedy="name it with --counties or AIRFLOW__PACS__COUNTIES_PATH")
+        raise ConfigError(
+            "no folder of county files found",
+            remedy="name it with --counties or AIRFLOW__PACS__COUNTIES_PATH",
+        )
     counties = load_counties(folder)
     if arguments.county in counties.good:
         return counties.good[arguments.county]
@@ -59,7 +68,9 @@ def read_config(arguments: argparse.Namespace) -> CountyConfig:
 
 
 @contextmanager
-def open_source(arguments: argparse.Namespace, config: CountyConfig, *, attempts: int = 5) -> Iterator[SqlServerReader]:
+def open_source(
+    arguments: argparse.Namespace, config: CountyConfig, *, attempts: int = 5
+) -> Iterator[SqlServerReader]:
     """A reader of the county's PACS, which connects when it is first asked.
 
     Raises:
@@ -69,9 +80,16 @@ def open_source(arguments: argparse.Namespace, config: CountyConfig, *, attempts
     from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
     county = config.county
-    address = SourceAddress.from_url(arguments.source_url) if arguments.source_url else SourceAddress.from_environment(county, os.environ)
+    address = (
+        SourceAddress.from_url(arguments.source_url)
+        if arguments.source_url
+        else SourceAddress.from_environment(county, os.environ)
+    )
     if address is None:
-        raise ConfigError("no source given", remedy=f"use --source-url, or set PACS_DB_HOST_{county.upper()}_SOURCE and its companions")
+        raise ConfigError(
+            "no source given",
+            remedy=f"use --source-url, or set PACS_DB_HOST_{county.upper()}_SOURCE and its companions",
+        )
     with SqlServerReader(address, attempts=attempts) as reader:
         yield reader
 

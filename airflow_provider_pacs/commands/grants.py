@@ -1,4 +1,6 @@
-"""`pacs grants COUNTY`: the county's file and profile -> the least T-SQL for the source and, with --target, the SQL for the target."""
+"""`pacs grants COUNTY`: the county's file and profile -> the least T-SQL for the source and, with --target,
+the SQL for the target.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ import argparse
 from airflow_provider_pacs.commands.ends import Answer, open_source, read_config
 from airflow_provider_pacs.sync.grants import LOGIN, mapped_tables, source_grants
 
-ABOUT = "Print what a DBA runs so that the sync's login can read the mapped columns and nothing else. Connects to nothing, but with --source-url."
+ABOUT = (
+    "Print what a DBA runs so that the sync's login can read the mapped columns and nothing else. "
+    "Connects to nothing, but with --source-url."
+)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +23,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Answer:
-    """With --source-url the source's catalog is asked too: a rowversion column that changes are found by is named in no file."""
+    """With --source-url the source's catalog is asked too: a rowversion column that changes are found by is
+    named in no file.
+    """
     config = read_config(arguments)
     tables = mapped_tables(config)
     if arguments.source_url:
@@ -26,7 +33,11 @@ def run(arguments: argparse.Namespace) -> Answer:
         from airflow_provider_pacs.sync.source.tables import source_tables
 
         with open_source(arguments, config) as source:
-            tables = [table for reading in readings(config, source).values() for table in source_tables(reading.shape)]
+            tables = [
+                table
+                for reading in readings(config, source).values()
+                for table in source_tables(reading.shape)
+            ]
     source_part = source_grants(tables, arguments.login)
     data = {"source": source_part.as_dict()}
     lines = source_part.lines()
@@ -35,5 +46,10 @@ def run(arguments: argparse.Namespace) -> Answer:
 
         statements = platform.target_grants(arguments.target_login or platform.LOGIN)
         data["target"] = {"login": arguments.target_login or platform.LOGIN, "statements": statements}
-        lines += ["", "-- In the target database, as a superuser or the owner of the database; set the password with \\password.", *statements]
+        lines += [
+            "",
+            "-- In the target database, as a superuser or the owner of the database; set the password with "
+            "\\password.",
+            *statements,
+        ]
     return Answer(data, lines)

@@ -13,13 +13,18 @@ from airflow_provider_pacs.commands.ends import Answer, county_folder
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.new_county import KNOWN_ZONES, NewCounty, known_fips, state_of, write_county
 
-ABOUT = "Write a county's file. On a terminal it asks for what no flag says; elsewhere what has no default must have a flag."
+ABOUT = (
+    "Write a county's file. On a terminal it asks for what no flag says; elsewhere what has no default "
+    "must have a flag."
+)
 _BY_HAND = ("", "null", "none", "never")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One answer: its flag, its question, and its default from the answers before it; "" where there is none."""
+    """One answer: its flag, its question, and its default from the answers before it; "" where there is
+    none.
+    """
 
     name: str
     text: str
@@ -43,10 +48,17 @@ QUESTIONS = (
     Question("timezone", "Time zone (IANA)", lambda known: KNOWN_ZONES.get(known["state"].lower(), "")),
     Question("profile", "Source profile", lambda known: "generic"),
     Question("source_connection", "Airflow connection of the PACS", lambda known: f"pacs_{known['county']}"),
-    Question("host", "Host of its SQL Server (for the connection; empty if it is stored already)", lambda known: "", needed=False),
+    Question(
+        "host",
+        "Host of its SQL Server (for the connection; empty if it is stored already)",
+        lambda known: "",
+        needed=False,
+    ),
     Question("port", "Its port", lambda known: "1433" if known["host"] else "", needed=False),
     Question("database", "Its database", lambda known: "pacs_oltp" if known["host"] else "", needed=False),
-    Question("target_connection", "Airflow connection of the platform's database", lambda known: "terrafusion"),
+    Question(
+        "target_connection", "Airflow connection of the platform's database", lambda known: "terrafusion"
+    ),
     Question("cron", "When to sync (cron, or never)", lambda known: "0 2 * * *"),
     Question("reconcile_cron", "When to compare everything (cron, or never)", lambda known: "30 4 * * 0"),
     Question("read_only", "A login that could write: warn or strict", lambda known: "warn"),
@@ -58,8 +70,16 @@ def describe(parser: argparse.ArgumentParser) -> None:
     for question in QUESTIONS:
         parser.add_argument(question.flag, help=question.text)
     parser.add_argument("--entities", help="comma-separated, e.g. property,owner (default: all)")
-    parser.add_argument("--mode", action="append", default=[], metavar="ENTITY=MODE", help="pin how a table's changes are found, e.g. value=compare")
-    parser.add_argument("--compare-everything", action="store_true", help="use no change feed: every run compares every table")
+    parser.add_argument(
+        "--mode",
+        action="append",
+        default=[],
+        metavar="ENTITY=MODE",
+        help="pin how a table's changes are found, e.g. value=compare",
+    )
+    parser.add_argument(
+        "--compare-everything", action="store_true", help="use no change feed: every run compares every table"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the file")
 
 
@@ -85,9 +105,18 @@ def run(arguments: argparse.Namespace) -> Answer:
         place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
     )
     path, config = write_county(new, folder, force=arguments.force)
-    steps = [*_connections(known), f"pacs grants {config.county} --target", f"pacs check {config.county}", f"pacs sync {config.county}"]
+    steps = [
+        *_connections(known),
+        f"pacs grants {config.county} --target",
+        f"pacs check {config.county}",
+        f"pacs sync {config.county}",
+    ]
     ends = f"PACS_DB_HOST_{config.county.upper()}_SOURCE and its siblings, PACS_TARGET_URL"
-    lines = [f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by {ends}):", *(f"  {s}" for s in steps)]
+    lines = [
+        f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by "
+        f"{ends}):",
+        *(f"  {s}" for s in steps),
+    ]
     return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
 
 
@@ -112,7 +141,10 @@ def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | Non
             missing.append(question.flag)
         known[question.name] = answer
     if missing:
-        raise ConfigError(f"{arguments.county}: no answer for {', '.join(missing)}", remedy="give these flags, or run the command on a terminal")
+        raise ConfigError(
+            f"{arguments.county}: no answer for {', '.join(missing)}",
+            remedy="give these flags, or run the command on a terminal",
+        )
     return known
 
 
@@ -124,7 +156,9 @@ def _ask(text: str, default: str) -> str:
 def _mode(text: str) -> tuple[str, str]:
     entity, equals, mode = text.partition("=")
     if not equals:
-        raise ConfigError(f"--mode {text!r} is not ENTITY=MODE", remedy="write for example --mode value=compare")
+        raise ConfigError(
+            f"--mode {text!r} is not ENTITY=MODE", remedy="write for example --mode value=compare"
+        )
     return entity.strip(), mode.strip()
 
 
@@ -133,9 +167,27 @@ def _schedule(text: str) -> str | None:
 
 
 def _connections(known: dict[str, str]) -> list[str]:
-    """The commands that store the source's connection, without its password: that is asked for on the page, or comes from a secrets backend."""
+    """The commands that store the source's connection, without its password: that is asked for on the page,
+    or comes from a secrets backend.
+    """
     if not known["host"]:
         return []
-    words = ["airflow", "connections", "add", known["source_connection"], "--conn-type", "pacs", "--conn-host", known["host"]]
-    words += ["--conn-port", known["port"], "--conn-schema", known["database"], "--conn-login", "tf_pacs_reader"]
+    words = [
+        "airflow",
+        "connections",
+        "add",
+        known["source_connection"],
+        "--conn-type",
+        "pacs",
+        "--conn-host",
+        known["host"],
+    ]
+    words += [
+        "--conn-port",
+        known["port"],
+        "--conn-schema",
+        known["database"],
+        "--conn-login",
+        "tf_pacs_reader",
+    ]
     return [f"{shlex.join(words)}   # then its password, in Admin > Connections"]

@@ -1,4 +1,6 @@
-"""`pacs preview COUNTY`: a few rows of an entity, as the source sends them and as the platform would get them."""
+"""`pacs preview COUNTY`: a few rows of an entity, as the source sends them and as the platform would get
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An engine error comes in, Airflow's word for it goes out: fail now, or try again. The one place that translates."""
+"""An engine error comes in, Airflow's word for it goes out: fail now, or try again.
+
+The one place that translates.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from airflow_provider_pacs.sync.errors import PacsError, RetryableError
 
 @contextmanager
 def told_to_airflow(step: str = "this task") -> Iterator[None]:
-    """Let Airflow retry what may pass next time and fail at once what can't. Code and remedy stay in the message; other errors pass untouched.
+    """Let Airflow retry what may pass next time and fail at once what can't.
+
+    Code and remedy stay in the message; other errors pass untouched.
 
     Args:
         step: what runs, named where it takes too long.
@@ -20,8 +25,8 @@ def told_to_airflow(step: str = "this task") -> Iterator[None]:
     Raises:
         AirflowException: for a RetryableError; the task's retries apply.
         AirflowFailException: for every other PacsError; no retry would help.
-        AirflowTaskTimeout: Airflow's own, which interrupts the step at its execution_timeout, with our code. Of the same class, so that Airflow
-            stops the statement (`on_kill`) and retries.
+        AirflowTaskTimeout: Airflow's own, which interrupts the step at its execution_timeout, with our code.
+            Of the same class, so that Airflow stops the statement (`on_kill`) and retries.
     """
     try:
         yield

@@ -1,4 +1,6 @@
-"""The hook: an Airflow connection of type `pacs` or `mssql` comes in, a pyodbc connection, a SQLAlchemy engine or a bulk reader goes out."""
+"""The hook: an Airflow connection of type `pacs` or `mssql` comes in, a pyodbc connection, a SQLAlchemy
+engine or a bulk reader goes out.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ _ENGINE = {"pool_pre_ping": True, "pool_recycle": 1800}
 class PacsHook(MsSqlHook):
     """A county's PACS over Microsoft's ODBC driver.
 
-    The connection's extras are read by name: see `SourceAddress`. Without a stored connection the variables PACS_DB_HOST_<COUNTY>_SOURCE and its
-    siblings are read.
+    The connection's extras are read by name: see `SourceAddress`. Without a stored connection the variables
+    PACS_DB_HOST_<COUNTY>_SOURCE and its siblings are read.
 
     Args:
         pacs_conn_id: the connection; `pacs_<county>` by convention.
@@ -59,7 +61,9 @@ class PacsHook(MsSqlHook):
     _placeholder = "?"
     _test_connection_sql = "SELECT 1"
 
-    def __init__(self, *args: Any, county: str | None = None, application_name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, county: str | None = None, application_name: str | None = None, **kwargs: Any
+    ) -> None:
         self._stored: Any = None
         super().__init__(*args, **kwargs)
         self.county = county or str(self.get_conn_id()).removeprefix("pacs_")
@@ -81,7 +85,9 @@ class PacsHook(MsSqlHook):
                 address = SourceAddress.from_environment(self.county, os.environ)
                 if address is None:
                     variable = f"PACS_DB_HOST_{self.county.upper()}_SOURCE"
-                    raise AirflowNotFoundException(f"{error} Store it as a connection of type pacs, or set {variable} and its siblings.") from None
+                    raise AirflowNotFoundException(
+                        f"{error} Store it as a connection of type pacs, or set {variable} and its siblings."
+                    ) from None
                 self._stored = _as_connection(self.get_conn_id(), address)
         return self._stored
 
@@ -98,7 +104,10 @@ class PacsHook(MsSqlHook):
     def _read_address(self) -> SourceAddress:
         conn = self.connection
         if conn.conn_type not in ("pacs", "mssql"):
-            raise ConfigError(f"Connection {conn.conn_id} has type {conn.conn_type!r}.", remedy="Use a connection of type pacs or mssql.")
+            raise ConfigError(
+                f"Connection {conn.conn_id} has type {conn.conn_type!r}.",
+                remedy="Use a connection of type pacs or mssql.",
+            )
         if conn.password:
             mask_secret(conn.password)
             mask_secret(quote(conn.password))
@@ -107,7 +116,12 @@ class PacsHook(MsSqlHook):
             options["application_name"] = self._application_name
         try:
             address = SourceAddress(
-                conn.host or "", conn.port, self.schema or conn.schema or "", conn.login or None, conn.password or None, **options
+                conn.host or "",
+                conn.port,
+                self.schema or conn.schema or "",
+                conn.login or None,
+                conn.password or None,
+                **options,
             )
         except ConfigError as error:
             raise ConfigError(f"Connection {conn.conn_id}: {error.message}", remedy=error.remedy) from None
@@ -134,7 +148,9 @@ class PacsHook(MsSqlHook):
 
     @property
     def sqlalchemy_url(self) -> URL:
-        """The `mssql+pyodbc` URL with all options; it holds the password, so prefer `get_sqlalchemy_engine`."""
+        """The `mssql+pyodbc` URL with all options; it holds the password, so prefer
+        `get_sqlalchemy_engine`.
+        """
         return self.address().sqlalchemy_url()
 
     def get_sqlalchemy_engine(self, engine_kwargs: dict[str, Any] | None = None) -> Engine:
@@ -143,7 +159,13 @@ class PacsHook(MsSqlHook):
         from sqlalchemy.engine import URL
 
         address = self.address()
-        url = URL.create("mssql+pyodbc", host=address.host, port=address.port, database=address.database, query={"driver": address.odbc_driver})
+        url = URL.create(
+            "mssql+pyodbc",
+            host=address.host,
+            port=address.port,
+            database=address.database,
+            query={"driver": address.odbc_driver},
+        )
 
         def connect() -> pyodbc.Connection:
             connection = self.get_conn()
@@ -175,7 +197,9 @@ class PacsHook(MsSqlHook):
 
         return SqlServerReader(self.address(), batch_rows=batch_rows or BATCH_ROWS, attempts=attempts)
 
-    def get_all_records(self, entity: str, *, profile: str = "generic", batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    def get_all_records(
+        self, entity: str, *, profile: str = "generic", batch_rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Stream every row of an entity, inactive ones too.
 
         Args:
@@ -184,7 +208,8 @@ class PacsHook(MsSqlHook):
             batch_rows: most rows in a batch.
 
         Yields:
-            Record batches with the entity's canonical column names, and `_source_version`: the change stamp as SQL Server writes it.
+            Record batches with the entity's canonical column names, and `_source_version`: the change stamp
+            as SQL Server writes it.
 
         Raises:
             ConfigError: unknown entity or profile, or a table or column that is not there (PACS-003).
@@ -193,12 +218,15 @@ class PacsHook(MsSqlHook):
         with self.get_reader(batch_rows) as reader:
             yield from records.all_records(reader, entity, profile)
 
-    def get_changed_records(self, entity: str, since: str, *, profile: str = "generic", batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    def get_changed_records(
+        self, entity: str, since: str, *, profile: str = "generic", batch_rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Stream the rows of an entity that changed at `since` or later.
 
         Args:
             entity: a canonical entity.
-            since: a `_source_version` or another text in style 121 (`2026-01-31 08:15:00.003`); SQL Server converts it to the column's own type.
+            since: a `_source_version` or another text in style 121 (`2026-01-31 08:15:00.003`); SQL Server
+                converts it to the column's own type.
             profile: the source profile.
             batch_rows: most rows in a batch.
 
@@ -212,9 +240,16 @@ class PacsHook(MsSqlHook):
             yield from records.changed_records(reader, entity, since, profile)
 
     def get_related_records(
-        self, entity: str, keys: Iterable[str], relation: str, *, profile: str = "generic", batch_rows: int | None = None
+        self,
+        entity: str,
+        keys: Iterable[str],
+        relation: str,
+        *,
+        profile: str = "generic",
+        batch_rows: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream the rows of `relation` that belong to rows of `entity`: a statement per 500 keys, never one per row.
+        """Stream the rows of `relation` that belong to rows of `entity`: a statement per 500 keys, never one
+        per row.
 
         Args:
             entity: the parent entity, e.g. `property`.
@@ -233,7 +268,8 @@ class PacsHook(MsSqlHook):
             yield from records.related_records(reader, entity, list(keys), relation, profile)
 
     def check_connection(self) -> dict[str, Any]:
-        """Connects once and returns what the server says of itself; `unknown` for what it lacks or does not permit.
+        """Connects once and returns what the server says of itself; `unknown` for what it lacks or does not
+        permit.
 
         Raises:
             PacsError: there is no connection.
@@ -246,7 +282,9 @@ class PacsHook(MsSqlHook):
                     rows: Iterable[dict[str, Any]] = reader.query(sql)
                 except (ConfigError, FatalError):
                     rows = ()
-                found[name] = next((value for row in rows for value in row.values() if value is not None), UNKNOWN)
+                found[name] = next(
+                    (value for row in rows for value in row.values() if value is not None), UNKNOWN
+                )
         if found["encrypted"] != UNKNOWN:
             found["encrypted"] = str(found["encrypted"]).upper() == "TRUE"
         return found
@@ -258,7 +296,10 @@ class PacsHook(MsSqlHook):
         except (PacsError, AirflowNotFoundException) as error:
             return False, str(error)
         encrypted = {True: "encrypted", False: "not encrypted"}.get(found["encrypted"], "encryption unknown")
-        return True, f"{found['address']}: SQL Server {found['server_version']}, login {found['login']}, {encrypted}."
+        return (
+            True,
+            f"{found['address']}: SQL Server {found['server_version']}, login {found['login']}, {encrypted}.",
+        )
 
 
 def _as_connection(conn_id: str, address: SourceAddress) -> Connection:

@@ -9,7 +9,8 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 
-# libpq keywords that a connection's extra may carry; anything else in the extra is for other readers and stays there.
+# libpq keywords that a connection's extra may carry; anything else in the extra is for other readers and
+# stays there.
 _FROM_EXTRA = (
     "sslmode",
     "sslrootcert",
@@ -34,7 +35,10 @@ _FROM_EXTRA = (
 
 
 def target_params(connection: Any) -> dict[str, str]:
-    """Read libpq keywords from an Airflow connection. The host may be a socket directory; what isn't set is left to libpq and to the target."""
+    """Read libpq keywords from an Airflow connection.
+
+    The host may be a socket directory; what isn't set is left to libpq and to the target.
+    """
     extra = connection.extra_dejson
     stated = {
         "host": connection.host,

@@ -1,1 +1,4 @@
-"""PACS Sync, the operations page inside Airflow: read-only. Start reading at app.py; what runs in the browser is in static/."""
+"""PACS Sync, the operations page inside Airflow: read-only.
+
+Start reading at app.py; what runs in the browser is in static/.
+"""

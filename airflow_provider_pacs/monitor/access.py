@@ -1,4 +1,7 @@
-"""A request's user comes in; the counties whose DAG this user may read go out. Airflow's auth manager decides."""
+"""A request's user comes in; the counties whose DAG this user may read go out.
+
+Airflow's auth manager decides.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def county_for(county: CountyName, user: GetUserDep) -> CountyConfig:
     """Give the county of the path, as a dependency.
 
     Raises:
-        HTTPException: 403, the user may not read its DAG's runs (asked first, so that nobody can probe for names); 404, there is no such county.
+        HTTPException: 403, the user may not read its DAG's runs (asked first, so that nobody can probe for
+            names); 404, there is no such county.
     """
     if not _may_read(user, dag_id_of(county)):
         raise HTTPException(403, "Forbidden")
@@ -47,7 +51,9 @@ def may_read_import_errors(user: GetUserDep) -> bool:
 
 def _may_read(user: GetUserDep, dag_id: str) -> bool:
     details = DagDetails(id=dag_id, team_name=_team(dag_id))
-    return get_auth_manager().is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, details=details, user=user)
+    return get_auth_manager().is_authorized_dag(
+        method="GET", access_entity=DagAccessEntity.RUN, details=details, user=user
+    )
 
 
 def _team(dag_id: str) -> str | None:

@@ -1,4 +1,6 @@
-"""The folder of county files comes in; its counties, read again only when a file changed, and what Airflow knows of their DAGs go out."""
+"""The folder of county files comes in; its counties, read again only when a file changed, and what Airflow
+knows of their DAGs go out.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,19 @@ def dag_id_of(county: str, kind: str = "sync") -> str:
 
 def counties_folder() -> Path:
     """Where county files are: `[pacs] counties_path`, or `counties` in the DAGs folder."""
-    return Path(conf.get("pacs", "counties_path", fallback="") or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties")
+    return Path(
+        conf.get("pacs", "counties_path", fallback="")
+        or Path(conf.get_mandatory_value("core", "dags_folder")) / "counties"
+    )
 
 
 def find_counties() -> Counties:
     """Give all counties and the errors of unusable files. A missing folder is one such error."""
     folder = counties_folder()
     try:
-        stamp = tuple((file.name, (stat := file.stat()).st_mtime_ns, stat.st_size) for file in county_files(folder))
+        stamp = tuple(
+            (file.name, (stat := file.stat()).st_mtime_ns, stat.st_size) for file in county_files(folder)
+        )
     except ConfigError as error:
         return Counties({}, (error,))
     except OSError:  # a file went while we looked
@@ -60,9 +67,15 @@ def find_counties() -> Counties:
 def dag_states(counties: list[str]) -> dict[str, DagState]:
     """What Airflow knows of the counties' DAGs, by county; a DAG that was not parsed yet is missing."""
     wanted = {dag_id_of(county): county for county in counties}
-    columns = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(~DagModel.is_stale)
+    columns = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
+        ~DagModel.is_stale
+    )
     if len(wanted) < 50:
         columns = columns.where(DagModel.dag_id.in_(wanted))
     with create_session() as session:
         rows = session.execute(columns).all()
-    return {wanted[dag_id]: DagState(bool(paused), next_at) for dag_id, paused, next_at in rows if dag_id in wanted}
+    return {
+        wanted[dag_id]: DagState(bool(paused), next_at)
+        for dag_id, paused, next_at in rows
+        if dag_id in wanted
+    }

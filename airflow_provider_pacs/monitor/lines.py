@@ -10,33 +10,78 @@ from urllib.parse import quote
 from airflow_provider_pacs.monitor import schedule
 from airflow_provider_pacs.monitor.counties import DagState, dag_id_of
 from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine, Verdict
-from airflow_provider_pacs.monitor.models_county import CheckFinding, CheckReport, EntityLine, ErrorGroup, Failure
+from airflow_provider_pacs.monitor.models_county import (
+    CheckFinding,
+    CheckReport,
+    EntityLine,
+    ErrorGroup,
+    Failure,
+)
 from airflow_provider_pacs.monitor.status import is_running, judge
 from airflow_provider_pacs.monitor.targets import Asked
 from airflow_provider_pacs.sync.config import CountyConfig
 
 Row = dict[str, Any]
 _CLASSES: dict[str, tuple[str, str, str]] = {
-    "PACS-001": ("Retryable", "Time-out or lost connection", "Airflow tries again by itself. If it stays, check the network and the server's load."),
-    "PACS-002": ("Configuration", "The login was refused", "Check login, password and grants of the connection."),
-    "PACS-003": ("Configuration", "The source's tables are not as mapped", "Compare the county file's `tables` with the source."),
-    "PACS-004": ("Data", "The data breaks a blocking rule", "Correct the rows at the source, then run again. The last good data stays."),
-    "PACS-005": ("Retryable", "The job ran out of time", "Airflow tries again by itself. If it stays, raise timeout_minutes."),
+    "PACS-001": (
+        "Retryable",
+        "Time-out or lost connection",
+        "Airflow tries again by itself. If it stays, check the network and the server's load.",
+    ),
+    "PACS-002": (
+        "Configuration",
+        "The login was refused",
+        "Check login, password and grants of the connection.",
+    ),
+    "PACS-003": (
+        "Configuration",
+        "The source's tables are not as mapped",
+        "Compare the county file's `tables` with the source.",
+    ),
+    "PACS-004": (
+        "Data",
+        "The data breaks a blocking rule",
+        "Correct the rows at the source, then run again. The last good data stays.",
+    ),
+    "PACS-005": (
+        "Retryable",
+        "The job ran out of time",
+        "Airflow tries again by itself. If it stays, raise timeout_minutes.",
+    ),
     "PACS-006": ("Configuration", "A setting must be changed", "Correct the setting that the message names."),
     "PACS-007": ("Conflict", "A later run owns the county", "Nothing was written; the later run carries on."),
-    "PACS-010": ("Fatal", "Trying again would fail again", "Read the task's log; the message names what broke."),
+    "PACS-010": (
+        "Fatal",
+        "Trying again would fail again",
+        "Read the task's log; the message names what broke.",
+    ),
 }
-_STEPS = {"planned": "read", "staged": "check", "passed": "publish", "published": "done", "blocked": "kept back", "failed": "failed"}
+_STEPS = {
+    "planned": "read",
+    "staged": "check",
+    "passed": "publish",
+    "published": "done",
+    "blocked": "kept back",
+    "failed": "failed",
+}
 
 
 def target_line(asked: Asked, counties: int) -> TargetLine:
     """Say whether a target answered."""
     error = asked.error
     told = {"message": error.message, "remedy": error.remedy} if error else {}
-    return TargetLine(connection=asked.connection, ok=error is None, counties=counties, seconds=round(asked.seconds, 3), **told)
+    return TargetLine(
+        connection=asked.connection,
+        ok=error is None,
+        counties=counties,
+        seconds=round(asked.seconds, 3),
+        **told,
+    )
 
 
-def county_line(config: CountyConfig, dag: DagState | None, row: Row | None, asked: Asked, now: datetime) -> CountyLine:
+def county_line(
+    config: CountyConfig, dag: DagState | None, row: Row | None, asked: Asked, now: datetime
+) -> CountyLine:
     """Make one county's line; a county whose target is down is `unknown`."""
     sync, patience = config.sync, timedelta(minutes=config.sync.timeout_minutes)
     due = schedule.due_since(sync.cron, config.timezone, now, patience)
@@ -51,7 +96,9 @@ def county_line(config: CountyConfig, dag: DagState | None, row: Row | None, ask
         cron=sync.cron,
         timezone=config.timezone,
         due_since=due,
-        next_run_at=None if dag and dag.paused else (dag.next_run_at if dag else None) or schedule.next_fire(sync.cron, config.timezone, now),
+        next_run_at=None
+        if dag and dag.paused
+        else (dag.next_run_at if dag else None) or schedule.next_fire(sync.cron, config.timezone, now),
     )
     if asked.error is not None:
         line.cause = f"The target {asked.connection} does not answer: {asked.error.message}"
@@ -65,9 +112,15 @@ def county_line(config: CountyConfig, dag: DagState | None, row: Row | None, ask
     line.recent_runs, line.trend = row["recent_runs"], row["trend"] or []
     line.error_rate = row["recent_failed"] / row["recent_runs"] if row["recent_runs"] else None
     line.quarantined, line.held_rows = row["quarantined_open"], row["held_rows"]
-    line.rules, line.rules_broken, line.rules_warned = row["rules"] or 0, row["broken"] or 0, row["warned"] or 0
+    line.rules, line.rules_broken, line.rules_warned = (
+        row["rules"] or 0,
+        row["broken"] or 0,
+        row["warned"] or 0,
+    )
     if row["certified_at"] is not None:
-        line.certificate = Verdict(issued_at=row["certified_at"], scope=row["certificate_scope"], clean=row["certificate_clean"])
+        line.certificate = Verdict(
+            issued_at=row["certified_at"], scope=row["certificate_scope"], clean=row["certificate_clean"]
+        )
     return line
 
 
@@ -126,7 +179,9 @@ def entity_line(row: Row, county: str, run: RunLine, expected: int | None) -> En
         attempt=row["attempt"],
         message=row["message"],
         updated_at=row["updated_at"],
-        airflow_path=airflow_path(county, run.kind, run.trigger, "reconcile" if run.kind == "reconcile" else task),
+        airflow_path=airflow_path(
+            county, run.kind, run.trigger, "reconcile" if run.kind == "reconcile" else task
+        ),
     )
 
 
@@ -136,7 +191,10 @@ def failure(row: Row, county: str) -> Failure:
     code, step = str(told.get("code", "PACS-010")), str(row["step"])
     error_class, meaning, remedy = _CLASSES.get(code, _CLASSES["PACS-010"])
     kind, task = ("reconcile", "start") if step == "start_reconcile" else ("sync", step)
-    path = airflow_path(county, kind, row["trigger"], task) or f"/dags/{dag_id_of(county, kind)}/runs?state=failed"
+    path = (
+        airflow_path(county, kind, row["trigger"], task)
+        or f"/dags/{dag_id_of(county, kind)}/runs?state=failed"
+    )
     return Failure(
         at=row["at"],
         step=step,
@@ -169,6 +227,13 @@ def by_class(failures: list[Failure]) -> list[ErrorGroup]:
     for one in failures:
         groups.setdefault(one.code, []).append(one)
     return [
-        ErrorGroup(code=code, error_class=some[0].error_class, meaning=some[0].meaning, remedy=some[0].remedy, count=len(some), newest=some[0])
+        ErrorGroup(
+            code=code,
+            error_class=some[0].error_class,
+            meaning=some[0].meaning,
+            remedy=some[0].remedy,
+            count=len(some),
+            newest=some[0],
+        )
         for code, some in groups.items()
     ]

@@ -1,4 +1,7 @@
-"""What the JSON says of all counties, field by field. Times are UTC; counts are rows; nothing here ever holds a row's values."""
+"""What the JSON says of all counties, field by field.
+
+Times are UTC; counts are rows; nothing here ever holds a row's values.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the JSON says of one county, field by field. Times are UTC; nothing here ever holds a row's values, only keys."""
+"""What the JSON says of one county, field by field.
+
+Times are UTC; nothing here ever holds a row's values, only keys.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine
 
 
 class EntityLine(BaseModel):
-    """One entity of a run. `expected` is about how many rows the read will bring; None where nobody can know."""
+    """One entity of a run. `expected` is about how many rows the read will bring; None where nobody can
+    know.
+    """
 
     entity: str
     state: str
@@ -210,7 +215,9 @@ class Evidence(BaseModel):
 
 
 class CheckFinding(BaseModel):
-    """One thing that was looked at before a run read: ok, warn, fail, or unknown where the login may not see it."""
+    """One thing that was looked at before a run read: ok, warn, fail, or unknown where the login may not see
+    it.
+    """
 
     id: str
     area: str
@@ -220,7 +227,9 @@ class CheckFinding(BaseModel):
 
 
 class CheckReport(BaseModel):
-    """What the county's newest first task found at both ends; in its order; without a time where there was none yet."""
+    """What the county's newest first task found at both ends; in its order; without a time where there was
+    none yet.
+    """
 
     checked_at: datetime | None = None
     state: str | None = None

@@ -1,4 +1,6 @@
-"""Airflow asks for plugins by entry point; this one brings the page, a tab on each DAG, a dashboard card and the app that serves them."""
+"""Airflow asks for plugins by entry point; this one brings the page, a tab on each DAG, a dashboard card and
+the app that serves them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _NAME = "PACS Sync"
 
 
 class _Apps:
-    """The list of apps, made when the api-server looks at it: workers and the scheduler import this module too, and need no web app."""
+    """The list of apps, made when the api-server looks at it: workers and the scheduler import this module
+    too, and need no web app.
+    """
 
     def __init__(self) -> None:
         self._made: list[dict[str, Any]] = []

@@ -1,4 +1,6 @@
-"""`/api/counties/{county}...`: one county, in the parts that the page asks for one by one; only the first is asked again and again."""
+"""`/api/counties/{county}...`: one county, in the parts that the page asks for one by one; only the first is
+asked again and again.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from fastapi import APIRouter, HTTPException, Query
 from airflow_provider_pacs.monitor import targets
 from airflow_provider_pacs.monitor.access import CountyDep
 from airflow_provider_pacs.monitor.counties import dag_states
-from airflow_provider_pacs.monitor.lines import by_class, check_report, county_line, entity_line, failure, run_line, target_line
+from airflow_provider_pacs.monitor.lines import (
+    by_class,
+    check_report,
+    county_line,
+    entity_line,
+    failure,
+    run_line,
+    target_line,
+)
 from airflow_provider_pacs.monitor.models_county import (
     AuditLine,
     CertificateLine,
@@ -38,7 +48,10 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 @router.get("")
 def detail(config: CountyDep) -> CountyDetail:
-    """Give the county's line, its newest run with live progress, how changes are found, held deletes. A target that is down is said, not raised."""
+    """Give the county's line, its newest run with live progress, how changes are found, held deletes.
+
+    A target that is down is said, not raised.
+    """
     now = datetime.now(UTC)
 
     def question(reader: OpsReader, county_ids: list[str]) -> Row:
@@ -56,7 +69,14 @@ def detail(config: CountyDep) -> CountyDetail:
     found = answer or {"line": None, "run": None, "changes": [], "held": []}
     line = county_line(config, dag_states([config.county]).get(config.county), found.pop("line"), asked, now)
     source = config.source
-    return CountyDetail(at=now, line=line, target=target_line(asked, 1), source=source.connection, profile=source.profile, **found)
+    return CountyDetail(
+        at=now,
+        line=line,
+        target=target_line(asked, 1),
+        source=source.connection,
+        profile=source.profile,
+        **found,
+    )
 
 
 @router.get("/runs")
@@ -69,7 +89,9 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
             rows += reader.runs(config.fips, kind, max(1, limit // 4))
         return sorted(rows, key=lambda row: row["started_at"], reverse=True)
 
-    return History(runs=[run_line(row, config.county) for row in targets.ask(config.target.connection, question) or []])
+    return History(
+        runs=[run_line(row, config.county) for row in targets.ask(config.target.connection, question) or []]
+    )
 
 
 @router.get("/runs/{run_id}")
@@ -94,7 +116,14 @@ def quality(config: CountyDep) -> Quality:
         return Quality(
             run_id=newest,
             judged_at=max((row["judged_at"] for row in rows), default=None),
-            results=[QualityLine(rule=row["rule_id"], keys=keys.get((row["entity"], row["rule_id"]), []), **_only(row, QualityLine)) for row in rows],
+            results=[
+                QualityLine(
+                    rule=row["rule_id"],
+                    keys=keys.get((row["entity"], row["rule_id"]), []),
+                    **_only(row, QualityLine),
+                )
+                for row in rows
+            ],
             quarantine=waiting,
         )
 
@@ -102,10 +131,21 @@ def quality(config: CountyDep) -> Quality:
 
 
 @router.get("/quarantine")
-def quarantine(config: CountyDep, entity: str, rule: str, offset: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100) -> QuarantinedKeys:
+def quarantine(
+    config: CountyDep, entity: str, rule: str, offset: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+) -> QuarantinedKeys:
     """Give a page of the keys that wait under one rule."""
-    rows = targets.ask(config.target.connection, lambda reader: reader.quarantine_keys(config.fips, entity, rule, offset, limit + 1)) or []
-    return QuarantinedKeys(keys=[QuarantinedKey(key=row["source_key"], **_only(row, QuarantinedKey)) for row in rows[:limit]], more=len(rows) > limit)
+    rows = (
+        targets.ask(
+            config.target.connection,
+            lambda reader: reader.quarantine_keys(config.fips, entity, rule, offset, limit + 1),
+        )
+        or []
+    )
+    return QuarantinedKeys(
+        keys=[QuarantinedKey(key=row["source_key"], **_only(row, QuarantinedKey)) for row in rows[:limit]],
+        more=len(rows) > limit,
+    )
 
 
 @router.get("/evidence")
@@ -115,14 +155,24 @@ def evidence(config: CountyDep, limit: Limit = 40) -> Evidence:
     def question(reader: OpsReader) -> Evidence:
         failures = [failure(row, config.county) for row in reader.failures(config.fips, 100)]
         certificates = [
-            CertificateLine(run_id=str(row["run_id"]), quarantined=row["quarantined_rows"], late=row["late_rows"], **_only(row, CertificateLine))
+            CertificateLine(
+                run_id=str(row["run_id"]),
+                quarantined=row["quarantined_rows"],
+                late=row["late_rows"],
+                **_only(row, CertificateLine),
+            )
             for row in reader.certificates(config.fips, limit)
         ]
         return Evidence(
-            certificates=certificates, errors=by_class(failures), failures=failures[:20], audit=_audit(reader.audit(config.fips, None, limit))
+            certificates=certificates,
+            errors=by_class(failures),
+            failures=failures[:20],
+            audit=_audit(reader.audit(config.fips, None, limit)),
         )
 
-    return targets.ask(config.target.connection, question) or Evidence(certificates=[], errors=[], failures=[], audit=[])
+    return targets.ask(config.target.connection, question) or Evidence(
+        certificates=[], errors=[], failures=[], audit=[]
+    )
 
 
 @router.get("/check")
@@ -133,9 +183,13 @@ def check(config: CountyDep) -> CheckReport:
 
 
 @router.get("/audit")
-def audit(config: CountyDep, before: Annotated[int | None, Query(ge=0)] = None, limit: Limit = 100) -> list[AuditLine]:
+def audit(
+    config: CountyDep, before: Annotated[int | None, Query(ge=0)] = None, limit: Limit = 100
+) -> list[AuditLine]:
     """Give older audit rows."""
-    return _audit(targets.ask(config.target.connection, lambda reader: reader.audit(config.fips, before, limit)) or [])
+    return _audit(
+        targets.ask(config.target.connection, lambda reader: reader.audit(config.fips, before, limit)) or []
+    )
 
 
 def _run(reader: OpsReader, config: CountyConfig, run_id: str) -> RunDetail | None:
@@ -144,7 +198,10 @@ def _run(reader: OpsReader, config: CountyConfig, run_id: str) -> RunDetail | No
         return None
     run = run_line(row, config.county)
     expected = reader.last_full_rows(config.fips) | reader.expected_rows(config.fips)
-    entities = [entity_line(entity, config.county, run, expected.get(entity["entity"])) for entity in reader.run_entities(run_id)]
+    entities = [
+        entity_line(entity, config.county, run, expected.get(entity["entity"]))
+        for entity in reader.run_entities(run_id)
+    ]
     failures = [failure(one, config.county) for one in reader.run_failures(run_id)]
     return RunDetail(run=run, entities=entities, failures=failures, source=row["source_identity"] or {})
 
@@ -156,18 +213,30 @@ def _changes(planned: list[Row], states: list[Row]) -> list[SchemaLine]:
         state = stored.get(plan["entity"])
         line = SchemaLine(**_only(plan, SchemaLine))
         if state is not None:
-            line.watermark, line.watermark_type, line.stored_at = state["watermark"], state["watermark_type"], state["updated_at"]
+            line.watermark, line.watermark_type, line.stored_at = (
+                state["watermark"],
+                state["watermark_type"],
+                state["updated_at"],
+            )
             line.changed_since_cursor = state["schema_fingerprint"] != plan["schema_fingerprint"]
         lines.append(line)
     return lines
 
 
 def _held(row: Row) -> HeldDelete:
-    return HeldDelete(entity=row["entity"], rows=row["row_count"], live=row["live_count"], reason=row["reason"], held_at=row["held_at"])
+    return HeldDelete(
+        entity=row["entity"],
+        rows=row["row_count"],
+        live=row["live_count"],
+        reason=row["reason"],
+        held_at=row["held_at"],
+    )
 
 
 def _quarantine(row: Row, titles: dict[str, str]) -> QuarantineLine:
-    return QuarantineLine(reason=titles.get(row["rule"], _mapping_reason(row["rule"])), **_only(row, QuarantineLine))
+    return QuarantineLine(
+        reason=titles.get(row["rule"], _mapping_reason(row["rule"])), **_only(row, QuarantineLine)
+    )
 
 
 def _mapping_reason(rule: str) -> str:
@@ -176,9 +245,16 @@ def _mapping_reason(rule: str) -> str:
 
 
 def _audit(rows: list[Row]) -> list[AuditLine]:
-    return [AuditLine(run_id=str(row["run_id"]) if row["run_id"] else None, **_only(row, AuditLine)) for row in rows]
+    return [
+        AuditLine(run_id=str(row["run_id"]) if row["run_id"] else None, **_only(row, AuditLine))
+        for row in rows
+    ]
 
 
 def _only(row: Row, model: type[Any]) -> Row:
     """The row's columns that are fields of the model, but those that need a word of their own."""
-    return {name: value for name, value in row.items() if name in model.model_fields and name not in ("run_id", "rule_id")}
+    return {
+        name: value
+        for name, value in row.items()
+        if name in model.model_fields and name not in ("run_id", "rule_id")
+    }

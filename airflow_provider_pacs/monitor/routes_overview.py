@@ -40,7 +40,9 @@ def overview(user: GetUserDep) -> Overview:
         totals={state: counts[state] for state in get_args(CountyState)},
         running=sum(line.running for line in lines),
         targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
-        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in found.broken] if may_read_import_errors(user) else [],
+        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in found.broken]
+        if may_read_import_errors(user)
+        else [],
     )
 
 

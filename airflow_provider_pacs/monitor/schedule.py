@@ -10,7 +10,9 @@ from croniter import croniter
 
 
 def due_since(cron: str | None, timezone: str, now: datetime, grace: timedelta) -> datetime | None:
-    """Give the newest moment whose data must be in the target by now: the last fire that is longer ago than a run may take."""
+    """Give the newest moment whose data must be in the target by now: the last fire that is longer ago than a
+    run may take.
+    """
     return None if cron is None else _fire(cron, timezone, _minute(now - grace) + timedelta(seconds=1), -1)
 
 

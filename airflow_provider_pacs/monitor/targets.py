@@ -1,4 +1,6 @@
-"""County configs come in; each distinct target is asked once, side by side, and one that is down costs one short wait, not one per county."""
+"""County configs come in; each distinct target is asked once, side by side, and one that is down costs one
+short wait, not one per county.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def ask(connection: str, question: Callable[[OpsReader], T]) -> T | None:
     return answer
 
 
-def ask_each(configs: Iterable[CountyConfig], question: Callable[[OpsReader, list[str]], T]) -> dict[str, tuple[Asked, T | None]]:
+def ask_each(
+    configs: Iterable[CountyConfig], question: Callable[[OpsReader, list[str]], T]
+) -> dict[str, tuple[Asked, T | None]]:
     """Put a question about its counties (FIPS codes) to each distinct target."""
     wanted: dict[str, list[str]] = {}
     for config in configs:
@@ -88,4 +92,7 @@ def _stored(connection: str) -> Connection:
     try:
         return Connection.get_connection_from_secrets(connection)
     except AirflowNotFoundException:
-        raise ConfigError(f"the connection {connection!r} is not defined in Airflow", remedy=f"add a postgres connection {connection!r}") from None
+        raise ConfigError(
+            f"the connection {connection!r} is not defined in Airflow",
+            remedy=f"add a postgres connection {connection!r}",
+        ) from None

@@ -1,4 +1,6 @@
-"""A county comes in; what every PACS task shares goes out: both databases, the run's id, errors in Airflow's words, one line of counts."""
+"""A county comes in; what every PACS task shares goes out: both databases, the run's id, errors in Airflow's
+words, one line of counts.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 class PacsOperator(BaseOperator):
     """One step of a county's run. Subclasses say which, in `step`.
 
-    Connections, entities and limits come from the checked county file and are no template fields: a text from the trigger form never
-    reaches a database. Where a subclass has a template field, its docstring says what it means.
+    Connections, entities and limits come from the checked county file and are no template fields: a text from
+    the trigger form never reaches a database. Where a subclass has a template field, its docstring says what
+    it means.
 
     Args:
         config: the county, as `load_county` gives it.
@@ -45,11 +48,15 @@ class PacsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         with told_to_airflow(f"{self.config.county}: {self.task_id}"):
             outcome = self.step(context)
-        self.log.info("%s: %s done: %s", self.config.county, self.task_id, counts(outcome) or "nothing to count")
+        self.log.info(
+            "%s: %s done: %s", self.config.county, self.task_id, counts(outcome) or "nothing to count"
+        )
         return outcome
 
     def on_kill(self) -> None:
-        """Stop the statement that runs at the source; it would go on burning the county's server otherwise."""
+        """Stop the statement that runs at the source; it would go on burning the
+        county's server otherwise.
+        """
         cancel = getattr(self._reader, "cancel", None)
         if cancel is not None:
             cancel()
@@ -62,7 +69,10 @@ class PacsOperator(BaseOperator):
         """
         plan = context["ti"].xcom_pull(task_ids=self.plan_task_id)
         if not isinstance(plan, dict) or "run_id" not in plan:
-            raise AirflowFailException(f"{self.config.county}: {self.plan_task_id} gave no plan, so there is nothing to do here. See its log.")
+            raise AirflowFailException(
+                f"{self.config.county}: {self.plan_task_id} gave no plan, so there is nothing to do here. "
+                "See its log."
+            )
         return str(plan["run_id"])
 
     def target(self) -> AbstractContextManager[Any]:
@@ -88,11 +98,18 @@ class PacsOperator(BaseOperator):
 
 
 def counts(outcome: dict[str, Any]) -> str:
-    """Say the numbers of an outcome in words: `read 1,200, owner (inserted 3)`. Zeros and texts are left out."""
+    """Say the numbers of an outcome in words: `read 1,200, owner (inserted 3)`.
+
+    Zeros and texts are left out.
+    """
     said = []
     for key, value in outcome.items():
         if isinstance(value, dict) and (inner := counts(value)):
             said.append(inner if key == "entities" else f"{key} ({inner})")
         elif isinstance(value, int | float) and not isinstance(value, bool) and value:
-            said.append(f"{key.replace('_', ' ')} {value:,.1f}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value:,}")
+            said.append(
+                f"{key.replace('_', ' ')} {value:,.1f}"
+                if isinstance(value, float)
+                else f"{key.replace('_', ' ')} {value:,}"
+            )
     return ", ".join(said)

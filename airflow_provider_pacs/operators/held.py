@@ -1,4 +1,6 @@
-"""The county's held sets of deletes come in; what a person decided about them in Airflow's Required Actions goes out, applied once."""
+"""The county's held sets of deletes come in; what a person decided about them in Airflow's Required Actions
+goes out, applied once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ APPROVE, REJECT = "Approve", "Reject"
 
 
 class PacsHeldDeletesOperator(PacsOperator):
-    """List the county's undecided sets; skip everything after it where there is none. There are no template fields."""
+    """List the county's undecided sets; skip everything after it where there is none.
+
+    There are no template fields.
+    """
 
     def step(self, context: Context) -> dict[str, Any]:
         from airflow_provider_pacs.sync.approve import held_sets
@@ -29,7 +34,9 @@ class PacsHeldDeletesOperator(PacsOperator):
 
 
 class PacsDecideOperator(PacsOperator):
-    """Carry out the decision. The digests that were shown bind it: a set that changed since is refused, and nothing of it applied.
+    """Carry out the decision.
+
+    The digests that were shown bind it: a set that changed since is refused, and nothing of it applied.
 
     There are no template fields.
 
@@ -38,7 +45,9 @@ class PacsDecideOperator(PacsOperator):
         decision_task_id: the task whose answer is the decision.
     """
 
-    def __init__(self, *, held_task_id: str = "held", decision_task_id: str = "decide", **kwargs: Any) -> None:
+    def __init__(
+        self, *, held_task_id: str = "held", decision_task_id: str = "decide", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.held_task_id = held_task_id
         self.decision_task_id = decision_task_id
@@ -55,7 +64,9 @@ class PacsDecideOperator(PacsOperator):
                 decided = approve.reject(self.config, target, held=held, actor=actor)
         else:
             with self.databases() as (source, target):
-                decided = approve.approve(self.config, source, target, held=held, actor=actor, trigger=str(context["run_id"]))
+                decided = approve.approve(
+                    self.config, source, target, held=held, actor=actor, trigger=str(context["run_id"])
+                )
         return {"by": actor, "sets": [one.as_dict() for one in decided]}
 
 

@@ -16,10 +16,13 @@ _MODES: dict[str, Literal["auto", "full"]] = {"auto": "auto", "full": "full"}
 
 
 class PacsPreflightOperator(PacsOperator):
-    """Check both ends, take the county's epoch and fix one upper bound for the whole run. The report of the check is kept with the run.
+    """Check both ends, take the county's epoch and fix one upper bound for the whole run.
+
+    The report of the check is kept with the run.
 
     Template fields:
-        mode: `auto` (the best that each table allows) or `full` (read everything). Any other text fails the task before a database is opened.
+        mode: `auto` (the best that each table allows) or `full` (read everything). Any other text fails the
+            task before a database is opened.
 
     Args:
         mode: how the run reads.
@@ -28,7 +31,9 @@ class PacsPreflightOperator(PacsOperator):
 
     template_fields: Sequence[str] = ("mode",)
 
-    def __init__(self, *, mode: str = "auto", purpose: Literal["sync", "reconcile"] = "sync", **kwargs: Any) -> None:
+    def __init__(
+        self, *, mode: str = "auto", purpose: Literal["sync", "reconcile"] = "sync", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.mode = mode
         self.purpose = purpose
@@ -47,7 +52,9 @@ class PacsPreflightOperator(PacsOperator):
                 report = run.check(self.config, source, target)
                 for finding in report.findings:
                     if finding.state in ("fail", "warn"):
-                        self.log.warning("%s: %s: %s %s", self.config.county, finding.id, finding.text, finding.remedy)
+                        self.log.warning(
+                            "%s: %s: %s %s", self.config.county, finding.id, finding.text, finding.remedy
+                        )
                 plan = run.preflight(self.config, source, target, trigger=trigger, mode=mode, report=report)
         outcome: dict[str, Any] = plan.as_dict()
         return outcome

@@ -1,4 +1,6 @@
-"""The staged and checked entities of a run come in; they are published in one transaction, and asset events go out for those that were."""
+"""The staged and checked entities of a run come in; they are published in one transaction, and asset events
+go out for those that were.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,21 @@ if TYPE_CHECKING:
 
 
 class PacsPublishOperator(PacsOperator):
-    """Apply a run to the target, parents first, in one transaction. A run that is already published stays as it is. There are no template fields.
+    """Apply a run to the target, parents first, in one transaction.
+
+    A run that is already published stays as it is. There are no template fields.
 
     Meant for `trigger_rule="all_done"`: entities whose checks failed are held back and the others published.
-    Its outlets are the county's assets. An entity that was held back gives no event, so nobody downstream wakes up for old data.
+    Its outlets are the county's assets. An entity that was held back gives no event, so nobody downstream
+    wakes up for old data.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.outlets = [*self.outlets, *(county_asset(self.config, entity) for entity in self.config.sync.entities)]
+        self.outlets = [
+            *self.outlets,
+            *(county_asset(self.config, entity) for entity in self.config.sync.entities),
+        ]
 
     def step(self, context: Context) -> dict[str, Any]:
         from airflow_provider_pacs.sync import run
@@ -38,6 +46,11 @@ class PacsPublishOperator(PacsOperator):
             asset, told = county_asset(self.config, entity), entities.get(entity, {})
             if told.get("state") == "published":
                 numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
-                context["outlet_events"][asset].extra = {"county": self.config.county, "entity": entity, "run_id": run_id, **numbers}
+                context["outlet_events"][asset].extra = {
+                    "county": self.config.county,
+                    "entity": entity,
+                    "run_id": run_id,
+                    **numbers,
+                }
             else:  # Airflow sends an event for every outlet that a successful task has at its end
                 self.outlets = [outlet for outlet in self.outlets if outlet != asset]

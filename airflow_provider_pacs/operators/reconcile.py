@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 
 class PacsReconcileOperator(PacsOperator):
-    """Compare source and target, repair under the delete guard, write the certificate. There are no template fields.
+    """Compare source and target, repair under the delete guard, write the certificate.
 
-    Its outlet is the asset `pacs://<county>/held`, which has an event only when deletes were held back: the county's approvals DAG waits for it.
-    Fails, after the certificate is written, when entities of the run were held back: then a green run means that everything was published.
+    There are no template fields.
+
+    Its outlet is the asset `pacs://<county>/held`, which has an event only when deletes were held back: the
+    county's approvals DAG waits for it. Fails, after the certificate is written, when entities of the run
+    were held back: then a green run means that everything was published.
 
     Args:
-        scope: `delta` (counts and touched keys), `full` (everything), or `auto`: what the run's plan asks for.
+        scope: `delta` (counts and touched keys), `full` (everything), or `auto`: what the run's plan asks
+            for.
     """
 
     def __init__(self, *, scope: Literal["auto", "delta", "full"] = "auto", **kwargs: Any) -> None:
@@ -34,7 +38,9 @@ class PacsReconcileOperator(PacsOperator):
             certificate = run.reconcile(self.config, source, target, run_id=run_id, scope=self.scope)
         if not certificate.clean:
             self.log.warning("%s: the two sides differ; the certificate names the keys.", self.config.county)
-        if certificate.state != "held":  # Airflow sends an event for every outlet that a successful task has at its end
+        if (
+            certificate.state != "held"
+        ):  # Airflow sends an event for every outlet that a successful task has at its end
             self.outlets = [outlet for outlet in self.outlets if outlet != held_asset(self.config)]
         outcome: dict[str, Any] = certificate.as_dict()
         return outcome

@@ -1,4 +1,6 @@
-"""A staged entity comes in; its quality verdict goes out by XCom, or the task fails and the entity keeps its last good data."""
+"""A staged entity comes in; its quality verdict goes out by XCom, or the task fails and the entity keeps its
+last good data.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class PacsValidateOperator(PacsOperator):
-    """Judge one staged entity. A blocking rule fails the task without retries; bad rows go to quarantine. There are no template fields.
+    """Judge one staged entity. A blocking rule fails the task without retries; bad rows go to quarantine.
+
+    There are no template fields.
 
     Args:
         entity: the entity to judge.
@@ -26,5 +30,7 @@ class PacsValidateOperator(PacsOperator):
 
         run_id = self.run_id(context)
         with self.target() as target:
-            outcome: dict[str, Any] = run.validate(self.config, target, run_id=run_id, entity=self.entity).as_dict()
+            outcome: dict[str, Any] = run.validate(
+                self.config, target, run_id=run_id, entity=self.entity
+            ).as_dict()
         return outcome

@@ -1,4 +1,6 @@
-"""An aggregate or window function's arguments in; DuckDB text with SQL Server's result type out (COUNT is int, SUM and AVG of int are int)."""
+"""An aggregate or window function's arguments in; DuckDB text with SQL Server's result type out (COUNT is
+int, SUM and AVG of int are int).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox import sqltypes
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import Typed
-from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIGINT, BIT, CHARACTER, EXACT, FLOAT, INT, NUMBER
+from airflow_provider_pacs.sandbox.sqltypes import (
+    APPROXIMATE,
+    BIGINT,
+    BIT,
+    CHARACTER,
+    EXACT,
+    FLOAT,
+    INT,
+    NUMBER,
+)
 from airflow_provider_pacs.sandbox.texts import blind
 
 if TYPE_CHECKING:
@@ -18,19 +29,29 @@ if TYPE_CHECKING:
 _SPREAD = {"STDEV": "stddev_samp", "STDEVP": "stddev_pop", "VAR": "var_samp", "VARP": "var_pop"}
 _RANKS = frozenset({"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "PERCENT_RANK", "CUME_DIST"})
 _PICKS = frozenset({"LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"})
-NAMES = frozenset({"COUNT", "COUNT_BIG", "SUM", "AVG", "MIN", "MAX", "STRING_AGG", "GROUPING"} | set(_SPREAD) | _RANKS | _PICKS)
+NAMES = frozenset(
+    {"COUNT", "COUNT_BIG", "SUM", "AVG", "MIN", "MAX", "STRING_AGG", "GROUPING"}
+    | set(_SPREAD)
+    | _RANKS
+    | _PICKS
+)
 
 
 def call(e: Expressions, name: str, args: list[exp.Expression], over: str, within: str) -> Typed:
-    """One aggregate or window function; `over` is ' OVER (...)' or empty, `within` the ORDER BY of WITHIN GROUP.
+    """One aggregate or window function; `over` is ' OVER (...)' or empty, `within` the ORDER BY of WITHIN
+    GROUP.
 
     Raises:
         SqlError: 8117 for a type that has no such aggregate; 10753 for a window function without OVER.
     """
     if name in ("COUNT", "COUNT_BIG"):
-        text = "count(*)" if not args or isinstance(args[0], exp.Star) else f"count({_operand(e, args[0])[0]})"
+        text = (
+            "count(*)" if not args or isinstance(args[0], exp.Star) else f"count({_operand(e, args[0])[0]})"
+        )
         return Typed(
-            f"CAST({text}{over} AS {'INTEGER' if name == 'COUNT' else 'BIGINT'})", INT if name == "COUNT" else BIGINT, name == "COUNT" and bool(over)
+            f"CAST({text}{over} AS {'INTEGER' if name == 'COUNT' else 'BIGINT'})",
+            INT if name == "COUNT" else BIGINT,
+            name == "COUNT" and bool(over),
         )
     if name in _RANKS | _PICKS:
         return _ranking(e, name, args, over)
@@ -38,7 +59,8 @@ def call(e: Expressions, name: str, args: list[exp.Expression], over: str, withi
     if name == "STRING_AGG":
         order = f" {within}" if within else ""
         return Typed(
-            f"string_agg({text}, {e.value(args[1]).sql}{order}){over}", SqlType("nvarchar" if value.type.name.startswith("n") else "varchar", 8000)
+            f"string_agg({text}, {e.value(args[1]).sql}{order}){over}",
+            SqlType("nvarchar" if value.type.name.startswith("n") else "varchar", 8000),
         )
     if name == "GROUPING":
         return Typed(f"CAST(grouping({text}) AS UTINYINT)", SqlType("tinyint"), False)
@@ -85,7 +107,16 @@ def _ranking(e: Expressions, name: str, args: list[exp.Expression], over: str) -
     values = [e.value(a) for a in args]
     texts = ", ".join(v.sql for v in values)
     if name in _PICKS:
-        if len(values) > 2 and values[0].type.name in CHARACTER and values[2].type.name not in CHARACTER and not values[2].is_null:
-            raise SqlError(206, f"Operand type clash: {values[2].type.name} is incompatible with {values[0].type.name}.")
+        if (
+            len(values) > 2
+            and values[0].type.name in CHARACTER
+            and values[2].type.name not in CHARACTER
+            and not values[2].is_null
+        ):
+            raise SqlError(
+                206, f"Operand type clash: {values[2].type.name} is incompatible with {values[0].type.name}."
+            )
         return Typed(f"{name.lower()}({texts}){over}", values[0].type)
-    return Typed(f"{name.lower()}({texts}){over}", FLOAT if name in ("PERCENT_RANK", "CUME_DIST") else BIGINT, False)
+    return Typed(
+        f"{name.lower()}({texts}){over}", FLOAT if name in ("PERCENT_RANK", "CUME_DIST") else BIGINT, False
+    )

@@ -1,4 +1,6 @@
-"""Airflow's REST API as the demo needs it: is all well, start a run, how far are its tasks, what did they say."""
+"""Airflow's REST API as the demo needs it: is all well, start a run, how far are its tasks, what did they
+say.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class AirflowApi:
 
     Args:
         address: `http://127.0.0.1:<port>`.
-        check: called between requests while something is awaited; raises where there is no point in waiting on.
+        check: called between requests while something is awaited; raises where there is no point in waiting
+            on.
     """
 
     def __init__(self, address: str, check: Callable[[], None]) -> None:
@@ -80,7 +83,14 @@ class AirflowApi:
         """Let a DAG run."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
-    def run(self, dag_id: str, run_id: str, params: dict[str, Any], seconds: float, told: Callable[[TaskEnd], None]) -> DagRun:
+    def run(
+        self,
+        dag_id: str,
+        run_id: str,
+        params: dict[str, Any],
+        seconds: float,
+        told: Callable[[TaskEnd], None],
+    ) -> DagRun:
         """Start a run and follow it to its end; `told` hears of every task as it ends.
 
         Raises:
@@ -94,7 +104,9 @@ class AirflowApi:
 
         def ended() -> bool:
             last.update(self._get(path))
-            for task in sorted(self._get(f"{path}/taskInstances")["task_instances"], key=lambda task: task["end_date"] or ""):
+            for task in sorted(
+                self._get(f"{path}/taskInstances")["task_instances"], key=lambda task: task["end_date"] or ""
+            ):
                 before = ends.get(task["task_id"])
                 if (task["state"] in _DONE or task["state"] == "up_for_retry") and (
                     not before or _mark(before) != (task["state"], task["try_number"])
@@ -106,19 +118,29 @@ class AirflowApi:
         started = time.monotonic()
         self._wait(ended, seconds, f"{dag_id} has not ended")
         failed = tuple(end for end in ends.values() if end.state in {"failed", "upstream_failed"})
-        return DagRun(dag_id, run_id, last["state"], float(last.get("duration") or time.monotonic() - started), failed)
+        return DagRun(
+            dag_id, run_id, last["state"], float(last.get("duration") or time.monotonic() - started), failed
+        )
 
     def _end(self, path: str, task: dict[str, Any]) -> TaskEnd:
         outcome: Any = {}
         if task["state"] == "success":
             try:
-                outcome = self._get(f"{path}/taskInstances/{task['task_id']}/xcomEntries/return_value?deserialize=false")["value"]
+                outcome = self._get(
+                    f"{path}/taskInstances/{task['task_id']}/xcomEntries/return_value?deserialize=false"
+                )["value"]
             except urllib.error.HTTPError as error:
                 if error.code != 404:  # a task may return nothing
                     raise
         if isinstance(outcome, str):
             outcome = json.loads(outcome)
-        return TaskEnd(task["task_id"], task["state"], task["try_number"], float(task["duration"] or 0), outcome if isinstance(outcome, dict) else {})
+        return TaskEnd(
+            task["task_id"],
+            task["state"],
+            task["try_number"],
+            float(task["duration"] or 0),
+            outcome if isinstance(outcome, dict) else {},
+        )
 
     def _known(self, dag_id: str) -> bool:
         try:
@@ -153,7 +175,9 @@ class AirflowApi:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self.address + path, None if body is None else json.dumps(body).encode(), headers, method=method)
+        request = urllib.request.Request(
+            self.address + path, None if body is None else json.dumps(body).encode(), headers, method=method
+        )
         with self._opener.open(request, timeout=_REQUEST_SECONDS) as answer:
             found: dict[str, Any] = json.load(answer)
             return found

@@ -1,6 +1,8 @@
-"""A folder, connections and a metadata database in; a real Airflow out: api-server, scheduler, dag-processor and triggerer with the LocalExecutor.
+"""A folder, connections and a metadata database in; a real Airflow out: api-server, scheduler, dag-processor
+and triggerer with the LocalExecutor.
 
-Everything listens on 127.0.0.1 only. The log servers, which Airflow binds to all addresses, are left out: one machine reads its logs from disk.
+Everything listens on 127.0.0.1 only. The log servers, which Airflow binds to all addresses, are left out: one
+machine reads its logs from disk.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-# Airflow imports this file, if it is there, when a process starts. The LocalExecutor forks its workers, and these the tasks, from the scheduler: what
-# it has loaded, no task need load again. Great Expectations alone takes three seconds of CPU, for each of eight tasks.
+# Airflow imports this file, if it is there, when a process starts. The LocalExecutor forks its workers, and
+# these the tasks, from the scheduler: what it has loaded, no task need load again. Great Expectations alone
+# takes three seconds of CPU, for each of eight tasks.
 _PRELOAD = """import logging
 import sys
 
@@ -47,7 +50,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def airflow_settings(home: Path, *, port: int, metadata_url: str, dags: Path, counties: Path) -> dict[str, str]:
+def airflow_settings(
+    home: Path, *, port: int, metadata_url: str, dags: Path, counties: Path
+) -> dict[str, str]:
     """The environment of all Airflow processes.
 
     Args:

@@ -15,7 +15,8 @@ _TOKEN = re.compile(
 )
 _SWALLOW = frozenset("ALTER CREATE DROP GRANT DENY REVOKE TRUNCATE DBCC".split())
 _LEADERS = _SWALLOW | frozenset(
-    "SELECT INSERT UPDATE DELETE MERGE DECLARE SET USE BEGIN COMMIT ROLLBACK SAVE IF EXEC EXECUTE PRINT WAITFOR RETURN RAISERROR THROW WHILE".split()
+    "SELECT INSERT UPDATE DELETE MERGE DECLARE SET USE BEGIN COMMIT ROLLBACK SAVE IF EXEC EXECUTE PRINT "
+    "WAITFOR RETURN RAISERROR THROW WHILE".split()
 )
 _VERBS = frozenset("SELECT INSERT UPDATE DELETE MERGE".split())
 
@@ -37,7 +38,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. `kind` is its first word in capitals; IF has a condition and two branches, a block (BEGIN ... END) only `then`."""
+    """One statement. `kind` is its first word in capitals; IF has a condition and two branches, a block
+    (BEGIN ... END) only `then`.
+    """
 
     kind: str
     text: str
@@ -49,7 +52,11 @@ class Statement:
 
 def tokens(sql: str) -> list[Token]:
     """The tokens of a text, without blanks and comments."""
-    return [Token(m.lastgroup or "", m.group(), m.start(), m.end()) for m in _TOKEN.finditer(sql) if m.lastgroup != "blank"]
+    return [
+        Token(m.lastgroup or "", m.group(), m.start(), m.end())
+        for m in _TOKEN.finditer(sql)
+        if m.lastgroup != "blank"
+    ]
 
 
 def split(sql: str) -> list[Statement]:
@@ -107,7 +114,9 @@ class _Cutter:
 
     def _branch(self, at: int) -> tuple[Statement, int]:
         start, depth, end = at + 1, 0, at + 1
-        while end < len(self.found) and not (depth == 0 and end > start and self.found[end].upper in _LEADERS):
+        while end < len(self.found) and not (
+            depth == 0 and end > start and self.found[end].upper in _LEADERS
+        ):
             depth += {"(": 1, ")": -1}.get(self.found[end].upper, 0)
             end += 1
         if end >= len(self.found):
@@ -119,7 +128,9 @@ class _Cutter:
         if after < len(self.found) and self.found[after].upper == "ELSE":
             branch, end = self.statement(after + 1)
             otherwise = (branch,)
-        return Statement("IF", self._text(at, end), condition=condition, then=(then,), otherwise=otherwise), end
+        return Statement(
+            "IF", self._text(at, end), condition=condition, then=(then,), otherwise=otherwise
+        ), end
 
     def _end(self, at: int) -> int:
         main, depth, cases, taken, end = self.found[at].upper, 0, 0, False, at + 1
@@ -146,7 +157,9 @@ class _Cutter:
 
 
 def main_continues(main: str, before: str, word: str, taken: bool) -> bool:
-    """True where a statement's first word, met inside a statement whose verb is `main`, does not start another one."""
+    """True where a statement's first word, met inside a statement whose verb is `main`, does not start
+    another one.
+    """
     if before in ("UNION", "ALL", "EXCEPT", "INTERSECT") and word == "SELECT":
         return True
     if main in _SWALLOW or main == "MERGE" or (main == "WITH" and word in _VERBS):

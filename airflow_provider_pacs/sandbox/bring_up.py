@@ -1,4 +1,6 @@
-"""A folder in; everything that the demo needs up and answering in it out: sandbox PACS, PostgreSQL with two databases, a healthy Airflow."""
+"""A folder in; everything that the demo needs up and answering in it out: sandbox PACS, PostgreSQL with two
+databases, a healthy Airflow.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ from pathlib import Path
 
 from airflow_provider_pacs.sandbox import site
 from airflow_provider_pacs.sandbox.airflow_api import AirflowApi
-from airflow_provider_pacs.sandbox.airflow_process import airflow_settings, clean_environment, free_port, migrate, start_components
+from airflow_provider_pacs.sandbox.airflow_process import (
+    airflow_settings,
+    clean_environment,
+    free_port,
+    migrate,
+    start_components,
+)
 from airflow_provider_pacs.sandbox.embedded_postgres import Postgres, embedded_postgres
 from airflow_provider_pacs.sandbox.processes import Processes, stop_marked
 
@@ -47,7 +55,8 @@ class NotOurs(Exception):
 
 @contextlib.contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """A fresh folder that no other demo uses; what a killed demo left running in it is stopped, and its files go.
+    """A fresh folder that no other demo uses; what a killed demo left running in it is stopped, and its files
+    go.
 
     Raises:
         BlockingIOError: another demo runs in it.
@@ -68,15 +77,19 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def everything_up(folder: Path, profile: str, size: str, county: str, dags: Path, told: Callable[[str], None]) -> Iterator[Running]:
-    """Bring everything up, side by side where one does not wait for the other; stop it all when the block ends, however it ends.
+def everything_up(
+    folder: Path, profile: str, size: str, county: str, dags: Path, told: Callable[[str], None]
+) -> Iterator[Running]:
+    """Bring everything up, side by side where one does not wait for the other; stop it all when the block
+    ends, however it ends.
 
     Args:
         folder: made by `own_folder`.
         profile: whose tables the sandbox PACS has.
         size: of the sandbox PACS.
         county: whose DAGs are awaited and whose connections are set.
-        dags: folder of the DAG files; the county files are in `counties` there, and are used as they are but for the profile.
+        dags: folder of the DAG files; the county files are in `counties` there, and are used as they are but
+            for the profile.
         told: hears how far it is.
 
     Raises:
@@ -90,7 +103,18 @@ def everything_up(folder: Path, profile: str, size: str, county: str, dags: Path
         ending.callback((folder / "running.json").unlink, missing_ok=True)
         server = ending.enter_context(contextlib.ExitStack())  # ends last: the processes use it
         ending.callback(_stop, processes, told)
-        serve = ["-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--profile", profile, "--size", size, "--dir", str(sandbox)]
+        serve = [
+            "-m",
+            "airflow_provider_pacs.cli",
+            "sandbox",
+            "serve",
+            "--profile",
+            profile,
+            "--size",
+            size,
+            "--dir",
+            str(sandbox),
+        ]
         processes.start("sandbox", [sys.executable, *serve])
         postgres = server.enter_context(embedded_postgres(folder / "postgres", ("terrafusion", "airflow")))
         port = free_port()
@@ -103,11 +127,21 @@ def everything_up(folder: Path, profile: str, size: str, county: str, dags: Path
         )
         migrate(processes, settings)
         endpoint = _endpoint(sandbox, processes)
-        told("sandbox PACS and PostgreSQL answer; Airflow starts: scheduler, dag-processor, api-server, triggerer")
-        start_components(processes, settings | endpoint.environment | _connections(county, endpoint, postgres))
+        told(
+            "sandbox PACS and PostgreSQL answer; Airflow starts: scheduler, dag-processor, api-server, "
+            "triggerer"
+        )
+        start_components(
+            processes, settings | endpoint.environment | _connections(county, endpoint, postgres)
+        )
         api = AirflowApi(f"http://127.0.0.1:{port}", processes.check)
         api.wait_until_healthy((f"pacs_{county}", f"pacs_{county}_reconcile"), _HEALTHY_SECONDS)
-        where = {"airflow": api.address, "target_url": postgres.url("terrafusion"), "sandbox": str(sandbox), "county": county}
+        where = {
+            "airflow": api.address,
+            "target_url": postgres.url("terrafusion"),
+            "sandbox": str(sandbox),
+            "county": county,
+        }
         (folder / "running.json").write_text(json.dumps(where, indent=1), "utf-8")
         yield Running(folder, processes, api, postgres, started, time.monotonic() - started)
 
@@ -122,13 +156,18 @@ def county_files(written: Path, copied: Path, county: str, profile: str) -> Path
     file = copied / f"{county}.yaml"
     text, found = re.subn(r"(?m)^(  profile: )\w+", rf"\g<1>{profile}", file.read_text("utf-8"))
     if found != 1:
-        raise ValueError(f"{written / file.name} names {found} profiles: one `  profile: NAME` below `source:` is wanted")
+        raise ValueError(
+            f"{written / file.name} names {found} profiles: one `  profile: NAME` below `source:` is wanted"
+        )
     file.write_text(text, "utf-8")
     return copied
 
 
 def _stop(processes: Processes, told: Callable[[str], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # stopping takes a bounded time; a second Ctrl-C must not leave things behind
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # stopping takes a bounded time; a second Ctrl-C must not leave things behind
         signal.signal(number, signal.SIG_IGN)
     left = processes.stop()
     told("everything that was started is stopped" if not left else f"STILL RUNNING: {'; '.join(left)}")
@@ -145,8 +184,16 @@ def _connections(county: str, endpoint: site.Endpoint, postgres: Postgres) -> di
         "password": endpoint.reader_password,
         "extra": {"encrypt": "yes", "trust_server_certificate": False},
     }
-    target = {"conn_type": "postgres", "host": postgres.socket_folder, "schema": "terrafusion", "login": postgres.user}
-    return {f"AIRFLOW_CONN_PACS_{county.upper()}": json.dumps(source), "AIRFLOW_CONN_TERRAFUSION": json.dumps(target)}
+    target = {
+        "conn_type": "postgres",
+        "host": postgres.socket_folder,
+        "schema": "terrafusion",
+        "login": postgres.user,
+    }
+    return {
+        f"AIRFLOW_CONN_PACS_{county.upper()}": json.dumps(source),
+        "AIRFLOW_CONN_TERRAFUSION": json.dumps(target),
+    }
 
 
 def _endpoint(folder: Path, processes: Processes) -> site.Endpoint:

@@ -1,4 +1,6 @@
-"""Declared T-SQL tables in; DuckDB tables, the system catalog's tables (filled from the declarations) and name resolution out."""
+"""Declared T-SQL tables in; DuckDB tables, the system catalog's tables (filled from the declarations) and
+name resolution out.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,10 @@ def stored_name(database: str, schema: str, table: str) -> str:
 
 
 class Catalog:
-    """Databases and tables of the server. Declare first, then `publish`; publish again after a later declaration."""
+    """Databases and tables of the server.
+
+    Declare first, then `publish`; publish again after a later declaration.
+    """
 
     def __init__(self, created: datetime) -> None:
         self.databases: dict[str, Database] = {}
@@ -139,7 +144,9 @@ class Catalog:
 
     def add_database(self, name: str, created: datetime, **options: Any) -> Database:
         """A user database; `options` as the attributes of `Database`."""
-        database = Database(name, max(known.database_id for known in self.databases.values()) + 1, created, **options)
+        database = Database(
+            name, max(known.database_id for known in self.databases.values()) + 1, created, **options
+        )
         self.databases[name.lower()] = database
         return database
 
@@ -167,7 +174,14 @@ class Catalog:
         """The schemas of a database, system schemas last."""
         return list(
             dict.fromkeys(
-                ["dbo", *self.databases[database.lower()].schemas, *(t.schema for t in self.tables(database)), "guest", "INFORMATION_SCHEMA", "sys"]
+                [
+                    "dbo",
+                    *self.databases[database.lower()].schemas,
+                    *(t.schema for t in self.tables(database)),
+                    "guest",
+                    "INFORMATION_SCHEMA",
+                    "sys",
+                ]
             )
         )
 
@@ -192,7 +206,10 @@ class Catalog:
         """Creates the DuckDB tables of the declared tables that do not exist yet."""
         for table in self._tables.values():
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{table.database}.{table.schema}')}")
-            con.execute(f"CREATE TABLE IF NOT EXISTS {table.stored} ({', '.join(_definition(table, c) for c in table.columns)})")
+            con.execute(
+                f"CREATE TABLE IF NOT EXISTS {table.stored} "
+                f"({', '.join(_definition(table, c) for c in table.columns)})"
+            )
 
     def publish_databases(self, con: duckdb.DuckDBPyConnection) -> None:
         """Fills the system tables that tell of all databases, in each of them."""
@@ -222,20 +239,32 @@ def _definition(table: Table, column: Column) -> str:
 
 
 def _constant(default: str, kind: SqlType) -> str:
-    """A default's literal as DuckDB writes it: `((0))`, `('F')`; T-SQL makes 0 of an empty text that becomes a number."""
+    """A default's literal as DuckDB writes it: `((0))`, `('F')`; T-SQL makes 0 of an empty text that becomes
+    a number.
+    """
     text = default.strip("()")
     if text == "''" and kind.name not in CHARACTER:
         text = "0"
     return f"CAST({text} AS {duck(kind)})"
 
 
-def _fill(con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    con.execute(f"CREATE OR REPLACE TABLE {stored} ({', '.join(f'{quoted(c.name)} {duck(c.type)}' for c in columns)})")
+def _fill(
+    con: duckdb.DuckDBPyConnection, stored: str, columns: tuple[Column, ...], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    con.execute(
+        f"CREATE OR REPLACE TABLE {stored} ({', '.join(f'{quoted(c.name)} {duck(c.type)}' for c in columns)})"
+    )
     found = list(rows)
     if not found:
         return
-    cells = [f"tsql.guid36(c{n})" if c.type.name == "uniqueidentifier" else f"CAST(c{n} AS {duck(c.type)})" for n, c in enumerate(columns)]
-    con.register("system_rows", pa.table({f"c{n}": pa.array(values) for n, values in enumerate(zip(*found, strict=True))}))
+    cells = [
+        f"tsql.guid36(c{n})" if c.type.name == "uniqueidentifier" else f"CAST(c{n} AS {duck(c.type)})"
+        for n, c in enumerate(columns)
+    ]
+    con.register(
+        "system_rows",
+        pa.table({f"c{n}": pa.array(values) for n, values in enumerate(zip(*found, strict=True))}),
+    )
     con.execute(f"INSERT INTO {stored} SELECT {', '.join(cells)} FROM system_rows")
     con.unregister("system_rows")
 
@@ -251,9 +280,23 @@ def column_bytes(kind: SqlType) -> tuple[int, int, int]:
     if kind.name in fixed:
         return fixed[kind.name]
     if kind.name in ("decimal", "numeric"):
-        return (5 if kind.precision < 10 else 9 if kind.precision < 20 else 13 if kind.precision < 29 else 17), kind.precision, kind.scale
+        return (
+            (5 if kind.precision < 10 else 9 if kind.precision < 20 else 13 if kind.precision < 29 else 17),
+            kind.precision,
+            kind.scale,
+        )
     if kind.name in ("datetime2", "time", "datetimeoffset"):
-        size = {"datetime2": 6, "time": 3, "datetimeoffset": 8}[kind.name] + (0 if kind.scale < 3 else 1 if kind.scale < 5 else 2)
+        size = {"datetime2": 6, "time": 3, "datetimeoffset": 8}[kind.name] + (
+            0 if kind.scale < 3 else 1 if kind.scale < 5 else 2
+        )
         whole = {"datetime2": 19, "time": 8, "datetimeoffset": 26}[kind.name]
         return size, whole + (kind.scale + 1 if kind.scale else 0), kind.scale
-    return (kind.length if kind.length < 0 or kind.name in ("char", "varchar", "binary", "varbinary") else 2 * kind.length), 0, 0
+    return (
+        (
+            kind.length
+            if kind.length < 0 or kind.name in ("char", "varchar", "binary", "varbinary")
+            else 2 * kind.length
+        ),
+        0,
+        0,
+    )

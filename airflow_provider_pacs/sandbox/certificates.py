@@ -54,7 +54,10 @@ def make_authority(name: str = "PACS sandbox CA", days: int = _MAX_DAYS) -> Cert
 
 
 def make_certificate(
-    authority: Certificate | None, names: Sequence[str] = LOCAL_NAMES, days: int = 397, valid_from: dt.datetime | None = None
+    authority: Certificate | None,
+    names: Sequence[str] = LOCAL_NAMES,
+    days: int = 397,
+    valid_from: dt.datetime | None = None,
 ) -> Certificate:
     """A server certificate for `names` (host names and addresses).
 
@@ -80,16 +83,27 @@ def make_certificate(
     start = valid_from or dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
     builder = (
         _builder(subject, issuer, key, start, start + dt.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([general for name in names for general in _general_names(name)]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([general for name in names for general in _general_names(name)]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
     )
     return _signed(builder, key, signer)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, start: dt.datetime, end: dt.datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    start: dt.datetime,
+    end: dt.datetime,
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -117,14 +131,20 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _general_names(name: str) -> list[x509.GeneralName]:
-    """Microsoft's driver compares an address in `Server=` with DNS names only, other clients with addresses only: an address goes in as both."""
+    """Microsoft's driver compares an address in `Server=` with DNS names only, other clients with addresses
+    only: an address goes in as both.
+    """
     try:
         return [x509.IPAddress(ipaddress.ip_address(name)), x509.DNSName(name)]
     except ValueError:
         return [x509.DNSName(name)]
 
 
-def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey) -> Certificate:
+def _signed(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> Certificate:
     certificate = builder.sign(signer, hashes.SHA256())
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return Certificate(certificate.public_bytes(serialization.Encoding.PEM), private)

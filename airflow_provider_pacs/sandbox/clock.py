@@ -1,4 +1,7 @@
-"""Real seconds in; the sandbox's own local time, UTC and offset out. It starts where it is told, runs in real time, and can be advanced or set."""
+"""Real seconds in; the sandbox's own local time, UTC and offset out.
+
+It starts where it is told, runs in real time, and can be advanced or set.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class Clock:
             utc = self._utc + timedelta(seconds=time.monotonic() - self._started)
         local = utc.astimezone(self._zone)
         offset = local.utcoffset() or timedelta(0)
-        return Instant(local.replace(tzinfo=None), utc.replace(tzinfo=None), int(offset.total_seconds() // 60))
+        return Instant(
+            local.replace(tzinfo=None), utc.replace(tzinfo=None), int(offset.total_seconds() // 60)
+        )
 
     def local(self) -> datetime:
         """Local time now."""
@@ -44,7 +49,10 @@ class Clock:
             fold: 1 means the second pass of the hour that repeats when summer time ends.
         """
         with self._lock:
-            self._utc, self._started = local.replace(tzinfo=self._zone, fold=fold).astimezone(UTC), time.monotonic()
+            self._utc, self._started = (
+                local.replace(tzinfo=self._zone, fold=fold).astimezone(UTC),
+                time.monotonic(),
+            )
 
     def advance(self, seconds: float) -> None:
         """Moves the clock forward.

@@ -1,4 +1,6 @@
-"""A statement that is no query in (DECLARE, SET, USE, transactions, EXEC, WAITFOR ...); its effect on the session out. Unknown ones are error 102."""
+"""A statement that is no query in (DECLARE, SET, USE, transactions, EXEC, WAITFOR ...); its effect on the
+session out. Unknown ones are error 102.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _OPTIONS = frozenset(
-    "XACT_ABORT LOCK_TIMEOUT ANSI_NULLS ANSI_WARNINGS ANSI_PADDING ARITHABORT ARITHIGNORE QUOTED_IDENTIFIER CONCAT_NULL_YIELDS_NULL DATEFORMAT "
+    "XACT_ABORT LOCK_TIMEOUT ANSI_NULLS ANSI_WARNINGS ANSI_PADDING ARITHABORT ARITHIGNORE QUOTED_IDENTIFIER "
+    "CONCAT_NULL_YIELDS_NULL DATEFORMAT "
     "DATEFIRST "
-    "LANGUAGE TEXTSIZE ROWCOUNT DEADLOCK_PRIORITY IMPLICIT_TRANSACTIONS NUMERIC_ROUNDABORT FMTONLY ANSI_NULL_DFLT_ON ANSI_NULL_DFLT_OFF "
+    "LANGUAGE TEXTSIZE ROWCOUNT DEADLOCK_PRIORITY IMPLICIT_TRANSACTIONS NUMERIC_ROUNDABORT FMTONLY "
+    "ANSI_NULL_DFLT_ON ANSI_NULL_DFLT_OFF "
     "ANSI_DEFAULTS "
     "CURSOR_CLOSE_ON_COMMIT NOCOUNT STATISTICS CONTEXT_INFO QUERY_GOVERNOR_COST_LIMIT".split()
 )
 _ISOLATION = re.compile(r"SET\s+TRANSACTION\s+ISOLATION\s+LEVEL\s+(\w+(?:\s+\w+)?)\s*$", re.IGNORECASE)
 _DELAY = re.compile(r"WAITFOR\s+DELAY\s+N?'(\d+):(\d+)(?::(\d+(?:\.\d+)?))?'\s*$", re.IGNORECASE)
-_DATABASE_OPTION = re.compile(r"ALTER\s+DATABASE\s+(\S+)\s+SET\s+(ALLOW_SNAPSHOT_ISOLATION|READ_COMMITTED_SNAPSHOT)\s+(ON|OFF)\s*$", re.IGNORECASE)
+_DATABASE_OPTION = re.compile(
+    r"ALTER\s+DATABASE\s+(\S+)\s+SET\s+(ALLOW_SNAPSHOT_ISOLATION|READ_COMMITTED_SNAPSHOT)\s+(ON|OFF)\s*$",
+    re.IGNORECASE,
+)
 
 
 def run(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCount]:
@@ -70,13 +77,20 @@ def _declare(session: SqlSession, statement: Statement) -> None:
     for piece in pieces(statement.tokens[1:]):
         equals = next((n for n, t in enumerate(piece) if t.upper == "="), len(piece))
         kind_tokens = [t for t in piece[1:equals] if t.upper != "AS"]
-        if not piece or not piece[0].text.startswith("@") or not kind_tokens or kind_tokens[0].upper == "TABLE":
+        if (
+            not piece
+            or not piece[0].text.startswith("@")
+            or not kind_tokens
+            or kind_tokens[0].upper == "TABLE"
+        ):
             raise untranslated(statement.text, "DECLARE of this kind")
         cast = parse(f"SELECT CAST(NULL AS {''.join(t.text for t in kind_tokens)})").find(exp.Cast)
         if cast is None:
             raise untranslated(statement.text, "no type")
         kind = from_node(cast.args["to"], default_length=1)
-        value = session.evaluate(_between(statement, piece, equals + 1), kind) if equals < len(piece) else None
+        value = (
+            session.evaluate(_between(statement, piece, equals + 1), kind) if equals < len(piece) else None
+        )
         session.variables.declare(piece[0].text[1:], kind, value)
 
 
@@ -90,7 +104,9 @@ def _set(session: SqlSession, statement: Statement) -> None:
     tokens = statement.tokens
     if len(tokens) > 3 and tokens[1].text.startswith("@") and tokens[2].text == "=":
         name = tokens[1].text[1:]
-        session.variables.assign(name, session.evaluate(_between(statement, list(tokens), 3), session.variables.kind(name)))
+        session.variables.assign(
+            name, session.evaluate(_between(statement, list(tokens), 3), session.variables.kind(name))
+        )
         return
     level = _ISOLATION.match(statement.text)
     if level:
@@ -101,7 +117,11 @@ def _set(session: SqlSession, statement: Statement) -> None:
         return
     names = [t.upper for t in tokens[1:-1] if t.upper not in (",", "-", "")]
     if not names or names[0] not in _OPTIONS:
-        raise SqlError(195, f"'{tokens[1].text if len(tokens) > 1 else 'SET'}' is not a recognized SET option.", severity=15)
+        raise SqlError(
+            195,
+            f"'{tokens[1].text if len(tokens) > 1 else 'SET'}' is not a recognized SET option.",
+            severity=15,
+        )
     if "NOCOUNT" in names:
         session.nocount = tokens[-1].upper == "ON"
 
@@ -109,11 +129,14 @@ def _set(session: SqlSession, statement: Statement) -> None:
 def _use(session: SqlSession, name: str) -> None:
     database = session.catalog.databases.get(name.lower())
     if database is None:
-        raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
+        raise SqlError(
+            911, f"Database '{name}' does not exist. Make sure that the name is entered correctly."
+        )
     if not session.login.may_open(database.name):
         raise SqlError(
             916,
-            f'The server principal "{session.login.name}" is not able to access the database "{name}" under the current security context.',
+            f'The server principal "{session.login.name}" is not able to access the database "{name}" under '
+            "the current security context.",
             severity=14,
         )
     session.database = database.name
@@ -149,11 +172,14 @@ def _alter(session: SqlSession, statement: Statement) -> None:
     found = _DATABASE_OPTION.match(statement.text)
     if found is None:
         raise untranslated(statement.text, "of ALTER DATABASE only two options are known")
-    database = session.catalog.databases.get(session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower())
+    database = session.catalog.databases.get(
+        session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower()
+    )
     if database is None or not session.login.admin:
         raise SqlError(
             5011,
-            "User does not have permission to alter this database, the database does not exist, or it is not in a state that allows this.",
+            "User does not have permission to alter this database, the database does not exist, or it is "
+            "not in a state that allows this.",
             severity=14,
         )
     enabled = found.group(3).upper() == "ON"
@@ -166,14 +192,20 @@ def _alter(session: SqlSession, statement: Statement) -> None:
 
 def _execute(session: SqlSession, statement: Statement) -> Iterator[ResultSet | RowCount]:
     tokens = list(statement.tokens[1:])
-    end = next((n for n, t in enumerate(tokens) if n and tokens[n - 1].text != "." and t.text != "."), len(tokens))
+    end = next(
+        (n for n, t in enumerate(tokens) if n and tokens[n - 1].text != "." and t.text != "."), len(tokens)
+    )
     name = ".".join(parts("".join(t.text for t in tokens[:end]))).lower()
     procedure = session.engine.procedures.get(name)
     if procedure is None:
         raise SqlError(2812, f"Could not find stored procedure '{name}'.")
     if not session.login.admin:
         raise SqlError(
-            229, f"The EXECUTE permission was denied on the object '{name}', database '{session.database}', schema 'sandbox'.", severity=14, state=5
+            229,
+            f"The EXECUTE permission was denied on the object '{name}', database '{session.database}', "
+            "schema 'sandbox'.",
+            severity=14,
+            state=5,
         )
     args: dict[str, Any] = {}
     for number, piece in enumerate(pieces(tuple(tokens[end:]))):

@@ -1,9 +1,21 @@
-"""An expression's DuckDB text and its type in; the text that gives it another type, as CONVERT with a style would, out."""
+"""An expression's DuckDB text and its type in; the text that gives it another type, as CONVERT with a style
+would, out.
+"""
 
 from __future__ import annotations
 
 from airflow_provider_pacs.sandbox.model import MAX, SqlError, SqlType
-from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BYTES, CHARACTER, EXACT, INTEGER, MICROSECONDS, STAMP, duck, is_wide
+from airflow_provider_pacs.sandbox.sqltypes import (
+    APPROXIMATE,
+    BYTES,
+    CHARACTER,
+    EXACT,
+    INTEGER,
+    MICROSECONDS,
+    STAMP,
+    duck,
+    is_wide,
+)
 
 _STYLES = {
     1: "%m/%d/%y", 2: "%y.%m.%d", 3: "%d/%m/%y", 101: "%m/%d/%Y", 102: "%Y.%m.%d", 103: "%d/%m/%Y", 104: "%d.%m.%Y", 105: "%d-%m-%Y", 106: "%d %b %Y",
@@ -13,13 +25,17 @@ _STYLES = {
 
 MACROS = (
     "CREATE SCHEMA IF NOT EXISTS tsql",
-    # n/300 s in microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL Server from level 130.
+    # n/300 s in microseconds: .003333 and .006667 differ from a datetime2's .003 and .007, as they do on SQL
+    # Server from level 130.
     "CREATE OR REPLACE MACRO tsql.since_1(t) AS epoch_us(CAST(t AS TIMESTAMP)) + 62135596800000000",
     """CREATE OR REPLACE MACRO tsql.tick(t) AS make_timestamp((((tsql.since_1(t) * 3 + 5000) // 10000) * 20000 + 3) // 6
        - 62135596800000000)""",
-    # datetime2(7): a TIMESTAMP and the seventh digit, which compare and sort like one number; and the same as units of 100 ns since 1970.
-    "CREATE OR REPLACE MACRO tsql.wide(t, n) AS CASE WHEN t IS NOT NULL THEN struct_pack(t := CAST(t AS TIMESTAMP), n := CAST(n AS UTINYINT)) END",
-    "CREATE OR REPLACE MACRO tsql.units100(w) AS epoch_us(CAST(struct_extract(w, 't') AS TIMESTAMP)) * 10 + struct_extract(w, 'n')",
+    # datetime2(7): a TIMESTAMP and the seventh digit, which compare and sort like one number; and the same as
+    # units of 100 ns since 1970.
+    "CREATE OR REPLACE MACRO tsql.wide(t, n) AS CASE WHEN t IS NOT NULL THEN struct_pack(t := CAST(t AS "
+    "TIMESTAMP), n := CAST(n AS UTINYINT)) END",
+    "CREATE OR REPLACE MACRO tsql.units100(w) AS epoch_us(CAST(struct_extract(w, 't') AS TIMESTAMP)) * 10 + "
+    "struct_extract(w, 'n')",
     """CREATE OR REPLACE MACRO tsql.from100(k) AS tsql.wide(make_timestamp((k + 621355968000000000) // 10 - 62135596800000000),
        (k + 621355968000000000) % 10)""",
     # A datetime widens to n/300 s with seven digits: .0033333, .0066667.
@@ -56,8 +72,16 @@ MACROS = (
 
 
 def raised(number: int, message: str, detail: str = "''") -> str:
-    """DuckDB text that fails with an SQL Server error: the engine reads the number back out of DuckDB's message."""
-    return "error('TDS:" + str(number) + ":" + message.replace("'", "''").replace("{}", "' || " + detail + " || '") + "')"
+    """DuckDB text that fails with an SQL Server error: the engine reads the number back out of DuckDB's
+    message.
+    """
+    return (
+        "error('TDS:"
+        + str(number)
+        + ":"
+        + message.replace("'", "''").replace("{}", "' || " + detail + " || '")
+        + "')"
+    )
 
 
 def convert(sql: str, source: SqlType, target: SqlType, style: int | None = None, safe: bool = False) -> str:
@@ -93,20 +117,34 @@ def _from_text(sql: str, source: SqlType, target: SqlType, style: int | None, sa
         return _fit(sql, target)
     name = target.name
     text, trimmed = f"CAST({sql} AS VARCHAR)", f"trim(CAST({sql} AS VARCHAR))"
-    failed = raised(245, f"Conversion failed when converting the {source.name} value '{{}}' to data type {name}.", text)
+    failed = raised(
+        245, f"Conversion failed when converting the {source.name} value '{{}}' to data type {name}.", text
+    )
     if name in INTEGER:
-        value = f"CASE WHEN {trimmed} = '' THEN 0 WHEN regexp_matches({trimmed}, '^[+-]?\\s*[0-9]+$') THEN TRY_CAST({trimmed} AS {duck(target)}) END"
+        value = (
+            f"CASE WHEN {trimmed} = '' THEN 0 WHEN regexp_matches({trimmed}, '^[+-]?\\s*[0-9]+$') THEN "
+            f"TRY_CAST({trimmed} AS {duck(target)}) END"
+        )
     elif name == "bit":
-        words = f"CASE WHEN lower({trimmed}) IN ('true') THEN TRUE WHEN lower({trimmed}) IN ('false', '') THEN FALSE"
+        words = (
+            f"CASE WHEN lower({trimmed}) IN ('true') THEN TRUE WHEN lower({trimmed}) IN ('false', '') "
+            "THEN "
+            "FALSE"
+        )
         value = f"{words} ELSE TRY_CAST({trimmed} AS BIGINT) <> 0 END"
     elif name in EXACT:
         value = f"TRY_CAST({trimmed} AS {duck(target)})"
-        failed = raised(8114, f"Error converting data type {source.name} to {'numeric' if name == 'decimal' else name}.")
+        failed = raised(
+            8114, f"Error converting data type {source.name} to {'numeric' if name == 'decimal' else name}."
+        )
     elif name in APPROXIMATE:
         value = f"CASE WHEN {trimmed} = '' THEN 0 ELSE TRY_CAST({trimmed} AS {duck(target)}) END"
         failed = raised(8114, f"Error converting data type {source.name} to {name}.")
     elif name == "uniqueidentifier":
-        value, failed = f"tsql.guid({text})", raised(8169, "Conversion failed when converting from a character string to uniqueidentifier.")
+        value, failed = (
+            f"tsql.guid({text})",
+            raised(8169, "Conversion failed when converting from a character string to uniqueidentifier."),
+        )
     elif name in BYTES:
         if style not in (1, 2):
             return _fit_bytes(f"encode({text})", target)
@@ -114,21 +152,31 @@ def _from_text(sql: str, source: SqlType, target: SqlType, style: int | None, sa
         failed = raised(8114, f"Error converting data type {source.name} to {name}.")
     else:
         value, failed = _stamp_from_text(text, target)
-    return f"CAST({value} AS {duck(target)})" if safe else f"CASE WHEN {sql} IS NULL THEN NULL ELSE coalesce({value}, {failed}) END"
+    return (
+        f"CAST({value} AS {duck(target)})"
+        if safe
+        else f"CASE WHEN {sql} IS NULL THEN NULL ELSE coalesce({value}, {failed}) END"
+    )
 
 
 def _stamp_from_text(text: str, target: SqlType) -> tuple[str, str]:
     failed = raised(241, "Conversion failed when converting date and/or time from character string.")
     value = f"tsql.stamp({text})"
     if target.name in ("datetime", "smalldatetime"):
-        # Unlike datetime2, these refuse more than three fractional digits, a common trap for text made from a datetime2.
-        value = f"CASE WHEN NOT regexp_matches({text}, '\\.\\d{{4,}}') AND tsql.stamp({text}) >= TIMESTAMP '1753-01-01' THEN tsql.stamp({text}) END"
+        # Unlike datetime2, these refuse more than three fractional digits, a common trap for text made from a
+        # datetime2.
+        value = (
+            f"CASE WHEN NOT regexp_matches({text}, '\\.\\d{{4,}}') AND tsql.stamp({text}) >= TIMESTAMP "
+            f"'1753-01-01' THEN tsql.stamp({text}) END"
+        )
     if is_wide(target):
         return f"tsql.wide({value}, tsql.seventh({text}))", failed
     if target.name == "datetimeoffset":
         return _offset_from_text(text, value), failed
     if target.name == "datetime2" and target.scale < 7:
-        return _between(f"tsql.wide({value}, tsql.seventh({text}))", SqlType("datetime2", scale=7), target, False), failed
+        return _between(
+            f"tsql.wide({value}, tsql.seventh({text}))", SqlType("datetime2", scale=7), target, False
+        ), failed
     return _between(value, MICROSECONDS, target, False), failed
 
 
@@ -158,12 +206,22 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
     if name in STAMP or name == "date":
         return _stamp_text(sql, source, style)
     if name == "time":
-        return f"left(CAST({sql} AS VARCHAR) || '0000000', {9 + source.scale})" if source.scale else f"left(CAST({sql} AS VARCHAR), 8)"
+        return (
+            f"left(CAST({sql} AS VARCHAR) || '0000000', {9 + source.scale})"
+            if source.scale
+            else f"left(CAST({sql} AS VARCHAR), 8)"
+        )
     if name == "datetimeoffset":
         local = f"CAST(({sql}).utc AS TIMESTAMP) + to_minutes(CAST(({sql}).offset_minutes AS BIGINT))"
         sign = f"CASE WHEN ({sql}).offset_minutes < 0 THEN '-' ELSE '+' END"
-        zone = f"format(' {{}}{{:02d}}:{{:02d}}', {sign}, abs(({sql}).offset_minutes) // 60, abs(({sql}).offset_minutes) % 60)"
-        digits = f"left(strftime(({local}), '%Y-%m-%d %H:%M:%S.%f') || '0', {19 + (source.scale + 1 if source.scale else 0)})"
+        zone = (
+            f"format(' {{}}{{:02d}}:{{:02d}}', {sign}, abs(({sql}).offset_minutes) // 60, "
+            f"abs(({sql}).offset_minutes) % 60)"
+        )
+        digits = (
+            f"left(strftime(({local}), '%Y-%m-%d %H:%M:%S.%f') || '0', "
+            f"{19 + (source.scale + 1 if source.scale else 0)})"
+        )
         return f"{digits} || {zone}"
     return f"CAST({sql} AS VARCHAR)"
 
@@ -177,12 +235,17 @@ def _stamp_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "date" and style in (20, 21, 25, 120, 121, 126, 127, 23):
         return f"strftime({sql}, '%Y-%m-%d')"
     if style in (0, 100):
-        day = f"strftime({sql}, '%b ') || lpad(CAST(day({sql}) AS VARCHAR), 2, ' ') || strftime({sql}, ' %Y ')"
+        day = (
+            f"strftime({sql}, '%b ') || lpad(CAST(day({sql}) AS VARCHAR), 2, ' ') || strftime({sql}, ' %Y ')"
+        )
         return f"{day} || lpad(ltrim(strftime({sql}, '%I:%M%p'), '0'), 7, ' ')"
     if style in _STYLES:
         return f"strftime({sql}, '{_STYLES[style]}')"
     if style not in (21, 25, 121, 126, 127):
-        raise SqlError(281, f"{style} is not a valid style number when converting from {source.name} to a character string.")
+        raise SqlError(
+            281,
+            f"{style} is not a valid style number when converting from {source.name} to a character string.",
+        )
     joint = "T" if style in (126, 127) else " "
     if source.name == "smalldatetime" or (source.name == "datetime2" and source.scale == 0):
         return f"strftime({sql}, '%Y-%m-%d{joint}%H:%M:%S')"
@@ -196,7 +259,11 @@ def _fit_bytes(sql: str, target: SqlType) -> str:
     if target.length == MAX or target.name == "image":
         return sql
     cut = f"unhex(left(hex({sql}), {2 * target.length}))"
-    return f"unhex(rpad(left(hex({sql}), {2 * target.length}), {2 * target.length}, '0'))" if target.name in ("binary", "rowversion") else cut
+    return (
+        f"unhex(rpad(left(hex({sql}), {2 * target.length}), {2 * target.length}, '0'))"
+        if target.name in ("binary", "rowversion")
+        else cut
+    )
 
 
 def _to_bytes(sql: str, source: SqlType, target: SqlType) -> str:
@@ -210,7 +277,10 @@ def _to_bytes(sql: str, source: SqlType, target: SqlType) -> str:
         return f"unhex(right(lpad({digits}, {2 * target.length}, '0'), {2 * target.length}))"
     if source.name == "uniqueidentifier":
         text = f"replace(CAST({sql} AS VARCHAR), '-', '')"
-        parts = " || ".join(f"substr({text}, {start}, {length})" for start, length in ((25, 8), (21, 4), (17, 4), (13, 4), (1, 12)))
+        parts = " || ".join(
+            f"substr({text}, {start}, {length})"
+            for start, length in ((25, 8), (21, 4), (17, 4), (13, 4), (1, 12))
+        )
         return f"unhex({parts})"
     raise SqlError(529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed.")
 
@@ -222,10 +292,17 @@ def _from_bytes(sql: str, source: SqlType, target: SqlType) -> str:
         if target.name == "tinyint":
             return f"CAST({value} AS UTINYINT)"
         half = 1 << (4 * width - 1)
-        return f"CAST(CASE WHEN {value} >= {half} THEN CAST({value} AS HUGEINT) - {2 * half} ELSE {value} END AS {duck(target)})"
+        return (
+            f"CAST(CASE WHEN {value} >= {half} THEN CAST({value} AS HUGEINT) - {2 * half} ELSE {value} "
+            "END "
+            f"AS {duck(target)})"
+        )
     if target.name == "uniqueidentifier":
         text = f"rpad(left(hex({sql}), 32), 32, '0')"
-        parts = " || ".join(f"substr({text}, {start}, {length})" for start, length in ((21, 12), (17, 4), (13, 4), (9, 4), (1, 8)))
+        parts = " || ".join(
+            f"substr({text}, {start}, {length})"
+            for start, length in ((21, 12), (17, 4), (13, 4), (9, 4), (1, 8))
+        )
         return f"CAST({parts} AS UUID)"
     raise SqlError(529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed.")
 
@@ -233,15 +310,24 @@ def _from_bytes(sql: str, source: SqlType, target: SqlType) -> str:
 def _between(sql: str, source: SqlType, target: SqlType, safe: bool) -> str:
     cast = "TRY_CAST" if safe else "CAST"
     if source.name == "datetimeoffset" and target.name != "datetimeoffset":
-        local = f"(struct_extract({sql}, 'utc') + to_minutes(CAST(struct_extract({sql}, 'offset_minutes') AS BIGINT)))"
+        local = (
+            f"(struct_extract({sql}, 'utc') + to_minutes(CAST(struct_extract({sql}, 'offset_minutes') AS "
+            "BIGINT)))"
+        )
         return _between(local, MICROSECONDS, target, safe)
     if target.name == "datetime2":
         return _to_datetime2(sql, source, target)
     if is_wide(source):
         return _between(f"struct_extract({sql}, 't')", MICROSECONDS, target, safe)
     if target.name == "datetime":
-        stamp = f"CAST({sql} AS TIMESTAMP)" if source.name not in INTEGER else f"(TIMESTAMP '1900-01-01' + to_days({sql}))"
-        return f"tsql.tick({stamp})" if source.name != "time" else f"tsql.tick(TIMESTAMP '1900-01-01' + {sql})"
+        stamp = (
+            f"CAST({sql} AS TIMESTAMP)"
+            if source.name not in INTEGER
+            else f"(TIMESTAMP '1900-01-01' + to_days({sql}))"
+        )
+        return (
+            f"tsql.tick({stamp})" if source.name != "time" else f"tsql.tick(TIMESTAMP '1900-01-01' + {sql})"
+        )
     if target.name == "datetimeoffset":
         return sql if source.name == "datetimeoffset" else f"tsql.offset_stamp({sql}, 0)"
     if target.name == "smalldatetime":

@@ -8,7 +8,9 @@ from airflow_provider_pacs.sandbox.catalog import Catalog, ForeignKey, Index, Ta
 from airflow_provider_pacs.sandbox.model import Column, SqlType
 
 DATABASE = "PACS"
-GUID, DATETIME, FLOAT, INT, BIT = (SqlType(n) for n in ("uniqueidentifier", "datetime", "float", "int", "bit"))
+GUID, DATETIME, FLOAT, INT, BIT = (
+    SqlType(n) for n in ("uniqueidentifier", "datetime", "float", "int", "bit")
+)
 
 
 def _varchar(length: int) -> SqlType:
@@ -33,7 +35,10 @@ _PROPERTY = Table(
         Column("IsActive", BIT, False),
     ),
     ("PropertyID",),
-    (Index("IX_Property_ParcelNumber", ("ParcelNumber",)), Index("IX_Property_LastModified", ("LastModified",))),
+    (
+        Index("IX_Property_ParcelNumber", ("ParcelNumber",)),
+        Index("IX_Property_LastModified", ("LastModified",)),
+    ),
     defaults={"IsActive": "((1))"},
 )
 
@@ -43,9 +48,17 @@ def _child(name: str, key: str, columns: tuple[Column, ...]) -> Table:
         DATABASE,
         "dbo",
         name,
-        (Column(key, GUID, False), Column("PropertyID", GUID, False), *columns, Column("LastModified", DATETIME)),
+        (
+            Column(key, GUID, False),
+            Column("PropertyID", GUID, False),
+            *columns,
+            Column("LastModified", DATETIME),
+        ),
         (key,),
-        (Index(f"IX_{name}_PropertyID", ("PropertyID",)), Index(f"IX_{name}_LastModified", ("LastModified",))),
+        (
+            Index(f"IX_{name}_PropertyID", ("PropertyID",)),
+            Index(f"IX_{name}_LastModified", ("LastModified",)),
+        ),
         (ForeignKey(f"FK_{name}_Property", ("PropertyID",), "Property", ("PropertyID",)),),
     )
 

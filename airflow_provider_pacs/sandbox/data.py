@@ -1,4 +1,6 @@
-"""A size and a seed in; a deterministic county in the declared tables out, made column-wise by numpy and DuckDB."""
+"""A size and a seed in; a deterministic county in the declared tables out, made column-wise by numpy and
+DuckDB.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ SIZES = {
 
 
 def size_of(text: str) -> Size:
-    """A named size, or rows per table: `properties=N` with `owners=N`, `values=N` and `structures=N` behind commas as wanted.
+    """A named size, or rows per table: `properties=N` with `owners=N`, `values=N` and `structures=N` behind
+    commas as wanted.
 
     Raises:
         ValueError: neither.
@@ -49,13 +52,23 @@ def size_of(text: str) -> Size:
         return SIZES[text]
     rows = dict(part.partition("=")[::2] for part in text.split(","))
     tables = ("properties", "owners", "values", "structures")
-    if set(rows) <= set(tables) and all(number.isdigit() for number in rows.values()) and int(rows.get("properties", 0)) > 0:
+    if (
+        set(rows) <= set(tables)
+        and all(number.isdigit() for number in rows.values())
+        and int(rows.get("properties", 0)) > 0
+    ):
         return Size(*(int(rows.get(table, 0)) for table in tables))
-    raise ValueError(f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N[,owners=N][,values=N][,structures=N]")
+    raise ValueError(
+        f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or "
+        "properties=N[,owners=N][,values=N][,structures=N]"
+    )
 
 
 def populate(engine: SandboxEngine, size: Size, seed: int = 1, reference: datetime = START) -> None:
-    """Fills the declared tables; nothing is stamped later than an hour before `reference`. The same arguments give the same rows."""
+    """Fills the declared tables; nothing is stamped later than an hour before `reference`.
+
+    The same arguments give the same rows.
+    """
     con = engine.con.cursor()
     random = np.random.Generator(np.random.PCG64(seed))
     con.execute("BEGIN TRANSACTION")
@@ -86,7 +99,10 @@ def digest(con: duckdb.DuckDBPyConnection) -> str:
     parts = []
     for table in county.TABLES:
         names = ", ".join(f"coalesce(CAST({c.name} AS VARCHAR), chr(1))" for c in table.columns)
-        query = f"SELECT count(*) || ':' || CAST(bit_xor(md5_number(concat_ws(chr(2), {names}))) AS VARCHAR) FROM {table.stored}"
+        query = (
+            f"SELECT count(*) || ':' || CAST(bit_xor(md5_number(concat_ws(chr(2), {names}))) AS VARCHAR) "
+            f"FROM {table.stored}"
+        )
         row = con.execute(query).fetchone()
         parts.append(str(row[0]) if row else "")
     return "/".join(parts)
@@ -100,7 +116,9 @@ def _stamps(random: np.random.Generator, rows: int, reference: datetime, bulk: f
     micros = np.rint(random.integers(0, 300, rows) * 10_000 / 3).astype(np.int64)
     moments = last - random.integers(86_400, span, 12)
     tied = random.random(rows) < bulk
-    out: Ints = np.where(tied, moments[random.integers(0, 12, rows)] * 1_000_000, seconds * 1_000_000 - 1_000_000 + micros)
+    out: Ints = np.where(
+        tied, moments[random.integers(0, 12, rows)] * 1_000_000, seconds * 1_000_000 - 1_000_000 + micros
+    )
     return out
 
 
@@ -116,9 +134,46 @@ def _pick(column: str, choices: Sequence[str]) -> str:
 
 _CITIES = ("Kennewick", "Richland", "Prosser", "Benton City", "West Richland", "Finley", "Paterson")
 _ZIPS = ("99336", "99352", "99350", "99320", "99353", "99337", "99345-0112")
-_STREETS = ("W Clearwater Ave", "S Union St", "Cañon Dr", "N Volland St", "O'Neill Rd", "E 3rd Ave, Unit B", "Saint André Ct", "Gage Blvd")
-_LAST = ("O'Brien", "Peña", "Smith", "García", "Nguyen", "Müller", "de la Cruz", "Johnson", "D’Angelo", "MacDonald", "Lee", "Šimek", "Brown", "Núñez")
-_FIRST = ("Ann", "José", "Robert", "Mary-Jane", "Zoë", "William", "Linda", "René", "Carlos", "Susan", "Björn", "Patricia")
+_STREETS = (
+    "W Clearwater Ave",
+    "S Union St",
+    "Cañon Dr",
+    "N Volland St",
+    "O'Neill Rd",
+    "E 3rd Ave, Unit B",
+    "Saint André Ct",
+    "Gage Blvd",
+)
+_LAST = (
+    "O'Brien",
+    "Peña",
+    "Smith",
+    "García",
+    "Nguyen",
+    "Müller",
+    "de la Cruz",
+    "Johnson",
+    "D’Angelo",
+    "MacDonald",
+    "Lee",
+    "Šimek",
+    "Brown",
+    "Núñez",
+)
+_FIRST = (
+    "Ann",
+    "José",
+    "Robert",
+    "Mary-Jane",
+    "Zoë",
+    "William",
+    "Linda",
+    "René",
+    "Carlos",
+    "Susan",
+    "Björn",
+    "Patricia",
+)
 _FIRMS = (
     '"Columbia Family" Trust',
     "Smith, Jones & Sons LLC",
@@ -127,16 +182,30 @@ _FIRMS = (
     "Bank’s Trustee – Series 2004",
     "Peña & Peña PLLC",
 )
-_PLATS = ("MEADOW HILLS", "“CAÑON VIEW” ESTATES", "O'HARA'S ADDITION", "HORN RAPIDS, PHASE 2", "SHORT PLAT 1234; 5%")
+_PLATS = (
+    "MEADOW HILLS",
+    "“CAÑON VIEW” ESTATES",
+    "O'HARA'S ADDITION",
+    "HORN RAPIDS, PHASE 2",
+    "SHORT PLAT 1234; 5%",
+)
 
 
-def _properties(con: duckdb.DuckDBPyConnection, rows: int, random: np.random.Generator, reference: datetime) -> None:
-    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {"i": np.arange(rows, dtype=np.int64), "stamp": _stamps(random, rows, reference)}
+def _properties(
+    con: duckdb.DuckDBPyConnection, rows: int, random: np.random.Generator, reference: datetime
+) -> None:
+    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {
+        "i": np.arange(rows, dtype=np.int64),
+        "stamp": _stamps(random, rows, reference),
+    }
     numbers |= {f"r{n}": random.integers(0, 1_000_000, rows) for n in range(6)}
-    numbers["acres"] = np.where(random.random(rows) < 0.06, 0.0, np.round(random.gamma(0.7, 1.8, rows) + 0.02, 4))
+    numbers["acres"] = np.where(
+        random.random(rows) < 0.06, 0.0, np.round(random.gamma(0.7, 1.8, rows) + 0.02, 4)
+    )
     _load(con, numbers)
     legal = (
-        f"CASE WHEN r4 % 20 = 0 THEN NULL WHEN r4 % 20 = 1 THEN '' ELSE 'LOT ' || (r4 % 40 + 1) || ', BLOCK ' || (r5 % 9 + 1) || ', ' "
+        "CASE WHEN r4 % 20 = 0 THEN NULL WHEN r4 % 20 = 1 THEN '' ELSE 'LOT ' || (r4 % 40 + 1) || ', BLOCK "
+        "' || (r5 % 9 + 1) || ', ' "
         f"|| {_pick('r5', _PLATS)} || chr(13) || chr(10) || 'AF# ' || r3 || CASE WHEN r4 % 7 = 0 "
         "THEN repeat(', LESS RD R/W; SUBJECT TO EASEMENTS OF RECORD', 12) ELSE '' END END"
     )
@@ -173,16 +242,26 @@ def _counts(random: np.random.Generator, base: Ints, total: int, heavy: int) -> 
     return counts
 
 
-def _owners(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime) -> None:
-    counts = _counts(random, np.ones(size.properties, dtype=np.int64), size.owners, max(1, size.properties // 4000))
+def _owners(
+    con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime
+) -> None:
+    counts = _counts(
+        random, np.ones(size.properties, dtype=np.int64), size.owners, max(1, size.properties // 4000)
+    )
     parents, places, siblings = _repeated(counts)
     rows = len(parents)
     share = np.round(100 / siblings, 10)
     share = np.where(places == siblings - 1, np.round(100 - share * (siblings - 1), 10), share)
     lopsided = (siblings == 2) & (parents % 50 == 0)  # a life tenant with 0 %: odd, but the county means it
     share = np.where(lopsided, np.where(places == 0, 0.0, 100.0), share)
-    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {"i": np.arange(rows, dtype=np.int64), "p": parents, "share": share}
-    numbers |= {"stamp": _stamps(random, rows, reference)} | {f"r{n}": random.integers(0, 1_000_000, rows) for n in range(4)}
+    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {
+        "i": np.arange(rows, dtype=np.int64),
+        "p": parents,
+        "share": share,
+    }
+    numbers |= {"stamp": _stamps(random, rows, reference)} | {
+        f"r{n}": random.integers(0, 1_000_000, rows) for n in range(4)
+    }
     _load(con, numbers)
     person = f"{_pick('r0', _FIRST)} || ' ' || {_pick('r1', _LAST)}"
     con.execute(
@@ -196,13 +275,22 @@ def _owners(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
     )
 
 
-def _values(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime) -> None:
+def _values(
+    con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime
+) -> None:
     rows = size.values
     each = -(-rows // size.properties)
     number = np.arange(rows, dtype=np.int64)
     worth = np.exp(random.normal(11.3, 0.8, size.properties)).astype(np.int64)
-    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {"i": number, "p": number // each, "y": number % each, "land": worth[number // each]}
-    numbers |= {"stamp": _stamps(random, rows, reference)} | {f"r{n}": random.integers(0, 1_000_000, rows) for n in range(2)}
+    numbers: dict[str, Ints | npt.NDArray[np.float64]] = {
+        "i": number,
+        "p": number // each,
+        "y": number % each,
+        "land": worth[number // each],
+    }
+    numbers |= {"stamp": _stamps(random, rows, reference)} | {
+        f"r{n}": random.integers(0, 1_000_000, rows) for n in range(2)
+    }
     _load(con, numbers)
     con.execute(
         f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('value:' || i) AS UUID), CAST(md5('property:' || p) AS UUID), {reference.year} - y,
@@ -214,11 +302,21 @@ def _values(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Genera
     )
 
 
-_KINDS = ("Single Family Residence", "Detached Garage", "Manufactured Home", "Pole Building", "Condominium", "Shop/Barn", "Commercial – Retail")
+_KINDS = (
+    "Single Family Residence",
+    "Detached Garage",
+    "Manufactured Home",
+    "Pole Building",
+    "Condominium",
+    "Shop/Barn",
+    "Commercial – Retail",
+)
 _CONDITIONS = ("Good", "Average", "Fair", "Poor", "Excellent", "good ")
 
 
-def _structures(con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime) -> None:
+def _structures(
+    con: duckdb.DuckDBPyConnection, size: Size, random: np.random.Generator, reference: datetime
+) -> None:
     base = (random.random(size.properties) < 0.85).astype(np.int64)
     parents, _, _ = _repeated(_counts(random, base, size.structures, max(1, size.properties // 4000)))
     rows = len(parents)

@@ -1,4 +1,7 @@
-"""A T-SQL date function's arguments in; DuckDB text out. The present moment is the session's, one for the whole statement."""
+"""A T-SQL date function's arguments in; DuckDB text out.
+
+The present moment is the session's, one for the whole statement.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,9 @@ def _dateadd(e: Expressions, args: list[exp.Expression]) -> Typed:
         typed = f"CAST({value.sql} AS {duck(kind)})"  # a variable may hold a bare NULL
         minutes = f"CAST(struct_extract({typed}, 'offset_minutes') AS BIGINT)"
         local = f"CAST(struct_extract({typed}, 'utc') AS TIMESTAMP) + to_minutes({minutes})"
-        return Typed(f"tsql.offset_stamp({local} + {step}, {minutes})", kind, number.nullable or value.nullable)
+        return Typed(
+            f"tsql.offset_stamp({local} + {step}, {minutes})", kind, number.nullable or value.nullable
+        )
     text = f"({value.sql} + {step})"
     if kind.name == "date":
         text = f"CAST({text} AS DATE)"
@@ -96,7 +101,11 @@ def _dateadd_wide(e: Expressions, part: str, number: Typed, value: Typed) -> Typ
         moment = f"struct_extract({value.sql}, 't') + to_months(CAST(({count}) * {_MONTHS[part]} AS INTEGER))"
         text = f"tsql.wide({moment}, struct_extract({value.sql}, 'n'))"
     else:
-        units = f"CAST(round(({count}) / 100.0) AS BIGINT)" if part == "nanosecond" else f"CAST(({count}) AS BIGINT) * {10 * _MICROSECONDS[part]}"
+        units = (
+            f"CAST(round(({count}) / 100.0) AS BIGINT)"
+            if part == "nanosecond"
+            else f"CAST(({count}) AS BIGINT) * {10 * _MICROSECONDS[part]}"
+        )
         text = f"tsql.from100(tsql.units100({value.sql}) + {units})"
     return Typed(text, DATETIME2, number.nullable or value.nullable)
 
@@ -105,7 +114,13 @@ def _zone(e: Expressions, node: exp.Expression, function: str) -> int:
     """Minutes of `'+05:30'` or of a number of them."""
     zone = e.constant(node, "an offset")
     found = re.fullmatch(r"([+-])(\d\d):(\d\d)", str(zone))
-    minutes = int(zone) if isinstance(zone, int) else int(f"{found[1]}{int(found[2]) * 60 + int(found[3])}") if found else 841
+    minutes = (
+        int(zone)
+        if isinstance(zone, int)
+        else int(f"{found[1]}{int(found[2]) * 60 + int(found[3])}")
+        if found
+        else 841
+    )
     if abs(minutes) > 840:
         raise SqlError(9812, f"The timezone provided to builtin function {function} is invalid.")
     return minutes
@@ -114,15 +129,24 @@ def _zone(e: Expressions, node: exp.Expression, function: str) -> int:
 def _to_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
     """The clock face stays and gets an offset."""
     value, minutes = e.value(args[0]), _zone(e, args[1], "todatetimeoffset")
-    return Typed(f"tsql.offset_stamp({convert(value.sql, value.type, MICROSECONDS)}, ({minutes})::BIGINT)", DATETIMEOFFSET, value.nullable)
+    return Typed(
+        f"tsql.offset_stamp({convert(value.sql, value.type, MICROSECONDS)}, ({minutes})::BIGINT)",
+        DATETIMEOFFSET,
+        value.nullable,
+    )
 
 
 def _switch_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
     value, minutes = e.value(args[0]), _zone(e, args[1], "switchoffset")
-    moment = value.sql if value.type.name == "datetimeoffset" else convert(value.sql, value.type, DATETIMEOFFSET)
+    moment = (
+        value.sql if value.type.name == "datetimeoffset" else convert(value.sql, value.type, DATETIMEOFFSET)
+    )
     utc = f"struct_extract({moment}, 'utc')"
     return Typed(
-        f"CASE WHEN {utc} IS NOT NULL THEN struct_pack(utc := {utc}, offset_minutes := ({minutes})::SMALLINT) END", DATETIMEOFFSET, value.nullable
+        f"CASE WHEN {utc} IS NOT NULL THEN struct_pack(utc := {utc}, offset_minutes := "
+        f"({minutes})::SMALLINT) END",
+        DATETIMEOFFSET,
+        value.nullable,
     )
 
 
@@ -135,32 +159,51 @@ def _datediff(big: bool) -> Handler:
         if part in _MONTHS:
             text = f"date_diff('{part}', {a}, {b})"
         elif part == "week":
-            text = f"date_diff('day', date_trunc('week', {a} + INTERVAL 1 DAY), date_trunc('week', {b} + INTERVAL 1 DAY)) // 7"
+            text = (
+                f"date_diff('day', date_trunc('week', {a} + INTERVAL 1 DAY), date_trunc('week', {b} + "
+                "INTERVAL 1 DAY)) // 7"
+            )
         elif part == "nanosecond":
             text = f"(epoch_us({b}) - epoch_us({a})) * 1000"
         else:
             text = f"date_diff('{'day' if part in ('dayofyear', 'weekday') else part}', {a}, {b})"
         kind = SqlType("bigint") if big else INT
-        return Typed(f"CAST({text} AS {'BIGINT' if big else 'INTEGER'})", kind, start.nullable or end.nullable)
+        return Typed(
+            f"CAST({text} AS {'BIGINT' if big else 'INTEGER'})", kind, start.nullable or end.nullable
+        )
 
     return handler
 
 
 def _as_timestamp(value: Typed) -> str:
-    return value.sql if value.type.name in STAMP and not is_wide(value.type) else convert(value.sql, value.type, MICROSECONDS)
+    return (
+        value.sql
+        if value.type.name in STAMP and not is_wide(value.type)
+        else convert(value.sql, value.type, MICROSECONDS)
+    )
 
 
 def _datepart(e: Expressions, args: list[exp.Expression]) -> Typed:
     value = _stamp(e.value(args[1]))
     if is_wide(value.type) and _part(args[0], "datepart") == "nanosecond":
-        return Typed(f"CAST((tsql.units100({value.sql}) + 621355968000000000) % 10000000 * 100 AS INTEGER)", INT, value.nullable)
-    return Typed(f"CAST({_EXTRACT[_part(args[0], 'datepart')].format(_as_timestamp(value))} AS INTEGER)", INT, value.nullable)
+        return Typed(
+            f"CAST((tsql.units100({value.sql}) + 621355968000000000) % 10000000 * 100 AS INTEGER)",
+            INT,
+            value.nullable,
+        )
+    return Typed(
+        f"CAST({_EXTRACT[_part(args[0], 'datepart')].format(_as_timestamp(value))} AS INTEGER)",
+        INT,
+        value.nullable,
+    )
 
 
 def _datename(e: Expressions, args: list[exp.Expression]) -> Typed:
     part, value = _part(args[0], "datename"), _as_timestamp(_stamp(e.value(args[1])))
     named = {"month": f"monthname({value})", "weekday": f"dayname({value})"}
-    return Typed(named.get(part) or f"CAST({_EXTRACT[part].format(value)} AS VARCHAR)", SqlType("nvarchar", 30))
+    return Typed(
+        named.get(part) or f"CAST({_EXTRACT[part].format(value)} AS VARCHAR)", SqlType("nvarchar", 30)
+    )
 
 
 def _extract(part: str) -> Handler:
@@ -186,7 +229,11 @@ def _now(utc: bool, kind: SqlType) -> Handler:
 
 def _now_offset(e: Expressions, args: list[exp.Expression]) -> Typed:
     instant = e.env.instant()
-    return Typed(f"struct_pack(utc := {_literal(instant.utc)}, offset_minutes := {instant.offset_minutes}::SMALLINT)", DATETIMEOFFSET, False)
+    return Typed(
+        f"struct_pack(utc := {_literal(instant.utc)}, offset_minutes := {instant.offset_minutes}::SMALLINT)",
+        DATETIMEOFFSET,
+        False,
+    )
 
 
 def _eomonth(e: Expressions, args: list[exp.Expression]) -> Typed:

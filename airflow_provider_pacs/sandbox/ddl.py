@@ -1,4 +1,6 @@
-"""CREATE TABLE or DROP TABLE in; a declared table more or less out. Databases, indexes, logins and the like: `definitions`.
+"""CREATE TABLE or DROP TABLE in; a declared table more or less out.
+
+Databases, indexes, logins and the like: `definitions`.
 
 A test makes its tables with the same text here and on a genuine server.
 """
@@ -20,7 +22,10 @@ from airflow_provider_pacs.sandbox.sqltypes import make
 if TYPE_CHECKING:
     from airflow_provider_pacs.sandbox.statements import SqlSession
 
-_HEAD = re.compile(r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?((?:\[(?:[^\]]|\]\])*\]|[^\s(;\[])+)\s*(.*)$", re.IGNORECASE | re.DOTALL)
+_HEAD = re.compile(
+    r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?((?:\[(?:[^\]]|\]\])*\]|[^\s(;\[])+)\s*(.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _KEY_WORDS = ("PRIMARY", "KEY", "CLUSTERED", "ASC")
 
@@ -29,7 +34,8 @@ def run(session: SqlSession, statement: Statement) -> None:
     """Runs one statement.
 
     Raises:
-        SqlError: 102 for what is not known, 262 without the right, 2714 and 3701 where the table is there already or not.
+        SqlError: 102 for what is not known, 262 without the right, 2714 and 3701 where the table is there
+            already or not.
     """
     if statement.kind == "GRANT" or [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
         definitions.run(session, statement)
@@ -38,7 +44,9 @@ def run(session: SqlSession, statement: Statement) -> None:
     if found is None or (found[1].upper() == "CREATE") != bool(found[4]):
         raise untranslated(statement.text, "CREATE TABLE or DROP TABLE of another form")
     if not session.login.admin:
-        raise SqlError(262, f"{found[1].upper()} TABLE permission denied in database '{session.database}'.", severity=14)
+        raise SqlError(
+            262, f"{found[1].upper()} TABLE permission denied in database '{session.database}'.", severity=14
+        )
     *schema, name = parts(found[3])
     place = (session.database, schema[-1] if schema else "dbo", name)
     if found[1].upper() == "CREATE":
@@ -58,7 +66,11 @@ def _create(session: SqlSession, place: tuple[str, str, str], statement: Stateme
         if words[:1] == ["CONSTRAINT"]:
             piece, words = piece[2:], words[2:]
         if words[:2] == ["PRIMARY", "KEY"]:
-            key = tuple(_name(token) for token in piece if token.kind in ("word", "name") and token.upper not in _KEY_WORDS)
+            key = tuple(
+                _name(token)
+                for token in piece
+                if token.kind in ("word", "name") and token.upper not in _KEY_WORDS
+            )
             continue
         column, is_key = _column(statement, piece)
         columns.append(column)
@@ -79,7 +91,11 @@ def _column(statement: Statement, piece: Sequence[Token]) -> tuple[Column, bool]
     rest = 2
     if "(" in words[2:3]:
         rest = words.index(")") + 1
-        arguments = [MAX if token.upper == "MAX" else int(token.text) for token in piece[3 : rest - 1] if token.text != ","]
+        arguments = [
+            MAX if token.upper == "MAX" else int(token.text)
+            for token in piece[3 : rest - 1]
+            if token.text != ","
+        ]
     if words[rest : rest + 2] == ["COLLATE", COLLATION.upper()]:
         rest += 2
     options = " ".join(words[rest:])
@@ -94,7 +110,12 @@ def _drop(session: SqlSession, place: tuple[str, str, str], if_exists: bool) -> 
     if table is not None:
         session.engine.undeclare(table)
     elif not if_exists:
-        raise SqlError(3701, f"Cannot drop the table '{place[2]}', because it does not exist or you do not have permission.", severity=11, state=5)
+        raise SqlError(
+            3701,
+            f"Cannot drop the table '{place[2]}', because it does not exist or you do not have permission.",
+            severity=11,
+            state=5,
+        )
 
 
 def _name(token: Token) -> str:

@@ -1,6 +1,8 @@
-"""CREATE or DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT in; the catalog and the logins changed out.
+"""CREATE or DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT in; the catalog
+and the logins changed out.
 
-Only what a test sends that makes a county of its own, here or on a genuine server. The rest of T-SQL's DDL is error 102.
+Only what a test sends that makes a county of its own, here or on a genuine server. The rest of T-SQL's DDL is
+error 102.
 """
 
 from __future__ import annotations
@@ -27,11 +29,20 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("drop_database", rf"DROP\s+DATABASE\s+{_NAME}"),
     ("create_schema", rf"CREATE\s+SCHEMA\s+{_NAME}"),
     ("create_index", rf"CREATE\s+(UNIQUE\s+)?INDEX\s+{_NAME}\s+ON\s+{_NAMES}\s*{_LIST}"),
-    ("add_reference", rf"ALTER\s+TABLE\s+{_NAMES}\s+ADD\s+CONSTRAINT\s+{_NAME}\s+FOREIGN\s+KEY\s*{_LIST}\s*REFERENCES\s+{_NAMES}\s*{_LIST}"),
-    ("create_login", rf"CREATE\s+LOGIN\s+{_NAME}\s+WITH\s+PASSWORD\s*=\s*N?('(?:[^']|'')*')(?:\s*,\s*CHECK_POLICY\s*=\s*OFF)?"),
+    (
+        "add_reference",
+        rf"ALTER\s+TABLE\s+{_NAMES}\s+ADD\s+CONSTRAINT\s+{_NAME}\s+FOREIGN\s+KEY\s*{_LIST}\s*REFERENCES\s+{_NAMES}\s*{_LIST}",
+    ),
+    (
+        "create_login",
+        rf"CREATE\s+LOGIN\s+{_NAME}\s+WITH\s+PASSWORD\s*=\s*N?('(?:[^']|'')*')(?:\s*,\s*CHECK_POLICY\s*=\s*OFF)?",
+    ),
     ("drop_login", rf"DROP\s+LOGIN\s+{_NAME}"),
     ("create_user", rf"CREATE\s+USER\s+{_NAME}\s+FOR\s+LOGIN\s+{_NAME}"),
-    ("grant", rf"GRANT\s+((?:SELECT|VIEW\s+DEFINITION)(?:\s*,\s*(?:SELECT|VIEW\s+DEFINITION))*)\s+TO\s+{_NAME}"),
+    (
+        "grant",
+        rf"GRANT\s+((?:SELECT|VIEW\s+DEFINITION)(?:\s*,\s*(?:SELECT|VIEW\s+DEFINITION))*)\s+TO\s+{_NAME}",
+    ),
 )
 
 
@@ -45,7 +56,11 @@ def run(session: SqlSession, statement: Statement) -> None:
         found = re.fullmatch(rule, statement.text.strip(), re.IGNORECASE)
         if found is not None:
             if not session.login.admin:
-                raise SqlError(262, f"{name.replace('_', ' ').upper()} permission denied in database '{session.database}'.", severity=14)
+                raise SqlError(
+                    262,
+                    f"{name.replace('_', ' ').upper()} permission denied in database '{session.database}'.",
+                    severity=14,
+                )
             _ACTIONS[name](session, [group or "" for group in found.groups()])
             return
     raise untranslated(statement.text, "no such definition is known")
@@ -67,9 +82,16 @@ def _create_database(session: SqlSession, found: list[str]) -> None:
 def _drop_database(session: SqlSession, found: list[str]) -> None:
     database = session.catalog.databases.get(_last(found[0]).lower())
     if database is None:
-        raise SqlError(3701, f"Cannot drop the database '{_last(found[0])}', because it does not exist or you do not have permission.", severity=11)
+        raise SqlError(
+            3701,
+            f"Cannot drop the database '{_last(found[0])}', because it does not exist or you do not have "
+            "permission.",
+            severity=11,
+        )
     if any(other.database == database.name for other in session.engine.sessions()):
-        raise SqlError(3702, f'Cannot drop database "{database.name}" because it is currently in use.', state=4)
+        raise SqlError(
+            3702, f'Cannot drop database "{database.name}" because it is currently in use.', state=4
+        )
     session.engine.drop_database(database)
 
 
@@ -85,7 +107,9 @@ def _create_schema(session: SqlSession, found: list[str]) -> None:
 def _create_index(session: SqlSession, found: list[str]) -> None:
     unique, name, table, *_, columns = found
     owner = _table(session, table)
-    session.engine.redefine(replace(owner, indexes=(*owner.indexes, Index(_last(name), _columns(owner, columns), bool(unique)))))
+    session.engine.redefine(
+        replace(owner, indexes=(*owner.indexes, Index(_last(name), _columns(owner, columns), bool(unique))))
+    )
 
 
 def _add_reference(session: SqlSession, found: list[str]) -> None:
@@ -110,7 +134,11 @@ def _create_user(session: SqlSession, found: list[str]) -> None:
 def _grant(session: SqlSession, found: list[str]) -> None:
     """A user of the sandbox may read everything and write nothing, so a grant only has to name one."""
     if not session.engine.may_open(_last(found[1]), session.database):
-        raise SqlError(15151, f"Cannot find the user '{_last(found[1])}', because it does not exist or you do not have permission.")
+        raise SqlError(
+            15151,
+            f"Cannot find the user '{_last(found[1])}', because it does not exist or you do not have "
+            "permission.",
+        )
 
 
 def _here(session: SqlSession) -> Database:
@@ -121,7 +149,9 @@ def _table(session: SqlSession, name: str) -> Table:
     *schema, table = parts(name)
     found = session.catalog.table(session.database, schema[-1] if schema else "dbo", table)
     if found is None:
-        raise SqlError(4902, f"Cannot find the object '{name}' because it does not exist or you do not have permissions.")
+        raise SqlError(
+            4902, f"Cannot find the object '{name}' because it does not exist or you do not have permissions."
+        )
     return found
 
 

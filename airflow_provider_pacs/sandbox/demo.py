@@ -1,8 +1,10 @@
-"""`make demo`: nothing in; a county's PACS goes through a real Airflow into a real PostgreSQL, and one table and `summary.json` come out.
+"""`make demo`: nothing in; a county's PACS goes through a real Airflow into a real PostgreSQL, and one table
+and `summary.json` come out.
 
-A sandbox PACS, an embedded PostgreSQL (target and Airflow's metadata) and Airflow's four components run as processes of this one; whatever happens,
-they are stopped at the end. Figures are read back from schema pacs_ops, not remembered. Exit status: 0 all runs succeeded and the last certificate is
-clean, 1 not so, 2 usage, 130 interrupted before.
+A sandbox PACS, an embedded PostgreSQL (target and Airflow's metadata) and Airflow's four components run as
+processes of this one; whatever happens, they are stopped at the end. Figures are read back from schema
+pacs_ops, not remembered. Exit status: 0 all runs succeeded and the last certificate is clean, 1 not so, 2
+usage, 130 interrupted before.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     options = _options(argv)
     # The table needs its room: rather let a narrow terminal wrap its lines than leave figures out.
-    console = Console(highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size((_WIDTH, 40)).columns, _WIDTH))
+    console = Console(
+        highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size((_WIDTH, 40)).columns, _WIDTH)
+    )
     if not (ROOT / "dags" / "counties" / f"{COUNTY}.yaml").is_file():
         console.print(f"The demo runs from a checkout: there is no dags/counties/{COUNTY}.yaml in {ROOT}.")
         return 2
@@ -65,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with own_folder(options.folder):
             return _demo(options, console)
     except BlockingIOError:
-        console.print(f"A demo already runs in {options.folder}: stop it (Ctrl-C there), or name another folder with --dir.")
+        console.print(
+            f"A demo already runs in {options.folder}: stop it (Ctrl-C there), or name another folder with "
+            "--dir."
+        )
         return 2
     except NotOurs as error:
         console.print(str(error), markup=False)
@@ -77,12 +84,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_pacs.sandbox.demo", description="A county through real Airflow into PostgreSQL."
+        prog="python -m airflow_provider_pacs.sandbox.demo",
+        description="A county through real Airflow into PostgreSQL.",
     )
-    parser.add_argument("--size", default="seed", help="size of the sandbox PACS: tiny, seed (default), benton")
-    parser.add_argument("--profile", default=GENERIC, choices=list(KINDS), help=f"which tables the sandbox PACS has (default {GENERIC})")
+    parser.add_argument(
+        "--size", default="seed", help="size of the sandbox PACS: tiny, seed (default), benton"
+    )
+    parser.add_argument(
+        "--profile",
+        default=GENERIC,
+        choices=list(KINDS),
+        help=f"which tables the sandbox PACS has (default {GENERIC})",
+    )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
-    parser.add_argument("--dir", default=Path("build/demo"), type=Path, help="folder for logs, databases and summary.json (default build/demo)")
+    parser.add_argument(
+        "--dir",
+        default=Path("build/demo"),
+        type=Path,
+        help="folder for logs, databases and summary.json (default build/demo)",
+    )
     found = parser.parse_args(argv)
     try:
         KINDS[found.profile].check(found.size)
@@ -92,7 +112,9 @@ def _options(argv: Sequence[str] | None) -> Options:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # stopping takes its bounded time; a second Ctrl-C must not leave things behind
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # stopping takes its bounded time; a second Ctrl-C must not leave things behind
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted
 
@@ -105,7 +127,9 @@ def _demo(options: Options, console: Console) -> int:
 
     told(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
     try:
-        with everything_up(options.folder, options.profile, options.size, COUNTY, ROOT / "dags", told) as running:
+        with everything_up(
+            options.folder, options.profile, options.size, COUNTY, ROOT / "dags", told
+        ) as running:
             told(f"Airflow is healthy: [bold]{running.api.address}[/]")
             status = _show(options, running, console)
             if options.keep:
@@ -160,7 +184,9 @@ def _show(options: Options, running: Running, console: Console) -> int:
     return 0 if ok else 1
 
 
-def _run(running: Running, console: Console, name: str, dag_id: str, params: dict[str, Any]) -> ledger.DemoRun:
+def _run(
+    running: Running, console: Console, name: str, dag_id: str, params: dict[str, Any]
+) -> ledger.DemoRun:
     """One DAG run, followed to its end.
 
     Raises:
@@ -170,14 +196,18 @@ def _run(running: Running, console: Console, name: str, dag_id: str, params: dic
     def told(end: TaskEnd) -> None:
         color = {"success": "green", "up_for_retry": "yellow"}.get(end.state, "red")
         said = _counts(end.outcome)
-        console.print(f"[dim]{name:>12}[/]  [{color}]{end.state:8}[/] {end.task_id:20} {end.seconds:6.1f} s  {said}")
+        console.print(
+            f"[dim]{name:>12}[/]  [{color}]{end.state:8}[/] {end.task_id:20} {end.seconds:6.1f} s  {said}"
+        )
 
     run = running.api.run(dag_id, f"demo__{name}", params, _RUN_SECONDS, told)
     if run.state == "success":
         return ledger.DemoRun(name, run)
     lines = [f"{dag_id}: the run {run.run_id} ended {run.state}."]
     for task in run.failed:
-        lines.append(f"--- {task.task_id}: {task.state}" + (", the end of its log:" if task.state == "failed" else ""))
+        lines.append(
+            f"--- {task.task_id}: {task.state}" + (", the end of its log:" if task.state == "failed" else "")
+        )
         lines.extend(log_lines(running.home, dag_id, run.run_id, task) if task.state == "failed" else [])
     raise RunFailed("\n".join(lines), ledger.DemoRun(name, run))
 
@@ -194,7 +224,9 @@ def _night(running: Running, console: Console) -> dict[str, Any]:
     words = ["-m", "airflow_provider_pacs.cli", "sandbox", "mutate", "--dir", str(running.folder / "sandbox")]
     running.processes.start("night", [sys.executable, *words])
     night: dict[str, Any] = json.loads(running.processes.finish("night", _MUTATE_SECONDS))
-    told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in night.items() if isinstance(count, int))
+    told = ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in night.items() if isinstance(count, int)
+    )
     console.print(f"[dim]{'a night':>12}[/]  {told}")
     return night
 

@@ -1,7 +1,8 @@
 """A statement with undeclared parameters in; their deduced types out, for sp_describe_undeclared_parameters.
 
-The driver asks for a parameter that is None and before `fast_executemany`; what it is not told it sends as varchar, and a datetime loses its
-fraction. Deduced are a value that is inserted, one that is assigned, one side of a comparison with a column, and the operand of a conversion.
+The driver asks for a parameter that is None and before `fast_executemany`; what it is not told it sends as
+varchar, and a datetime loses its fraction. Deduced are a value that is inserted, one that is assigned, one
+side of a comparison with a column, and the operand of a conversion.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def parameters(texts: Sequence[str], env: Environment) -> list[Param]:
                 name = node.this.name
                 kind = inserted.get(id(node)) or _deduced(node, tables)
                 if kind is None:
-                    raise SqlError(11508, f"The undeclared parameter '@{name}' is used where its type can't be deduced.")
+                    raise SqlError(
+                        11508, f"The undeclared parameter '@{name}' is used where its type can't be deduced."
+                    )
                 found.setdefault(name, kind)
     ordered = sorted(found, key=lambda name: int(name[1:]) if name[1:].isdigit() else 0)
     return [Param(f"@{name}", found[name], None) for name in ordered]

@@ -1,4 +1,6 @@
-"""The text of one T-SQL statement in; sqlglot's tree out, with every function left as written so that none is translated behind our back."""
+"""The text of one T-SQL statement in; sqlglot's tree out, with every function left as written so that none is
+translated behind our back.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from airflow_provider_pacs.sandbox.model import SqlError
 _AMBIGUOUS = frozenset({"REAL", "NTEXT"})
 
 
-# What the translator reads of each node. sqlglot may put more there (a sample, a pivot, a negation): then the statement is refused, not half obeyed.
+# What the translator reads of each node. sqlglot may put more there (a sample, a pivot, a negation): then the
+# statement is refused, not half obeyed.
 _READ = {
     name: frozenset(parts.split())
     for name, parts in {
@@ -64,7 +67,9 @@ class _Parser(TSQL.Parser):  # type: ignore[valid-type, misc]
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
-        k: v for k, v in TSQL.Parser.FUNCTION_PARSERS.items() if k in ("CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
+        k: v
+        for k, v in TSQL.Parser.FUNCTION_PARSERS.items()
+        if k in ("CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
     }
 
 

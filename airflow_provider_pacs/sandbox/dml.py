@@ -23,10 +23,15 @@ def write(node: exp.Expression, env: Environment) -> tuple[str, Table]:
     """DuckDB text of one change of data.
 
     Raises:
-        SqlError: 102 for what is not translated (joins in UPDATE and DELETE, OUTPUT, MERGE); 259 for a system table.
+        SqlError: 102 for what is not translated (joins in UPDATE and DELETE, OUTPUT, MERGE); 259 for a system
+            table.
     """
     queries = Queries(env)
-    if node.args.get("returning") is not None or node.args.get("output") is not None or node.args.get("with_") is not None:
+    if (
+        node.args.get("returning") is not None
+        or node.args.get("output") is not None
+        or node.args.get("with_") is not None
+    ):
         raise untranslated(node.sql("tsql"), "OUTPUT and WITH of a change of data")
     match node:
         case exp.Insert():
@@ -51,7 +56,11 @@ def target(node: exp.Expression, queries: Queries) -> Table:
 def _aliased(node: exp.Expression, other: exp.Expression | None, queries: Queries) -> tuple[Table, str]:
     """`UPDATE p ... FROM t AS p` names its target by alias."""
     if other is not None:
-        if not isinstance(other, exp.Table) or other.args.get("joins") or other.alias_or_name.lower() != node.name.lower():
+        if (
+            not isinstance(other, exp.Table)
+            or other.args.get("joins")
+            or other.alias_or_name.lower() != node.name.lower()
+        ):
             raise untranslated(node.sql("tsql"), "a join in UPDATE or DELETE")
         return target(other, queries), other.alias_or_name
     return target(node, queries), node.alias_or_name
@@ -65,16 +74,36 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
     e = Expressions(env, Scope(), queries)
     body = node.expression
     if isinstance(body, exp.Values):
-        rows = [[e.value(v) for v in (t.expressions if isinstance(t, exp.Tuple) else [t])] for t in body.expressions]
+        rows = [
+            [e.value(v) for v in (t.expressions if isinstance(t, exp.Tuple) else [t])]
+            for t in body.expressions
+        ]
         if any(len(row) != len(columns) for row in rows):
-            raise SqlError(110, "There are fewer or more columns in the INSERT statement than values specified in the VALUES clause.", severity=15)
-        source = "VALUES " + ", ".join("(" + ", ".join(_assigned(v, c) for v, c in zip(row, columns, strict=True)) + ")" for row in rows)
+            raise SqlError(
+                110,
+                "There are fewer or more columns in the INSERT statement than values specified in the "
+                "VALUES clause.",
+                severity=15,
+            )
+        source = "VALUES " + ", ".join(
+            "(" + ", ".join(_assigned(v, c) for v, c in zip(row, columns, strict=True)) + ")" for row in rows
+        )
     else:
         found = queries(body)
         if len(found.columns) != len(columns):
-            raise SqlError(121, "The select list for the INSERT statement contains more or fewer items than the insert list.", severity=15)
-        cells = [_assigned(Typed(f"i.c{n}", f.type), c) for n, (f, c) in enumerate(zip(found.columns, columns, strict=True))]
-        source = f"SELECT {', '.join(cells)} FROM ({found.sql}) AS i({', '.join(f'c{n}' for n in range(len(columns)))})"
+            raise SqlError(
+                121,
+                "The select list for the INSERT statement contains more or fewer items than the insert list.",
+                severity=15,
+            )
+        cells = [
+            _assigned(Typed(f"i.c{n}", f.type), c)
+            for n, (f, c) in enumerate(zip(found.columns, columns, strict=True))
+        ]
+        source = (
+            f"SELECT {', '.join(cells)} FROM ({found.sql}) AS "
+            f"i({', '.join(f'c{n}' for n in range(len(columns)))})"
+        )
     listed = ", ".join(quoted(c.name) for c in columns)
     if versions:  # nextval per row, outside of VALUES
         listed += "".join(f", {quoted(v)}" for v in versions)
@@ -109,7 +138,11 @@ def _where(node: exp.Expression, e: Expressions) -> str:
 def _versions(table: Table, assigned: Sequence[Column]) -> list[str]:
     """The table's rowversion columns, which the server alone fills, as it does the computed ones."""
     if found := next((c.name for c in assigned if c.name in table.computed), None):
-        raise SqlError(271, f'The column "{found}" cannot be modified because it is either a computed column or is the result of a UNION operator.')
+        raise SqlError(
+            271,
+            f'The column "{found}" cannot be modified because it is either a computed column or is the '
+            "result of a UNION operator.",
+        )
     if any(c.type.name == "rowversion" for c in assigned):
         raise SqlError(272, "Cannot update a timestamp column.")
     return [c.name for c in table.columns if c.type.name == "rowversion"]

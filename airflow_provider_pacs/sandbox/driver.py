@@ -1,4 +1,6 @@
-"""Microsoft's ODBC driver without installing it: comes in a directory, goes out the environment in which the driver manager finds it by its name."""
+"""Microsoft's ODBC driver without installing it: comes in a directory, goes out the environment in which the
+driver manager finds it by its name.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,21 @@ def driver_library() -> Path:
 
 
 def odbc_environment(directory: Path, ca_file: Path | None = None) -> dict[str, str]:
-    """Write `odbcinst.ini` to `directory` and say which variables make the driver known by its production name.
+    """Write `odbcinst.ini` to `directory` and say which variables make the driver known by its production
+    name.
 
     Set them before the driver manager is used for the first time in a process.
 
     Args:
         directory: made if it does not exist.
-        ca_file: PEM of an authority that the driver shall trust, so that `Encrypt=yes;TrustServerCertificate=no` verifies the sandbox.
-            The driver's OpenSSL reads SSL_CERT_FILE; it also holds for every other user of OpenSSL in the process.
+        ca_file: PEM of an authority that the driver shall trust, so that
+            `Encrypt=yes;TrustServerCertificate=no` verifies the sandbox. The driver's OpenSSL reads
+            SSL_CERT_FILE; it also holds for every other user of OpenSSL in the process.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "odbcinst.ini").write_text(f"[{DRIVER_NAME}]\nDescription=Microsoft {DRIVER_NAME}\nDriver={driver_library()}\n", encoding="utf-8")
+    (directory / "odbcinst.ini").write_text(
+        f"[{DRIVER_NAME}]\nDescription=Microsoft {DRIVER_NAME}\nDriver={driver_library()}\n", encoding="utf-8"
+    )
     environment = {"ODBCSYSINI": str(directory), "ODBCINSTINI": "odbcinst.ini"}
     if ca_file:
         environment["SSL_CERT_FILE"] = str(ca_file)

@@ -1,4 +1,6 @@
-"""A folder in; a running PostgreSQL without an installation out: a Unix socket, no TCP port, the databases that were asked for."""
+"""A folder in; a running PostgreSQL without an installation out: a Unix socket, no TCP port, the databases
+that were asked for.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Postgres:
 def embedded_postgres(folder: Path, databases: Sequence[str]) -> Iterator[Postgres]:
     """Run a server in `folder` until the block ends.
 
-    Under root it runs as another user, who must be able to reach the folder: the package opens the folders above it for passing through.
+    Under root it runs as another user, who must be able to reach the folder: the package opens the folders
+    above it for passing through.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")

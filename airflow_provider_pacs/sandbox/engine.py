@@ -36,7 +36,11 @@ class Login:
 
     def may_open(self, database: str) -> bool:
         """True where the login has access."""
-        return not self.databases or database.lower() in {"master", "tempdb", *(d.lower() for d in self.databases)}
+        return not self.databases or database.lower() in {
+            "master",
+            "tempdb",
+            *(d.lower() for d in self.databases),
+        }
 
 
 class SandboxEngine:
@@ -45,7 +49,8 @@ class SandboxEngine:
     Args:
         directory: where the DuckDB file lives; None keeps everything in memory.
         logins: who may connect.
-        start: local time at which the clock starts. A kept database's clock starts no earlier than it had come.
+        start: local time at which the clock starts. A kept database's clock starts no earlier than it had
+            come.
         zone: IANA time zone of the server.
         fault: called with the rule of `EXEC sandbox.fault @rule = '...'`.
     """
@@ -53,7 +58,10 @@ class SandboxEngine:
     def __init__(
         self,
         directory: Path | None = None,
-        logins: Sequence[Login] = (Login("sa", "Sandbox!Admin1", admin=True), Login("pacs_reader", "Sandbox!Reader1", ("PACS", "pacs_oltp"))),
+        logins: Sequence[Login] = (
+            Login("sa", "Sandbox!Admin1", admin=True),
+            Login("pacs_reader", "Sandbox!Reader1", ("PACS", "pacs_oltp")),
+        ),
         start: datetime = START,
         zone: str = "America/Los_Angeles",
         fault: Callable[[str], object] | None = None,
@@ -92,7 +100,9 @@ class SandboxEngine:
     def last_rowversion(self) -> int:
         """@@DBTS: the last rowversion given out, by a committed writer or not."""
         cursor = self.con.cursor()
-        row = cursor.execute("SELECT last_value FROM duckdb_sequences() WHERE sequence_name = 'rv'").fetchone()
+        row = cursor.execute(
+            "SELECT last_value FROM duckdb_sequences() WHERE sequence_name = 'rv'"
+        ).fetchone()
         cursor.close()
         return int(row[0]) if row and row[0] is not None else 2000
 
@@ -184,7 +194,10 @@ class SandboxEngine:
             SqlError: 15151 where there is no such login.
         """
         if self._logins.pop(name.lower(), None) is None:
-            raise SqlError(15151, f"Cannot drop the login '{name}', because it does not exist or you do not have permission.")
+            raise SqlError(
+                15151,
+                f"Cannot drop the login '{name}', because it does not exist or you do not have permission.",
+            )
 
     def _changed(self, database: str, statement: str = "") -> None:
         cursor = self.con.cursor()
@@ -201,7 +214,11 @@ class SandboxEngine:
             raise SqlError(18456, f"Login failed for user '{user}'.", severity=14)
         wanted = self.catalog.databases.get((database or "master").lower())
         if wanted is None or not known.may_open(wanted.name):
-            raise SqlError(4060, f'Cannot open database "{database}" requested by the login. The login failed.', severity=11)
+            raise SqlError(
+                4060,
+                f'Cannot open database "{database}" requested by the login. The login failed.',
+                severity=11,
+            )
         with self._lock:
             spid, self._next_spid = self._next_spid, self._next_spid + 1
             session = SqlSession(self, known, wanted.name, self.con.cursor(), spid, host, application)
@@ -223,13 +240,18 @@ class SandboxEngine:
         for session in self.sessions():
             session.close()
         self.con.execute("DELETE FROM tsql.kept WHERE name = 'clock'")
-        self.con.execute("INSERT INTO tsql.kept VALUES ('clock', ?)", [self.clock.local().isoformat(" ", "microseconds")])
+        self.con.execute(
+            "INSERT INTO tsql.kept VALUES ('clock', ?)", [self.clock.local().isoformat(" ", "microseconds")]
+        )
         self.con.close()
 
 
 def one_row(values: dict[str, int | str]) -> ResultSet:
     """A result set of one row: int to bigint, str to nvarchar."""
-    columns = [Column(k, BIGINT if isinstance(v, int) else SqlType("nvarchar", 4000), False) for k, v in values.items()]
+    columns = [
+        Column(k, BIGINT if isinstance(v, int) else SqlType("nvarchar", 4000), False)
+        for k, v in values.items()
+    ]
     arrays = [pa.array([v], arrow(c.type)) for v, c in zip(values.values(), columns, strict=True)]
     return ResultSet(columns, iter([pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])]))
 
@@ -256,9 +278,14 @@ def _clock_advance(session: SqlSession, args: dict[str, Any]) -> Iterator[Result
 
 def _clock_set(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
     try:
-        moment, fold = datetime.fromisoformat(str(argument(args, "local"))), int(args.get("fold", args.get("1", 0)))
+        moment, fold = (
+            datetime.fromisoformat(str(argument(args, "local"))),
+            int(args.get("fold", args.get("1", 0))),
+        )
     except ValueError as error:
-        raise SqlError(241, "Conversion failed when converting date and/or time from character string.") from error
+        raise SqlError(
+            241, "Conversion failed when converting date and/or time from character string."
+        ) from error
     session.engine.clock.set(moment, fold)
     yield one_row({"now": session.engine.clock.local().isoformat(" ", "microseconds")})
 
@@ -266,7 +293,10 @@ def _clock_set(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet 
 def _fault(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
     rule = str(argument(args, "rule"))
     if session.engine.fault is None:
-        raise SqlError(2812, "Could not find stored procedure 'sandbox.fault'. (Sandbox: this engine has no fault handler)")
+        raise SqlError(
+            2812,
+            "Could not find stored procedure 'sandbox.fault'. (Sandbox: this engine has no fault handler)",
+        )
     try:
         session.engine.fault(rule)
     except ValueError as error:

@@ -1,4 +1,6 @@
-"""One thread per connection for the engine: comes in blocking calls, goes out awaitables that a client's attention can interrupt."""
+"""One thread per connection for the engine: comes in blocking calls, goes out awaitables that a client's
+attention can interrupt.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class EngineThread:
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
         self._running = future
         future.add_done_callback(self._ended)
-        # A cancelled task does not stop the thread: the call counts as running until it really ends, so that it can be interrupted.
+        # A cancelled task does not stop the thread: the call counts as running until it really ends, so that
+        # it can be interrupted.
         return await asyncio.shield(future)
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
@@ -59,7 +62,9 @@ class EngineThread:
             future.exception()
 
     def interrupt(self, cancel: Callable[[], None]) -> None:
-        """Raise attention and keep cancelling while a call runs: one cancel could come just before the engine starts."""
+        """Raise attention and keep cancelling while a call runs: one cancel could come just before the engine
+        starts.
+        """
         self.attention.set()
         if self._running is not None and self._interruption is None:
             self._interruption = asyncio.get_running_loop().create_task(self._cancel_until_idle(cancel))

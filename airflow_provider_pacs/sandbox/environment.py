@@ -1,4 +1,6 @@
-"""What translating a statement asks of the session that runs it: variables in, typed DuckDB parameters, the clock and system values out."""
+"""What translating a statement asks of the session that runs it: variables in, typed DuckDB parameters, the
+clock and system values out.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,8 @@ class Environment(Protocol):
         """SERVERPROPERTY, IS_MEMBER, HAS_PERMS_BY_NAME and such: a str, an int or None."""
         ...
 
-    def virtual(self, schema: str, name: str, args: list[Any] | None) -> tuple[tuple[Column, ...], list[tuple[Any, ...]]] | None:
+    def virtual(
+        self, schema: str, name: str, args: list[Any] | None
+    ) -> tuple[tuple[Column, ...], list[tuple[Any, ...]]] | None:
         """A dynamic view, or with `args` a system table function; None where there is none."""
         ...

@@ -1,13 +1,16 @@
-"""Faults on demand: comes in rules as one line of text each, goes out what shall go wrong for a connection or a statement.
+"""Faults on demand: comes in rules as one line of text each, goes out what shall go wrong for a connection or
+a statement.
 
 A rule is `action[=number][@stage] [match=REGEX] [times=N] [seconds=S] [message=TEXT]`:
 
 * `refuse` closes a connection at once, `tls` breaks its TLS handshake, `error=18456@login` refuses its login;
-* `drop`, `half` (half a packet, then drop), `stall` and `error=1205` strike a statement before its result, or with `@rows=N` after N rows;
-  a drop comes after a whole row unless it is `half`, whose last packet the client throws away as a whole;
+* `drop`, `half` (half a packet, then drop), `stall` and `error=1205` strike a statement before its result, or
+  with `@rows=N` after N rows; a drop comes after a whole row unless it is `half`, whose last packet the
+  client throws away as a whole;
 * `slow@rows=N seconds=S` pauses S seconds before every N rows.
 
-`match` is searched in the SQL text (quote it when it has blanks), `times` says how often a rule strikes: for ever by default.
+`match` is searched in the SQL text (quote it when it has blanks), `times` says how often a rule strikes: for
+ever by default.
 """
 
 from __future__ import annotations
@@ -27,23 +30,42 @@ _RULE = re.compile(r"(?P<action>[a-z]+)(?:=(?P<number>\d+))?(?:@(?:(?P<login>log
 
 MESSAGES: Final = {
     208: (16, 1, "Invalid object name 'sandbox.fault'."),
-    229: (14, 5, "The SELECT permission was denied on the object 'fault', database 'PACS', schema 'sandbox'."),
+    229: (
+        14,
+        5,
+        "The SELECT permission was denied on the object 'fault', database 'PACS', schema 'sandbox'.",
+    ),
     701: (17, 123, "There is insufficient system memory in resource pool 'default' to run this query."),
     1205: (
         13,
         51,
-        "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.",
+        "Transaction was deadlocked on lock resources with another process and has been chosen as the "
+        "deadlock victim. Rerun the transaction.",
     ),
     1222: (16, 51, "Lock request time out period exceeded."),
     3960: (16, 2, "Snapshot isolation transaction aborted due to update conflict."),
     4060: (11, 1, "Cannot open database requested by the login. The login failed."),
     9002: (17, 2, "The transaction log for database 'PACS' is full due to 'LOG_BACKUP'."),
     10928: (16, 1, "Resource ID: 1. The request limit for the database is 60 and has been reached."),
-    10929: (16, 1, "Resource ID: 1. The server is currently too busy to support requests greater than the minimum guarantee."),
+    10929: (
+        16,
+        1,
+        "Resource ID: 1. The server is currently too busy to support requests greater than the minimum "
+        "guarantee.",
+    ),
     18456: (14, 1, "Login failed for user."),
-    40197: (17, 1, "The service has encountered an error processing your request. Please try again. Error code 40143."),
+    40197: (
+        17,
+        1,
+        "The service has encountered an error processing your request. Please try again. Error code 40143.",
+    ),
     40501: (17, 1, "The service is currently busy. Retry the request after 10 seconds."),
-    40613: (17, 1, "Database 'PACS' on server 'pacs-sandbox' is not currently available. Please retry the connection later."),
+    40613: (
+        17,
+        1,
+        "Database 'PACS' on server 'pacs-sandbox' is not currently available. Please retry the connection "
+        "later.",
+    ),
 }
 """Severity, state and text of the errors worth injecting."""
 
@@ -71,7 +93,9 @@ class Fault:
         head, *rest = shlex.split(text) or [""]
         found = _RULE.fullmatch(head)
         if not found or found["action"] not in _CONNECTION_ACTIONS + _STATEMENT_ACTIONS:
-            raise ValueError(f"fault {head!r}: expected one of {', '.join(_CONNECTION_ACTIONS + _STATEMENT_ACTIONS)}")
+            raise ValueError(
+                f"fault {head!r}: expected one of {', '.join(_CONNECTION_ACTIONS + _STATEMENT_ACTIONS)}"
+            )
         if (found["action"] == "error") != (found["number"] is not None):
             raise ValueError(f"fault {head!r}: error, and only error, has a number: error=1205")
         if found["action"] == "slow" and not int(found["rows"] or 0):
@@ -146,14 +170,21 @@ class FaultPlan:
 
     def at_login(self) -> SqlError | None:
         """Use up a rule `error=N@login`, if there is one."""
-        return next((fault.error() for fault in self._waiting() if fault.at_login and self.strike(fault)), None)
+        return next(
+            (fault.error() for fault in self._waiting() if fault.at_login and self.strike(fault)), None
+        )
 
     def for_statement(self, sql: str) -> list[Fault]:
-        """The rules that match a statement, in the order they were added. They are not used up: `strike` does that."""
+        """The rules that match a statement, in the order they were added.
+
+        They are not used up: `strike` does that.
+        """
         return [
             fault
             for fault in self._waiting()
-            if fault.action in _STATEMENT_ACTIONS and not fault.at_login and (fault.match is None or fault.match.search(sql))
+            if fault.action in _STATEMENT_ACTIONS
+            and not fault.at_login
+            and (fault.match is None or fault.match.search(sql))
         ]
 
     def _waiting(self) -> list[Fault]:

@@ -1,4 +1,7 @@
-"""A T-SQL function's name and its unparsed arguments in; DuckDB text with the T-SQL type of its result out. An unknown name is error 195."""
+"""A T-SQL function's name and its unparsed arguments in; DuckDB text with the T-SQL type of its result out.
+
+An unknown name is error 195.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,17 @@ from airflow_provider_pacs.sandbox.convert import convert
 from airflow_provider_pacs.sandbox.dialect import untranslated
 from airflow_provider_pacs.sandbox.model import SqlError, SqlType
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Typed
-from airflow_provider_pacs.sandbox.sqltypes import APPROXIMATE, BIGINT, BIT, CHARACTER, FLOAT, GUID, INT, NUMBER, SYSNAME
+from airflow_provider_pacs.sandbox.sqltypes import (
+    APPROXIMATE,
+    BIGINT,
+    BIT,
+    CHARACTER,
+    FLOAT,
+    GUID,
+    INT,
+    NUMBER,
+    SYSNAME,
+)
 from airflow_provider_pacs.sandbox.texts import like_regex, text_literal, unify
 
 if TYPE_CHECKING:
@@ -42,7 +55,8 @@ def call(e: Expressions, name: str, args: list[exp.Expression], over: str = "", 
 
 
 def _simple(template: str, kind: SqlType | None = None, *operands: SqlType | None) -> Handler:
-    """A function that is a template over its arguments, each first converted to the type named for it (None: as it is).
+    """A function that is a template over its arguments, each first converted to the type named for it (None:
+    as it is).
 
     Without `kind` the result has the type of the first argument.
     """
@@ -50,7 +64,10 @@ def _simple(template: str, kind: SqlType | None = None, *operands: SqlType | Non
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         values = [e.value(a) for a in args]
         wanted = list(operands) + [None] * (len(values) - len(operands))
-        texts = [v.sql if w is None and not v.is_null else as_type(e, v, w or INT) for v, w in zip(values, wanted, strict=True)]
+        texts = [
+            v.sql if w is None and not v.is_null else as_type(e, v, w or INT)
+            for v, w in zip(values, wanted, strict=True)
+        ]
         if "{1}" in template and len(texts) < 2:
             raise IndexError(template)
         return Typed(template.format(*texts), kind or values[0].type, any(v.nullable for v in values))
@@ -68,7 +85,11 @@ def as_type(e: Expressions, value: Typed, target: SqlType) -> str:
 def _isnull(e: Expressions, args: list[exp.Expression]) -> Typed:
     first, second = e.value(args[0]), e.value(args[1])
     kind = second.type if first.is_null else first.type
-    return Typed(f"coalesce({as_type(e, first, kind)}, {as_type(e, second, kind)})", kind, first.nullable and second.nullable)
+    return Typed(
+        f"coalesce({as_type(e, first, kind)}, {as_type(e, second, kind)})",
+        kind,
+        first.nullable and second.nullable,
+    )
 
 
 def _coalesce(e: Expressions, args: list[exp.Expression]) -> Typed:
@@ -85,7 +106,11 @@ def _nullif(e: Expressions, args: list[exp.Expression]) -> Typed:
 def _iif(e: Expressions, args: list[exp.Expression]) -> Typed:
     values = [e.value(args[1]), e.value(args[2])]
     texts, kind = unify(e, values)
-    return Typed(f"CASE WHEN {e.predicate(args[0])} THEN {texts[0]} ELSE {texts[1]} END", kind, any(v.nullable for v in values))
+    return Typed(
+        f"CASE WHEN {e.predicate(args[0])} THEN {texts[0]} ELSE {texts[1]} END",
+        kind,
+        any(v.nullable for v in values),
+    )
 
 
 def _choose(e: Expressions, args: list[exp.Expression]) -> Typed:
@@ -97,16 +122,24 @@ def _choose(e: Expressions, args: list[exp.Expression]) -> Typed:
 def _concat(e: Expressions, args: list[exp.Expression]) -> Typed:
     values = [e.value(a) for a in args]
     texts = [f"coalesce({as_type(e, v, SqlType('nvarchar', -1))}, '')" for v in values]
-    return Typed(f"({' || '.join(texts)})", _TEXT if any(v.type.name.startswith("n") for v in values) else SqlType("varchar", 8000), False)
+    return Typed(
+        f"({' || '.join(texts)})",
+        _TEXT if any(v.type.name.startswith("n") for v in values) else SqlType("varchar", 8000),
+        False,
+    )
 
 
 def _concat_ws(e: Expressions, args: list[exp.Expression]) -> Typed:
     values = [e.value(a) for a in args]
-    return Typed(f"concat_ws({', '.join(as_type(e, v, SqlType('nvarchar', -1)) for v in values)})", _TEXT, False)
+    return Typed(
+        f"concat_ws({', '.join(as_type(e, v, SqlType('nvarchar', -1)) for v in values)})", _TEXT, False
+    )
 
 
 def _text_function(template: str) -> Handler:
-    """A function of text whose result is text of the same alphabet, as long as it may be; never padded, even of char(n)."""
+    """A function of text whose result is text of the same alphabet, as long as it may be; never padded, even
+    of char(n).
+    """
 
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         values = [e.value(a) for a in args]
@@ -117,7 +150,11 @@ def _text_function(template: str) -> Handler:
         kind = values[0].type if values[0].type.name in CHARACTER else SqlType("varchar", 8000)
         limit = 4000 if kind.name.startswith("n") else 8000
         grown = template.startswith(("replace", "repeat", "rpad", "stuff"))
-        varying = kind.name.replace("text", "varchar") if "var" in kind.name or "text" in kind.name else kind.name.replace("char", "varchar")
+        varying = (
+            kind.name.replace("text", "varchar")
+            if "var" in kind.name or "text" in kind.name
+            else kind.name.replace("char", "varchar")
+        )
         kind = SqlType(varying, kind.length if not grown or kind.length < 0 else limit)
         return Typed(template.format(first, *rest), kind, any(v.nullable for v in values))
 
@@ -127,9 +164,15 @@ def _text_function(template: str) -> Handler:
 def _substring(e: Expressions, args: list[exp.Expression]) -> Typed:
     value, start, length = (e.value(a) for a in args[:3])
     if value.type.name not in CHARACTER:
-        return Typed(f"unhex(substr(hex({value.sql}), 2 * ({start.sql}) - 1, 2 * ({length.sql})))", value.type)
+        return Typed(
+            f"unhex(substr(hex({value.sql}), 2 * ({start.sql}) - 1, 2 * ({length.sql})))", value.type
+        )
     # A start before the first character eats into the length.
-    text = f"substr({value.sql}, greatest({start.sql}, 1), greatest(0, ({length.sql}) + least(({start.sql}) - 1, 0)))"
+    text = (
+        f"substr({value.sql}, greatest({start.sql}, 1), greatest(0, ({length.sql}) + least(({start.sql}) "
+        "- "
+        "1, 0)))"
+    )
     return Typed(text, SqlType(value.type.name.replace("text", "varchar"), value.type.length), value.nullable)
 
 
@@ -169,7 +212,11 @@ def _round(e: Expressions, args: list[exp.Expression]) -> Typed:
     value = e.value(args[0])
     digits = e.value(args[1])
     cut = len(args) > 2 and e.constant(args[2], "ROUND's third argument") != 0
-    text = f"trunc({value.sql} * power(10, {digits.sql})) / power(10, {digits.sql})" if cut else f"round({value.sql}, {digits.sql})"
+    text = (
+        f"trunc({value.sql} * power(10, {digits.sql})) / power(10, {digits.sql})"
+        if cut
+        else f"round({value.sql}, {digits.sql})"
+    )
     kind = FLOAT if value.type.name in APPROXIMATE else value.type
     return Typed(f"CAST({text} AS {sqltypes.duck(kind)})", kind, value.nullable)
 
@@ -177,7 +224,11 @@ def _round(e: Expressions, args: list[exp.Expression]) -> Typed:
 def _whole(function: str) -> Handler:
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         value = e.value(args[0])
-        kind = SqlType("numeric", precision=38 if value.type.precision == 38 else value.type.precision) if value.type.precision else value.type
+        kind = (
+            SqlType("numeric", precision=38 if value.type.precision == 38 else value.type.precision)
+            if value.type.precision
+            else value.type
+        )
         return Typed(f"CAST({function}({value.sql}) AS {sqltypes.duck(kind)})", kind, value.nullable)
 
     return handler
@@ -189,9 +240,13 @@ def _hashbytes(e: Expressions, args: list[exp.Expression]) -> Typed:
     if name not in functions:
         raise untranslated(f"HASHBYTES('{name}', ...)", "no such hash in DuckDB")
     if value.type.name.startswith("n"):
-        # SQL Server hashes UTF-16; right below U+0100 only, so anything else is refused by DuckDB's decoder rather than hashed wrongly.
+        # SQL Server hashes UTF-16; right below U+0100 only, so anything else is refused by DuckDB's decoder
+        # rather than hashed wrongly.
         raw = f"unhex(regexp_replace(hex(CAST({value.sql} AS BLOB)), '(..)', '\\100', 'g'))"
-        raw = f"CASE WHEN regexp_full_match({value.sql}, '[\\x01-\\x7f]*') THEN {raw} ELSE error('TDS:102:HASHBYTES of nvarchar outside ASCII') END"
+        raw = (
+            f"CASE WHEN regexp_full_match({value.sql}, '[\\x01-\\x7f]*') THEN {raw} ELSE "
+            "error('TDS:102:HASHBYTES of nvarchar outside ASCII') END"
+        )
     else:
         raw = f"encode({value.sql})" if value.type.name in CHARACTER else value.sql
     return Typed(f"unhex({functions[name]}({raw}))", SqlType("varbinary", 8000), value.nullable)
@@ -210,11 +265,15 @@ def _information(name: str) -> Handler:
 
 
 def _min_active_rowversion(e: Expressions, args: list[exp.Expression]) -> Typed:
-    return Typed(f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False)
+    return Typed(
+        f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False
+    )
 
 
 def _lookup(template: str, kind: SqlType, fallback: str = "") -> Handler:
-    """A metadata function: looked up row by row in the system tables, or the session's own value when called without arguments."""
+    """A metadata function: looked up row by row in the system tables, or the session's own value when called
+    without arguments.
+    """
 
     def handler(e: Expressions, args: list[exp.Expression]) -> Typed:
         if not args and fallback:
@@ -254,17 +313,20 @@ _HANDLERS: dict[str, Handler] = {
     "ISDATE": _simple("CASE WHEN tsql.stamp({0}) IS NULL THEN 0 ELSE 1 END", INT, SqlType("varchar", 8000)),
     "DB_ID": _lookup("SELECT database_id FROM {sys}.databases WHERE name = {0}", SqlType("smallint"), "DB_ID"),
     "DB_NAME": _lookup("SELECT name FROM {sys}.databases WHERE database_id = {0}", SYSNAME, "DB_NAME"),
-    "OBJECT_ID": _lookup("SELECT o.object_id FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE "
+    "OBJECT_ID": _lookup("SELECT o.object_id FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id "
+                         "WHERE "
                          + _BARE_NAME + " IN (o.name, s.name || '.' || o.name)", INT, "OBJECT_ID"),
     "OBJECT_NAME": _lookup("SELECT name FROM {sys}.objects WHERE object_id = {0}", SYSNAME),
-    "OBJECT_SCHEMA_NAME": _lookup("SELECT s.name FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE o.object_id = "
+    "OBJECT_SCHEMA_NAME": _lookup("SELECT s.name FROM {sys}.objects AS o JOIN {sys}.schemas AS s ON s.schema_id = o.schema_id WHERE "
+                                  "o.object_id = "
                                   "{0}", SYSNAME),
     "SCHEMA_NAME": _lookup("SELECT name FROM {sys}.schemas WHERE schema_id = {0}", SYSNAME, "SCHEMA_NAME"),
     "SCHEMA_ID": _lookup("SELECT schema_id FROM {sys}.schemas WHERE name = {0}", INT, "SCHEMA_ID"),
     "TYPE_NAME": _lookup("SELECT name FROM {sys}.types WHERE user_type_id = {0}", SYSNAME),
     "TYPE_ID": _lookup("SELECT user_type_id FROM {sys}.types WHERE name = {0}", INT),
     "COL_NAME": _lookup("SELECT name FROM {sys}.columns WHERE object_id = {0} AND column_id = {1}", SYSNAME),
-    "COLLATIONPROPERTY": _simple("CASE WHEN {0} IS NULL THEN NULL WHEN lower({1}) = 'codepage' THEN 1252 WHEN lower({1}) = 'lcid' THEN 1033 END",
+    "COLLATIONPROPERTY": _simple("CASE WHEN {0} IS NULL THEN NULL WHEN lower({1}) = 'codepage' THEN 1252 WHEN lower({1}) = 'lcid' "
+                                 "THEN 1033 END",
     INT),
     **{name: _information(name) for name in ("SERVERPROPERTY", "HAS_PERMS_BY_NAME", "IS_SRVROLEMEMBER", "IS_MEMBER", "IS_ROLEMEMBER",
     "DATABASEPROPERTYEX",

@@ -1,6 +1,8 @@
-"""GROUP BY, DISTINCT and UNION of text in; DuckDB text that tells no trailing blanks apart out, as SQL Server does not.
+"""GROUP BY, DISTINCT and UNION of text in; DuckDB text that tells no trailing blanks apart out, as SQL Server
+does not.
 
-Text is grouped without its trailing blanks; one of the group's values, as they are stored, stands for it in the select list.
+Text is grouped without its trailing blanks; one of the group's values, as they are stored, stands for it in
+the select list.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from airflow_provider_pacs.sandbox.texts import blind
 
 
 class Grouped(Expressions):
-    """The expressions of a query that groups by text: outside of aggregates a grouped text is its group's first."""
+    """The expressions of a query that groups by text: outside of aggregates a grouped text is its group's
+    first.
+    """
 
     def __init__(self, outer: Expressions) -> None:
         super().__init__(outer.env, outer.scope, outer.query)
@@ -58,7 +62,10 @@ def _sets(item: exp.Expression, e: Expressions) -> str:
     if isinstance(item, exp.Rollup | exp.Cube):
         return f"{type(item).__name__.upper()} ({listed(item.expressions)})"
     if isinstance(item, exp.GroupingSets):
-        sets = [m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m] for m in item.expressions]
+        sets = [
+            m.expressions if isinstance(m, exp.Tuple) else [m.this if isinstance(m, exp.Paren) else m]
+            for m in item.expressions
+        ]
         return f"GROUPING SETS ({', '.join(f'({listed(m)})' for m in sets)})"
     return e.value(item).sql
 
@@ -75,5 +82,10 @@ def union(left: str, right: str, columns: Sequence[Column]) -> str:
     if all(c.type.name not in CHARACTER for c in columns):
         return f"{left} UNION {right}"
     names = [quoted(f"u{n}") for n in range(len(columns))]
-    named = ", ".join(f"{name} AS {quoted(c.name or f'c{n}')}" for n, (name, c) in enumerate(zip(names, columns, strict=True)))
-    return f"(SELECT {distinct(names, columns)}{named} FROM ({left} UNION ALL {right}) AS u({', '.join(names)}))"
+    named = ", ".join(
+        f"{name} AS {quoted(c.name or f'c{n}')}"
+        for n, (name, c) in enumerate(zip(names, columns, strict=True))
+    )
+    return (
+        f"(SELECT {distinct(names, columns)}{named} FROM ({left} UNION ALL {right}) AS u({', '.join(names)}))"
+    )

@@ -1,4 +1,6 @@
-"""A session and the name of a property, permission or dynamic view in; what SQL Server would tell that login out."""
+"""A session and the name of a property, permission or dynamic view in; what SQL Server would tell that login
+out.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +40,34 @@ _OWNER = (
     "VIEW DEFINITION",
 )
 _MEMBERSHIPS = frozenset(
-    {"sysadmin", "serveradmin", "securityadmin", "public", "db_owner", "db_datareader", "db_datawriter", "db_ddladmin", "db_denydatawriter"}
+    {
+        "sysadmin",
+        "serveradmin",
+        "securityadmin",
+        "public",
+        "db_owner",
+        "db_datareader",
+        "db_datawriter",
+        "db_ddladmin",
+        "db_denydatawriter",
+    }
 )
 
 DATABASE_TRANSACTIONS = columns(
-    "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, database_transaction_type int!, "
+    "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, "
+    "database_transaction_type int!, "
     "database_transaction_state int!, "
     "database_transaction_begin_lsn numeric(25)"
 )
 SESSIONS = columns(
-    "session_id smallint!, login_time datetime!, host_name nvarchar(128), program_name nvarchar(128), login_name nvarchar(128)!, status "
+    "session_id smallint!, login_time datetime!, host_name nvarchar(128), program_name nvarchar(128), "
+    "login_name nvarchar(128)!, status "
     "nvarchar(30)!, "
     "database_id smallint!, transaction_isolation_level smallint!, open_transaction_count int!"
 )
 CONNECTIONS = columns(
-    "session_id int, net_transport nvarchar(40)!, protocol_type nvarchar(40), protocol_version int, encrypt_option nvarchar(40)!, auth_scheme "
+    "session_id int, net_transport nvarchar(40)!, protocol_type nvarchar(40), protocol_version int, "
+    "encrypt_option nvarchar(40)!, auth_scheme "
     "nvarchar(40)!"
 )
 PERMISSIONS = columns("entity_name sysname!, subentity_name sysname!, permission_name nvarchar(60)")
@@ -81,7 +96,10 @@ def _database(session: SqlSession, first: str, args: list[Any]) -> Database | No
     databases = session.catalog.databases
     if not args:
         return databases[session.database.lower()]
-    return next((d for d in databases.values() if d.name.lower() == first.lower() or str(d.database_id) == first), None)
+    return next(
+        (d for d in databases.values() if d.name.lower() == first.lower() or str(d.database_id) == first),
+        None,
+    )
 
 
 def _db_name(session: SqlSession, first: str, args: list[Any]) -> Any:
@@ -111,19 +129,30 @@ def _membership(session: SqlSession, first: str, args: list[Any]) -> Any:
     role = first.lower()
     if role not in _MEMBERSHIPS:
         return None
-    return int(role in ("public", "db_datareader") or (session.login.admin and not role.startswith("db_deny")))
+    return int(
+        role in ("public", "db_datareader") or (session.login.admin and not role.startswith("db_deny"))
+    )
 
 
 def _database_property(session: SqlSession, first: str, args: list[Any]) -> Any:
     database = session.catalog.databases.get(first.lower())
     if database is None:
         return None
-    known = {"status": "ONLINE", "collation": COLLATION, "recovery": "FULL", "updateability": "READ_ONLY" if database.read_only else "READ_WRITE"}
+    known = {
+        "status": "ONLINE",
+        "collation": COLLATION,
+        "recovery": "FULL",
+        "updateability": "READ_ONLY" if database.read_only else "READ_WRITE",
+    }
     return known.get(str(args[1]).lower())
 
 
 def _min_active_rowversion(session: SqlSession, first: str, args: list[Any]) -> Any:
-    open_writers = [s.transactions.first_rowversion for s in session.engine.sessions() if s.transactions.first_rowversion is not None]
+    open_writers = [
+        s.transactions.first_rowversion
+        for s in session.engine.sessions()
+        if s.transactions.first_rowversion is not None
+    ]
     return min(open_writers, default=session.engine.last_rowversion() + 1)
 
 
@@ -183,7 +212,14 @@ def virtual(session: SqlSession, schema: str, name: str, args: list[Any] | None)
         case "dm_tran_database_transactions":
             databases = session.catalog.databases
             return DATABASE_TRANSACTIONS, [
-                (1000 + s.spid, databases[s.database.lower()].database_id, s.writing_since, 1, 4, 37000000000 + s.spid)
+                (
+                    1000 + s.spid,
+                    databases[s.database.lower()].database_id,
+                    s.writing_since,
+                    1,
+                    4,
+                    37000000000 + s.spid,
+                )
                 for s in sessions
                 if s.writing_since
             ]
@@ -193,7 +229,10 @@ def virtual(session: SqlSession, schema: str, name: str, args: list[Any] | None)
                  session.catalog.databases[s.database.lower()].database_id, s.isolation, s.trancount) for s in sessions
             ]  # fmt: skip
         case "dm_exec_connections":
-            return CONNECTIONS, [(s.spid, "TCP", "TSQL", 0x74000004, "TRUE" if s.encrypted else "FALSE", "SQL") for s in sessions]
+            return CONNECTIONS, [
+                (s.spid, "TCP", "TSQL", 0x74000004, "TRUE" if s.encrypted else "FALSE", "SQL")
+                for s in sessions
+            ]
     return None
 
 

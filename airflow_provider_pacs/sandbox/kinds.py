@@ -1,4 +1,6 @@
-"""A profile's name in; the kind of county that the sandbox serves for it out: its database, the check of a size, and what fills an engine."""
+"""A profile's name in; the kind of county that the sandbox serves for it out: its database, the check of a
+size, and what fills an engine.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What the sandbox's rooms pass one another: T-SQL types, result sets, errors, and the port between the wire and the engine.
+"""What the sandbox's rooms pass one another: T-SQL types, result sets, errors, and the port between the wire
+and the engine.
 
-The wire half (`wire, tls, types, session, faults`) knows packets and tokens, the engine half (`tsql, catalog, engine, data`) knows SQL and rows.
-They meet only here.
+The wire half (`wire, tls, types, session, faults`) knows packets and tokens, the engine half (`tsql, catalog,
+engine, data`) knows SQL and rows. They meet only here.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ MAX = -1
 class SqlType:
     """One T-SQL type.
 
-    The Arrow column that carries it: bit bool; tinyint uint8; smallint int16; int int32; bigint int64; real float32; float float64; decimal, numeric
-    decimal128(precision, scale); money decimal128(19,4); smallmoney decimal128(10,4); date date32; time time64[ns]; datetime, smalldatetime and
-    datetime2(0-6) timestamp[us]; datetime2(7) struct<t: timestamp[us], n: uint8> (n is the seventh digit) or timestamp[ns];
-    datetimeoffset struct<utc: timestamp[us], offset_minutes: int16>;
-    uniqueidentifier fixed_size_binary(16) in wire order (the first three groups little-endian); char, varchar, text, nchar, nvarchar, ntext, xml
-    string (nchar, nvarchar and ntext may also be binary: raw UTF-16LE, for lone surrogates); binary, varbinary, image, rowversion binary.
+    The Arrow column that carries it: bit bool; tinyint uint8; smallint int16; int int32; bigint int64; real
+    float32; float float64; decimal, numeric decimal128(precision, scale); money decimal128(19,4); smallmoney
+    decimal128(10,4); date date32; time time64[ns]; datetime, smalldatetime and datetime2(0-6) timestamp[us];
+    datetime2(7) struct<t: timestamp[us], n: uint8> (n is the seventh digit) or timestamp[ns]; datetimeoffset
+    struct<utc: timestamp[us], offset_minutes: int16>; uniqueidentifier fixed_size_binary(16) in wire order
+    (the first three groups little-endian); char, varchar, text, nchar, nvarchar, ntext, xml string (nchar,
+    nvarchar and ntext may also be binary: raw UTF-16LE, for lone surrogates); binary, varbinary, image,
+    rowversion binary.
 
     Attributes:
         name: lower-case T-SQL name without arguments, e.g. `varchar`.
-        length: characters for (n)char and (n)varchar, bytes for binary and varbinary; `MAX` for (max); 0 where it has no meaning.
+        length: characters for (n)char and (n)varchar, bytes for binary and varbinary; `MAX` for (max); 0
+            where it has no meaning.
         precision: digits of decimal and numeric.
         scale: fractional digits of decimal, numeric, time, datetime2 and datetimeoffset.
     """
@@ -59,14 +63,18 @@ class ResultSet:
 
 @dataclass(frozen=True, slots=True)
 class RowCount:
-    """A statement that returns no rows. `rows` is None where SQL Server would send no count (SET, DECLARE, transactions)."""
+    """A statement that returns no rows. `rows` is None where SQL Server would send no count (SET, DECLARE,
+    transactions).
+    """
 
     rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter of an RPC call: `name` with its @, the declared type, a Python value (str, int, Decimal, bytes, datetime, ...) or None."""
+    """One parameter of an RPC call: `name` with its @, the declared type, a Python value (str, int, Decimal,
+    bytes, datetime, ...) or None.
+    """
 
     name: str
     type: SqlType
@@ -75,7 +83,9 @@ class Param:
 
 @dataclass(slots=True)
 class SqlError(Exception):
-    """An error as SQL Server reports it. `number` is the native error number (102, 208, 18456 ...), `severity` its class."""
+    """An error as SQL Server reports it. `number` is the native error number (102, 208, 18456 ...),
+    `severity` its class.
+    """
 
     number: int
     message: str
@@ -111,13 +121,15 @@ class EngineSession(Protocol):
 
 @runtime_checkable
 class DescribesParameters(Protocol):
-    """An EngineSession may have this too: what a parameter's marker stands for, as sp_describe_undeclared_parameters tells the driver.
+    """An EngineSession may have this too: what a parameter's marker stands for, as
+    sp_describe_undeclared_parameters tells the driver.
 
     Without it the driver sends a parameter that is None as varchar.
     """
 
     def describe_parameters(self, sql: str) -> Sequence[Param]:
-        """The undeclared parameters `@P1, @P2 ...` of a statement in order, with deduced types; their values mean nothing.
+        """The undeclared parameters `@P1, @P2 ...` of a statement in order, with deduced types; their values
+        mean nothing.
 
         Raises:
             SqlError: 11503 or 11508 and the like when a type can't be deduced.

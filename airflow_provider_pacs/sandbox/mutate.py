@@ -1,4 +1,6 @@
-"""A seed in; one night's changes in the county, stamped by the sandbox's clock (which moves on by 8 hours), and their counts out."""
+"""A seed in; one night's changes in the county, stamped by the sandbox's clock (which moves on by 8 hours),
+and their counts out.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _CHILDREN = (
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """How many rows a night changed, by what happened to them; `tied_at` is the stamp that `tied` rows share, `late_at` that of the late commit."""
+    """How many rows a night changed, by what happened to them; `tied_at` is the stamp that `tied` rows share,
+    `late_at` that of the late commit.
+    """
 
     updated: int
     inserted: int
@@ -74,17 +78,41 @@ def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
     tied_at, late_at = start.replace(microsecond=3_333) + timedelta(hours=3), ticks(start - LATE)
     late = _stamp(con, "Property", slice_of(few), late_at, "Acreage = coalesce(Acreage, 0) + 0.01")
     updated = _stamp(
-        con, "Property", slice_of(max(1, total // 200)), start + timedelta(hours=1), "Address = coalesce(Address, '') || ' #2'", spread=True
+        con,
+        "Property",
+        slice_of(max(1, total // 200)),
+        start + timedelta(hours=1),
+        "Address = coalesce(Address, '') || ' #2'",
+        spread=True,
     )
     for number, (table, key, column) in enumerate(_CHILDREN):
         rows = max(1, _one(con, f'SELECT count(*) FROM "PACS.dbo"."{table}"') // 200)
         chosen = f"""{key} IN (SELECT {key} FROM "PACS.dbo"."{table}" ORDER BY md5('{seed}:u' || CAST({key} AS VARCHAR)) LIMIT {rows})"""
         change = "OwnerName = OwnerName || ' Jr.'" if table == "PropertyOwner" else f"{column} = {column} + 1"
-        updated += _stamp(con, table, chosen, start + timedelta(hours=1, minutes=10 * number + 10), change, spread=True)
-    soft = _stamp(con, "Property", f"{slice_of(few)} AND IsActive", start + timedelta(hours=4), "IsActive = FALSE", spread=True)
-    inactive = f'PropertyID IN (SELECT PropertyID FROM "PACS.dbo"."Property" WHERE NOT IsActive AND LastModified < ? ORDER BY PropertyID LIMIT {few})'
+        updated += _stamp(
+            con, table, chosen, start + timedelta(hours=1, minutes=10 * number + 10), change, spread=True
+        )
+    soft = _stamp(
+        con,
+        "Property",
+        f"{slice_of(few)} AND IsActive",
+        start + timedelta(hours=4),
+        "IsActive = FALSE",
+        spread=True,
+    )
+    inactive = (
+        'PropertyID IN (SELECT PropertyID FROM "PACS.dbo"."Property" WHERE NOT IsActive AND '
+        "LastModified < "
+        f"? ORDER BY PropertyID LIMIT {few})"
+    )
     undeleted = _stamp(
-        con, "Property", inactive, start + timedelta(hours=4, minutes=30), "IsActive = TRUE", spread=True, before=start - timedelta(hours=1)
+        con,
+        "Property",
+        inactive,
+        start + timedelta(hours=4, minutes=30),
+        "IsActive = TRUE",
+        spread=True,
+        before=start - timedelta(hours=1),
     )
     hard = _hard_delete(con, slice_of(few))
     lone = sum(
@@ -94,12 +122,30 @@ def _night(con: duckdb.DuckDBPyConnection, seed: int, start: datetime) -> Night:
     )  # fmt: skip
     inserted = _insert(con, seed, few, start + timedelta(hours=5))
     tied = _tie(con, total, tied_at, slice_of)
-    for moment in (3_333, 6_667):  # the ticks that print .003 and .007, where text of three digits is not the value
+    for moment in (
+        3_333,
+        6_667,
+    ):  # the ticks that print .003 and .007, where text of three digits is not the value
         base = (start + timedelta(hours=7)).replace(microsecond=0)
-        updated += _stamp(con, "Property", slice_of(2), base + timedelta(microseconds=moment), "YearBuilt = coalesce(YearBuilt, 1999)")
+        updated += _stamp(
+            con,
+            "Property",
+            slice_of(2),
+            base + timedelta(microseconds=moment),
+            "YearBuilt = coalesce(YearBuilt, 1999)",
+        )
     con.execute("DROP TABLE picks")
     return Night(
-        updated, inserted, soft, undeleted, hard, lone, tied, late, tied_at.isoformat(" ", "microseconds"), late_at.isoformat(" ", "microseconds")
+        updated,
+        inserted,
+        soft,
+        undeleted,
+        hard,
+        lone,
+        tied,
+        late,
+        tied_at.isoformat(" ", "microseconds"),
+        late_at.isoformat(" ", "microseconds"),
     )
 
 
@@ -109,12 +155,32 @@ def _one(con: duckdb.DuckDBPyConnection, sql: str, params: list[Any] | None = No
 
 
 def _stamp(
-    con: duckdb.DuckDBPyConnection, table: str, where: str, at: datetime, change: str, spread: bool = False, before: datetime | None = None
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    where: str,
+    at: datetime,
+    change: str,
+    spread: bool = False,
+    before: datetime | None = None,
 ) -> int:
-    """Changes the chosen rows and stamps them; `spread` gives each its own tick in the ten minutes after `at`."""
-    key = {"Property": "PropertyID", "PropertyOwner": "OwnerID", "PropertyValue": "ValueID", "Structure": "StructureID"}[table]
-    offset = f" + to_microseconds(('0x' || left(md5(CAST({key} AS VARCHAR)), 7))::BIGINT % 600000000)" if spread else ""
-    sql = f'UPDATE "PACS.dbo"."{table}" SET {change}, LastModified = tsql.tick(CAST(? AS TIMESTAMP){offset}) WHERE {where}'
+    """Changes the chosen rows and stamps them; `spread` gives each its own tick in the ten minutes after
+    `at`.
+    """
+    key = {
+        "Property": "PropertyID",
+        "PropertyOwner": "OwnerID",
+        "PropertyValue": "ValueID",
+        "Structure": "StructureID",
+    }[table]
+    offset = (
+        f" + to_microseconds(('0x' || left(md5(CAST({key} AS VARCHAR)), 7))::BIGINT % 600000000)"
+        if spread
+        else ""
+    )
+    sql = (
+        f'UPDATE "PACS.dbo"."{table}" SET {change}, LastModified = tsql.tick(CAST(? AS TIMESTAMP){offset}) '
+        f"WHERE {where}"
+    )
     return _one(con, sql, [ticks(at), *([before] if before else [])])
 
 
@@ -136,7 +202,10 @@ def _insert(con: duckdb.DuckDBPyConnection, seed: int, rows: int, at: datetime) 
     salt = f"{seed}:{at.isoformat()}"
     hours = int((at - datetime(1970, 1, 1)) / timedelta(hours=1)) % 10_000
     stamp = f"tsql.tick(TIMESTAMP '{at.isoformat(' ')}' + to_microseconds(i * 3700000))"
-    new = f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, {stamp} AS t FROM range({rows}) AS r(i)) AS n"
+    new = (
+        f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, {stamp} AS t FROM range({rows}) AS r(i)) "
+        "AS n"
+    )
     found = _one(
         con,
         f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i),

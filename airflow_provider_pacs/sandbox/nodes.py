@@ -1,4 +1,6 @@
-"""One node of a parsed expression (a literal, a cast, a CASE, a window ...) in; DuckDB text with its T-SQL type out."""
+"""One node of a parsed expression (a literal, a cast, a CASE, a window ...) in; DuckDB text with its T-SQL
+type out.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 def _literal(e: Expressions, node: exp.Expression) -> Typed:
     text = str(node.this)
     if node.args.get("is_string"):
-        return Typed(text_literal(text), SqlType("varchar", max(1, len(text)) if len(text) <= 8000 else -1), False, text)
+        return Typed(
+            text_literal(text),
+            SqlType("varchar", max(1, len(text)) if len(text) <= 8000 else -1),
+            False,
+            text,
+        )
     if "e" in text.lower():
         return Typed(f"CAST({text} AS DOUBLE)", FLOAT, False, float(text))
     if "." in text or int(text) > 2147483647:
@@ -36,7 +43,9 @@ def _literal(e: Expressions, node: exp.Expression) -> Typed:
 
 def _national(e: Expressions, node: exp.Expression) -> Typed:
     text = str(node.this)
-    return Typed(text_literal(text), SqlType("nvarchar", max(1, len(text)) if len(text) <= 4000 else -1), False, text)
+    return Typed(
+        text_literal(text), SqlType("nvarchar", max(1, len(text)) if len(text) <= 4000 else -1), False, text
+    )
 
 
 def _hex(e: Expressions, node: exp.Expression) -> Typed:
@@ -48,7 +57,11 @@ def _hex(e: Expressions, node: exp.Expression) -> Typed:
 def _column(e: Expressions, node: exp.Expression) -> Typed:
     if isinstance(node.this, exp.Star):
         raise SqlError(102, "Incorrect syntax near '*'.", severity=15)
-    if not node.args.get("table") and node.this.name.upper() in functions.BARE and not node.this.args.get("quoted"):
+    if (
+        not node.args.get("table")
+        and node.this.name.upper() in functions.BARE
+        and not node.this.args.get("quoted")
+    ):
         return functions.call(e, node.this.name, [])
     return e.scope.column(node.name, node.args["table"].name if node.args.get("table") else "")
 
@@ -63,7 +76,12 @@ def _negative(e: Expressions, node: exp.Expression) -> Typed:
     operand = e.value(node.this)
     if operand.type.name not in NUMBER or operand.type == BIT:
         raise SqlError(8117, f"Operand data type {operand.type.name} is invalid for minus operator.")
-    return Typed(f"(-{operand.sql})", operand.type, operand.nullable, -operand.const if isinstance(operand.const, (int, float, Decimal)) else UNKNOWN)
+    return Typed(
+        f"(-{operand.sql})",
+        operand.type,
+        operand.nullable,
+        -operand.const if isinstance(operand.const, (int, float, Decimal)) else UNKNOWN,
+    )
 
 
 def _cast(e: Expressions, node: exp.Expression) -> Typed:
@@ -79,9 +97,13 @@ def _cast(e: Expressions, node: exp.Expression) -> Typed:
 
 def _case(e: Expressions, node: exp.Expression) -> Typed:
     subject = e.value(node.this) if node.this is not None else None
-    conditions = [e.compare("=", subject, e.value(i.this)) if subject else e.predicate(i.this) for i in node.args["ifs"]]
+    conditions = [
+        e.compare("=", subject, e.value(i.this)) if subject else e.predicate(i.this) for i in node.args["ifs"]
+    ]
     default = node.args.get("default")
-    values = [e.value(i.args["true"]) for i in node.args["ifs"]] + [e.value(default) if default is not None else Typed("NULL", INT)]
+    values = [e.value(i.args["true"]) for i in node.args["ifs"]] + [
+        e.value(default) if default is not None else Typed("NULL", INT)
+    ]
     texts, kind = unify(e, values)
     whens = " ".join(f"WHEN {c} THEN {t}" for c, t in zip(conditions, texts, strict=False))
     return Typed(f"CASE {whens} ELSE {texts[-1]} END", kind, any(v.nullable for v in values))
@@ -90,7 +112,11 @@ def _case(e: Expressions, node: exp.Expression) -> Typed:
 def _subquery(e: Expressions, node: exp.Expression) -> Typed:
     found = e.query(node.this, e.scope)
     if len(found.columns) != 1:
-        raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+        raise SqlError(
+            116,
+            "Only one expression can be specified in the select list when the subquery is not introduced "
+            "with EXISTS.",
+        )
     return Typed(f"({found.sql})", found.columns[0].type)
 
 
@@ -118,12 +144,16 @@ def _window(e: Expressions, node: exp.Expression) -> Typed:
             for k in ("start", "end")
             if (s := spec.args.get(k))
         ]
-        text += f" {spec.args['kind']} " + (f"BETWEEN {sides[0]} AND {sides[1]}" if len(sides) == 2 else sides[0])
+        text += f" {spec.args['kind']} " + (
+            f"BETWEEN {sides[0]} AND {sides[1]}" if len(sides) == 2 else sides[0]
+        )
     return functions.call(e, str(inner.this), list(inner.expressions), f" OVER ({text.strip()})")
 
 
 def _within(e: Expressions, node: exp.Expression) -> Typed:
-    return functions.call(e, str(node.this.this), list(node.this.expressions), within=ordering(e, node.expression))
+    return functions.call(
+        e, str(node.this.this), list(node.this.expressions), within=ordering(e, node.expression)
+    )
 
 
 def ordering(e: Expressions, order: exp.Expression) -> str:

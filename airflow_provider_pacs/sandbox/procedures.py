@@ -1,4 +1,5 @@
-"""System procedures that the driver calls by itself: comes in a call, goes out the result set that SQL Server gives.
+"""System procedures that the driver calls by itself: comes in a call, goes out the result set that SQL Server
+gives.
 
 Without sp_datatype_info_100 the driver cuts datetime parameters to whole seconds, silently.
 """
@@ -10,7 +11,16 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.model import MAX, Column, DescribesParameters, EngineSession, Param, ResultSet, SqlError, SqlType
+from airflow_provider_pacs.sandbox.model import (
+    MAX,
+    Column,
+    DescribesParameters,
+    EngineSession,
+    Param,
+    ResultSet,
+    SqlError,
+    SqlType,
+)
 from airflow_provider_pacs.sandbox.rpc import Call
 from airflow_provider_pacs.sandbox.type_info import type_info
 
@@ -22,7 +32,13 @@ _NAME, _TINY, _SMALL, _INT, _BIT, _LONG_NAME = (
     SqlType("bit"),
     SqlType("nvarchar", 4000),
 )
-_ARROW = {"nvarchar": pa.string(), "tinyint": pa.uint8(), "smallint": pa.int16(), "int": pa.int32(), "bit": pa.bool_()}
+_ARROW = {
+    "nvarchar": pa.string(),
+    "tinyint": pa.uint8(),
+    "smallint": pa.int16(),
+    "int": pa.int32(),
+    "bit": pa.bool_(),
+}
 
 _DATATYPE_COLUMNS: Final = (
     ("TYPE_NAME", _NAME),
@@ -47,7 +63,8 @@ _DATATYPE_COLUMNS: Final = (
     ("USERTYPE", _SMALL),
 )
 
-# Name, ODBC type, precision, literal prefix and suffix, CREATE_PARAMS, searchable, scales, SQL_DATA_TYPE, datetime subtype, radix.
+# Name, ODBC type, precision, literal prefix and suffix, CREATE_PARAMS, searchable, scales, SQL_DATA_TYPE,
+# datetime subtype, radix.
 _DATATYPES: Final[tuple[tuple[Any, ...], ...]] = (
     ("datetimeoffset", -155, 34, "'", "'", "scale", 3, 0, 7, -155, 0, None),
     ("time", -154, 16, "'", "'", "scale", 3, 0, 7, -154, 0, None),
@@ -150,7 +167,8 @@ def answer(engine: EngineSession, call: Call) -> ResultSet:
     """The result set of a procedure.
 
     Raises:
-        SqlError: 2812 for a procedure that the sandbox does not have; 11503 when the engine can't tell the types of parameters.
+        SqlError: 2812 for a procedure that the sandbox does not have; 11503 when the engine can't tell the
+            types of parameters.
     """
     if call.procedure in ("sp_datatype_info_100", "sp_datatype_info_90", "sp_datatype_info"):
         wanted = call.arguments[0].value if call.arguments else 0
@@ -159,12 +177,21 @@ def answer(engine: EngineSession, call: Call) -> ResultSet:
     if call.procedure == "sp_describe_undeclared_parameters":
         if not isinstance(engine, DescribesParameters):
             raise SqlError(11503, "The sandbox cannot deduce the types of parameters.")
-        return _result(_DESCRIBE_COLUMNS, [_described(position, param) for position, param in enumerate(engine.describe_parameters(call.text(0)), 1)])
+        return _result(
+            _DESCRIBE_COLUMNS,
+            [
+                _described(position, param)
+                for position, param in enumerate(engine.describe_parameters(call.text(0)), 1)
+            ],
+        )
     raise SqlError(2812, f"Could not find stored procedure '{call.procedure}'.", state=62)
 
 
 def _result(columns: Sequence[tuple[str, SqlType]], rows: Sequence[Sequence[Any]]) -> ResultSet:
-    arrays = [pa.array([row[position] for row in rows], _ARROW[sql_type.name]) for position, (_, sql_type) in enumerate(columns)]
+    arrays = [
+        pa.array([row[position] for row in rows], _ARROW[sql_type.name])
+        for position, (_, sql_type) in enumerate(columns)
+    ]
     batch = pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])
     return ResultSet([Column(name, sql_type) for name, sql_type in columns], iter([batch]))
 
@@ -175,7 +202,20 @@ def _datatype(row: tuple[Any, ...]) -> tuple[Any, ...]:
     unsigned = int(name == "tinyint") if number else None
     money = int(name in ("money", "smallmoney"))
     identity = (0 if code in _IDENTITY else None) if number else None
-    head = (name, code, precision, prefix, suffix, create, 1, int(code in _TEXTS), searchable, unsigned, money, identity)
+    head = (
+        name,
+        code,
+        precision,
+        prefix,
+        suffix,
+        create,
+        1,
+        int(code in _TEXTS),
+        searchable,
+        unsigned,
+        money,
+        identity,
+    )
     return (*head, name, low, high, sql_code, subtype, radix, None, 0)
 
 
@@ -185,12 +225,22 @@ def _described(position: int, param: Param) -> tuple[Any, ...]:
     code, length, precision, scale = _SYSTEM_TYPES[name]
     spelled = name
     if name in ("varchar", "nvarchar", "char", "nchar", "varbinary", "binary"):
-        length = MAX if sql_type.length == MAX else sql_type.length * (2 if name in ("nvarchar", "nchar") else 1)
+        length = (
+            MAX if sql_type.length == MAX else sql_type.length * (2 if name in ("nvarchar", "nchar") else 1)
+        )
         spelled = f"{name}({'max' if sql_type.length == MAX else sql_type.length})"
     elif name in ("decimal", "numeric"):
-        precision, scale, spelled = sql_type.precision, sql_type.scale, f"{name}({sql_type.precision},{sql_type.scale})"
+        precision, scale, spelled = (
+            sql_type.precision,
+            sql_type.scale,
+            f"{name}({sql_type.precision},{sql_type.scale})",
+        )
     elif name in ("time", "datetime2", "datetimeoffset"):
-        precision, scale, spelled = precision - (7 - sql_type.scale), sql_type.scale, f"{name}({sql_type.scale})"
+        precision, scale, spelled = (
+            precision - (7 - sql_type.scale),
+            sql_type.scale,
+            f"{name}({sql_type.scale})",
+        )
     tds_length = 65535 if length == MAX else length
     nothing = (None,) * 9
     return (

@@ -1,6 +1,8 @@
-"""Commands in; process groups of their own out, each with its log; at the end nothing that bears the folder's mark is alive.
+"""Commands in; process groups of their own out, each with its log; at the end nothing that bears the folder's
+mark is alive.
 
-The mark is an environment variable. Children inherit it, also those that leave their process group, so it finds what a killed demo left behind.
+The mark is an environment variable. Children inherit it, also those that leave their process group, so it
+finds what a killed demo left behind.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _TERM_SECONDS, _KILL_SECONDS = 12, 5
 
 
 class ProcessEnded(Exception):
-    """A process that should run has ended, or one that should work has failed; the text says which and shows the end of its log."""
+    """A process that should run has ended, or one that should work has failed; the text says which and shows
+    the end of its log.
+    """
 
 
 @dataclass(slots=True)
@@ -36,13 +40,21 @@ class Processes:
     environment: Mapping[str, str]
     _started: dict[str, tuple[subprocess.Popen[bytes], Path]] = field(default_factory=dict)
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a command in a session of its own; its output goes to `<folder>/<name>.log`."""
         log = self.folder / f"{name}.log"
         settings = {**self.environment, **(environment or {}), MARK: str(self.folder)}
         with log.open("wb") as out:
             process = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=settings, cwd=self.folder, start_new_session=True
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=settings,
+                cwd=self.folder,
+                start_new_session=True,
             )
         self._started[name] = (process, log)
         return process
@@ -75,7 +87,9 @@ class Processes:
                 raise ProcessEnded(f"{name} ended by itself with status {status}:\n{_end_of(log)}")
 
     def stop(self) -> list[str]:
-        """Stop every group, first kindly, then for certain; gives the commands that are still alive (none, one hopes)."""
+        """Stop every group, first kindly, then for certain; gives the commands that are still alive (none,
+        one hopes).
+        """
         for process, _ in self._started.values():
             _signal_group(process.pid, signal.SIGTERM)
         psutil.wait_procs(list(marked(self.folder)), timeout=_TERM_SECONDS)
@@ -97,7 +111,11 @@ class Processes:
 
 def marked(folder: Path) -> list[psutil.Process]:
     """The living processes that were started for a folder, by anyone; never this one."""
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _bears_mark(process, str(folder))]
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and _bears_mark(process, str(folder))
+    ]
 
 
 def stop_marked(folder: Path, number: signal.Signals, seconds: float) -> list[str]:

@@ -1,4 +1,6 @@
-"""The answer to one request: comes in the engine's results and the fault plan, goes out tokens on the channel, batch by batch."""
+"""The answer to one request: comes in the engine's results and the fault plan, goes out tokens on the
+channel, batch by batch.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class DroppedByFaultError(Exception):
 class Response:
     """Tokens of one TABULAR_RESULT message.
 
-    A DONE is held back until it is known whether another follows, because only the last one comes without DONE_MORE.
+    A DONE is held back until it is known whether another follows, because only the last one comes without
+    DONE_MORE.
     """
 
     channel: Channel
@@ -49,7 +52,9 @@ class Response:
         for fault in faults:
             if fault.rows is None:
                 await self._inflict(fault)
-        at_rows = sorted((fault for fault in faults if fault.rows is not None), key=lambda fault: fault.rows or 0)
+        at_rows = sorted(
+            (fault for fault in faults if fault.rows is not None), key=lambda fault: fault.rows or 0
+        )
         results = await self.thread.call(lambda: iter(engine.execute(sql, params)))
         database = engine.database
         try:
@@ -116,7 +121,9 @@ class Response:
         if fault.action == "half":
             # A packet that announces more than comes.
             kind, status, _, spid, number, window = HEADER.unpack_from(waiting)
-            waiting = HEADER.pack(kind, status, self.packets.size, spid, number, window) + waiting[HEADER.size :]
+            waiting = (
+                HEADER.pack(kind, status, self.packets.size, spid, number, window) + waiting[HEADER.size :]
+            )
         elif len(waiting) == HEADER.size:
             waiting = b""
         await self.channel.write(waiting)

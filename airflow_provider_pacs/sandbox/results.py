@@ -1,4 +1,6 @@
-"""A DuckDB reader and declared columns in; Arrow record batches of the port's types out, made lazily and column by column."""
+"""A DuckDB reader and declared columns in; Arrow record batches of the port's types out, made lazily and
+column by column.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,11 @@ BATCH_ROWS = 20_000
 _WIRE = np.array([12, 13, 14, 15, 10, 11, 8, 9, 6, 7, 0, 1, 2, 3, 4, 5])
 
 
-def batches(reader: pa.RecordBatchReader, columns: Sequence[Column], done: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-    """The rows of a reader in the carriers that `SqlType` documents; `done` runs when they end or are abandoned.
+def batches(
+    reader: pa.RecordBatchReader, columns: Sequence[Column], done: Callable[[], None]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a reader in the carriers that `SqlType` documents; `done` runs when they end or are
+    abandoned.
 
     Raises:
         SqlError: for what fails while rows are made (a conversion, a cancel).
@@ -64,7 +69,9 @@ def _wire_guids(values: pa.Array) -> pa.Array:
         return pa.nulls(len(values), pa.binary(16))
     raw = values.buffers()[1]
     count = len(values)
-    matrix = np.frombuffer(raw, dtype=np.uint8, count=16 * count, offset=16 * values.offset).reshape(count, 16)
+    matrix = np.frombuffer(raw, dtype=np.uint8, count=16 * count, offset=16 * values.offset).reshape(
+        count, 16
+    )
     turned = pa.py_buffer(np.ascontiguousarray(matrix[:, _WIRE]).tobytes())
     validity = pc.is_valid(values).buffers()[1] if values.null_count else None
     return pa.Array.from_buffers(pa.binary(16), count, [validity, turned], null_count=values.null_count)

@@ -40,7 +40,9 @@ _UNICODE, _CODE_PAGE = ("nchar", "nvarchar", "ntext", "xml"), ("char", "varchar"
 
 
 def chunks(batch: pa.RecordBatch, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-    """Slices of about a megabyte, so that a batch of large values is never encoded at once. `limit` caps the rows of a slice."""
+    """Slices of about a megabyte, so that a batch of large values is never encoded at once. `limit` caps the
+    rows of a slice.
+    """
     rows = max(1, _CHUNK * batch.num_rows // max(1, batch.nbytes)) if batch.num_rows else 1
     rows = min(rows, limit or rows, 65536)
     for start in range(0, batch.num_rows, rows):
@@ -73,7 +75,11 @@ class RowEncoder:
             except (ValueError, OverflowError) as problem:
                 raise ValueError(f"column {column.name}: {problem}") from problem
         arrays = list(_merged(parts))
-        return _flat(pc.binary_join_element_wise(*arrays, b""))[0].tobytes() if len(arrays) > 1 else arrays[0].buffers()[2].to_pybytes()
+        return (
+            _flat(pc.binary_join_element_wise(*arrays, b""))[0].tobytes()
+            if len(arrays) > 1
+            else arrays[0].buffers()[2].to_pybytes()
+        )
 
 
 def _merged(parts: Sequence[Bytes | pa.Array]) -> Iterator[pa.Array]:
@@ -108,7 +114,9 @@ def _values(array: pa.Array, dtype: Any, words: int = 1) -> npt.NDArray[Any]:
 
 def _matrix(values: npt.NDArray[Any], width: int | None = None) -> Bytes:
     contiguous = np.ascontiguousarray(values)
-    matrix = contiguous.view(np.uint8).reshape(len(contiguous), contiguous.itemsize * math.prod(contiguous.shape[1:]))
+    matrix = contiguous.view(np.uint8).reshape(
+        len(contiguous), contiguous.itemsize * math.prod(contiguous.shape[1:])
+    )
     return matrix[:, :width] if width else matrix
 
 
@@ -152,7 +160,9 @@ def _bit(array: pa.Array, _: SqlType) -> Bytes:
 
 
 def _decimal(array: pa.Array, sql_type: SqlType) -> Bytes:
-    words = _values(array.cast(pa.decimal128(sql_type.precision, sql_type.scale)), np.uint64, 2).reshape(-1, 2)
+    words = _values(array.cast(pa.decimal128(sql_type.precision, sql_type.scale)), np.uint64, 2).reshape(
+        -1, 2
+    )
     negative = (words[:, 1] >> np.uint64(63)).astype(bool)
     low = np.where(negative, ~words[:, 0] + np.uint64(1), words[:, 0])
     high = np.where(negative, ~words[:, 1] + (low == 0), words[:, 1])
@@ -192,7 +202,9 @@ def _datetime2(array: pa.Array, sql_type: SqlType) -> Bytes:
         array, seventh = array.field(0), _values(array.field(1).cast(pa.uint8()), np.uint8)
     days, rest, per_second = _days_and_rest(array)
     wanted = 10**sql_type.scale
-    units = seventh + (rest // (per_second // wanted) if per_second >= wanted else rest * (wanted // per_second))
+    units = seventh + (
+        rest // (per_second // wanted) if per_second >= wanted else rest * (wanted // per_second)
+    )
     return np.hstack([_matrix(units, time_width(sql_type.scale)), _matrix(days + _DAYS_TO_1970, 3)])
 
 
@@ -201,13 +213,17 @@ def _datetime(array: pa.Array, _: SqlType) -> Bytes:
     ticks = (rest * 300 + per_second // 2) // per_second
     days = days + (ticks == 86400 * 300)
     ticks %= 86400 * 300
-    return np.hstack([_matrix((days + _DAYS_1900_TO_1970).astype(np.int32)), _matrix(ticks.astype(np.uint32))])
+    return np.hstack(
+        [_matrix((days + _DAYS_1900_TO_1970).astype(np.int32)), _matrix(ticks.astype(np.uint32))]
+    )
 
 
 def _smalldatetime(array: pa.Array, _: SqlType) -> Bytes:
     days, rest, per_second = _days_and_rest(array)
     minutes = rest // (60 * per_second)
-    return np.hstack([_matrix((days + _DAYS_1900_TO_1970).astype(np.uint16)), _matrix(minutes.astype(np.uint16))])
+    return np.hstack(
+        [_matrix((days + _DAYS_1900_TO_1970).astype(np.uint16)), _matrix(minutes.astype(np.uint16))]
+    )
 
 
 def _datetimeoffset(array: pa.Array, sql_type: SqlType) -> Bytes:
@@ -243,13 +259,22 @@ def _flat(array: pa.Array) -> tuple[Bytes, Ints]:
     _, positions, data = array.buffers()
     if not len(array) or data is None or not data.size:
         return np.empty(0, np.uint8), np.zeros(len(array) + 1, np.int64)
-    offsets = np.frombuffer(positions, np.int32, array.offset + len(array) + 1)[array.offset :].astype(np.int64)
+    offsets = np.frombuffer(positions, np.int32, array.offset + len(array) + 1)[array.offset :].astype(
+        np.int64
+    )
     return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
 def _encoded(array: pa.Array, sql_type: SqlType) -> tuple[Bytes, Ints]:
-    """The column's bytes in its own encoding. Both encodings have one unit per UTF-16 unit, so the new offsets are counted, not searched."""
-    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type) or pa.types.is_fixed_size_binary(array.type):
+    """The column's bytes in its own encoding.
+
+    Both encodings have one unit per UTF-16 unit, so the new offsets are counted, not searched.
+    """
+    if (
+        pa.types.is_binary(array.type)
+        or pa.types.is_large_binary(array.type)
+        or pa.types.is_fixed_size_binary(array.type)
+    ):
         return _flat(array.cast(pa.binary()))
     wide = sql_type.name in _UNICODE
     if not wide and sql_type.name not in _CODE_PAGE:
@@ -283,7 +308,8 @@ def _variable(array: pa.Array, sql_type: SqlType) -> list[Bytes | pa.Array]:
         header[~present, 0] = 0
         return [_ragged(header, np.where(present, header.shape[1], 1)), _offset_binary(data, offsets)]
     if sql_type.length == MAX or sql_type.name == "xml":
-        # PLP. An empty value is its length and the terminator: the chunk length of zero in the header is that terminator.
+        # PLP. An empty value is its length and the terminator: the chunk length of zero in the header is that
+        # terminator.
         header = np.hstack([_matrix(np.where(present, lengths, -1)), _matrix(lengths.astype(np.uint32))])
         end = _binary(np.zeros(4 * int(np.count_nonzero(lengths)), np.uint8), np.where(lengths > 0, 4, 0))
         return [_ragged(header, np.where(present, 12, 8)), _offset_binary(data, offsets), end]

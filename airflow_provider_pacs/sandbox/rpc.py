@@ -55,7 +55,9 @@ class Call:
         """
         value = self.arguments[position].value if position < len(self.arguments) else None
         if not isinstance(value, str):
-            raise SqlError(214, f"Procedure expects parameter {position + 1} of type 'ntext/nchar/nvarchar'.", state=2)
+            raise SqlError(
+                214, f"Procedure expects parameter {position + 1} of type 'ntext/nchar/nvarchar'.", state=2
+            )
         return value
 
 
@@ -97,7 +99,8 @@ def bind(declarations: str | None, arguments: Sequence[Argument]) -> list[Param]
     """Give arguments the names and types of the statement's parameter list.
 
     Raises:
-        SqlError: 102 for a list that is none, 8178 for a parameter without a value, 8144 for a value without a parameter.
+        SqlError: 102 for a list that is none, 8178 for a parameter without a value, 8144 for a value without
+            a parameter.
     """
     try:
         declared = declared_parameters(declarations or "")
@@ -111,6 +114,8 @@ def bind(declarations: str | None, arguments: Sequence[Argument]) -> list[Param]
     for position, (name, sql_type) in enumerate(declared):
         argument = by_name.get(name.lower()) or (positional[position] if position < len(positional) else None)
         if argument is None:
-            raise SqlError(8178, f"The parameterized query expects the parameter '{name}', which was not supplied.")
+            raise SqlError(
+                8178, f"The parameterized query expects the parameter '{name}', which was not supplied."
+            )
         params.append(Param(name, sql_type, argument.value))
     return params

@@ -55,7 +55,9 @@ class Scope:
             SqlError: 1011 where its alias is taken.
         """
         if any(s.alias.lower() == source.alias.lower() for s in self.sources):
-            raise SqlError(1011, f"The correlation name '{source.alias}' is specified multiple times in a FROM clause.")
+            raise SqlError(
+                1011, f"The correlation name '{source.alias}' is specified multiple times in a FROM clause."
+            )
         self.sources.append(source)
 
     def make_nullable(self, sources: Sequence[Rows]) -> None:
@@ -80,7 +82,9 @@ class Scope:
             raise SqlError(209, f"Ambiguous column name '{name}'.")
         if found:
             return found[0]
-        if self.parent is not None and not (table and any(s.alias.lower() == table.lower() for s in self.sources)):
+        if self.parent is not None and not (
+            table and any(s.alias.lower() == table.lower() for s in self.sources)
+        ):
             return self.parent.of_group(self.parent.column(name, table))
         if table and not any(s.alias.lower() == table.lower() for s in self.sources):
             raise SqlError(4104, f'The multi-part identifier "{table}.{name}" could not be bound.')
@@ -98,5 +102,14 @@ class Scope:
         """
         chosen = [s for s in self.sources if not table or s.alias.lower() == table.lower()]
         if not chosen:
-            raise SqlError(107, f"The column prefix '{table}' does not match with a table name or alias name used in the query.", severity=15)
-        return [(c, Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable)) for s in chosen for c in s.columns]
+            raise SqlError(
+                107,
+                f"The column prefix '{table}' does not match with a table name or alias name used in the "
+                "query.",
+                severity=15,
+            )
+        return [
+            (c, Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable))
+            for s in chosen
+            for c in s.columns
+        ]

@@ -1,4 +1,6 @@
-"""Running the sandbox: comes in an engine and a certificate, goes out a server in a background thread, or one that runs until SIGTERM."""
+"""Running the sandbox: comes in an engine and a certificate, goes out a server in a background thread, or one
+that runs until SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _START_SECONDS = 10
 
 
 class SandboxServer:
-    """A server with its event loop in a background thread: `with SandboxServer(engine) as server: server.port`.
+    """A server with its event loop in a background thread: `with SandboxServer(engine) as server:
+    server.port`.
 
     Attributes:
         port: where it listens, known once it is entered.
@@ -51,7 +54,9 @@ class SandboxServer:
             raise self._problem
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._loop and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()

@@ -34,7 +34,9 @@ class Server:
         faults: rules that strike connections and statements.
     """
 
-    def __init__(self, engine: Engine, certificate: Certificate | None = None, faults: FaultPlan | None = None) -> None:
+    def __init__(
+        self, engine: Engine, certificate: Certificate | None = None, faults: FaultPlan | None = None
+    ) -> None:
         self.faults = faults or FaultPlan()
         self._engine = engine
         self._tls = ServerTls.of(certificate) if certificate else None
@@ -102,9 +104,20 @@ class Server:
             engine = await thread.call_always(open_engine)
         except SqlError as refusal:
             log.info("session %d: login of %r refused: %s", spid, login.user, refusal)
-            await channel.write(_answer(tokens.error(refusal) + tokens.done(tokens.DONE, tokens.DONE_ERROR), login.packet_size))
+            await channel.write(
+                _answer(
+                    tokens.error(refusal) + tokens.done(tokens.DONE, tokens.DONE_ERROR), login.packet_size
+                )
+            )
             return
-        log.info("session %d: login of %r from %r, %r, database %s", spid, login.user, login.host, login.application, engine.database)
+        log.info(
+            "session %d: login of %r from %r, %r, database %s",
+            spid,
+            login.user,
+            login.host,
+            login.application,
+            engine.database,
+        )
         session = Session(channel, thread, open_engine, engine, self.faults, login.packet_size, spid)
         self._sessions.add(session)
         try:
@@ -118,7 +131,12 @@ class Server:
 
     def _login(self, login: Login7) -> EngineSession:
         if login.integrated:
-            raise SqlError(18452, "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication.", 14)
+            raise SqlError(
+                18452,
+                "Login failed. The login is from an untrusted domain and cannot be used with Integrated "
+                "authentication.",
+                14,
+            )
         return self._engine.login(login.user, login.password, login.database, login.host, login.application)
 
     async def _handshake(self, channel: Channel) -> Login7 | None:

@@ -24,7 +24,9 @@ _BEGIN, _COMMIT, _ROLLBACK = 5, 7, 8
 _ENV_BEGIN, _ENV_COMMIT, _ENV_ROLLBACK = 8, 9, 10
 _DEADLOCK = 1205
 _FATAL = 20
-_FAULT_PROCEDURE: Final = re.compile(r"\s*exec(?:ute)?\s+sandbox\.(fault|clear_faults)\b\s*(?:N?'((?:[^']|'')*)')?[\s;]*", re.IGNORECASE)
+_FAULT_PROCEDURE: Final = re.compile(
+    r"\s*exec(?:ute)?\s+sandbox\.(fault|clear_faults)\b\s*(?:N?'((?:[^']|'')*)')?[\s;]*", re.IGNORECASE
+)
 
 
 class Session:
@@ -102,7 +104,9 @@ class Session:
         await self._inbox.put(None)
 
     def _response(self) -> Response:
-        return Response(self._channel, self._thread, self._faults, Packetizer(size=self._packet_size, spid=self._spid))
+        return Response(
+            self._channel, self._thread, self._faults, Packetizer(size=self._packet_size, spid=self._spid)
+        )
 
     async def _answer(self, message: Message) -> bool:
         """Answer one request; False when the connection must be closed."""
@@ -112,7 +116,8 @@ class Session:
             stay = await self._dispatch(response, message)
         except CancelledByClientError:
             log.debug("session %d: cancelled by the client", self._spid)
-            # Without an erroneous DONE before the acknowledgement the driver takes a cancelled statement for a good one.
+            # Without an erroneous DONE before the acknowledgement the driver takes a cancelled statement for
+            # a good one.
             await response.add(tokens.done(tokens.DONE, tokens.DONE_ERROR | tokens.DONE_MORE))
             stay = True
         except DroppedByFaultError as fault:
@@ -217,7 +222,9 @@ class Session:
             return True
         except Exception as problem:
             error = await self._fail(response, problem)
-            await response.add(tokens.return_status(error.number) + tokens.done(tokens.DONE_PROC, more | tokens.DONE_ERROR))
+            await response.add(
+                tokens.return_status(error.number) + tokens.done(tokens.DONE_PROC, more | tokens.DONE_ERROR)
+            )
             return error.severity < _FATAL
 
     async def _procedure(self, response: Response, call: Call) -> bytes:
@@ -225,7 +232,9 @@ class Session:
         arguments = call.arguments
         if call.procedure == "sp_executesql":
             declarations = call.text(1) if len(arguments) > 1 else None
-            await response.run(self.engine, call.text(0), bind(declarations, arguments[2:]), in_procedure=True)
+            await response.run(
+                self.engine, call.text(0), bind(declarations, arguments[2:]), in_procedure=True
+            )
         elif call.procedure in ("sp_prepare", "sp_prepexec"):
             self._prepared.pop(arguments[0].value if arguments else 0, None)
             declarations = call.text(1) if len(arguments) > 1 and arguments[1].value is not None else None

@@ -1,4 +1,6 @@
-"""Rows of a dynamic view, or the columns of a subquery, in; their DuckDB text under the wanted names and types out."""
+"""Rows of a dynamic view, or the columns of a subquery, in; their DuckDB text under the wanted names and
+types out.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +38,11 @@ def renamed(columns: Sequence[Column], names: Sequence[str]) -> tuple[Column, ..
 def as_types(e: Expressions, side: Compiled, columns: Sequence[Column]) -> str:
     """One side of a set operation, converted to the common types."""
     names = [f"c{n}" for n in range(len(columns))]
-    cells = [e.sql(Typed(f"u.{n}", own.type), c.type) for n, own, c in zip(names, side.columns, columns, strict=True)]
-    listed = ", ".join(f"{cell} AS {quoted(c.name or n)}" for cell, c, n in zip(cells, columns, names, strict=True))
+    cells = [
+        e.sql(Typed(f"u.{n}", own.type), c.type)
+        for n, own, c in zip(names, side.columns, columns, strict=True)
+    ]
+    listed = ", ".join(
+        f"{cell} AS {quoted(c.name or n)}" for cell, c, n in zip(cells, columns, names, strict=True)
+    )
     return f"(SELECT {listed} FROM ({side.sql}) AS u({', '.join(names)}))"

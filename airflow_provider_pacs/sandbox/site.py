@@ -1,6 +1,8 @@
-"""A folder -> everything a sandbox PACS needs to run there: a CA and a server certificate, logins with random passwords, the driver's registration.
+"""A folder -> everything a sandbox PACS needs to run there: a CA and a server certificate, logins with random
+passwords, the driver's registration.
 
-`endpoint.json` in the folder tells others how to reach it; it holds the passwords, so only its owner may read it.
+`endpoint.json` in the folder tells others how to reach it; it holds the passwords, so only its owner may read
+it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ READER, ADMIN = "pacs_reader", "sandbox_admin"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How to reach a running sandbox, as `endpoint.json` has it; `options` are the connection's: the certificate is verified in full."""
+    """How to reach a running sandbox, as `endpoint.json` has it; `options` are the connection's: the
+    certificate is verified in full.
+    """
 
     host: str
     port: int
@@ -40,7 +44,9 @@ class Endpoint:
     admin_password: str
     environment: dict[str, str]
     process: int
-    options: dict[str, str] = field(default_factory=lambda: {"encrypt": "yes", "trust_server_certificate": "no"})
+    options: dict[str, str] = field(
+        default_factory=lambda: {"encrypt": "yes", "trust_server_certificate": "no"}
+    )
 
     @classmethod
     def read(cls, folder: Path) -> Endpoint:
@@ -51,13 +57,17 @@ class Endpoint:
         """
         file = folder / "endpoint.json"
         if not file.exists():
-            raise UsageError(f"no sandbox runs in {folder}: start one with `pacs sandbox serve --dir {folder}`")
+            raise UsageError(
+                f"no sandbox runs in {folder}: start one with `pacs sandbox serve --dir {folder}`"
+            )
         return cls(**json.loads(file.read_text("utf-8")))
 
     def write(self, folder: Path) -> None:
         """Replace `endpoint.json` at once, so that nobody reads half of it."""
         fresh = folder / "endpoint.json.new"
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
             json.dump(asdict(self), file, indent=1)
         fresh.replace(folder / "endpoint.json")
 
@@ -89,10 +99,28 @@ class Site:
 
     def endpoint(self, host: str, port: int) -> Endpoint:
         """How to reach it on `port`."""
-        return Endpoint(host, port, self.database, READER, self.reader_password, ADMIN, self.admin_password, self.environment, os.getpid())
+        return Endpoint(
+            host,
+            port,
+            self.database,
+            READER,
+            self.reader_password,
+            ADMIN,
+            self.admin_password,
+            self.environment,
+            os.getpid(),
+        )
 
 
-def prepare(folder: Path, *, size: str = "seed", profile: str = GENERIC, seed: int = 1, faults: FaultPlan | None = None, keep: bool = False) -> Site:
+def prepare(
+    folder: Path,
+    *,
+    size: str = "seed",
+    profile: str = GENERIC,
+    seed: int = 1,
+    faults: FaultPlan | None = None,
+    keep: bool = False,
+) -> Site:
     """Make a sandbox in `folder`: certificates, logins, the driver's registration and the county's data.
 
     Args:
@@ -101,7 +129,8 @@ def prepare(folder: Path, *, size: str = "seed", profile: str = GENERIC, seed: i
         profile: a name of `KINDS`: whose tables it has.
         seed: another seed gives other data of the same shape.
         faults: shared with the server, so that `EXEC sandbox.fault` reaches it.
-        keep: keep the database in the folder; otherwise it lives in memory, or while it runs in the folder where it is too big for that.
+        keep: keep the database in the folder; otherwise it lives in memory, or while it runs in the folder
+            where it is too big for that.
 
     Raises:
         ValueError: no such profile, or no such size of it; the text says which there are.
@@ -118,10 +147,20 @@ def prepare(folder: Path, *, size: str = "seed", profile: str = GENERIC, seed: i
     scratch = folder / "scratch" if big and not keep else None
     if scratch is not None and scratch.exists():
         shutil.rmtree(scratch)
-    engine = SandboxEngine(folder / "data" if keep else scratch, logins=logins, fault=lambda rule: _added(plan, rule))
+    engine = SandboxEngine(
+        folder / "data" if keep else scratch, logins=logins, fault=lambda rule: _added(plan, rule)
+    )
     kind.fill(engine, size, seed)
     return Site(
-        engine, kind.database, make_certificate(authority), plan, folder, passwords[0], passwords[1], odbc_environment(folder, ca_file), scratch
+        engine,
+        kind.database,
+        make_certificate(authority),
+        plan,
+        folder,
+        passwords[0],
+        passwords[1],
+        odbc_environment(folder, ca_file),
+        scratch,
     )
 
 

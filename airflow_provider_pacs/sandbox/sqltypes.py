@@ -17,7 +17,8 @@ SYSNAME = SqlType("nvarchar", 128)
 BINARY8 = SqlType("binary", 8)
 
 PRECEDENCE = (
-    "varbinary binary char varchar nchar nvarchar uniqueidentifier rowversion image text ntext bit tinyint smallint int bigint smallmoney money "
+    "varbinary binary char varchar nchar nvarchar uniqueidentifier rowversion image text ntext bit tinyint "
+    "smallint int bigint smallmoney money "
     "numeric decimal real float time date smalldatetime datetime datetime2 datetimeoffset xml"
 ).split()
 CHARACTER = frozenset({"char", "varchar", "text", "nchar", "nvarchar", "ntext", "xml"})
@@ -51,7 +52,9 @@ _RENAMED = {
 
 
 def is_wide(kind: SqlType) -> bool:
-    """True for datetime2(7): a hundred nanoseconds are finer than DuckDB's TIMESTAMP, and TIMESTAMP_NS has neither year 1 nor 9999."""
+    """True for datetime2(7): a hundred nanoseconds are finer than DuckDB's TIMESTAMP, and TIMESTAMP_NS has
+    neither year 1 nor 9999.
+    """
     return kind.name == "datetime2" and kind.scale == 7
 
 
@@ -78,12 +81,19 @@ def arrow(kind: SqlType) -> pa.DataType:
 
 
 def make(name: str, args: list[int], default_length: int = 30) -> SqlType:
-    """A type from its name and arguments, with T-SQL's defaults: varchar alone is 30 characters in CAST, 1 in DECLARE.
+    """A type from its name and arguments, with T-SQL's defaults: varchar alone is 30 characters in CAST, 1 in
+    DECLARE.
 
     Raises:
         SqlError: 243 for a name that is no type.
     """
-    name = {"integer": "int", "dec": "decimal", "sysname": "sysname", "timestamp": "rowversion", "double precision": "float"}.get(name, name)
+    name = {
+        "integer": "int",
+        "dec": "decimal",
+        "sysname": "sysname",
+        "timestamp": "rowversion",
+        "double precision": "float",
+    }.get(name, name)
     if name == "sysname":
         return SYSNAME
     if name == "sql_variant":
@@ -109,7 +119,11 @@ def from_node(node: exp.DataType, default_length: int = 30) -> SqlType:
     if raw == exp.DType.USERDEFINED:
         kind = str(node.args.get("kind")).lower().strip('[]"')
         name, _, rest = kind.partition("(")
-        return make(name.removeprefix("sys."), [int(a) for a in rest.rstrip(")").split(",") if a.strip().isdigit()], default_length)
+        return make(
+            name.removeprefix("sys."),
+            [int(a) for a in rest.rstrip(")").split(",") if a.strip().isdigit()],
+            default_length,
+        )
     args: list[int] = []
     for argument in node.expressions:
         text = argument.name if not isinstance(argument.this, exp.Expression) else argument.this.name
@@ -125,7 +139,10 @@ def common(left: SqlType, right: SqlType) -> SqlType:
     if high.name in CHARACTER and low.name in CHARACTER:
         length = MAX if MAX in (high.length, low.length) else max(high.length, low.length)
         return SqlType(
-            high.name if high.name not in ("char", "nchar") or low.name.strip("n") == "char" else high.name.replace("char", "varchar"), length
+            high.name
+            if high.name not in ("char", "nchar") or low.name.strip("n") == "char"
+            else high.name.replace("char", "varchar"),
+            length,
         )
     if high.name in BYTES and low.name in BYTES:
         return SqlType(high.name, MAX if MAX in (high.length, low.length) else max(high.length, low.length))

@@ -42,14 +42,26 @@ class SqlSession:
     """One login's session; the `EngineSession` of the port and the `Environment` of the translator."""
 
     def __init__(
-        self, engine: SandboxEngine, login: Login, database: str, cursor: duckdb.DuckDBPyConnection, spid: int, host: str, application: str
+        self,
+        engine: SandboxEngine,
+        login: Login,
+        database: str,
+        cursor: duckdb.DuckDBPyConnection,
+        spid: int,
+        host: str,
+        application: str,
     ) -> None:
         self.engine, self.login, self.spid = engine, login, spid
         self.host: str = host
         self.application: str = application
         self._database = database
         self._cursor = cursor
-        self.transactions = Transactions(cursor, lambda: engine.catalog.databases[self._database.lower()], engine.clock.local, engine.last_rowversion)
+        self.transactions = Transactions(
+            cursor,
+            lambda: engine.catalog.databases[self._database.lower()],
+            engine.clock.local,
+            engine.last_rowversion,
+        )
         self.since: datetime = engine.clock.local()
         self.encrypted = True
         self.cancelled = threading.Event()
@@ -119,7 +131,9 @@ class SqlSession:
 
     def _query(self, statement: Statement) -> Iterator[ResultSet | RowCount]:
         tree = parse(statement.text)
-        if isinstance(tree, exp.Select) and any(isinstance(x, exp.EQ) and isinstance(x.this, exp.Parameter) for x in tree.expressions):
+        if isinstance(tree, exp.Select) and any(
+            isinstance(x, exp.EQ) and isinstance(x.this, exp.Parameter) for x in tree.expressions
+        ):
             self._assign_from(tree)
             return
         if not isinstance(tree, exp.Query):
@@ -151,7 +165,8 @@ class SqlSession:
             verb = statement.kind if statement.kind != "WITH" else type(tree).__name__.upper()
             raise SqlError(
                 229,
-                f"The {verb} permission was denied on the object '{table.name}', database '{table.database}', schema '{table.schema}'.",
+                f"The {verb} permission was denied on the object '{table.name}', database "
+                f"'{table.database}', schema '{table.schema}'.",
                 severity=14,
                 state=5,
             )
@@ -190,10 +205,13 @@ class SqlSession:
         e = Expressions(self, Scope(), Queries(self))
         names = [f"c{n}" for n in range(len(targets))]
         cells = [
-            self._converted(e, Typed(f"a.{n}", c.type), self.variables.kind(t)) for n, c, t in zip(names, compiled.columns, targets, strict=True)
+            self._converted(e, Typed(f"a.{n}", c.type), self.variables.kind(t))
+            for n, c, t in zip(names, compiled.columns, targets, strict=True)
         ]
         self.transactions.reading()
-        row = self._fetch_last(f"SELECT {', '.join(cells)} FROM ({compiled.sql}) AS a({', '.join(names)})", tree.sql("tsql"))
+        row = self._fetch_last(
+            f"SELECT {', '.join(cells)} FROM ({compiled.sql}) AS a({', '.join(names)})", tree.sql("tsql")
+        )
         for target, value in zip(targets, row or (), strict=False):
             self.variables.assign(target, value)
 
@@ -229,7 +247,11 @@ class SqlSession:
         if value is None:
             return Typed("CAST(NULL AS DECIMAL(38,0))", kind)
         text = (
-            f"unhex('{value.hex()}')" if isinstance(value, bytes) else str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+            f"unhex('{value.hex()}')"
+            if isinstance(value, bytes)
+            else str(value)
+            if isinstance(value, int)
+            else "'" + value.replace("'", "''") + "'"
         )
         return Typed(text, kind, False, value)
 

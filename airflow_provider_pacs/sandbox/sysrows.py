@@ -81,7 +81,9 @@ def rows_of_types(catalog: Catalog, database: Database) -> Iterator[Row]:
 
     for name, number in TYPE_IDS.items():
         base = {"sysname": "nvarchar", "timestamp": "rowversion", "sql_variant": "nvarchar"}.get(name, name)
-        size = column_bytes(make(base, [38, 38] if base in ("decimal", "numeric") else [128] if name == "sysname" else []))
+        size = column_bytes(
+            make(base, [38, 38] if base in ("decimal", "numeric") else [128] if name == "sysname" else [])
+        )
         yield (
             name,
             TYPE_IDS["nvarchar"] if name == "sysname" else number,
@@ -99,7 +101,9 @@ def rows_of_types(catalog: Catalog, database: Database) -> Iterator[Row]:
 
 
 def _numbered(t: Table) -> Iterator[tuple[int, Index, bool]]:
-    """A table's indexes with their index_id, and which one is the primary key: the clustered one is 1, the others follow from 2."""
+    """A table's indexes with their index_id, and which one is the primary key: the clustered one is 1, the
+    others follow from 2.
+    """
     from airflow_provider_pacs.sandbox.catalog import Index
 
     clustered = next((i for i in t.indexes if i.clustered), None)
@@ -120,7 +124,18 @@ def rows_of_indexes(catalog: Catalog, database: Database) -> Iterator[Row]:
             yield t.object_id, None, 0, 0, "HEAP", False, False, False, False, False, None
         for number, i, key in found:
             kind = (1, "CLUSTERED") if i.clustered else (2, "NONCLUSTERED")
-            yield t.object_id, i.name, number, *kind, i.unique, key, i.constraint and not key, False, False, None
+            yield (
+                t.object_id,
+                i.name,
+                number,
+                *kind,
+                i.unique,
+                key,
+                i.constraint and not key,
+                False,
+                False,
+                None,
+            )
 
 
 def rows_of_index_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -138,17 +153,33 @@ def rows_of_key_constraints(catalog: Catalog, database: Database) -> Iterator[Ro
         for number, i, key in _numbered(t):
             if i.constraint:
                 kind = ("PK", "PRIMARY_KEY_CONSTRAINT") if key else ("UQ", "UNIQUE_CONSTRAINT")
-                yield i.name, t.object_id + (1 if key else number), schema, t.object_id, *kind, number, not t.key_name
+                yield (
+                    i.name,
+                    t.object_id + (1 if key else number),
+                    schema,
+                    t.object_id,
+                    *kind,
+                    number,
+                    not t.key_name,
+                )
 
 
 def rows_of_computed_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.computed_columns; the definition is not told."""
-    return ((t.object_id, name, t.position(name), True, False, None) for t in catalog.tables(database.name) for name in t.computed)
+    return (
+        (t.object_id, name, t.position(name), True, False, None)
+        for t in catalog.tables(database.name)
+        for name in t.computed
+    )
 
 
 def rows_of_identity_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
     """sys.identity_columns."""
-    return ((t.object_id, t.identity, t.position(t.identity), True, 1, 1, None, False) for t in catalog.tables(database.name) if t.identity)
+    return (
+        (t.object_id, t.identity, t.position(t.identity), True, 1, 1, None, False)
+        for t in catalog.tables(database.name)
+        if t.identity
+    )
 
 
 def rows_of_defaults(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -156,7 +187,14 @@ def rows_of_defaults(catalog: Catalog, database: Database) -> Iterator[Row]:
     for t in catalog.tables(database.name):
         for name, text in t.defaults.items():
             number = t.position(name)
-            yield t.object_id + 200 + number, f"DF_{t.name}_{name}", schema_id(catalog, database.name, t.schema), t.object_id, number, text
+            yield (
+                t.object_id + 200 + number,
+                f"DF_{t.name}_{name}",
+                schema_id(catalog, database.name, t.schema),
+                t.object_id,
+                number,
+                text,
+            )
 
 
 def rows_of_foreign_keys(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -210,7 +248,9 @@ def rows_of_i_columns(catalog: Catalog, database: Database) -> Iterator[Row]:
                    precision or None, scale if precision else None, COLLATION if text else None)  # fmt: skip
 
 
-def rows_of_constraints(catalog: Catalog, database: Database) -> Iterator[tuple[Table, str, str, tuple[str, ...]]]:
+def rows_of_constraints(
+    catalog: Catalog, database: Database
+) -> Iterator[tuple[Table, str, str, tuple[str, ...]]]:
     """Primary, unique and foreign keys: table, name, kind, columns."""
     for t in catalog.tables(database.name):
         for _, i, key in _numbered(t):
@@ -222,7 +262,10 @@ def rows_of_constraints(catalog: Catalog, database: Database) -> Iterator[tuple[
 
 def rows_of_i_constraints(catalog: Catalog, database: Database) -> Iterator[Row]:
     """INFORMATION_SCHEMA.TABLE_CONSTRAINTS."""
-    return ((t.database, t.schema, name, t.database, t.schema, t.name, kind) for t, name, kind, _ in rows_of_constraints(catalog, database))
+    return (
+        (t.database, t.schema, name, t.database, t.schema, t.name, kind)
+        for t, name, kind, _ in rows_of_constraints(catalog, database)
+    )
 
 
 def rows_of_i_key_usage(catalog: Catalog, database: Database) -> Iterator[Row]:
@@ -237,7 +280,17 @@ def rows_of_i_references(catalog: Catalog, database: Database) -> Iterator[Row]:
     for t in catalog.tables(database.name):
         for fk in t.foreign_keys:
             other = catalog.table(t.database, t.schema, fk.table)
-            yield t.database, t.schema, fk.name, t.database, t.schema, other.key if other else None, "SIMPLE", "NO ACTION", "NO ACTION"
+            yield (
+                t.database,
+                t.schema,
+                fk.name,
+                t.database,
+                t.schema,
+                other.key if other else None,
+                "SIMPLE",
+                "NO ACTION",
+                "NO ACTION",
+            )
 
 
 def rows_of_i_schemata(catalog: Catalog, database: Database) -> Iterator[Row]:

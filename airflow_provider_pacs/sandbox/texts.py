@@ -30,7 +30,11 @@ def like_regex(pattern: str, escape: str) -> str:
             out.append(re.escape(pattern[at]))
         elif char == "[" and (end := pattern.find("]", at + 1)) > 0:
             body = pattern[at + 1 : end].replace("\\", "\\\\")
-            out.append("[" + ("^" + body[1:].replace("^", "\\^") if body.startswith("^") else body) + "]" if body else "")
+            out.append(
+                "[" + ("^" + body[1:].replace("^", "\\^") if body.startswith("^") else body) + "]"
+                if body
+                else ""
+            )
             at = end
         else:
             out.append({"%": ".*", "_": "."}.get(char) or re.escape(char))

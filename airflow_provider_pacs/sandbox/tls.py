@@ -1,4 +1,6 @@
-"""The byte channel of one connection: comes in an asyncio socket, goes out TDS messages, in clear or through TLS (in PRELOGIN, or TDS 8 strict)."""
+"""The byte channel of one connection: comes in an asyncio socket, goes out TDS messages, in clear or through
+TLS (in PRELOGIN, or TDS 8 strict).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from airflow_provider_pacs.sandbox.certificates import Certificate
-from airflow_provider_pacs.sandbox.wire import END_OF_MESSAGE, HEADER, IGNORE, MAX_MESSAGE, MAX_PACKET_SIZE, PRELOGIN, Message, ProtocolError, message
+from airflow_provider_pacs.sandbox.wire import (
+    END_OF_MESSAGE,
+    HEADER,
+    IGNORE,
+    MAX_MESSAGE,
+    MAX_PACKET_SIZE,
+    PRELOGIN,
+    Message,
+    ProtocolError,
+    message,
+)
 
 TLS_RECORD: Final = 0x16
 """First byte of a connection that starts with TLS: TDS 8."""

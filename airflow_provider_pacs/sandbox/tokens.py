@@ -21,7 +21,10 @@ DONE_ATTENTION: Final = 0x20
 
 SERVER_NAME: Final = "pacs-sandbox"
 PROGRAM: Final = "Microsoft SQL Server"
-"""ProgName of LOGINACK. The driver hands it on as SQL_DBMS_NAME and arrow-odbc reads time as time64 only from a server of this name."""
+"""ProgName of LOGINACK.
+
+The driver hands it on as SQL_DBMS_NAME and arrow-odbc reads time as time64 only from a server of this name.
+"""
 
 _SELECT = 0xC1
 _TDS74 = b"\x74\x00\x00\x04"
@@ -62,12 +65,16 @@ def info(number: int, text: str, state: int = 1, severity: int = 0) -> bytes:
 
 def _message(token: int, number: int, state: int, severity: int, text: str, line: int) -> bytes:
     head = struct.pack("<iBB", number, state & 0xFF, severity & 0xFF)
-    return _us_token(token, head + _us_varchar(text) + _b_varchar(SERVER_NAME) + _b_varchar("") + struct.pack("<i", line))
+    return _us_token(
+        token, head + _us_varchar(text) + _b_varchar(SERVER_NAME) + _b_varchar("") + struct.pack("<i", line)
+    )
 
 
 def database_changed(new: str, old: str) -> bytes:
     """ENVCHANGE 1 and the message that SQL Server sends with it."""
-    return _us_token(0xE3, b"\x01" + _b_varchar(new) + _b_varchar(old)) + info(5701, f"Changed database context to '{new}'.", 2)
+    return _us_token(0xE3, b"\x01" + _b_varchar(new) + _b_varchar(old)) + info(
+        5701, f"Changed database context to '{new}'.", 2
+    )
 
 
 def transaction_changed(kind: int, new: bytes = b"", old: bytes = b"") -> bytes:
@@ -104,7 +111,9 @@ def column_metadata(columns: Sequence[Column]) -> bytes:
     parts = [struct.pack("<BH", 0x81, len(columns))]
     for column in columns:
         flags = _UPDATABLE_UNKNOWN | (_NULLABLE if column.nullable else 0)
-        parts.append(struct.pack("<IH", user_type(column.type), flags) + type_info(column.type, column.nullable))
+        parts.append(
+            struct.pack("<IH", user_type(column.type), flags) + type_info(column.type, column.nullable)
+        )
         if column.type.name in _TABLE_NAME_TYPES:
             parts.append(b"\x01" + _us_varchar(""))
         parts.append(_b_varchar(column.name))

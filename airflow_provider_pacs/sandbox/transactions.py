@@ -1,7 +1,7 @@
 """BEGIN, COMMIT, ROLLBACK and an isolation level in; one DuckDB cursor's transactions out.
 
-DuckDB knows snapshots only. Under READ COMMITTED a transaction that has not written yet therefore has no DuckDB transaction: each statement sees
-what is committed when it starts, as on SQL Server.
+DuckDB knows snapshots only. Under READ COMMITTED a transaction that has not written yet therefore has no
+DuckDB transaction: each statement sees what is committed when it starts, as on SQL Server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ class Transactions:
     """The transaction state of one session."""
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, database: Callable[[], Database], now: Callable[[], datetime], rowversion: Callable[[], int]
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        database: Callable[[], Database],
+        now: Callable[[], datetime],
+        rowversion: Callable[[], int],
     ) -> None:
         self._cursor, self._database, self._now, self._rowversion = cursor, database, now, rowversion
         self.isolation = 2
@@ -72,7 +76,11 @@ class Transactions:
         doomed, was_open = self._doomed, self._open
         self._reset()
         if doomed:
-            raise SqlError(3930, "The current transaction cannot be committed and cannot support operations that write to the log file.")
+            raise SqlError(
+                3930,
+                "The current transaction cannot be committed and cannot support operations that write to "
+                "the log file.",
+            )
         if was_open:
             try:
                 self._cursor.execute("COMMIT")
@@ -96,13 +104,15 @@ class Transactions:
         if self._doomed:
             raise SqlError(
                 3930,
-                "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.",
+                "The current transaction cannot be committed and cannot support operations that write to "
+                "the log file. Roll back the transaction.",
             )
         database = self._database()
         if self.isolation == SNAPSHOT and not database.snapshot:
             raise SqlError(
                 3952,
-                f"Snapshot isolation transaction failed accessing database '{database.name}' because snapshot isolation is not allowed in this "
+                f"Snapshot isolation transaction failed accessing database '{database.name}' because "
+                "snapshot isolation is not allowed in this "
                 f"database. "
                 "Use ALTER DATABASE to allow snapshot isolation.",
             )
@@ -112,4 +122,10 @@ class Transactions:
         self._open = True
 
     def _reset(self) -> None:
-        self.count, self._open, self._doomed, self.writing_since, self.first_rowversion = 0, False, False, None, None
+        self.count, self._open, self._doomed, self.writing_since, self.first_rowversion = (
+            0,
+            False,
+            False,
+            None,
+            None,
+        )

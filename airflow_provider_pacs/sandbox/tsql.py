@@ -1,4 +1,6 @@
-"""The tree of one T-SQL query and a session's environment in; one DuckDB query with declared T-SQL column types out."""
+"""The tree of one T-SQL query and a session's environment in; one DuckDB query with declared T-SQL column
+types out.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,14 @@ from airflow_provider_pacs.sandbox.nodes import direction
 from airflow_provider_pacs.sandbox.scope import UNKNOWN, Rows, Scope
 from airflow_provider_pacs.sandbox.shapes import as_types, inline, renamed
 
-_SETS: dict[type[exp.Expression], str] = {exp.Union: "UNION", exp.Except: "EXCEPT", exp.Intersect: "INTERSECT"}
+_SETS: dict[type[exp.Expression], str] = {
+    exp.Union: "UNION",
+    exp.Except: "EXCEPT",
+    exp.Intersect: "INTERSECT",
+}
 _SELECT_PARTS = frozenset(
-    "expressions from_ joins where group having order limit offset distinct with_ options kind hint operation_modifiers".split()
+    "expressions from_ joins where group having order limit offset distinct with_ options kind hint "
+    "operation_modifiers".split()
 )
 
 
@@ -60,15 +67,23 @@ class Queries:
         for cte in with_.expressions:
             alias = cte.args["alias"]
             names = [c.name for c in alias.args.get("columns") or []]
-            if isinstance(cte.this, exp.Union) and any(t.name.lower() == alias.name.lower() for t in cte.this.expression.find_all(exp.Table)):
+            if isinstance(cte.this, exp.Union) and any(
+                t.name.lower() == alias.name.lower() for t in cte.this.expression.find_all(exp.Table)
+            ):
                 anchor = self(cte.this.this)
                 self.ctes[alias.name.lower()] = renamed(anchor.columns, names)
             found = self(cte.this)
             columns = renamed(found.columns, names)
             if any(not c.name for c in columns):
-                raise SqlError(8155, f"No column name was specified for column {[c.name for c in columns].index('') + 1} of '{alias.name}'.")
+                raise SqlError(
+                    8155,
+                    f"No column name was specified for column {[c.name for c in columns].index('') + 1} of "
+                    f"'{alias.name}'.",
+                )
             self.ctes[alias.name.lower()] = columns
-            texts.append(f"{quoted(alias.name)}({', '.join(quoted(c.name) for c in columns)}) AS ({found.sql})")
+            texts.append(
+                f"{quoted(alias.name)}({', '.join(quoted(c.name) for c in columns)}) AS ({found.sql})"
+            )
         return ", ".join(texts)
 
     def _select(self, node: exp.Select, outer: Scope | None) -> Compiled:
@@ -90,7 +105,9 @@ class Queries:
             tail += " HAVING " + e.predicate(node.args["having"].this)
         outputs = self._projections(node, e)
         columns = [c for c, _ in outputs]
-        texts = ", ".join(f"{text} AS {quoted(c.name or f'column{n}')}" for n, (c, text) in enumerate(outputs, start=1))
+        texts = ", ".join(
+            f"{text} AS {quoted(c.name or f'column{n}')}" for n, (c, text) in enumerate(outputs, start=1)
+        )
         options = node.args["limit"].args.get("limit_options") if node.args.get("limit") is not None else None
         ties = options is not None and bool(options.args.get("with_ties"))
         order = self._order(node, e, columns, [text for _, text in outputs] if ties else None)
@@ -101,18 +118,36 @@ class Queries:
     def _projections(self, node: exp.Select, e: Expressions) -> list[tuple[Column, str]]:
         outputs: list[tuple[Column, str]] = []
         for item in node.expressions:
-            if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
-                table = item.args["table"].name if isinstance(item, exp.Column) and item.args.get("table") else ""
+            if isinstance(item, exp.Star) or (
+                isinstance(item, exp.Column) and isinstance(item.this, exp.Star)
+            ):
+                table = (
+                    item.args["table"].name if isinstance(item, exp.Column) and item.args.get("table") else ""
+                )
                 outputs += [(replace(c, nullable=t.nullable), t.sql) for c, t in e.scope.all_columns(table)]
                 continue
             value = e.value(item.this if isinstance(item, exp.Alias) else item)
-            name = item.alias if isinstance(item, exp.Alias) else item.name if isinstance(item, exp.Column) else ""
+            name = (
+                item.alias
+                if isinstance(item, exp.Alias)
+                else item.name
+                if isinstance(item, exp.Column)
+                else ""
+            )
             text = f"CAST(NULL AS {sqltypes.duck(value.type)})" if value.is_null else value.sql
             outputs.append((Column(name, value.type, value.nullable), text))
         return outputs
 
-    def _order(self, node: exp.Expression, e: Expressions, columns: Sequence[Column], texts: Sequence[str] | None = None) -> str:
-        """ORDER BY; an item of the select list is named by its place, or by its text where `texts` are given (a window can't name places)."""
+    def _order(
+        self,
+        node: exp.Expression,
+        e: Expressions,
+        columns: Sequence[Column],
+        texts: Sequence[str] | None = None,
+    ) -> str:
+        """ORDER BY; an item of the select list is named by its place, or by its text where `texts` are given
+        (a window can't name places).
+        """
         order = node.args.get("order")
         if order is None:
             return ""
@@ -123,15 +158,25 @@ class Queries:
             if isinstance(key, exp.Literal) and not key.is_string:
                 if not 1 <= int(key.this) <= len(columns):
                     raise SqlError(
-                        108, f"The ORDER BY position number {key.this} is out of range of the number of items in the select list.", severity=15
+                        108,
+                        f"The ORDER BY position number {key.this} is out of range of the number of items in "
+                        "the select list.",
+                        severity=15,
                     )
                 text = texts[int(key.this) - 1] if texts else str(key.this)
-            elif isinstance(key, exp.Column) and key.name.lower() in names and (not key.args.get("table") or not isinstance(node, exp.Select)):
+            elif (
+                isinstance(key, exp.Column)
+                and key.name.lower() in names
+                and (not key.args.get("table") or not isinstance(node, exp.Select))
+            ):
                 place = names.index(key.name.lower())
                 text = texts[place] if texts else str(place + 1)
             elif not isinstance(node, exp.Select):
                 raise SqlError(
-                    104, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.", severity=15
+                    104,
+                    "ORDER BY items must appear in the select list if the statement contains a UNION, "
+                    "INTERSECT or EXCEPT operator.",
+                    severity=15,
                 )
             else:
                 text = e.value(key).sql
@@ -161,10 +206,14 @@ class Queries:
         if len(left.columns) != len(right.columns):
             raise SqlError(
                 205,
-                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number "
+                "of expressions in their target lists.",
             )
         kinds = [sqltypes.common(a.type, b.type) for a, b in zip(left.columns, right.columns, strict=True)]
-        columns = [Column(a.name, k, a.nullable or b.nullable) for a, b, k in zip(left.columns, right.columns, kinds, strict=True)]
+        columns = [
+            Column(a.name, k, a.nullable or b.nullable)
+            for a, b, k in zip(left.columns, right.columns, kinds, strict=True)
+        ]
         e = Expressions(self.env, Scope(), self)
         word = _SETS[type(node)] + ("" if node.args.get("distinct", True) else " ALL")
         sides = as_types(e, left, columns), as_types(e, right, columns)
@@ -198,11 +247,17 @@ class Queries:
             source = Source(f"({inner.sql})", tuple(inner.columns), None, name)
         columns = renamed(source.columns, names)
         scope.add(Rows(name, columns))
-        return f"{source.sql} AS {quoted(name)}({', '.join(quoted(c.name or f'column{n}') for n, c in enumerate(columns, start=1))})"
+        return (
+            f"{source.sql} AS "
+            f"{quoted(name)}({', '.join(quoted(c.name or f'column{n}') for n, c in enumerate(columns, start=1))})"
+        )
 
     def _values(self, node: exp.Values, scope: Scope) -> Compiled:
         e = Expressions(self.env, Scope(parent=scope), self)
-        rows = [[e.value(v) for v in (t.expressions if isinstance(t, exp.Tuple) else [t])] for t in node.expressions]
+        rows = [
+            [e.value(v) for v in (t.expressions if isinstance(t, exp.Tuple) else [t])]
+            for t in node.expressions
+        ]
         columns = []
         for number, cells in enumerate(zip(*rows, strict=True), start=1):
             typed = [c.type for c in cells if not c.is_null]
@@ -210,7 +265,9 @@ class Queries:
             for other in typed[1:]:
                 kind = sqltypes.common(kind, other)
             columns.append(Column(f"column{number}", kind, any(c.nullable for c in cells)))
-        texts = ", ".join("(" + ", ".join(e.sql(v, c.type) for v, c in zip(row, columns, strict=True)) + ")" for row in rows)
+        texts = ", ".join(
+            "(" + ", ".join(e.sql(v, c.type) for v, c in zip(row, columns, strict=True)) + ")" for row in rows
+        )
         return Compiled(f"VALUES {texts}", columns)
 
     def _join(self, join: exp.Join, scope: Scope) -> str:
@@ -251,7 +308,10 @@ class Queries:
         if isinstance(node.this, exp.Anonymous):
             e = Expressions(self.env, Scope(), self)
             name = str(node.this.this)
-            args = [None if a.name.upper() == "DEFAULT" else e.constant(a, f"{name}'s argument") for a in node.this.expressions]
+            args = [
+                None if a.name.upper() == "DEFAULT" else e.constant(a, f"{name}'s argument")
+                for a in node.this.expressions
+            ]
             found = self.env.virtual(node.db.lower() or "sys", name.lower(), args)
         else:
             known = self.env.catalog.find(database, schema, name)

@@ -1,4 +1,6 @@
-"""TYPE_INFO: comes in a T-SQL type (or its declaration as text, or its bytes), goes out its bytes (or the type)."""
+"""TYPE_INFO: comes in a T-SQL type (or its declaration as text, or its bytes), goes out its bytes (or the
+type).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ FIXED: Final = {
 """Types whose bytes carry no length. 0x1F is the untyped NULL."""
 
 NOT_NULL: Final = {sql_type.name: code for code, (sql_type, width) in FIXED.items() if width}
-"""How a column that is NOT NULL is sent: the driver calls a column of the types with a length nullable, whatever its flags say."""
+"""How a column that is NOT NULL is sent: the driver calls a column of the types with a length nullable,
+whatever its flags say.
+"""
 
 _SIZED = {
     "bit": (0x68, 1),
@@ -51,22 +55,38 @@ _SIZED = {
 }
 _BY_SIZE = {code: SqlType(name) for name, code in _SIZED.items()}
 _SCALED = {"time": 0x29, "datetime2": 0x2A, "datetimeoffset": 0x2B}
-_CHARACTER = {"varchar": (0xA7, 1), "char": (0xAF, 1), "nvarchar": (0xE7, 2), "nchar": (0xEF, 2), "varbinary": (0xA5, 1), "binary": (0xAD, 1)}
+_CHARACTER = {
+    "varchar": (0xA7, 1),
+    "char": (0xAF, 1),
+    "nvarchar": (0xE7, 2),
+    "nchar": (0xEF, 2),
+    "varbinary": (0xA5, 1),
+    "binary": (0xAD, 1),
+}
 _LARGE = {"text": (0x23, 0x7FFFFFFF), "ntext": (0x63, 0x7FFFFFFE), "image": (0x22, 0x7FFFFFFF)}
 _COLLATED = ("varchar", "char", "nvarchar", "nchar", "text", "ntext")
 _SCALED_BY_CODE = {code: name for name, code in _SCALED.items()}
 _CHARACTER_BY_CODE = {code: (name, unit) for name, (code, unit) in _CHARACTER.items()}
 _LARGE_BY_CODE = {code: name for name, (code, _) in _LARGE.items()}
 
-_SYNONYMS = {"integer": "int", "dec": "decimal", "timestamp": "rowversion", "character": "char", "sysname": "nvarchar"}
+_SYNONYMS = {
+    "integer": "int",
+    "dec": "decimal",
+    "timestamp": "rowversion",
+    "character": "char",
+    "sysname": "nvarchar",
+}
 _KNOWN = {*_SIZED, *_SCALED, *_CHARACTER, *_LARGE, "decimal", "numeric", "date", "xml", "rowversion"}
 _DECLARATION = re.compile(
-    r"\s*(@[\w$#@]+)\s+(?:as\s+)?\[?(\w+)\]?\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?(?:\s*=\s*[^,]*)?(?:\s+out(?:put)?)?\s*(?:,|$)", re.IGNORECASE
+    r"\s*(@[\w$#@]+)\s+(?:as\s+)?\[?(\w+)\]?\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?(?:\s*=\s*[^,]*)?(?:\s+out(?:put)?)?\s*(?:,|$)",
+    re.IGNORECASE,
 )
 
 
 def _cp1252_fallback(problem: UnicodeError) -> tuple[str | bytes, int]:
-    """Windows maps the five holes of code page 1252 to C1 controls; what it cannot encode becomes one ? per UTF-16 unit."""
+    """Windows maps the five holes of code page 1252 to C1 controls; what it cannot encode becomes one ? per
+    UTF-16 unit.
+    """
     if isinstance(problem, UnicodeDecodeError):
         return problem.object[problem.start : problem.end].decode("latin-1"), problem.end
     if not isinstance(problem, UnicodeEncodeError):
@@ -74,7 +94,11 @@ def _cp1252_fallback(problem: UnicodeError) -> tuple[str | bytes, int]:
     out = bytearray()
     for character in problem.object[problem.start : problem.end]:
         code = ord(character)
-        out += bytes([code]) if 0x80 <= code <= 0x9F and code in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else b"?" * (2 if code > 0xFFFF else 1)
+        out += (
+            bytes([code])
+            if 0x80 <= code <= 0x9F and code in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+            else b"?" * (2 if code > 0xFFFF else 1)
+        )
     return bytes(out), problem.end
 
 
@@ -108,7 +132,14 @@ def type_info(sql_type: SqlType, nullable: bool = True) -> bytes:
     if name in _SIZED:
         return bytes(_SIZED[name])
     if name in ("decimal", "numeric"):
-        return bytes([0x6A if name == "decimal" else 0x6C, 1 + decimal_width(sql_type.precision), sql_type.precision, sql_type.scale])
+        return bytes(
+            [
+                0x6A if name == "decimal" else 0x6C,
+                1 + decimal_width(sql_type.precision),
+                sql_type.precision,
+                sql_type.scale,
+            ]
+        )
     if name in _SCALED:
         return bytes([_SCALED[name], sql_type.scale])
     if name == "date":
@@ -122,12 +153,15 @@ def type_info(sql_type: SqlType, nullable: bool = True) -> bytes:
         return struct.pack("<BI", *_LARGE[name]) + collation
     if name in _CHARACTER:
         code, unit = _CHARACTER[name]
-        return struct.pack("<BH", code, _PLP if sql_type.length == MAX else unit * sql_type.length) + collation
+        return (
+            struct.pack("<BH", code, _PLP if sql_type.length == MAX else unit * sql_type.length) + collation
+        )
     raise ValueError(f"no TDS type for {name!r}")
 
 
 def read_type_info(cursor: Cursor) -> tuple[int, SqlType, int]:
-    """Read the TYPE_INFO of a parameter: its token, the type, and the maximal length in bytes (`MAX` for PLP).
+    """Read the TYPE_INFO of a parameter: its token, the type, and the maximal length in bytes (`MAX` for
+    PLP).
 
     Raises:
         ProtocolError: a type that the sandbox does not have.

@@ -22,8 +22,8 @@ def read_value(cursor: Cursor, code: int, sql_type: SqlType, size: int) -> Any:
     """Read the TYPE_VARBYTE of a parameter whose TYPE_INFO was read before.
 
     Returns:
-        None, bool, int, float, Decimal, str, bytes, date, time, datetime (aware for datetimeoffset) or UUID. Python keeps microseconds: the
-        seventh digit of datetime2(7) is cut.
+        None, bool, int, float, Decimal, str, bytes, date, time, datetime (aware for datetimeoffset) or UUID.
+        Python keeps microseconds: the seventh digit of datetime2(7) is cut.
 
     Raises:
         ProtocolError: the bytes do not make a value of the type.

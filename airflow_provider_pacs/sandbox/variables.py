@@ -1,4 +1,6 @@
-"""A parameter's Python value (or what DuckDB computed) in; the value as it is stored, bound to a DuckDB parameter, out."""
+"""A parameter's Python value (or what DuckDB computed) in; the value as it is stored, bound to a DuckDB
+parameter, out.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,13 @@ def stored(value: Any, kind: SqlType) -> Any:
 def _stored(value: Any, kind: SqlType) -> Any:
     name = kind.name
     if name == "uniqueidentifier":
-        return permuted(UUID(bytes_le=value) if isinstance(value, bytes) else value if isinstance(value, UUID) else UUID(str(value)))
+        return permuted(
+            UUID(bytes_le=value)
+            if isinstance(value, bytes)
+            else value
+            if isinstance(value, UUID)
+            else UUID(str(value))
+        )
     if name in CHARACTER:
         return value.decode("utf-16-le") if isinstance(value, bytes) else str(value)
     if name in BYTES:
@@ -65,7 +73,10 @@ def _stored(value: Any, kind: SqlType) -> Any:
 def _stored_moment(value: Any, kind: SqlType) -> Any:
     if kind.name == "datetimeoffset":
         offset = value.utcoffset() or timedelta(0)
-        return {"utc": value.astimezone(UTC).replace(tzinfo=None), "offset_minutes": int(offset.total_seconds() // 60)}
+        return {
+            "utc": value.astimezone(UTC).replace(tzinfo=None),
+            "offset_minutes": int(offset.total_seconds() // 60),
+        }
     if kind.name in ("datetime", "smalldatetime", "datetime2"):
         moment = (
             value

@@ -1,4 +1,6 @@
-"""TDS packets: comes in bytes of a socket, goes out PRELOGIN and LOGIN7 as dataclasses, and messages cut into packets."""
+"""TDS packets: comes in bytes of a socket, goes out PRELOGIN and LOGIN7 as dataclasses, and messages cut into
+packets.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +125,10 @@ class Packetizer:
     _number: int = 1
 
     def feed(self, data: bytes) -> bytes:
-        """Add tokens; returns the packets that are full. The last byte always waits, because END_OF_MESSAGE goes on the packet that holds it."""
+        """Add tokens; returns the packets that are full.
+
+        The last byte always waits, because END_OF_MESSAGE goes on the packet that holds it.
+        """
         room = self.size - HEADER.size
         self._pending = self._pending + data if self._pending else data
         count = (len(self._pending) - 1) // room
@@ -131,7 +136,9 @@ class Packetizer:
             return b""
         body = np.frombuffer(self._pending, np.uint8, count * room).reshape(count, room)
         packets = np.empty((count, self.size), np.uint8)
-        packets[:, : HEADER.size] = np.frombuffer(HEADER.pack(self.type, 0, self.size, self.spid, 0, 0), np.uint8)
+        packets[:, : HEADER.size] = np.frombuffer(
+            HEADER.pack(self.type, 0, self.size, self.spid, 0, 0), np.uint8
+        )
         packets[:, 6] = (np.arange(self._number, self._number + count) & 0xFF).astype(np.uint8)
         packets[:, HEADER.size :] = body
         self._number += count
@@ -147,7 +154,12 @@ class Packetizer:
         return self._last(END_OF_MESSAGE)
 
     def _last(self, status: int) -> bytes:
-        packet = HEADER.pack(self.type, status, HEADER.size + len(self._pending), self.spid, self._number & 0xFF, 0) + self._pending
+        packet = (
+            HEADER.pack(
+                self.type, status, HEADER.size + len(self._pending), self.spid, self._number & 0xFF, 0
+            )
+            + self._pending
+        )
         self._number += 1
         self._pending = b""
         return packet
@@ -198,7 +210,15 @@ class Prelogin:
 def prelogin_answer(encryption: int) -> Prelogin:
     """The server's side: version, encryption, no instance name to check, no thread, no MARS."""
     major, minor, build = SERVER_VERSION
-    return Prelogin({0: struct.pack(">BBHH", major, minor, build, 0), 1: bytes([encryption]), 2: b"\x00", 3: b"", 4: b"\x00"})
+    return Prelogin(
+        {
+            0: struct.pack(">BBHH", major, minor, build, 0),
+            1: bytes([encryption]),
+            2: b"\x00",
+            3: b"",
+            4: b"\x00",
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""A folder of county files comes in; the good counties by name and one ConfigError per unusable file go out. A broken file hides no other."""
+"""A folder of county files comes in; the good counties by name and one ConfigError per unusable file go out.
+
+A broken file hides no other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from airflow_provider_pacs.sync.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Counties:
-    """What a folder holds. `broken` is in the order of the files; a county that two files claim is broken, and neither is used."""
+    """What a folder holds. `broken` is in the order of the files; a county that two files claim is broken,
+    and neither is used.
+    """
 
     good: dict[str, CountyConfig]
     broken: tuple[ConfigError, ...]
@@ -35,5 +40,13 @@ def load_counties(folder: Path) -> Counties:
     for county, claim in claims.items():
         if len(claim) > 1:
             files = ", ".join(str(file) for file, _ in claim)
-            broken.append(ConfigError(f"{files}: county: {county!r} is claimed by {len(claim)} files", remedy="Keep one of them, or set `county`."))
-    return Counties(good={county: claim[0][1] for county, claim in claims.items() if len(claim) == 1}, broken=tuple(broken))
+            broken.append(
+                ConfigError(
+                    f"{files}: county: {county!r} is claimed by {len(claim)} files",
+                    remedy="Keep one of them, or set `county`.",
+                )
+            )
+    return Counties(
+        good={county: claim[0][1] for county, claim in claims.items() if len(claim) == 1},
+        broken=tuple(broken),
+    )

@@ -1,4 +1,7 @@
-"""The columns that a cursor was made from, and those of today -> what drifted. Additions go on, widening goes on, anything else stops the run."""
+"""The columns that a cursor was made from, and those of today -> what drifted.
+
+Additions go on, widening goes on, anything else stops the run.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,15 @@ from dataclasses import dataclass
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.source.catalog import TableShape
 
-_GROWS = (("tinyint", "smallint", "int", "bigint"), ("real", "float"), ("smalldatetime", "datetime", "datetime2"), ("char", "varchar", "text"))
-"""Each type may become one further right without losing a value; so may the national character types and (max)."""
+_GROWS = (
+    ("tinyint", "smallint", "int", "bigint"),
+    ("real", "float"),
+    ("smalldatetime", "datetime", "datetime2"),
+    ("char", "varchar", "text"),
+)
+"""Each type may become one further right without losing a value; so may the national character types and
+(max).
+"""
 _DECLARED = re.compile(r"^(?P<name>\w+)(?:\((?P<first>\w+)(?:,\s*(?P<second>\d+))?\))?$")
 _UNBOUNDED = 1 << 31
 
@@ -28,7 +38,12 @@ class Drift:
         return bool(self.added or self.dropped or self.widened or self.changed)
 
     def as_dict(self) -> dict[str, list[str]]:
-        return {"added": list(self.added), "dropped": list(self.dropped), "widened": list(self.widened), "changed": list(self.changed)}
+        return {
+            "added": list(self.added),
+            "dropped": list(self.dropped),
+            "widened": list(self.widened),
+            "changed": list(self.changed),
+        }
 
 
 def declared_columns(shape: TableShape) -> dict[str, str]:
@@ -37,7 +52,10 @@ def declared_columns(shape: TableShape) -> dict[str, str]:
 
 
 def find_drift(before: Mapping[str, str], today: Mapping[str, str]) -> Drift:
-    """What happened between two readings of a table's columns; nothing where either is unknown. Order does not count (case 55)."""
+    """What happened between two readings of a table's columns; nothing where either is unknown.
+
+    Order does not count (case 55).
+    """
     if not before or not today:
         return Drift()
     both = [name for name in today if name in before and before[name] != today[name]]
@@ -54,7 +72,8 @@ def check_drift(county: str, shape: TableShape, before: Mapping[str, str]) -> Dr
     """The table's drift, refused where a mapped column lost room or changed its kind.
 
     Raises:
-        ConfigError: PACS-003; nothing was read. (A mapped column that is gone was refused before, by the catalog.)
+        ConfigError: PACS-003; nothing was read. (A mapped column that is gone was refused before, by the
+            catalog.)
     """
     drift = find_drift(before, declared_columns(shape))
     mapped = set(shape.mapped)
@@ -62,7 +81,8 @@ def check_drift(county: str, shape: TableShape, before: Mapping[str, str]) -> Dr
     if breaking:
         raise ConfigError(
             f"{county}: {shape.name} changed under its mapping: {', '.join(breaking)}",
-            remedy=f"adapt tables.{shape.map.entity} in the county's file; if the change is right as it is: pacs check {county} --accept-source",
+            remedy=f"adapt tables.{shape.map.entity} in the county's file; if the change is right as it is: "
+            f"pacs check {county} --accept-source",
             code="PACS-003",
         )
     return drift
@@ -73,14 +93,26 @@ def widens(old: str, new: str) -> bool:
     one, two = _DECLARED.match(old.lower()), _DECLARED.match(new.lower())
     if one is None or two is None:
         return False
-    if {one["name"], two["name"]} in ({"char", "varchar"}, {"nchar", "nvarchar"}):  # padding comes and goes, values stay
+    if {one["name"], two["name"]} in (
+        {"char", "varchar"},
+        {"nchar", "nvarchar"},
+    ):  # padding comes and goes, values stay
         return _size(one["first"]) <= _size(two["first"])
     if one["name"] == two["name"]:
-        return _digits_fit(one, two) if one["second"] is not None else _size(one["first"]) <= _size(two["first"])
+        return (
+            _digits_fit(one, two) if one["second"] is not None else _size(one["first"]) <= _size(two["first"])
+        )
     names = (one["name"].removeprefix("n"), two["name"].removeprefix("n"))
     national = one["name"].startswith("n") and not two["name"].startswith("n") and names[0] in _GROWS[3]
-    in_order = any(names[0] in order and names[1] in order and order.index(names[0]) <= order.index(names[1]) for order in _GROWS)
-    return in_order and not national and (names[0] not in _GROWS[3] or _size(one["first"]) <= _size(two["first"]))
+    in_order = any(
+        names[0] in order and names[1] in order and order.index(names[0]) <= order.index(names[1])
+        for order in _GROWS
+    )
+    return (
+        in_order
+        and not national
+        and (names[0] not in _GROWS[3] or _size(one["first"]) <= _size(two["first"]))
+    )
 
 
 def _digits_fit(one: re.Match[str], two: re.Match[str]) -> bool:

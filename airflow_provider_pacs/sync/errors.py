@@ -1,11 +1,12 @@
-"""What can go wrong, sorted by what to do next. Foreign errors come in at one mapping point per driver and leave as one of these.
+"""What can go wrong, sorted by what to do next.
 
-    PacsError
-    ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost connection, PACS-005 job timeout,
-    │                                                                    PACS-008 a sync of the county is at work
-    ├── FatalError       the same attempt would fail again            PACS-010
-    ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003 schema, PACS-006 configuration
-    ├── DataError        the data breaks a blocking rule              PACS-004
+Foreign errors come in at one mapping point per driver and leave as one of these.
+
+    PacsError ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost
+    connection, PACS-005 job timeout, │
+    PACS-008 a sync of the county is at work ├── FatalError       the same attempt would fail again
+    PACS-010 ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003
+    schema, PACS-006 configuration ├── DataError        the data breaks a blocking rule              PACS-004
     └── ConflictError    another run owns the county now              PACS-007
 
 Codes 001-005 are those of the platform's design document; 006 and up are ours.
@@ -18,7 +19,8 @@ class PacsError(Exception):
     """Base of every error this package raises on purpose.
 
     Args:
-        message: one line that names the thing (file, field, table, host) and never holds a row's values or a secret.
+        message: one line that names the thing (file, field, table, host) and never holds a row's values or a
+            secret.
         remedy: one line that says what to do; empty where there is nothing to say.
         code: the error's code; each class has a default.
     """
@@ -36,7 +38,10 @@ class PacsError(Exception):
         if not self.remedy:
             return f"{self.code}: {self.message}"
         stop = "" if self.message.endswith((".", "!", "?", "…")) else "."
-        return f"{self.code}: {self.message}{stop} Remedy: {self.remedy}{'' if self.remedy.endswith('.') else '.'}"
+        return (
+            f"{self.code}: {self.message}{stop} Remedy: "
+            f"{self.remedy}{'' if self.remedy.endswith('.') else '.'}"
+        )
 
 
 class RetryableError(PacsError):

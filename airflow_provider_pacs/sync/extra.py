@@ -1,7 +1,9 @@
-"""Source columns beyond the canonical ones -> the canonical column `extra`: one JSON object per row, or NULL where nothing is carried.
+"""Source columns beyond the canonical ones -> the canonical column `extra`: one JSON object per row, or NULL
+where nothing is carried.
 
-A county's file names such columns (`tables.<entity>.extra`); under `sync.new_columns: add` those that came after the first load travel too, under
-their own names. Numbers are exact: they go from Arrow's decimal into JSON digit by digit, never through a float.
+A county's file names such columns (`tables.<entity>.extra`); under `sync.new_columns: add` those that came
+after the first load travel too, under their own names. Numbers are exact: they go from Arrow's decimal into
+JSON digit by digit, never through a float.
 """
 
 from __future__ import annotations
@@ -26,19 +28,29 @@ _UNFIT = ("\x00", "\ufffd")
 
 
 def carrying(shape: TableShape, added: Iterable[str]) -> TableShape:
-    """The shape with columns that came after the first load in `extra`, but for those that a county's file reads already."""
+    """The shape with columns that came after the first load in `extra`, but for those that a county's file
+    reads already.
+    """
     names, sources = {name for name, _ in shape.map.extra}, set(shape.map.sources)
     more = tuple((column, column) for column in added if column not in names and column not in sources)
     return replace(shape, map=replace(shape.map, extra=(*shape.map.extra, *more)))
 
 
 def added_since(shape: TableShape, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
-    """Columns that came after the first load, are still there and can be carried; where the catalog is unknown, those of before."""
+    """Columns that came after the first load, are still there and can be carried; where the catalog is
+    unknown, those of before.
+    """
     if not shape.known:
         return tuple(before)
-    if shape.selection is not None:  # which of a joined entity's many tables it belongs to, a county's file must say
+    if (
+        shape.selection is not None
+    ):  # which of a joined entity's many tables it belongs to, a county's file must say
         return ()
-    return tuple(name for name in dict.fromkeys((*before, *today)) if name in shape.columns and shape.columns[name].type_name in _CARRIED)
+    return tuple(
+        name
+        for name in dict.fromkeys((*before, *today))
+        if name in shape.columns and shape.columns[name].type_name in _CARRIED
+    )
 
 
 def refuse_uncarried(shape: TableShape) -> None:
@@ -55,14 +67,17 @@ def refuse_uncarried(shape: TableShape) -> None:
     ]
     if found:
         raise ConfigError(
-            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in found)}, which extra can't carry",
-            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in found)} out of the county's file",
+            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in found)}, which extra can't "
+            "carry",
+            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in found)} out of the "
+            "county's file",
             code="PACS-003",
         )
 
 
 def json_column(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.Array, pa.Array | None]:
-    """(JSON object per row as text, true where a value of the row can't be carried); NULL where every value is NULL.
+    """(JSON object per row as text, true where a value of the row can't be carried); NULL where every value
+    is NULL.
 
     Args:
         batch: with the columns `alias(0)`, `alias(1)` and so on.
@@ -103,7 +118,9 @@ def _teller(kind: pa.DataType) -> Callable[[Any], str]:
     if pa.types.is_floating(kind):
         return lambda value: repr(value) if math.isfinite(value) else _NO_JSON
     if pa.types.is_temporal(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return lambda value: _NO_JSON if any(mark in value for mark in _UNFIT) else json.dumps(value, ensure_ascii=False)
+        return lambda value: (
+            _NO_JSON if any(mark in value for mark in _UNFIT) else json.dumps(value, ensure_ascii=False)
+        )
     return lambda value: _NO_JSON
 
 

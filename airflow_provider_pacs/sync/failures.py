@@ -1,4 +1,6 @@
-"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the report of the check, the run's end."""
+"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the report of the check,
+the run's end.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ from airflow_provider_pacs.sync.target.port import Target
 
 
 @contextmanager
-def kept_report(config: CountyConfig, target: Target, trigger: str, report: Report | None) -> Iterator[list[str]]:
-    """The report is kept under the run whose id the block puts into the list; one that can't be kept fails no run."""
+def kept_report(
+    config: CountyConfig, target: Target, trigger: str, report: Report | None
+) -> Iterator[list[str]]:
+    """The report is kept under the run whose id the block puts into the list; one that can't be kept fails no
+    run.
+    """
     run_ids: list[str] = []
     try:
         yield run_ids
@@ -25,8 +31,12 @@ def kept_report(config: CountyConfig, target: Target, trigger: str, report: Repo
 
 
 @contextmanager
-def recorded_failure(config: CountyConfig, target: Target, step: str, run_id: str | None = None) -> Iterator[None]:
-    """A failed step leaves an audit row, also where the run never started; where the target itself is down, the error alone tells."""
+def recorded_failure(
+    config: CountyConfig, target: Target, step: str, run_id: str | None = None
+) -> Iterator[None]:
+    """A failed step leaves an audit row, also where the run never started; where the target itself is down,
+    the error alone tells.
+    """
     try:
         yield
     except PacsError as error:
@@ -37,9 +47,12 @@ def recorded_failure(config: CountyConfig, target: Target, step: str, run_id: st
 
 @contextmanager
 def not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
-    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles over then is no news."""
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it
+    stumbles over then is no news.
+    """
     overtaken = ConflictError(
-        f"{config.county}: a later run has taken over from run {run_id}", remedy="nothing was published; the later run carries on"
+        f"{config.county}: a later run has taken over from run {run_id}",
+        remedy="nothing was published; the later run carries on",
     )
     if target.run(run_id)["state"] == "superseded":
         raise overtaken
@@ -57,7 +70,9 @@ def not_overtaken(config: CountyConfig, target: Target, run_id: str) -> Iterator
 
 @contextmanager
 def ended_by_errors(target: Target, run_id: str) -> Iterator[None]:
-    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and the journal says so if it can."""
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and
+    the journal says so if it can.
+    """
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,7 @@
-"""A county's tables and a login's name -> the least T-SQL that lets it read them. Printed for a DBA; this package never sends it."""
+"""A county's tables and a login's name -> the least T-SQL that lets it read them.
+
+Printed for a DBA; this package never sends it.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ class Grants:
         """The script, with what people must know as comments."""
         where = f"the database {database}" if database else "the PACS database"
         return [
-            f"-- Run in {where}, as somebody who may create users and grant. Nothing here lets the login write.",
+            f"-- Run in {where}, as somebody who may create users and grant. Nothing here lets the login "
+            "write.",
             "-- Unless the login is there already; choose the password, and put it into the connection only:",
             f"-- {self.login_statement}",
             *self.statements,
@@ -71,23 +75,42 @@ def source_grants(tables: Iterable[SourceTable], login: str = LOGIN) -> Grants:
     """The least that reading these tables needs.
 
     Raises:
-        ConfigError: a name is no identifier, or has a line end in it: a script is a text of lines, and `GO` is one.
+        ConfigError: a name is no identifier, or has a line end in it: a script is a text of lines, and `GO`
+            is one.
     """
     user, role, tables = _one_line(login), quote(ROLE), list(tables)
-    statements = [f"CREATE USER {user} FOR LOGIN {user};", f"CREATE ROLE {role} AUTHORIZATION [dbo];", f"ALTER ROLE {role} ADD MEMBER {user};"]
+    statements = [
+        f"CREATE USER {user} FOR LOGIN {user};",
+        f"CREATE ROLE {role} AUTHORIZATION [dbo];",
+        f"ALTER ROLE {role} ADD MEMBER {user};",
+    ]
     for name, columns in _columns_by_table(tables).items():
         statements.append(f"GRANT SELECT ON OBJECT::{name} ({', '.join(columns)}) TO {role};")
         statements.append(f"GRANT VIEW DEFINITION ON OBJECT::{name} TO {role};")
     statements.append(f"DENY INSERT, UPDATE, DELETE, ALTER TO {role};")
     optional = [
-        Optional(f"GRANT VIEW CHANGE TRACKING ON OBJECT::{name} TO {role};", "only where Change Tracking is on for this table")
+        Optional(
+            f"GRANT VIEW CHANGE TRACKING ON OBJECT::{name} TO {role};",
+            "only where Change Tracking is on for this table",
+        )
         for name in _columns_by_table(tables)
     ]
     optional += [
-        Optional(f"GRANT VIEW DATABASE STATE TO {role};", "on Azure SQL: shows the oldest open writer, so that a run ends before it"),
-        Optional(f"GRANT VIEW SERVER STATE TO {user};", "elsewhere, run in master: the same, and whether the connection is encrypted"),
+        Optional(
+            f"GRANT VIEW DATABASE STATE TO {role};",
+            "on Azure SQL: shows the oldest open writer, so that a run ends before it",
+        ),
+        Optional(
+            f"GRANT VIEW SERVER STATE TO {user};",
+            "elsewhere, run in master: the same, and whether the connection is encrypted",
+        ),
     ]
-    return Grants(login, f"CREATE LOGIN {user} WITH PASSWORD = N'...', CHECK_POLICY = ON;", tuple(statements), tuple(optional))
+    return Grants(
+        login,
+        f"CREATE LOGIN {user} WITH PASSWORD = N'...', CHECK_POLICY = ON;",
+        tuple(statements),
+        tuple(optional),
+    )
 
 
 def _columns_by_table(tables: Iterable[SourceTable]) -> dict[str, Sequence[str]]:
@@ -101,5 +124,8 @@ def _columns_by_table(tables: Iterable[SourceTable]) -> dict[str, Sequence[str]]
 
 def _one_line(name: str) -> str:
     if _LINE_END.search(name):
-        raise ConfigError(f"{name!r} has a line end or a control character in it", remedy="grant this one by hand, or rename it")
+        raise ConfigError(
+            f"{name!r} has a line end or a control character in it",
+            remedy="grant this one by hand, or rename it",
+        )
     return quote(name)

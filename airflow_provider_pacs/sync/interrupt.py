@@ -1,7 +1,9 @@
-"""SIGTERM or SIGINT comes in; one exception goes out, in the main thread, that stops the source's statement, rolls back and ends the process in time.
+"""SIGTERM or SIGINT comes in; one exception goes out, in the main thread, that stops the source's statement,
+rolls back and ends the process in time.
 
-A wait for either database ends on it: the source's lane cancels its statement, psycopg cancels the target's, and the open transaction rolls back on
-the exception's way out (correctness.md, case 108). A driver that does not come back from C cannot hold the process up: a timer ends it.
+A wait for either database ends on it: the source's lane cancels its statement, psycopg cancels the target's,
+and the open transaction rolls back on the exception's way out (correctness.md, case 108). A driver that does
+not come back from C cannot hold the process up: a timer ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked for the end. It is a KeyboardInterrupt because for that one psycopg cancels the statement under way.
+    """A signal asked for the end.
+
+    It is a KeyboardInterrupt because for that one psycopg cancels the statement under way.
 
     Attributes:
         status: the exit status that the process ends with.
@@ -33,7 +37,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible(grace: float = GRACE_SECONDS) -> Iterator[None]:
-    """Turn the first SIGTERM or SIGINT in the block into `Interrupted` and ignore later ones. Does nothing outside the main thread.
+    """Turn the first SIGTERM or SIGINT in the block into `Interrupted` and ignore later ones.
+
+    Does nothing outside the main thread.
 
     Raises:
         Interrupted: a signal came.
@@ -60,5 +66,9 @@ def interruptible(grace: float = GRACE_SECONDS) -> Iterator[None]:
 
 
 def _end(stop: Interrupted) -> None:
-    print(f"{stop}; a database did not answer the cancel, so the connections were cut.", file=sys.stderr, flush=True)
+    print(
+        f"{stop}; a database did not answer the cancel, so the connections were cut.",
+        file=sys.stderr,
+        flush=True,
+    )
     os._exit(stop.status)

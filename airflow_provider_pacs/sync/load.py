@@ -1,4 +1,6 @@
-"""One entity of a planned run, or any query over it -> a staging table: read, map, COPY, batch by batch in bounded memory."""
+"""One entity of a planned run, or any query over it -> a staging table: read, map, COPY, batch by batch in
+bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,15 @@ PROGRESS_SECONDS = 2.0
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
     """A table of its own per run, entity, try and purpose.
 
-    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view beside the table.
+    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view
+    beside the table.
     """
     name = f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return (
+        name
+        if len(name) <= LONGEST_NAME
+        else f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    )
 
 
 class Counter:
@@ -58,7 +65,9 @@ class Counter:
             self._told(self.rows, now - self._began)
 
 
-def payloads(source: SourceReader, shape: TableShape, query: ChangeQuery, counter: Counter) -> Iterator[tuple[list[str], bytes]]:
+def payloads(
+    source: SourceReader, shape: TableShape, query: ChangeQuery, counter: Counter
+) -> Iterator[tuple[list[str], bytes]]:
     """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
     entity = load_entities()[shape.map.entity]
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
@@ -93,11 +102,28 @@ def fill_stage(
     return counter.rows
 
 
-def fill_with_keys(source: SourceReader, target: Target, shape: TableShape, keys: Sequence[str], table: str, *, county_id: str, append: bool) -> int:
+def fill_with_keys(
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    keys: Sequence[str],
+    table: str,
+    *,
+    county_id: str,
+    append: bool,
+) -> int:
     """Read single rows by key into a staging table and record there which are gone; returns the rows read."""
     read = 0
     for number, chunk in enumerate(chunks(keys)):
-        read += fill_stage(source, target, shape, keys_query(shape, chunk), table, county_id=county_id, append=append or number > 0)
+        read += fill_stage(
+            source,
+            target,
+            shape,
+            keys_query(shape, chunk),
+            table,
+            county_id=county_id,
+            append=append or number > 0,
+        )
     target.mark_gone(load_entities()[shape.map.entity], table, keys)
     return read
 
@@ -113,11 +139,19 @@ def entity_query(shape: TableShape, row: dict[str, Any]) -> ChangeQuery:
 
 
 def load_entity(
-    source: SourceReader, target: Target, shape: TableShape, county_id: str, row: dict[str, Any], table: str, waiting_rule: str | None
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    county_id: str,
+    row: dict[str, Any],
+    table: str,
+    waiting_rule: str | None,
 ) -> int:
-    """Stage everything one entity's run needs: its window or the whole table, rows that wait for their parent, and rows confirmed gone.
+    """Stage everything one entity's run needs: its window or the whole table, rows that wait for their
+    parent, and rows confirmed gone.
 
-    Other quarantined rows come back by themselves when somebody corrects them: the correction moves their change stamp.
+    Other quarantined rows come back by themselves when somebody corrects them: the correction moves their
+    change stamp.
 
     Args:
         source: an open reader.
@@ -143,11 +177,17 @@ def load_entity(
         told=progress(target, row),
     )
     if query.complete:
-        missing = target.missing_keys(entity, county_id, table)  # one read may pass a row by; a second look at each decides (case 38)
+        missing = target.missing_keys(
+            entity, county_id, table
+        )  # one read may pass a row by; a second look at each decides (case 38)
         missing += target.vanished_keys(entity, county_id, table)
-        read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True)
+        read += fill_with_keys(
+            source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True
+        )
     else:
-        waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
+        waiting = (
+            target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
+        )
         read += fill_with_keys(source, target, shape, waiting, table, county_id=county_id, append=True)
         target.settle_stage(entity, table)
     return read

@@ -1,6 +1,8 @@
-"""One Arrow batch as the source sent it -> the canonical columns, ready for COPY, with a `_reject` beside each row that can't be one.
+"""One Arrow batch as the source sent it -> the canonical columns, ready for COPY, with a `_reject` beside
+each row that can't be one.
 
-A value that does not fit its canonical type is never bent: the cell becomes NULL, the row carries the reason in `_reject` and goes to quarantine.
+A value that does not fit its canonical type is never bent: the cell becomes NULL, the row carries the reason
+in `_reject` and goes to quarantine.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _FALSE = pa.array(["0", "F", "f", "N", "n", "false", "False", "FALSE"])
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 
 Mapped = tuple[pa.Array, pa.Array | None]
-"""A canonical column, and a boolean array that is true where the source's value did not fit (None: all fitted)."""
+"""A canonical column, and a boolean array that is true where the source's value did not fit (None: all
+fitted).
+"""
 
 _READS: dict[str, frozenset[str]] = {
     "uuid": TEXTS | {"uniqueidentifier"},
@@ -45,7 +49,10 @@ _READS: dict[str, frozenset[str]] = {
     "boolean": TEXTS | NUMBERS | {"bit"},
     "timestamp": TEXTS | DATES,
 }
-"""T-SQL types whose values can become a value of the canonical type at all. A type of the county's own is not judged by its name."""
+"""T-SQL types whose values can become a value of the canonical type at all.
+
+A type of the county's own is not judged by its name.
+"""
 
 
 def refuse_misfits(shape: TableShape) -> None:
@@ -54,7 +61,10 @@ def refuse_misfits(shape: TableShape) -> None:
     Raises:
         ConfigError: PACS-003, names every such column.
     """
-    table, types = shape.map, {column.name: column.type for column in load_entities()[shape.map.entity].columns}
+    table, types = (
+        shape.map,
+        {column.name: column.type for column in load_entities()[shape.map.entity].columns},
+    )
     known = TEXTS | NUMBERS | DATES | OTHERS | BYTES
     found = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
@@ -70,7 +80,8 @@ def refuse_misfits(shape: TableShape) -> None:
 
 
 def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) -> pa.RecordBatch:
-    """The canonical columns that the source has, in the entity's order, then `_source_version`, any other `_` column of the batch, and `_reject`.
+    """The canonical columns that the source has, in the entity's order, then `_source_version`, any other `_`
+    column of the batch, and `_reject`.
 
     `_reject` is a PostgreSQL array literal of reasons such as `{MAP.acreage}`, or NULL.
 
@@ -83,20 +94,29 @@ def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) 
     reasons: list[tuple[str, pa.Array]] = []
     sent = [column for column in entity.columns if column.name in batch.schema.names or column.type == "json"]
     for column in sent:
-        mapped, bad = json_column(batch, extra) if column.type == "json" else _MAPPERS[column.type](batch.column(column.name))
+        mapped, bad = (
+            json_column(batch, extra)
+            if column.type == "json"
+            else _MAPPERS[column.type](batch.column(column.name))
+        )
         if bad is not None and pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))
         columns.append(mapped)
     others = [name for name in batch.schema.names if name.startswith("_")]
     columns += [batch.column(name) for name in others]
     reject = _reject_column(reasons, batch.num_rows)
-    return pa.RecordBatch.from_arrays([*columns, reject], names=[*(column.name for column in sent), *others, REJECT])
+    return pa.RecordBatch.from_arrays(
+        [*columns, reject], names=[*(column.name for column in sent), *others, REJECT]
+    )
 
 
 def to_csv(batch: pa.RecordBatch, entity: Entity) -> bytes:
-    """The batch as PostgreSQL reads it with `FORMAT csv`: NULL is empty, '' is quoted. Text PostgreSQL can't hold is rejected here.
+    """The batch as PostgreSQL reads it with `FORMAT csv`: NULL is empty, '' is quoted.
 
-    PostgreSQL refuses NUL in text (22021), and U+FFFD says that a value was already damaged before it came here (domain.md G16).
+    Text PostgreSQL can't hold is rejected here.
+
+    PostgreSQL refuses NUL in text (22021), and U+FFFD says that a value was already damaged before it came
+    here (domain.md G16).
     """
     data = _csv(batch)
     if b"\x00" in data or b"\xef\xbf\xbd" in data:
@@ -117,7 +137,9 @@ def _without_damaged_text(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBat
         values = columns.get(column.name)
         if values is None or not _is_text(values):
             continue
-        bad = pc.fill_null(pc.or_(pc.match_substring(values, "\x00"), pc.match_substring(values, "\ufffd")), False)
+        bad = pc.fill_null(
+            pc.or_(pc.match_substring(values, "\x00"), pc.match_substring(values, "\ufffd")), False
+        )
         if pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))
             columns[column.name] = _null_where(bad, values)
@@ -128,8 +150,12 @@ def _without_damaged_text(batch: pa.RecordBatch, entity: Entity) -> pa.RecordBat
 def _reject_column(reasons: list[tuple[str, pa.Array]], rows: int) -> pa.Array:
     if not reasons:
         return pa.nulls(rows, pa.string())
-    joined = pc.utf8_rtrim(pc.binary_join_element_wise(*[pc.if_else(bad, f"{reason},", "") for reason, bad in reasons], ""), ",")
-    return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), pc.binary_join_element_wise("{", joined, "}", ""))
+    joined = pc.utf8_rtrim(
+        pc.binary_join_element_wise(*[pc.if_else(bad, f"{reason},", "") for reason, bad in reasons], ""), ","
+    )
+    return pc.if_else(
+        pc.equal(joined, ""), pa.scalar(None, pa.string()), pc.binary_join_element_wise("{", joined, "}", "")
+    )
 
 
 def _joined(first: pa.Array, second: pa.Array) -> pa.Array:
@@ -153,7 +179,8 @@ def _matching(values: pa.Array, pattern: str) -> Mapped:
 
 def _text(values: pa.Array) -> Mapped:
     if pa.types.is_time64(values.type):
-        # Six digits, cut: the driver hands time(7) over as nanoseconds, which would be shown with nine (case 61).
+        # Six digits, cut: the driver hands time(7) over as nanoseconds, which would be shown with nine (case
+        # 61).
         values = pc.cast(values, pa.time64("us"), safe=False)
     return (values if _is_text(values) else pc.cast(values, pa.string())), None
 
@@ -167,10 +194,15 @@ def _numeric(values: pa.Array) -> Mapped:
     if _is_text(values):
         return _matching(values, _NUMERIC)
     if pa.types.is_floating(values.type):
-        # COPY gets the shortest text that reads back as the same float; PostgreSQL's own float8 -> numeric cast would keep 15 digits only.
+        # COPY gets the shortest text that reads back as the same float; PostgreSQL's own float8 -> numeric
+        # cast would keep 15 digits only.
         bad = pc.fill_null(pc.invert(pc.is_finite(values)), False)
         return pc.cast(_null_where(bad, values), pa.string()), bad
-    return (values, None) if pa.types.is_integer(values.type) or pa.types.is_decimal(values.type) else _unmappable(values)
+    return (
+        (values, None)
+        if pa.types.is_integer(values.type) or pa.types.is_decimal(values.type)
+        else _unmappable(values)
+    )
 
 
 def _integer(values: pa.Array) -> Mapped:
@@ -186,7 +218,11 @@ def _integer(values: pa.Array) -> Mapped:
 
 
 def _outside_int4(values: pa.Array) -> pa.Array:
-    wide = values if pa.types.is_floating(values.type) or pa.types.is_integer(values.type) else pc.cast(values, pa.float64())
+    wide = (
+        values
+        if pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
+        else pc.cast(values, pa.float64())
+    )
     return pc.or_(pc.less(wide, _INT_MIN), pc.greater(wide, _INT_MAX))
 
 
@@ -207,7 +243,8 @@ def _timestamp(values: pa.Array) -> Mapped:
     if not pa.types.is_timestamp(values.type):
         return _unmappable(values)
     if values.type.unit == "ns":
-        # Down to the microsecond, never up: a stamp in the future of its source would be an invented one (case 57).
+        # Down to the microsecond, never up: a stamp in the future of its source would be an invented one
+        # (case 57).
         return pc.cast(pc.floor_temporal(values, 1, "microsecond"), pa.timestamp("us")), None
     return values, None
 

@@ -1,4 +1,7 @@
-"""Answers about a county -> its commented file, checked before it is there. Never a secret: those live in connections."""
+"""Answers about a county -> its commented file, checked before it is there.
+
+Never a secret: those live in connections.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,14 @@ from airflow_provider_pacs.sync.config import CountyConfig, load_county, washing
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 
-_TABLES = "\ntables:                               # what differs from the profile, and how a table's changes are found\n"
+_TABLES = (
+    "\ntables:                               # what differs from the profile, and how a table's "
+    "changes "
+    "are found\n"
+)
 _NO_TABLES = """
-# tables:                             # only where this county's names differ from the profile's: `pacs check` names what it misses
+# tables:                             # only where this county's names differ from the profile's: `pacs check`
+  names what it misses
 #   property:
 #     table: Property
 #     columns:
@@ -65,7 +73,8 @@ def write_county(new: NewCounty, folder: Path, *, force: bool = False) -> tuple[
     """Write `<folder>/<county>.yaml`, and read it back as everything else will.
 
     Raises:
-        ConfigError: the file is there already and `force` is not given, or an answer is not what its field takes: nothing is written then.
+        ConfigError: the file is there already and `force` is not given, or an answer is not what its field
+            takes: nothing is written then.
     """
     path = folder / f"{new.county}.yaml"
     if path.exists() and not force:
@@ -77,15 +86,21 @@ def write_county(new: NewCounty, folder: Path, *, force: bool = False) -> tuple[
         try:
             config = load_county(draft)
         except ConfigError as error:
-            raise ConfigError(error.message.replace(f"{draft}: ", ""), remedy="correct these answers; nothing was written") from None
+            raise ConfigError(
+                error.message.replace(f"{draft}: ", ""), remedy="correct these answers; nothing was written"
+            ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".", suffix=".new", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=folder, prefix=".", suffix=".new", delete=False
+        ) as file:
             file.write(text)
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)  # never half a file under the county's name
     except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}", remedy="name another folder with --counties") from error
+        raise ConfigError(
+            f"{path} can't be written: {error.strerror}", remedy="name another folder with --counties"
+        ) from error
     return path, config
 
 
@@ -94,8 +109,10 @@ def text_of(new: NewCounty) -> str:
     entities = ", ".join(_quoted(entity) for entity in new.entities or load_entities())
     place = f": {' '.join(new.place.split())}" if new.place else ""
     lines = [
-        f"# {' '.join(new.name.split())}. Made by `pacs init`; every key is checked, and a misspelt one is an error, never ignored.",
-        "# No passwords here: they live in Airflow's connections. All settings with their defaults: dags/counties/benton_wa.yaml of the provider.",
+        f"# {' '.join(new.name.split())}. Made by `pacs init`; every key is checked, and a misspelt one is "
+        "an error, never ignored.",
+        "# No passwords here: they live in Airflow's connections. All settings with their defaults: "
+        "dags/counties/benton_wa.yaml of the provider.",
         "",
         _line("county", new.county, "the file's name; the county's DAGs begin with pacs_ and this"),
         _line("fips", new.fips, "state and county, 5 digits in quotes: the county's id in the platform"),
@@ -105,20 +122,34 @@ def text_of(new: NewCounty) -> str:
         "source:",
         _line("  connection", new.connection, f"an Airflow connection of type pacs{place}"),
         _line("  profile", new.profile, "which tables this kind of PACS has"),
-        _line("  read_only", new.read_only, "a login that could do more than read: warn says so, strict refuses to run"),
+        _line(
+            "  read_only",
+            new.read_only,
+            "a login that could do more than read: warn says so, strict refuses to run",
+        ),
         "target:",
         _line("  connection", new.target, "an Airflow connection of type postgres"),
         "",
         "sync:",
-        _line("  cron", new.cron, "minute hour day month weekday, in the county's time zone; null: by hand only"),
+        _line(
+            "  cron", new.cron, "minute hour day month weekday, in the county's time zone; null: by hand only"
+        ),
         _line("  reconcile_cron", new.reconcile_cron, "compare both sides in full; null: by hand only"),
         f"  entities: [{entities}]  # parents first",
-        _line("  enable_cdc", new.enable_cdc, "the best change feed the source allows; false: compare everything in every run"),
+        _line(
+            "  enable_cdc",
+            new.enable_cdc,
+            "the best change feed the source allows; false: compare everything in every run",
+        ),
     ]
     text = "\n".join([*lines, ""])
     if not new.modes:
         return text + _NO_TABLES
-    return text + _TABLES + "".join(f"  {_quoted(entity)}:\n    mode: {_quoted(mode)}\n" for entity, mode in new.modes.items())
+    return (
+        text
+        + _TABLES
+        + "".join(f"  {_quoted(entity)}:\n    mode: {_quoted(mode)}\n" for entity, mode in new.modes.items())
+    )
 
 
 def _line(setting: str, value: str | bool | None, comment: str) -> str:

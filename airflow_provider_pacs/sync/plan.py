@@ -1,4 +1,6 @@
-"""A county and both ends -> one claimed run with a plan per entity: migrations, the source's clock, catalog, cursors, bounds."""
+"""A county and both ends -> one claimed run with a plan per entity: migrations, the source's clock, catalog,
+cursors, bounds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ from importlib import metadata
 from typing import Any, Literal
 
 from airflow_provider_pacs.sync.changes import choose, read_by, stamps
-from airflow_provider_pacs.sync.changes.ordered import clock_query, is_ordered_type, oldest_writer_query, span_query
+from airflow_provider_pacs.sync.changes.ordered import (
+    clock_query,
+    is_ordered_type,
+    oldest_writer_query,
+    span_query,
+)
 from airflow_provider_pacs.sync.changes.rowversion import WRITABLE
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.drift import check_drift, declared_columns
@@ -44,7 +51,9 @@ def code_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a table is read: its shape with the chosen change column, the family's name, and the reason; `dated` has the mapping's own column."""
+    """How a table is read: its shape with the chosen change column, the family's name, and the reason;
+    `dated` has the mapping's own column.
+    """
 
     shape: TableShape
     family: str
@@ -52,17 +61,20 @@ class Reading:
     dated: TableShape
 
 
-def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | None = None) -> dict[str, Reading]:
+def readings(
+    config: CountyConfig, source: SourceReader, abilities: Abilities | None = None
+) -> dict[str, Reading]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Args:
         config: the county.
         source: an open reader.
-        abilities: what the source offers; where it is given, a reason also says which better feed is not used yet.
+        abilities: what the source offers; where it is given, a reason also says which better feed is not used
+            yet.
 
     Raises:
-        ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is mapped to, or a pinned mode
-            that the table does not allow.
+        ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
+            mapped to, or a pinned mode that the table does not allow.
     """
     tables = table_maps(config)
     wanted = set(config.sync.entities)
@@ -75,18 +87,29 @@ def readings(config: CountyConfig, source: SourceReader, abilities: Abilities | 
             refuse_misfits(shape)
             refuse_uncarried(shape)
             pin = config.tables[name].mode if name in config.tables else "auto"
-            feeds = abilities.of(shape.map.schema, shape.map.table).feeds if abilities and shape.selection is None else ()
-            family, reason = choose(shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds)
+            feeds = (
+                abilities.of(shape.map.schema, shape.map.table).feeds
+                if abilities and shape.selection is None
+                else ()
+            )
+            family, reason = choose(
+                shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds
+            )
             readings[name] = Reading(read_by(shape, family), family, reason, shape)
     return readings
 
 
-def shapes(config: CountyConfig, source: SourceReader, planned: Iterable[Mapping[str, Any]]) -> dict[str, TableShape]:
+def shapes(
+    config: CountyConfig, source: SourceReader, planned: Iterable[Mapping[str, Any]]
+) -> dict[str, TableShape]:
     """The county's tables as a run's plan (its rows of `run_entity`) reads them, parents first."""
     rows = {row["entity"]: row for row in planned}
     narrowed = config.model_copy(update={"sync": config.sync.model_copy(update={"entities": tuple(rows)})})
     found = readings(narrowed, source)
-    chosen = {name: reading.dated if rows[name]["family"] == BACKFILL else reading.shape for name, reading in found.items()}
+    chosen = {
+        name: reading.dated if rows[name]["family"] == BACKFILL else reading.shape
+        for name, reading in found.items()
+    }
     return {name: _carrying(config, shape, rows[name]["added_columns"]) for name, shape in chosen.items()}
 
 
@@ -127,59 +150,102 @@ def make_plan(
     identity = read_identity(source)
     restored = check_identity(config.county, target.source_identity(config.fips), identity)
     cursors = target.states(config.fips)
-    drifts = {name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {})) for name, reading in tables.items()}
-    if restored:  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
+    drifts = {
+        name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {}))
+        for name, reading in tables.items()
+    }
+    if (
+        restored
+    ):  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
         target.accept_source(config.fips)
     if kind != "sync":
         _let_a_sync_finish(config, target)
     epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
     target.drop_abandoned_stages(config.fips)
     cursors = target.states(config.fips)
-    added = {name: added_since(reading.shape, cursors.get(name, {}).get("added_columns", ()), drifts[name].added) for name, reading in tables.items()}
-    tables = {name: replace(reading, shape=_carrying(config, reading.shape, added[name])) for name, reading in tables.items()}
+    added = {
+        name: added_since(reading.shape, cursors.get(name, {}).get("added_columns", ()), drifts[name].added)
+        for name, reading in tables.items()
+    }
+    tables = {
+        name: replace(reading, shape=_carrying(config, reading.shape, added[name]))
+        for name, reading in tables.items()
+    }
     plans = tuple(
         replace(
             _plan_window(config, source, reading.dated, cursors.get(name), window)
             if window is not None
-            else _plan_entity(config, source, reading, cursors.get(name), clock, oldest, "full" if kind == "reconcile" else mode),
+            else _plan_entity(
+                config,
+                source,
+                reading,
+                cursors.get(name),
+                clock,
+                oldest,
+                "full" if kind == "reconcile" else mode,
+            ),
             added_columns=added[name],
         )
         for name, reading in tables.items()
     )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
-    target.open_run(plan, trigger=trigger, source_now=str(clock["now"]), identity=identity, config=config.fingerprint, code=code_version())
+    target.open_run(
+        plan,
+        trigger=trigger,
+        source_now=str(clock["now"]),
+        identity=identity,
+        config=config.fingerprint,
+        code=code_version(),
+    )
     for name, drift in drifts.items():
         if drift:
-            told = drift.as_dict() | {"carried": [column for column in drift.added if column in dict(tables[name].shape.map.extra)]}
+            told = drift.as_dict() | {
+                "carried": [column for column in drift.added if column in dict(tables[name].shape.map.extra)]
+            }
             target.note_event(config.fips, plan.run_id, "schema.drift", name, told)
             log.warning("%s: %s drifted at the source: %s", config.county, name, told)
     if restored:
-        target.note_event(config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]})
-        log.warning("%s: the source was restored since its last run: every table is read whole and compared", config.county)
+        target.note_event(
+            config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]}
+        )
+        log.warning(
+            "%s: the source was restored since its last run: every table is read whole and compared",
+            config.county,
+        )
     for entity in plans:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
     return plan
 
 
-def _refuse_a_login_that_writes(config: CountyConfig, source: SourceReader, tables: Mapping[str, Reading]) -> None:
-    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run before it claims anything.
+def _refuse_a_login_that_writes(
+    config: CountyConfig, source: SourceReader, tables: Mapping[str, Reading]
+) -> None:
+    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run
+    before it claims anything.
 
     Raises:
         ConfigError: it could, or the server does not say.
     """
     if config.source.read_only != "strict":
         return
-    rights = read_rights(source, [table for reading in tables.values() for table in source_tables(reading.shape)])
+    rights = read_rights(
+        source, [table for reading in tables.values() for table in source_tables(reading.shape)]
+    )
     if rights.beyond_reading or not rights.is_known:
-        told = f"could do more than read: {rights.beyond_reading}" if rights.beyond_reading else "has rights that the server does not tell"
+        told = (
+            f"could do more than read: {rights.beyond_reading}"
+            if rights.beyond_reading
+            else "has rights that the server does not tell"
+        )
         raise ConfigError(
             f"{config.county}: the source's login {told} (source.read_only is strict)",
-            remedy=f"use a login with what `pacs grants {config.county}` prints, or set source.read_only: warn",
+            remedy=f"use a login with what `pacs grants {config.county}` prints, or set source.read_only: warn",  # noqa: E501
         )
 
 
 def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:
-    """A reconcile or a decision that is due while a sync runs waits for it; a sync that was killed holds nobody up for longer than its time limit.
+    """A reconcile or a decision that is due while a sync runs waits for it; a sync that was killed holds
+    nobody up for longer than its time limit.
 
     Raises:
         RetryableError: PACS-008, a sync of the county is at work.
@@ -194,20 +260,31 @@ def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:
 
 
 def map_fingerprint(shape: TableShape) -> str:
-    """Of all that decides what a source row becomes: the names, and the rules it must pass. Another one means that every row is read again."""
+    """Of all that decides what a source row becomes: the names, and the rules it must pass.
+
+    Another one means that every row is read again.
+    """
     rules = repr(load_suite(load_entities()[shape.map.entity]))
     return hashlib.sha256((shape.map.fingerprint + rules).encode()).hexdigest()
 
 
 def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | None]:
-    """The source's clock, once for all entities, and when its oldest open writer began (None: nobody writes, or unknown)."""
+    """The source's clock, once for all entities, and when its oldest open writer began (None: nobody writes,
+    or unknown).
+    """
     clock = source.query(clock_query(config.sync.clock).sql)[0]
     writers = optional_query(source, oldest_writer_query(config.sync.clock).sql)
     return clock, writers[0]["oldest"] if writers else None
 
 
 def _plan_entity(
-    config: CountyConfig, source: SourceReader, reading: Reading, state: dict[str, object] | None, clock: Clock, oldest: str | None, mode: str
+    config: CountyConfig,
+    source: SourceReader,
+    reading: Reading,
+    state: dict[str, object] | None,
+    clock: Clock,
+    oldest: str | None,
+    mode: str,
 ) -> EntityPlan:
     shape = reading.shape
     full_because = _full_because(reading, state, mode)
@@ -239,28 +316,45 @@ def _plan_entity(
     )
 
 
-def _plan_window(config: CountyConfig, source: SourceReader, shape: TableShape, state: dict[str, object] | None, window: Backfill) -> EntityPlan:
+def _plan_window(
+    config: CountyConfig,
+    source: SourceReader,
+    shape: TableShape,
+    state: dict[str, object] | None,
+    window: Backfill,
+) -> EntityPlan:
     """The plan of a backfill, its bounds as the source understands them.
 
     Raises:
-        ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window holds none; it was never loaded.
+        ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window
+            holds none; it was never loaded.
     """
     if state is None:
-        raise ConfigError(f"{config.county}: {window.entity} was never loaded", remedy=f"load it first: pacs sync {config.county}")
+        raise ConfigError(
+            f"{config.county}: {window.entity} was never loaded",
+            remedy=f"load it first: pacs sync {config.county}",
+        )
     column = shape.map.change_column
     if not is_ordered_type(shape.change_type):
         raise ConfigError(
-            f"{config.county}: {window.entity} has no change column of a date type, so no window of it can be read",
+            f"{config.county}: {window.entity} has no change column of a date type, so no window of it can "
+            "be read",
             remedy=f"read the table whole: pacs sync {config.county} --full",
         )
     query = span_query(str(shape.change_type), window.since, window.until)
     try:
         span = source.query(query.sql, query.params)[0]
     except DataError as error:
-        told = f"{config.county}: {window.since!r} or {window.until!r} is no moment of {column} ({shape.change_type})"
+        told = (
+            f"{config.county}: {window.since!r} or {window.until!r} is no moment of {column} "
+            f"({shape.change_type})"
+        )
         raise ConfigError(told, remedy="write 2026-01-31, or 2026-01-31 06:00:00") from error
     if not span["forward"]:
-        raise ConfigError(f"{config.county}: no moment lies in [{span['lo']}, {span['hi']})", remedy="the window's end is not part of it: move it")
+        raise ConfigError(
+            f"{config.county}: no moment lies in [{span['lo']}, {span['hi']})",
+            remedy="the window's end is not part of it: move it",
+        )
     return EntityPlan(
         entity=window.entity,
         mode="changes",

@@ -1,4 +1,7 @@
-"""A county's mapping tried on a few rows: what the source says beside what the platform would get. Nothing is written anywhere."""
+"""A county's mapping tried on a few rows: what the source says beside what the platform would get.
+
+Nothing is written anywhere.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ class PreviewRow:
         return {"cells": [asdict(cell) for cell in self.cells], "rejected": list(self.rejected)}
 
 
-def preview(config: CountyConfig, source: SourceReader, entity: str, *, rows: int = 10, personal: bool = False) -> list[PreviewRow]:
+def preview(
+    config: CountyConfig, source: SourceReader, entity: str, *, rows: int = 10, personal: bool = False
+) -> list[PreviewRow]:
     """Read a few rows and map them.
 
     Args:
@@ -60,7 +65,9 @@ def preview(config: CountyConfig, source: SourceReader, entity: str, *, rows: in
     """
     found = readings(config, source)
     if entity not in found:
-        raise ConfigError(f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(found)}")
+        raise ConfigError(
+            f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(found)}"
+        )
     shape, canonical = found[entity].shape, load_entities()[entity]
     origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
     query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []
@@ -71,7 +78,11 @@ def preview(config: CountyConfig, source: SourceReader, entity: str, *, rows: in
             cells = []
             for column in names:
                 hidden = column.pii != "none" and not personal
-                values = (HIDDEN, HIDDEN) if hidden else (_text(batch, column.name, number), _text(mapped, column.name, number))
+                values = (
+                    (HIDDEN, HIDDEN)
+                    if hidden
+                    else (_text(batch, column.name, number), _text(mapped, column.name, number))
+                )
                 cells.append(Cell(column.name, origins[column.name], *values))
             reasons = _text(mapped, REJECT, number)
             shown.append(PreviewRow(tuple(cells), tuple(reasons.strip("{}").split(",")) if reasons else ()))

@@ -1,4 +1,6 @@
-"""A published run, or none -> both sides compared, what differs looked at twice, repaired and certified (design.md 3.7)."""
+"""A published run, or none -> both sides compared, what differs looked at twice, repaired and certified
+(design.md 3.7).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Target
 
 _NO_SCOPE = "0"
-"""PACS numbers its properties from 1: a statement that finds nothing, so that an empty delta has a staging table like any other."""
+"""PACS numbers its properties from 1: a statement that finds nothing, so that an empty delta has a staging
+table like any other.
+"""
 
 
 class Mark(Protocol):
     """Marks the rows of a staging table that break a quarantine rule."""
 
-    def __call__(self, config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> None: ...
+    def __call__(
+        self, config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool
+    ) -> None: ...
 
 
 def reconcile(
@@ -42,8 +48,9 @@ def reconcile(
 ) -> CertificateOutcome:
     """Compare every entity of the run that can be compared, then repair and certify in one transaction.
 
-    A full comparison reads the source again through the lane that the load used, and compares sets in PostgreSQL. Rows stamped after the run's
-    upper bound are the next run's business. A key that differs is read once more before anything is written.
+    A full comparison reads the source again through the lane that the load used, and compares sets in
+    PostgreSQL. Rows stamped after the run's upper bound are the next run's business. A key that differs is
+    read once more before anything is written.
     """
     started = time.monotonic()
     rows = [row for row in target.run_entities(run_id) if row["state"] in {"published", "planned"}]
@@ -54,15 +61,30 @@ def reconcile(
             compared.append(_compare(config, source, target, tables[row["entity"]], row, run_id, scope, mark))
         outcome = target.certify(run_id, bounds, relations, compared)
     finally:
-        target.drop_stages(name for row in rows for name in (_first(run_id, row["entity"]), _second(run_id, row["entity"])))
+        target.drop_stages(
+            name for row in rows for name in (_first(run_id, row["entity"]), _second(run_id, row["entity"]))
+        )
         target.drop_scopes(row["stage_table"] for row in rows if row["stage_table"])
     return CertificateOutcome(
-        outcome.run_id, outcome.county_id, outcome.scope, outcome.state, outcome.entities, time.monotonic() - started, outcome.held_back
+        outcome.run_id,
+        outcome.county_id,
+        outcome.scope,
+        outcome.state,
+        outcome.entities,
+        time.monotonic() - started,
+        outcome.held_back,
     )
 
 
 def _compare(
-    config: CountyConfig, source: SourceReader, target: Target, shape: TableShape, row: dict[str, Any], run_id: str, scope: str, mark: Mark
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    row: dict[str, Any],
+    run_id: str,
+    scope: str,
+    mark: Mark,
 ) -> Comparison:
     started = time.monotonic()
     entity = load_entities()[shape.map.entity]
@@ -72,19 +94,36 @@ def _compare(
     scopes = None if complete or shape.selection is None else target.noted_scopes(str(row["stage_table"]))
     complete = complete or (scopes is not None and len(scopes) > MOST_SCOPES)
     if complete or scopes is None:
-        read = fill_stage(source, target, shape, _full(shape, upper) if complete else entity_query(shape, row), table, county_id=config.fips)
+        read = fill_stage(
+            source,
+            target,
+            shape,
+            _full(shape, upper) if complete else entity_query(shape, row),
+            table,
+            county_id=config.fips,
+        )
     else:
-        read = read_scopes(source, target, shape, scopes or [_NO_SCOPE], table, county_id=config.fips, append=False)
+        read = read_scopes(
+            source, target, shape, scopes or [_NO_SCOPE], table, county_id=config.fips, append=False
+        )
     target.settle_stage(entity, table)
     mark(config, target, entity.name, table, complete=complete)
     found = target.differences(entity, config.fips, table, complete=complete)
-    vanished = target.vanished_keys(entity, config.fips, table) if complete else []  # gone at the source while they waited in quarantine
+    vanished = (
+        target.vanished_keys(entity, config.fips, table) if complete else []
+    )  # gone at the source while they waited in quarantine
     if scopes and not complete:
         vanished += target.missing_in_scopes(entity, config.fips, table, str(row["stage_table"]))
     if found or vanished:
         second = _second(run_id, entity.name)
         read += fill_with_keys(
-            source, target, shape, list(dict.fromkeys([key for key, _ in found] + vanished)), second, county_id=config.fips, append=False
+            source,
+            target,
+            shape,
+            list(dict.fromkeys([key for key, _ in found] + vanished)),
+            second,
+            county_id=config.fips,
+            append=False,
         )
         target.settle_stage(entity, second)
         mark(config, target, entity.name, second, complete=False)

@@ -1,4 +1,7 @@
-"""What a run plans and what came of it: small frozen records that go to XCom, the command line and the page. Never rows."""
+"""What a run plans and what came of it: small frozen records that go to XCom, the command line and the page.
+
+Never rows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ BACKFILL = "backfill"
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A window to read again: rows of `entity` stamped in [since, until), as SQL Server reads these texts (style 121)."""
+    """A window to read again: rows of `entity` stamped in [since, until), as SQL Server reads these texts
+    (style 121).
+    """
 
     entity: str
     since: str
@@ -30,7 +35,8 @@ class EntityPlan:
     Attributes:
         entity: canonical entity name.
         mode: `full` reads the whole table, `changes` one window.
-        family: the change family that keeps the cursor, e.g. `last_modified`; `compare` keeps none, nor does `backfill`.
+        family: the change family that keeps the cursor, e.g. `last_modified`; `compare` keeps none, nor does
+            `backfill`.
         reason: why, in one sentence.
         lower: lower bound as SQL Server's text; None in full mode.
         upper: upper bound, the next cursor; None where the table has no usable change column.
@@ -65,8 +71,22 @@ class RunPlan:
     entities: tuple[EntityPlan, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        plans = {plan.entity: {"mode": plan.mode, "family": plan.family, "reason": plan.reason, "upper": plan.upper} for plan in self.entities}
-        return {"run_id": self.run_id, "county_id": self.county_id, "epoch": self.epoch, "kind": self.kind, "entities": plans}
+        plans = {
+            plan.entity: {
+                "mode": plan.mode,
+                "family": plan.family,
+                "reason": plan.reason,
+                "upper": plan.upper,
+            }
+            for plan in self.entities
+        }
+        return {
+            "run_id": self.run_id,
+            "county_id": self.county_id,
+            "epoch": self.epoch,
+            "kind": self.kind,
+            "entities": plans,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +121,17 @@ class EntityOutcome:
         return self.inserted + self.updated + self.deleted
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"failed_rules": list(self.failed_rules), "rows_per_second": round(self.rows_per_second)}
+        return asdict(self) | {
+            "failed_rules": list(self.failed_rules),
+            "rows_per_second": round(self.rows_per_second),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What publish did. `already_published` says that the run was recorded before and nothing was done now."""
+    """What publish did. `already_published` says that the run was recorded before and nothing was done
+    now.
+    """
 
     run_id: str
     county_id: str
@@ -156,9 +181,11 @@ class EntityCertificate:
 
     def as_dict(self) -> dict[str, Any]:
         digests = {"source_digest": self.source_digest, "target_digest": self.target_digest}
-        return {name: getattr(self, name) for name in self.__slots__ if name not in {*digests, "sample_keys", "applied"}} | {
-            name: digest.hex() if digest else None for name, digest in digests.items()
-        }
+        return {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in {*digests, "sample_keys", "applied"}
+        } | {name: digest.hex() if digest else None for name, digest in digests.items()}
 
 
 @dataclass(frozen=True, slots=True)

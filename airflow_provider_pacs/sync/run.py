@@ -1,7 +1,8 @@
-"""The steps of one county's run, in order: preflight -> extract, validate (per entity) -> publish -> reconcile. Start reading here.
+"""The steps of one county's run, in order: preflight -> extract, validate (per entity) -> publish ->
+reconcile. Start reading here.
 
-Each step finds what it needs in the run's rows (schema pacs_ops), so a step may run in another process, or again: Airflow's tasks and the command
-line call the same five functions.
+Each step finds what it needs in the run's rows (schema pacs_ops), so a step may run in another process, or
+again: Airflow's tasks and the command line call the same five functions.
 """
 
 from __future__ import annotations
@@ -21,9 +22,23 @@ from airflow_provider_pacs.sync.failures import ended_by_errors, kept_report, no
 from airflow_provider_pacs.sync.load import load_entity, stage_name
 from airflow_provider_pacs.sync.plan import make_plan, shapes
 from airflow_provider_pacs.sync.preflight import Report, examine
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, judge, load_suite, mapping_results, reject_assignments, warm_up
+from airflow_provider_pacs.sync.quality import (
+    JudgeContext,
+    Rule,
+    judge,
+    load_suite,
+    mapping_results,
+    reject_assignments,
+    warm_up,
+)
 from airflow_provider_pacs.sync.reconcile import reconcile as _reconcile
-from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, EntityOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.results import (
+    Backfill,
+    CertificateOutcome,
+    EntityOutcome,
+    RunOutcome,
+    RunPlan,
+)
 from airflow_provider_pacs.sync.scopes import load_joined
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
@@ -31,11 +46,14 @@ from airflow_provider_pacs.sync.target.port import DeleteBounds, Target
 log = logging.getLogger(__name__)
 
 RELATION_CHECK = "exists_in_parent"
-"""Rules of this check need the other entities: publish judges them, set-wise, after the parents were applied."""
+"""Rules of this check need the other entities: publish judges them, set-wise, after the parents were applied.
+"""
 
 
 def check(config: CountyConfig, source: SourceReader, target: Target) -> Report:
-    """Look at both ends as far as a run can afford before it reads, and write nothing: `preflight` keeps the report."""
+    """Look at both ends as far as a run can afford before it reads, and write nothing: `preflight` keeps the
+    report.
+    """
     return examine(config, source, target)
 
 
@@ -70,13 +88,16 @@ def start_reconcile(config: CountyConfig, source: SourceReader, target: Target, 
         return make_plan(config, source, target, kind="reconcile", mode="full", trigger=trigger)
 
 
-def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, entity: str, attempt: int) -> EntityOutcome:
+def extract(
+    config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, entity: str, attempt: int
+) -> EntityOutcome:
     """Read one entity as planned into a staging table of this try. Publishes nothing.
 
     `attempt` is the number of this try, from 1; every try has its own table.
 
     Raises:
-        ConflictError: a later run has taken the county. Of the other errors, a RetryableError is worth another try.
+        ConflictError: a later run has taken the county. Of the other errors, a RetryableError is worth
+            another try.
     """
     row = _entity_row(target, run_id, entity)
     table = stage_name(run_id, entity, attempt)
@@ -87,13 +108,20 @@ def extract(config: CountyConfig, source: SourceReader, target: Target, *, run_i
         load = load_entity if shape.selection is None else load_joined
         read = load(source, target, shape, config.fips, row, table, waiting_rule.id if waiting_rule else None)
     seconds = time.monotonic() - started
-    staged = {"stage_table": table, "attempt": attempt, "rows_read": read, "rows_staged": target.staged_rows(table), "extract_seconds": seconds}
+    staged = {
+        "stage_table": table,
+        "attempt": attempt,
+        "rows_read": read,
+        "rows_staged": target.staged_rows(table),
+        "extract_seconds": seconds,
+    }
     target.note_entity(run_id, entity, state="staged", message="", **staged)
     return EntityOutcome(entity, "staged", row["mode"], read=read, seconds=seconds)
 
 
 def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) -> EntityOutcome:
-    """Judge the staged rows with Great Expectations, store the verdicts, mark the single bad rows for quarantine.
+    """Judge the staged rows with Great Expectations, store the verdicts, mark the single bad rows for
+    quarantine.
 
     Raises:
         DataError: a blocking rule failed; it is recorded, and the entity keeps its last good data.
@@ -106,30 +134,50 @@ def validate(config: CountyConfig, target: Target, *, run_id: str, entity: str) 
 def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) -> EntityOutcome:
     row = _entity_row(target, run_id, entity)
     if row["state"] not in {"staged", "passed", "blocked"}:
-        raise DataError(f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task")
+        raise DataError(
+            f"{config.county}: {entity} has nothing staged to validate", remedy="clear its extract task"
+        )
     if target.stage_was_emptied(row):
         target.note_entity(run_id, entity, state="failed", message="the target lost its staged rows")
-        raise DataError(f"{config.county}: {entity} lost its staged rows in a crash of the target", remedy="clear its extract task")
+        raise DataError(
+            f"{config.county}: {entity} lost its staged rows in a crash of the target",
+            remedy="clear its extract task",
+        )
     canonical = load_entities()[entity]
     rules = _row_rules(entity)
     context = judge_context(config, target, entity, row["stage_table"], complete=row["mode"] == "full")
-    results = [*mapping_results(canonical, *target.mapping_rejects(row["stage_table"])), *judge(target.sqlalchemy_url, canonical, rules, context)]
+    results = [
+        *mapping_results(canonical, *target.mapping_rejects(row["stage_table"])),
+        *judge(target.sqlalchemy_url, canonical, rules, context),
+    ]
     target.record_quality(run_id, entity, results)
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]
     if blocking:
-        message = "; ".join(f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking)
+        message = "; ".join(
+            f"{r.rule_id} {r.title}: {r.detail or f'{r.unexpected} of {r.evaluated} rows'}" for r in blocking
+        )
         target.note_entity(run_id, entity, state="blocked", message=message)
         with recorded_failure(config, target, f"validate_{entity}", run_id):
             remedy = "correct the rows or the mapping at the source, then run again"
             raise DataError(f"{config.county}: {entity} keeps its last good data: {message}", remedy=remedy)
     bad = target.mark_rejects(row["stage_table"], reject_assignments(canonical, rules, context))
     target.note_entity(run_id, entity, state="passed", message="")
-    return EntityOutcome(entity, "passed", row["mode"], read=row["rows_read"], quarantined=bad, seconds=row["extract_seconds"], failed_rules=failed)
+    return EntityOutcome(
+        entity,
+        "passed",
+        row["mode"],
+        read=row["rows_read"],
+        quarantined=bad,
+        seconds=row["extract_seconds"],
+        failed_rules=failed,
+    )
 
 
 def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
-    """Make everything that passed visible, in one transaction. Publishing a recorded run again does nothing and says so.
+    """Make everything that passed visible, in one transaction.
+
+    Publishing a recorded run again does nothing and says so.
 
     Raises:
         ConflictError: a later run has taken the county; nothing was written.
@@ -140,25 +188,42 @@ def publish(config: CountyConfig, target: Target, *, run_id: str) -> RunOutcome:
         target.drop_stages(row["stage_table"] for row in target.run_entities(run_id) if row["stage_table"])
     if held := [f"{entity.entity} {entity.held:,} held" for entity in outcome.entities if entity.held]:
         error = DataError(
-            f"{config.county}: the source lacks rows that the target has, more than the delete guard lets go: {', '.join(held)}, nothing deleted",
-            remedy=f"look at the source; if they are really gone, let them go with `pacs approve {config.county}`",
+            f"{config.county}: the source lacks rows that the target has, more than the delete guard lets "
+            f"go: {', '.join(held)}, nothing deleted",
+            remedy="look at the source; if they are really gone, let them go with `pacs approve "
+            f"{config.county}`",
         )
         log.warning("%s", error)
     return outcome
 
 
 def reconcile(
-    config: CountyConfig, source: SourceReader, target: Target, *, run_id: str, scope: Literal["auto", "delta", "full"] = "auto"
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    run_id: str,
+    scope: Literal["auto", "delta", "full"] = "auto",
 ) -> CertificateOutcome:
     """Compare both sides, repair, certify. The run's verdict falls here.
 
-    Scope `full` reads every row again, `delta` the run's windows and counts; `auto` takes what each entity's plan calls for.
+    Scope `full` reads every row again, `delta` the run's windows and counts; `auto` takes what each entity's
+    plan calls for.
 
     Raises:
         DataError: entities of the run were held back. The certificate of the others is written before.
     """
     with recorded_failure(config, target, "reconcile", run_id), not_overtaken(config, target, run_id):
-        outcome = _reconcile(config, source, target, run_id=run_id, scope=scope, bounds=_bounds(config), relations=relation_rules(config), mark=_mark)
+        outcome = _reconcile(
+            config,
+            source,
+            target,
+            run_id=run_id,
+            scope=scope,
+            bounds=_bounds(config),
+            relations=relation_rules(config),
+            mark=_mark,
+        )
     if outcome.held_back:
         reasons = {row["entity"]: row["message"] for row in target.run_entities(run_id)}
         told = "; ".join(f"{entity} ({reasons[entity]})" for entity in outcome.held_back)
@@ -184,7 +249,9 @@ def sync(
         DataError: entities were held back; the others are published and certified.
         PacsError: as the steps raise it.
     """
-    return _carry_out(config, source, target, preflight(config, source, target, trigger=trigger, mode=mode), told)
+    return _carry_out(
+        config, source, target, preflight(config, source, target, trigger=trigger, mode=mode), told
+    )
 
 
 def backfill(
@@ -196,7 +263,9 @@ def backfill(
     trigger: str = "cli",
     told: Callable[[str], None] = log.info,
 ) -> tuple[RunOutcome, CertificateOutcome]:
-    """Read one window of one entity again, publish what differs, certify what it touched; in this process. No cursor moves, no delete is found.
+    """Read one window of one entity again, publish what differs, certify what it touched; in this process.
+
+    No cursor moves, no delete is found.
 
     Raises:
         ConfigError: the county does not synchronise the entity, or the window can't be read.
@@ -204,7 +273,10 @@ def backfill(
     """
     with recorded_failure(config, target, "backfill"):
         if window.entity not in config.sync.entities:
-            raise ConfigError(f"{config.county} does not synchronise {window.entity!r}", remedy=f"use one of: {', '.join(config.sync.entities)}")
+            raise ConfigError(
+                f"{config.county} does not synchronise {window.entity!r}",
+                remedy=f"use one of: {', '.join(config.sync.entities)}",
+            )
         plan = make_plan(config, source, target, kind="backfill", mode="auto", trigger=trigger, window=window)
     return _carry_out(config, source, target, plan, told)
 
@@ -216,7 +288,10 @@ def _carry_out(
     with ended_by_errors(target, plan.run_id):
         for entity in plan.entities:
             outcome = extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-            told(f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, {outcome.rows_per_second:,.0f} rows/s)")
+            told(
+                f"{entity.entity}: {outcome.read:,} rows read in {outcome.seconds:.2f} s ({entity.mode}, "
+                f"{outcome.rows_per_second:,.0f} rows/s)"
+            )
             started = time.monotonic()
             try:
                 validate(config, target, run_id=plan.run_id, entity=entity.entity)
@@ -233,25 +308,46 @@ def _carry_out(
         return published, certificate
 
 
-def compare(config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli") -> CertificateOutcome:
+def compare(
+    config: CountyConfig, source: SourceReader, target: Target, *, trigger: str = "cli"
+) -> CertificateOutcome:
     """A run of its own that compares in full, repairs and certifies, in this process."""
     plan = start_reconcile(config, source, target, trigger=trigger)
     with ended_by_errors(target, plan.run_id):
         return reconcile(config, source, target, run_id=plan.run_id, scope="full")
 
 
-def judge_context(config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool) -> JudgeContext:
+def judge_context(
+    config: CountyConfig, target: Target, entity: str, table: str, *, complete: bool
+) -> JudgeContext:
     """What the entity's rules are judged against. The year is the county's, not the worker's."""
     canonical = load_entities()[entity]
     own_leaf = None if complete else target.leaf_name(canonical, config.fips)
     year = datetime.now(ZoneInfo(config.timezone)).year
-    return JudgeContext(county_id=config.fips, current_year=year, schema="pacs_ops", stage_table=target.rows_view(table), leaf=own_leaf)
+    return JudgeContext(
+        county_id=config.fips,
+        current_year=year,
+        schema="pacs_ops",
+        stage_table=target.rows_view(table),
+        leaf=own_leaf,
+    )
 
 
 def relation_rules(config: CountyConfig) -> dict[str, Rule]:
-    """Per child entity the rule under which rows without a parent wait; none where the county does not sync the parent."""
-    children = [entity for name in config.sync.entities if (entity := load_entities()[name]).parent in config.sync.entities]
-    return {entity.name: rule for entity in children for rule in load_suite(entity) if rule.check == RELATION_CHECK}
+    """Per child entity the rule under which rows without a parent wait; none where the county does not sync
+    the parent.
+    """
+    children = [
+        entity
+        for name in config.sync.entities
+        if (entity := load_entities()[name]).parent in config.sync.entities
+    ]
+    return {
+        entity.name: rule
+        for entity in children
+        for rule in load_suite(entity)
+        if rule.check == RELATION_CHECK
+    }
 
 
 def _row_rules(entity: str) -> tuple[Rule, ...]:
@@ -273,4 +369,7 @@ def _entity_row(target: Target, run_id: str, entity: str) -> dict[str, Any]:
         if row["entity"] == entity:
             return row
     target.run(run_id)  # says so where the run itself is unknown
-    raise DataError(f"entity {entity!r} is not part of run {run_id}", remedy="clear the preflight task, so that a new run is planned")
+    raise DataError(
+        f"entity {entity!r} is not part of run {run_id}",
+        remedy="clear the preflight task, so that a new run is planned",
+    )

@@ -1,6 +1,8 @@
-"""A joined entity of a planned run -> a staging table: which scopes changed, their rows, and the rows that they no longer have.
+"""A joined entity of a planned run -> a staging table: which scopes changed, their rows, and the rows that
+they no longer have.
 
-A scope is a root's source key: what changed in any contributing table is read again by property, never row by row.
+A scope is a root's source key: what changed in any contributing table is read again by property, never row by
+row.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from airflow_provider_pacs.sync.changes import related
 from airflow_provider_pacs.sync.changes.base import Window
 from airflow_provider_pacs.sync.changes.compare import SCOPE, keys_query, redaction_query
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.load import RETRIED_KEYS, chunks, fill_stage, fill_with_keys, load_entity, progress
+from airflow_provider_pacs.sync.load import (
+    RETRIED_KEYS,
+    chunks,
+    fill_stage,
+    fill_with_keys,
+    load_entity,
+    progress,
+)
 from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
@@ -25,11 +34,19 @@ from airflow_provider_pacs.sync.target.port import Target
 log = logging.getLogger(__name__)
 
 MOST_SCOPES = 10_000
-"""More scopes than these, found by their contents, are read as the whole: twenty statements of 500 keys cost about as much."""
+"""More scopes than these, found by their contents, are read as the whole: twenty statements of 500 keys cost
+about as much.
+"""
 
 
 def load_joined(
-    source: SourceReader, target: Target, shape: TableShape, county_id: str, row: dict[str, Any], table: str, waiting_rule: str | None
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    county_id: str,
+    row: dict[str, Any],
+    table: str,
+    waiting_rule: str | None,
 ) -> int:
     """Stage everything a joined entity's run needs; see `load_entity` for the arguments. Returns rows read.
 
@@ -58,32 +75,52 @@ def load_joined(
     read += read_scopes(source, target, shape, unread, table, county_id=county_id, append=True)
     waiting = target.quarantined_keys(entity, county_id, waiting_rule, RETRIED_KEYS) if waiting_rule else []
     missing = [*waiting, *target.missing_in_scopes(entity, county_id, table, table)]
-    read += fill_with_keys(source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True)
+    read += fill_with_keys(
+        source, target, shape, list(dict.fromkeys(missing)), table, county_id=county_id, append=True
+    )
     target.settle_stage(entity, table)
     return read
 
 
-def read_scopes(source: SourceReader, target: Target, shape: TableShape, scopes: Sequence[str], table: str, *, county_id: str, append: bool) -> int:
+def read_scopes(
+    source: SourceReader,
+    target: Target,
+    shape: TableShape,
+    scopes: Sequence[str],
+    table: str,
+    *,
+    county_id: str,
+    append: bool,
+) -> int:
     """Read all rows of these scopes into a staging table, a statement per 500; returns the rows read."""
     read = 0
     for number, chunk in enumerate(chunks(scopes)):
         query = keys_query(shape, chunk, SCOPE)
-        read += fill_stage(source, target, shape, query, table, county_id=county_id, append=append or number > 0)
+        read += fill_stage(
+            source, target, shape, query, table, county_id=county_id, append=append or number > 0
+        )
     return read
 
 
 def _stamped(source: SourceReader, shape: TableShape, window: Window) -> list[str]:
     query = related.scopes_query(shape, window)
-    return [scope for batch in source.stream(query.sql, query.params) for scope in batch.column(0).to_pylist()]
+    return [
+        scope for batch in source.stream(query.sql, query.params) for scope in batch.column(0).to_pylist()
+    ]
 
 
 def _redact(source: SourceReader, target: Target, shape: TableShape, run_id: str) -> None:
-    """Whoever asked not to be named is not named in rows of the past either. This waits for no check: it tells nothing new."""
+    """Whoever asked not to be named is not named in rows of the past either.
+
+    This waits for no check: it tells nothing new.
+    """
     redaction, query = shape.selection.redaction if shape.selection else None, redaction_query(shape)
     if redaction is None or query is None:
         return
     parties = [party for batch in source.stream(query.sql) for party in batch.column(0).to_pylist()]
-    touched = target.redact(run_id, load_entities()[shape.map.entity], redaction.by, parties, dict(redaction.values))
+    touched = target.redact(
+        run_id, load_entities()[shape.map.entity], redaction.by, parties, dict(redaction.values)
+    )
     if touched:
         log.info("%s: %d rows of confidential parties were made silent", shape.map.entity, touched)
 
@@ -92,9 +129,18 @@ def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:
     """CSV of `scope, line`: the columns that count as one text, NULL told from ''."""
     for batch in source.stream(sql):
         scope = pc.cast(batch.column(0), pa.string())
-        columns = [pc.fill_null(pc.binary_join_element_wise("=", pc.cast(column, pa.string()), ""), "-") for column in batch.columns[1:]]
+        columns = [
+            pc.fill_null(pc.binary_join_element_wise("=", pc.cast(column, pa.string()), ""), "-")
+            for column in batch.columns[1:]
+        ]
         line = pc.binary_join_element_wise(*columns, "\x1f") if len(columns) > 1 else columns[0]
         sink = pa.BufferOutputStream()
-        clean = pc.replace_substring(line, "\x00", "\ufffd")  # PostgreSQL refuses NUL in text; here it only has to differ
-        pacsv.write_csv(pa.RecordBatch.from_arrays([scope, clean], names=["scope", "line"]), sink, pacsv.WriteOptions(include_header=False))
+        clean = pc.replace_substring(
+            line, "\x00", "\ufffd"
+        )  # PostgreSQL refuses NUL in text; here it only has to differ
+        pacsv.write_csv(
+            pa.RecordBatch.from_arrays([scope, clean], names=["scope", "line"]),
+            sink,
+            pacsv.WriteOptions(include_header=False),
+        )
         yield sink.getvalue().to_pybytes()

@@ -6,7 +6,17 @@ import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from airflow_provider_pacs.sync.cron import five_field_cron
@@ -50,7 +60,9 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SourceTableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """A table that a joined profile reads, as the county calls it. `columns` is a partial override, profile's name: source name."""
+    """A table that a joined profile reads, as the county calls it. `columns` is a partial override, profile's
+    name: source name.
+    """
 
     schema: Name | None = None
     table: Name | None = None
@@ -83,7 +95,10 @@ class SourceConfig(Section):
                 raise ValueError(f"tables.{table}: unknown table; {did_you_mean(table, known)}")
             for column in spec.columns:
                 if column not in known[table]:
-                    raise ValueError(f"tables.{table}.columns.{column}: the profile reads no such column; {did_you_mean(column, known[table])}")
+                    raise ValueError(
+                        f"tables.{table}.columns.{column}: the profile reads no such column; "
+                        f"{did_you_mean(column, known[table])}"
+                    )
         return self
 
 
@@ -98,14 +113,18 @@ class SyncConfig(Section):
 
     Attributes:
         cron: five fields, in the county's time zone; None for manual runs only.
-        entities: what to synchronise, as written; by default all, parents first. A child without `property` is allowed.
+        entities: what to synchronise, as written; by default all, parents first. A child without `property`
+            is allowed.
         batch_size: rows per batch that the hook hands out; never rows per statement or commit.
-        enable_cdc: True uses the best change feed that the source allows, False compares everything in every run.
+        enable_cdc: True uses the best change feed that the source allows, False compares everything in every
+            run.
         timeout_minutes: execution timeout of each task, and the deadline of a run.
         lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
-        overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of a local-time stamp.
+        overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of
+            a local-time stamp.
         clock: whether the source's change stamps are the server's local time or UTC.
-        new_columns: what becomes of a column that the source's table gets after the first load: `ignore` notes it, `add` also carries it in `extra`.
+        new_columns: what becomes of a column that the source's table gets after the first load: `ignore`
+            notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
     """
 
@@ -140,7 +159,9 @@ class DeleteGuard(Section):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra` is carried beyond them, in JSON."""
+    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra`
+    is carried beyond them, in JSON.
+    """
 
     schema: Name | None = None
     table: Name | None = None

@@ -1,4 +1,7 @@
-"""A YAML file comes in; its value, the line of every path in it, and its duplicate keys go out. What can't be read is one ConfigError."""
+"""A YAML file comes in; its value, the line of every path in it, and its duplicate keys go out.
+
+What can't be read is one ConfigError.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ YamlPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
-    """What a file holds. `lines` counts from 1; `duplicates` names a key's second occurrence, which plain YAML would silently prefer."""
+    """What a file holds. `lines` counts from 1; `duplicates` names a key's second occurrence, which plain
+    YAML would silently prefer.
+    """
 
     value: Any
     lines: dict[YamlPath, int]
@@ -24,7 +29,9 @@ class YamlFile:
 
 
 def _nodes(node: yaml.Node, path: YamlPath, seen: set[int]) -> Iterator[tuple[YamlPath, int]]:
-    """Every path below a node with its line; an alias is entered once, so neither recursion nor a bomb of aliases hurts."""
+    """Every path below a node with its line; an alias is entered once, so neither recursion nor a bomb of
+    aliases hurts.
+    """
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -48,7 +55,9 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})", remedy="Save the file as UTF-8.") from error
+        raise ConfigError(
+            f"{path}: is not UTF-8 text (byte {error.start})", remedy="Save the file as UTF-8."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     try:
@@ -59,9 +68,14 @@ def read_yaml(path: Path) -> YamlFile:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}: is not valid YAML: {what}{f' (line {mark.line + 1})' if mark else ''}") from error
+        raise ConfigError(
+            f"{path}: is not valid YAML: {what}{f' (line {mark.line + 1})' if mark else ''}"
+        ) from error
     if value is None:
-        raise ConfigError(f"{path}: is empty", remedy="An empty county file is not a county: write at least `county: <name>`, or remove the file.")
+        raise ConfigError(
+            f"{path}: is empty",
+            remedy="An empty county file is not a county: write at least `county: <name>`, or remove the file.",  # noqa: E501
+        )
     lines: dict[YamlPath, int] = {}
     duplicates: list[tuple[YamlPath, int]] = []
     for where, line in found:

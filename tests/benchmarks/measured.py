@@ -57,17 +57,26 @@ def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, so
         told.seek(0)
         texts = out.read(), told.read()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command[:4])} ... ended with {process.returncode}: {texts[1][-2000:]}{texts[0][-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(command[:4])} ... ended with {process.returncode}: "
+            f"{texts[1][-2000:]}{texts[0][-2000:]}"
+        )
     client = usage.ru_utime + usage.ru_stime
     after = cpu_seconds(source.process), cpu_seconds(pg.process)
-    return Run(wall, client, after[0] - before[0], after[1] - before[1], usage.ru_maxrss / 1024, started, *texts)
+    return Run(
+        wall, client, after[0] - before[0], after[1] - before[1], usage.ru_maxrss / 1024, started, *texts
+    )
 
 
-def copied(pg: Postgres, source: Sandbox, url: str, before: str, copy_out: str, copy_in: str, after: str) -> Run:
+def copied(
+    pg: Postgres, source: Sandbox, url: str, before: str, copy_out: str, copy_in: str, after: str
+) -> Run:
     """`psql -c COPY TO | psql -c COPY FROM`, with statements before and after it on the clock."""
     psql = [str(pg.psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
     first = " ".join([_quoted(psql), "-c", _quoted([copy_out])])
-    second = " ".join([_quoted(psql), *(["-c", _quoted([before])] if before else []), "-c", _quoted([copy_in])])
+    second = " ".join(
+        [_quoted(psql), *(["-c", _quoted([before])] if before else []), "-c", _quoted([copy_in])]
+    )
     second += f" -c {_quoted([after])}" if after else ""
     return run(["bash", "-o", "pipefail", "-c", f"{first} | {second}"], {**os.environ}, pg, source)
 
@@ -78,7 +87,11 @@ def _quoted(words: Sequence[str]) -> str:
 
 def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
     """Median, min and max."""
-    return {"median": round(median(values), digits), "min": round(min(values), digits), "max": round(max(values), digits)}
+    return {
+        "median": round(median(values), digits),
+        "min": round(min(values), digits),
+        "max": round(max(values), digits),
+    }
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:

@@ -68,13 +68,24 @@ def fill(url: str, counties: list[County], runs: int) -> dict[str, int]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         for county in counties:
-            connection.execute("INSERT INTO pacs_ops.county (county_id, county, name) VALUES (%s, %s, %s)", (county.fips, county.slug, county.name))
-        values: dict[str, Any] = {"each": runs // len(counties) + 1, "entities": list(SIZES), "detailed": 60, "big": BIG}
+            connection.execute(
+                "INSERT INTO pacs_ops.county (county_id, county, name) VALUES (%s, %s, %s)",
+                (county.fips, county.slug, county.name),
+            )
+        values: dict[str, Any] = {
+            "each": runs // len(counties) + 1,
+            "entities": list(SIZES),
+            "detailed": 60,
+            "big": BIG,
+        }
         for statement in (_RUNS, _ENTITIES, *_REST):
             connection.execute(statement.encode(), values)
         connection.execute("VACUUM ANALYZE")
         tables = ("sync_run", "run_entity", "quality_result", "quarantine", "certificate", "audit")
-        return {table: connection.execute(f"SELECT count(*) FROM pacs_ops.{table}".encode()).fetchone()[0] for table in tables}  # type: ignore[index]
+        return {
+            table: connection.execute(f"SELECT count(*) FROM pacs_ops.{table}".encode()).fetchone()[0]
+            for table in tables
+        }  # type: ignore[index]
 
 
 def measure(client: Any, path: str, times: int = 5) -> dict[str, float]:
@@ -86,7 +97,11 @@ def measure(client: Any, path: str, times: int = 5) -> dict[str, float]:
         took.append(time.perf_counter() - began)
         assert answer.status_code == 200, answer.text
     worked = (time.process_time() - worked) / len(took)
-    seconds = {"first_seconds": took[0], "median_seconds": statistics.median(took[1:]), "python_seconds": worked}
+    seconds = {
+        "first_seconds": took[0],
+        "median_seconds": statistics.median(took[1:]),
+        "python_seconds": worked,
+    }
     return {name: round(value, 3) for name, value in seconds.items()} | {"bytes": len(answer.content)}
 
 
@@ -107,7 +122,9 @@ def main() -> int:
     parser.add_argument("--counties", type=int, default=254)
     parser.add_argument("--runs", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    counties = [County(f"county_{n:03}_tx", f"48{n:03}", f"County {n:03}, TX") for n in range(arguments.counties)]
+    counties = [
+        County(f"county_{n:03}_tx", f"48{n:03}", f"County {n:03}, TX") for n in range(arguments.counties)
+    ]
     with tempfile.TemporaryDirectory(prefix="pacs-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_files(counties, folder / "counties", broken=False)
@@ -115,8 +132,14 @@ def main() -> int:
         try:
             began = time.perf_counter()
             rows = fill(server.get_uri(), counties, arguments.runs)
-            print(f"generated in {time.perf_counter() - began:.0f} s: " + ", ".join(f"{count:,} {table}" for table, count in rows.items()))
-            os.environ |= {"AIRFLOW__PACS__COUNTIES_PATH": str(folder / "counties"), "AIRFLOW_CONN_TERRAFUSION": as_airflow(server.get_uri())}
+            print(
+                f"generated in {time.perf_counter() - began:.0f} s: "
+                + ", ".join(f"{count:,} {table}" for table, count in rows.items())
+            )
+            os.environ |= {
+                "AIRFLOW__PACS__COUNTIES_PATH": str(folder / "counties"),
+                "AIRFLOW_CONN_TERRAFUSION": as_airflow(server.get_uri()),
+            }
             found = ask_all()
         finally:
             server.cleanup()
@@ -124,7 +147,9 @@ def main() -> int:
     for view, one in found.items():
         times = f"first {one['first_seconds']:6.3f} s   then {one['median_seconds']:6.3f} s   of it Python {one['python_seconds']:6.3f} s"
         print(f"{view:24} {times}   {one['bytes']:>9,} bytes")
-    print(f"slowest {slowest:.3f} s, limit {LIMIT_SECONDS} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"slowest {slowest:.3f} s, limit {LIMIT_SECONDS} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
     out = Path("build/bench/page.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(

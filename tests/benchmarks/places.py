@@ -1,4 +1,6 @@
-"""The two ends of the benchmark: an embedded PostgreSQL and a served sandbox PACS, each a process tree whose CPU seconds can be told."""
+"""The two ends of the benchmark: an embedded PostgreSQL and a served sandbox PACS, each a process tree whose
+CPU seconds can be told.
+"""
 
 from __future__ import annotations
 
@@ -91,8 +93,20 @@ class Sandbox:
 @contextmanager
 def sandbox(folder: Path, rows: int) -> Iterator[Sandbox]:
     """`pacs sandbox serve --size properties=<rows>` in a process of its own."""
-    command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--dir", str(folder), "--size", f"properties={rows}"]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **PYTHONPATH}, stdout=subprocess.DEVNULL) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_provider_pacs.cli",
+        "sandbox",
+        "serve",
+        "--dir",
+        str(folder),
+        "--size",
+        f"properties={rows}",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **PYTHONPATH}, stdout=subprocess.DEVNULL
+    ) as process:
         try:
             deadline = time.monotonic() + START_SECONDS
             while not (folder / "endpoint.json").exists():

@@ -1,4 +1,7 @@
-"""`read_to_nowhere.py <mssql url>`: every row of dbo.Property through the product's reader, and away. Prints the rows."""
+"""`read_to_nowhere.py <mssql url>`: every row of dbo.Property through the product's reader, and away.
+
+Prints the rows.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""`make bench`: what a checked load of one big table costs beside the least that any load can cost, measured in the same run.
+"""`make bench`: what a checked load of one big table costs beside the least that any load can cost, measured
+in the same run.
 
-Per round, one after the other: `pacs sync` as a user types it into an empty target (from the process's start to its full certificate); the limits,
-`COPY ... TO STDOUT | COPY ... FROM STDIN` of the rows it published; 1 % changed at the source and `pacs sync` again; the rows read to nowhere.
-Judge by ratios of one run and by CPU seconds: walls depend on what else the machine does, so nothing here asserts one.
+Per round, one after the other: `pacs sync` as a user types it into an empty target (from the process's start
+to its full certificate); the limits, `COPY ... TO STDOUT | COPY ... FROM STDIN` of the rows it published; 1 %
+changed at the source and `pacs sync` again; the rows read to nowhere. Judge by ratios of one run and by CPU
+seconds: walls depend on what else the machine does, so nothing here asserts one.
 """
 
 from __future__ import annotations
@@ -28,15 +30,27 @@ from places import PYTHONPATH, ROOT, Postgres, Sandbox, postgres, sandbox
 from airflow_provider_pacs.sandbox.commands import call
 
 COUNTY, LEAF = "bench_wa", "pacs_part.property_53999"
-COUNTY_FILE = 'county: bench_wa\nfips: "53999"\nsource: {connection: pacs_bench, profile: generic}\nsync: {entities: [property]}\n'
+COUNTY_FILE = (
+    'county: bench_wa\nfips: "53999"\nsource: {connection: pacs_bench, profile: generic}\nsync: '
+    "{entities: [property]}\n"
+)
 AN_AFTERNOON = "EXEC sandbox.clock_advance @seconds = 10800"
 LIMITS = {
-    "in_place": "the published table's columns and primary key (county_id, property_id), the key in place while COPY runs",
+    "in_place": "the published table's columns and primary key (county_id, property_id), the key in place while "
+    "COPY runs",
     "key_after": "the same table, the key built after the COPY, as publish does on a first load",
 }
 _STEP = re.compile(r"(?P<step>read|judged|published|certified) in (?P<seconds>[\d.]+) s")
 _DONE = re.compile(r"property: \w+, [\d,]+ read, (?P<inserted>[\d,]+) inserted, (?P<updated>[\d,]+) updated")
-PACKAGES = ("airflow-provider-pacs", "arrow-odbc", "great_expectations", "mssql-python-odbc", "psycopg", "pyarrow", "duckdb")
+PACKAGES = (
+    "airflow-provider-pacs",
+    "arrow-odbc",
+    "great_expectations",
+    "mssql-python-odbc",
+    "psycopg",
+    "pyarrow",
+    "duckdb",
+)
 
 Samples = dict[str, list[Run]]
 
@@ -44,9 +58,16 @@ Samples = dict[str, list[Run]]
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the JSON, print a table."""
     parser = argparse.ArgumentParser(description="Measure pacs sync beside COPY | COPY.")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of dbo.Property (default 1,000,000)")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows of dbo.Property (default 1,000,000)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for the figures (default build/bench)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "build" / "bench",
+        help="folder for the figures (default build/bench)",
+    )
     arguments = parser.parse_args(argv)
     load_before = os.getloadavg()
     with tempfile.TemporaryDirectory(prefix="pacs-bench-", ignore_cleanup_errors=True) as name:
@@ -58,10 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             for number in range(1, arguments.rounds + 1):
                 _round(folder, pg, source, arguments.rows, samples)
                 print(
-                    f"round {number} of {arguments.rounds}: " + ", ".join(f"{what} {runs[-1].wall:.2f} s" for what, runs in samples.items()),
+                    f"round {number} of {arguments.rounds}: "
+                    + ", ".join(f"{what} {runs[-1].wall:.2f} s" for what, runs in samples.items()),
                     flush=True,
                 )
-            imported = [run([sys.executable, "-c", "import great_expectations"], {**os.environ, **PYTHONPATH}, pg, source)]
+            imported = [
+                run(
+                    [sys.executable, "-c", "import great_expectations"],
+                    {**os.environ, **PYTHONPATH},
+                    pg,
+                    source,
+                )
+            ]
             report = _report(arguments.rows, samples, imported[0], pg.version(), load_before)
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / f"sync_{_short(arguments.rows)}.json"
@@ -74,7 +103,17 @@ def _round(folder: Path, pg: Postgres, source: Sandbox, rows: int, samples: Samp
     target = pg.fresh("bench_target")
     call(source.endpoint, AN_AFTERNOON)  # so that no run looks back on rows of the one before
     pacs = [sys.executable, "-m", "airflow_provider_pacs.cli"]
-    sync = [*pacs, "sync", COUNTY, "--counties", str(folder / "counties"), "--target-url", target, "--source-url", source.endpoint.url()]
+    sync = [
+        *pacs,
+        "sync",
+        COUNTY,
+        "--counties",
+        str(folder / "counties"),
+        "--target-url",
+        target,
+        "--source-url",
+        source.endpoint.url(),
+    ]
     samples["full"].append(_certified(run(sync, source.environment, pg, source), "full", rows))
     samples["limit_in_place"].append(_limit(pg, source, target, key_first=True))
     samples["limit_key_after"].append(_limit(pg, source, target, key_first=False))
@@ -92,8 +131,13 @@ def _certified(done: Run, scope: str, rows: int) -> Run:
     """The run, if it did what it is measured for: a figure for half the work would be a lie."""
     found = _DONE.search(done.out)
     written = sum(int(count.replace(",", "")) for count in found.groups()) if found else 0
-    if f"Certificate ({scope}): clean, state succeeded." not in done.out or not rows * 0.99 <= written <= rows:
-        raise RuntimeError(f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.told}")
+    if (
+        f"Certificate ({scope}): clean, state succeeded." not in done.out
+        or not rows * 0.99 <= written <= rows
+    ):
+        raise RuntimeError(
+            f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.told}"
+        )
     return done
 
 
@@ -105,9 +149,13 @@ def _limit(pg: Postgres, source: Sandbox, target: str, *, key_first: bool) -> Ru
         connection.execute(f"CREATE TABLE {table} (LIKE {LEAF} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         if key_first:
             connection.execute(key)
-    done = copied(pg, source, target, "", f"COPY {LEAF} TO STDOUT", f"COPY {table} FROM STDIN", "" if key_first else key)
+    done = copied(
+        pg, source, target, "", f"COPY {LEAF} TO STDOUT", f"COPY {table} FROM STDIN", "" if key_first else key
+    )
     with psycopg.connect(target, autocommit=True) as connection:
-        found = connection.execute(f"SELECT (SELECT count(*) FROM {table}) = (SELECT count(*) FROM {LEAF})").fetchone()
+        found = connection.execute(
+            f"SELECT (SELECT count(*) FROM {table}) = (SELECT count(*) FROM {LEAF})"
+        ).fetchone()
         connection.execute(f"DROP TABLE {table}")
         connection.execute("CHECKPOINT")
     if found != (True,):
@@ -116,7 +164,9 @@ def _limit(pg: Postgres, source: Sandbox, target: str, *, key_first: bool) -> Ru
 
 
 def _change(source: Sandbox, rows: int) -> None:
-    """Change rows all over the table at the source, stamped now, and move its clock past the lag and the overlap of the next run."""
+    """Change rows all over the table at the source, stamped now, and move its clock past the lag and the
+    overlap of the next run.
+    """
     call(source.endpoint, AN_AFTERNOON)
     call(
         source.endpoint,
@@ -126,9 +176,16 @@ def _change(source: Sandbox, rows: int) -> None:
     call(source.endpoint, AN_AFTERNOON)
 
 
-def _report(rows: int, samples: Samples, imported: Run, server: str, load_before: Sequence[float]) -> dict[str, Any]:
+def _report(
+    rows: int, samples: Samples, imported: Run, server: str, load_before: Sequence[float]
+) -> dict[str, Any]:
     short = _short(rows)
-    ratios = {name: spread([a.wall / b.wall for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]) for name in LIMITS}
+    ratios = {
+        name: spread(
+            [a.wall / b.wall for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]
+        )
+        for name in LIMITS
+    }
     return {
         f"full_{short}_checked_to_limit": ratios["in_place"]["median"],
         f"full_{short}_checked_to_limit_key_after": ratios["key_after"]["median"],
@@ -144,18 +201,23 @@ def _report(rows: int, samples: Samples, imported: Run, server: str, load_before
         "rows": rows,
         "machine": {
             "cpus": os.cpu_count(),
-            "cpu": next(iter(re.findall(r"model name\s*: (.*)", read_text(Path("/proc/cpuinfo")))), platform.machine()),
+            "cpu": next(
+                iter(re.findall(r"model name\s*: (.*)", read_text(Path("/proc/cpuinfo")))), platform.machine()
+            ),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "system": platform.platform(),
             "load_before": load_before,
             "load_after": os.getloadavg(),
         },
-        "versions": {"python": platform.python_version(), "postgresql": server} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "postgresql": server}
+        | {name: metadata.version(name) for name in PACKAGES},
     }
 
 
 def _stages(runs: Sequence[Run]) -> dict[str, Any]:
-    """Seconds per step as the command tells them; what it does not tell is its start: interpreter, imports, both connections, the plan."""
+    """Seconds per step as the command tells them; what it does not tell is its start: interpreter, imports,
+    both connections, the plan.
+    """
     steps: dict[str, list[float]] = defaultdict(list)
     for done in runs:
         told = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.told)}
@@ -165,7 +227,13 @@ def _stages(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _short(rows: int) -> str:
-    return f"{rows // 1_000_000}m" if rows % 1_000_000 == 0 else f"{rows // 1000}k" if rows % 1000 == 0 else str(rows)
+    return (
+        f"{rows // 1_000_000}m"
+        if rows % 1_000_000 == 0
+        else f"{rows // 1000}k"
+        if rows % 1000 == 0
+        else str(rows)
+    )
 
 
 def _table(report: dict[str, Any], rows: int) -> str:
@@ -176,10 +244,15 @@ def _table(report: dict[str, Any], rows: int) -> str:
         peak = f"{found['peak_mb']['max']:.0f}" if not what.startswith("limit") else ""
         lines.append(f"{what:16}{wall:>22}{cpu[0]:>12.2f}{cpu[1]:>12.2f}{cpu[2]:>10.2f}{peak:>9}")
     for what, steps in report["stages"].items():
-        lines.append(f"{what}: " + ", ".join(f"{step} {seconds['median']:.2f} s" for step, seconds in steps.items()))
+        lines.append(
+            f"{what}: " + ", ".join(f"{step} {seconds['median']:.2f} s" for step, seconds in steps.items())
+        )
     for name, ratio in report["ratio_to_limit"].items():
         lines.append(f"full / limit {name}: {ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})")
-    lines.append(f"{rows:,} rows at {report[f'full_{_short(rows)}_rows_per_s']:,} rows/s; sandbox / client CPU {report['sandbox_to_client_cpu']}")
+    lines.append(
+        f"{rows:,} rows at {report[f'full_{_short(rows)}_rows_per_s']:,} rows/s; sandbox / client CPU "
+        f"{report['sandbox_to_client_cpu']}"
+    )
     return "\n".join(lines)
 
 

@@ -11,6 +11,9 @@ from tests.contract.tsql_judge import Judge
 
 @pytest.fixture(scope="session")
 def tsql() -> Iterator[Judge]:
-    """Microsoft's T-SQL parser. Where it is missing every test that asks for it fails and says what to run."""
+    """Microsoft's T-SQL parser.
+
+    Where it is missing every test that asks for it fails and says what to run.
+    """
     with Judge() as judge:
         yield judge

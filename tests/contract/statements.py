@@ -1,6 +1,8 @@
-"""Every T-SQL statement that the product can emit, found in its code: query builders by what they return, constants by how they begin.
+"""Every T-SQL statement that the product can emit, found in its code: query builders by what they return,
+constants by how they begin.
 
-A new change family, builder or constant is found without a word here. A builder whose arguments are not known here fails and says so.
+A new change family, builder or constant is found without a word here. A builder whose arguments are not known
+here fails and says so.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from airflow_provider_pacs.sync.source.catalog import TableShape, describe
 from tests.contract.tsql_judge import ROOT
 
-DATE_TYPES = ["datetime", "smalldatetime", "date", *(f"{name}({scale})" for name in ("datetime2", "datetimeoffset") for scale in range(8))]
+DATE_TYPES = [
+    "datetime",
+    "smalldatetime",
+    "date",
+    *(f"{name}({scale})" for name in ("datetime2", "datetimeoffset") for scale in range(8)),
+]
 CHANGE_TYPES = [*DATE_TYPES, "timestamp", "int", None]
 KEY_TYPES = [
     *("uniqueidentifier", "int", "bigint", "smallint", "numeric(18, 0)", "decimal(9, 2)"),
@@ -69,13 +76,27 @@ EXTRA = {"zone_code": ("ZoneCode", "nvarchar(max)"), "noted_at": ("NotedAt", "da
 JOINED = "harris_pacs_9"
 Built = ChangeQuery | tuple[tuple[str, ChangeQuery], ...] | None
 STAMP = "2026-01-15 06:00:00.003"
-_SIZES = {"uniqueidentifier": 16, "int": 4, "bigint": 8, "smallint": 2, "timestamp": 8, "xml": -1, "text": 16, "ntext": 16, "image": 16}
-_SQL = re.compile(r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S")
+_SIZES = {
+    "uniqueidentifier": 16,
+    "int": 4,
+    "bigint": 8,
+    "smallint": 2,
+    "timestamp": 8,
+    "xml": -1,
+    "text": 16,
+    "ntext": 16,
+    "image": 16,
+}
+_SQL = re.compile(
+    r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S"
+)
 _SOURCE_SIDE = ("hooks", "operators", "commands", "sync/source", "sync/changes", "sync/preflight")
 
 
 class CatalogReader:
-    """A source of which only the catalog answers: the columns (keys are not declared), or none of its views (`columns` None)."""
+    """A source of which only the catalog answers: the columns (keys are not declared), or none of its views
+    (`columns` None).
+    """
 
     def __init__(self, columns: dict[str, str] | None) -> None:
         self.columns = columns
@@ -85,9 +106,20 @@ class CatalogReader:
             raise FatalError("permission denied")
         if "table_name" in sql and "type_name" in sql:
             tables = [str(name)[1:-1].split("].[") for name in params if name is not None]
-            places = [{"schema_name": schema.replace("]]", "]"), "table_name": table.replace("]]", "]")} for schema, table in tables]
-            return [_catalog_row(name, declared) | place for place in places for name, declared in self.columns.items()]
-        return [_catalog_row(name, declared) for name, declared in self.columns.items()] if "type_name" in sql else []
+            places = [
+                {"schema_name": schema.replace("]]", "]"), "table_name": table.replace("]]", "]")}
+                for schema, table in tables
+            ]
+            return [
+                _catalog_row(name, declared) | place
+                for place in places
+                for name, declared in self.columns.items()
+            ]
+        return (
+            [_catalog_row(name, declared) for name, declared in self.columns.items()]
+            if "type_name" in sql
+            else []
+        )
 
 
 def _catalog_row(name: str, declared: str) -> dict[str, Any]:
@@ -97,15 +129,28 @@ def _catalog_row(name: str, declared: str) -> dict[str, Any]:
     length = numbers[0] * wide if "char" in base or "binary" in base else _SIZES.get(base, 8)
     scale = numbers[-1] if base in {"datetime2", "datetimeoffset", "time", "numeric", "decimal"} else 0
     precision = numbers[0] if base in {"numeric", "decimal"} else 0
-    return {"name": name, "type_name": base, "max_length": length, "precision": precision, "scale": scale, "is_nullable": True}
+    return {
+        "name": name,
+        "type_name": base,
+        "max_length": length,
+        "precision": precision,
+        "scale": scale,
+        "is_nullable": True,
+    }
 
 
 def shape_of(table: TableMap, types: dict[str, str] | None) -> TableShape:
-    """The shape that the product itself makes of a catalog's answer. `types` is source column -> declared type; None: no catalog."""
+    """The shape that the product itself makes of a catalog's answer. `types` is source column -> declared
+    type; None: no catalog.
+    """
     return describe(CatalogReader(types), table)  # type: ignore[arg-type]
 
 
-def make_shape(change_type: str | None = "datetime", key_type: str = "uniqueidentifier", rename: Callable[[str], str] = str) -> TableShape:
+def make_shape(
+    change_type: str | None = "datetime",
+    key_type: str = "uniqueidentifier",
+    rename: Callable[[str], str] = str,
+) -> TableShape:
     """`property` with every other kind of column; `rename` turns each name of the source into another."""
     table = load_tables("generic")["property"]
     others = iter(OTHER_TYPES)
@@ -115,17 +160,28 @@ def make_shape(change_type: str | None = "datetime", key_type: str = "uniqueiden
     renamed = tuple((canonical, rename(source)) for canonical, source in table.columns)
     extra = tuple((name, rename(source)) for name, (source, _) in EXTRA.items())
     change_column = rename("LastModified") if change_type else None
-    moved = replace(table, schema=rename("dbo"), table=rename("Property"), change_column=change_column, columns=renamed, extra=extra)
+    moved = replace(
+        table,
+        schema=rename("dbo"),
+        table=rename("Property"),
+        change_column=change_column,
+        columns=renamed,
+        extra=extra,
+    )
     return shape_of(moved, types)
 
 
 def odd(name: str) -> Callable[[str], str]:
     """Makes each name an odd one that still differs from the others, within 128 characters."""
-    return lambda source: name if len(name) == 128 and source in {"dbo", "Property"} else name[: 128 - len(source)] + source
+    return lambda source: (
+        name if len(name) == 128 and source in {"dbo", "Property"} else name[: 128 - len(source)] + source
+    )
 
 
 def all_shapes() -> list[TableShape]:
-    """One per change type, key type and odd name, and every table of the profile; also without a readable catalog."""
+    """One per change type, key type and odd name, and every table of the profile; also without a readable
+    catalog.
+    """
     shapes = [make_shape(change_type=change_type) for change_type in CHANGE_TYPES]
     shapes += [make_shape(key_type=key_type) for key_type in KEY_TYPES]
     shapes += [make_shape(rename=odd(name)) for name in ODD_NAMES]
@@ -134,18 +190,33 @@ def all_shapes() -> list[TableShape]:
 
 
 def joined_shapes() -> list[TableShape]:
-    """Every entity of the joined profile, with each of its choices, with odd names, with `extra`, and without a readable catalog."""
+    """Every entity of the joined profile, with each of its choices, with odd names, with `extra`, and without
+    a readable catalog.
+    """
     names = {column for columns in profile_columns(JOINED).values() for column in columns}
     types = dict.fromkeys(sorted(names), "varchar(50)") | {"tsRowVersion": "timestamp"}
-    choices: list[dict[str, Any]] = [{}, {"supplements": "accepted", "future_layer": True}, {"supplements": "base", "land_value": ["land_hstd_val"]}]
-    shapes = [shape_of(table, types) for options in choices for table in load_tables(JOINED, options=options).values()]
+    choices: list[dict[str, Any]] = [
+        {},
+        {"supplements": "accepted", "future_layer": True},
+        {"supplements": "base", "land_value": ["land_hstd_val"]},
+    ]
+    shapes = [
+        shape_of(table, types)
+        for options in choices
+        for table in load_tables(JOINED, options=options).values()
+    ]
     extra = {"property": {"extra": {"zoning": "p.geo_id"}}}
     shapes.append(shape_of(load_tables(JOINED, extra)["property"], types))
     for name in ODD_NAMES[:1]:
         rename = odd(name)
-        renamed = {table: {"table": rename(table), "columns": {c: rename(c) for c in columns}} for table, columns in profile_columns(JOINED).items()}
+        renamed = {
+            table: {"table": rename(table), "columns": {c: rename(c) for c in columns}}
+            for table, columns in profile_columns(JOINED).items()
+        }
         odd_types = {rename(column): declared for column, declared in types.items()}
-        shapes += [shape_of(table, odd_types) for table in load_tables(JOINED, source_tables=renamed).values()]
+        shapes += [
+            shape_of(table, odd_types) for table in load_tables(JOINED, source_tables=renamed).values()
+        ]
     return shapes + [shape_of(table, None) for table in load_tables(JOINED).values()]
 
 
@@ -156,7 +227,11 @@ def builders() -> dict[str, Callable[..., Built]]:
         module: ModuleType = importlib.import_module(f"{changes.__name__}.{info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
             returns = str(inspect.signature(function).return_annotation)
-            if function.__module__ == module.__name__ and not name.startswith("_") and "ChangeQuery" in returns:
+            if (
+                function.__module__ == module.__name__
+                and not name.startswith("_")
+                and "ChangeQuery" in returns
+            ):
                 found[f"{info.name}.{name}"] = function
     return found
 
@@ -165,11 +240,15 @@ def _asked_for(function: Callable[..., Built], shape: TableShape) -> bool:
     """Builders of a family with a cursor are asked only for tables of that family (`changes.stamps`)."""
     families = {each.window.__module__ for each in vars(changes).values() if isinstance(each, changes.Stamps)}
     own = changes.stamps(shape)
-    return function.__module__ not in families or (own is not None and own.window.__module__ == function.__module__)
+    return function.__module__ not in families or (
+        own is not None and own.window.__module__ == function.__module__
+    )
 
 
 def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Iterator[ChangeQuery]:
-    """What one builder makes for a shape, for every combination of its arguments; nothing where the product would not ask it."""
+    """What one builder makes for a shape, for every combination of its arguments; nothing where the product
+    would not ask it.
+    """
     if "shape" in inspect.signature(function).parameters and not _asked_for(function, shape):
         return
     values: dict[str, list[Any]] = {
@@ -200,7 +279,10 @@ def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Ite
 
 def built(shapes: Sequence[TableShape]) -> dict[str, set[str]]:
     """Builder -> the different texts that it makes for these shapes."""
-    return {name: {query.sql for shape in shapes for query in queries(name, function, shape)} for name, function in builders().items()}
+    return {
+        name: {query.sql for shape in shapes for query in queries(name, function, shape)}
+        for name, function in builders().items()
+    }
 
 
 def _source_files() -> list[Path]:
@@ -210,7 +292,9 @@ def _source_files() -> list[Path]:
 
 
 def _strings(path: Path) -> Iterator[tuple[str, str | None]]:
-    """(the function or "" it stands in, text) of each string of a file; None for the text of one that is put together. No docstrings."""
+    """(the function or "" it stands in, text) of each string of a file; None for the text of one that is put
+    together. No docstrings.
+    """
     tree = ast.parse(path.read_text("utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
 
@@ -222,7 +306,12 @@ def _strings(path: Path) -> Iterator[tuple[str, str | None]]:
             if isinstance(first, ast.Constant) and _SQL.match(str(first.value) + "x"):
                 yield function, None
             return
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs and _SQL.match(node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docs
+            and _SQL.match(node.value)
+        ):
             yield function, node.value
         for child in ast.iter_child_nodes(node):
             yield from walk(child, function)
@@ -232,13 +321,21 @@ def _strings(path: Path) -> Iterator[tuple[str, str | None]]:
 
 def constants() -> dict[str, set[str]]:
     """File -> every string constant of the source's side that reads like a statement."""
-    found = {path.relative_to(ROOT).as_posix(): {text for _, text in _strings(path) if text is not None} for path in _source_files()}
+    found = {
+        path.relative_to(ROOT).as_posix(): {text for _, text in _strings(path) if text is not None}
+        for path in _source_files()
+    }
     return {name: texts for name, texts in found.items() if texts}
 
 
 def assembled() -> set[str]:
     """`file:function` of every f-string of the source's side that begins like a statement."""
-    return {f"{path.relative_to(ROOT).as_posix()}:{function}" for path in _source_files() for function, text in _strings(path) if text is None}
+    return {
+        f"{path.relative_to(ROOT).as_posix()}:{function}"
+        for path in _source_files()
+        for function, text in _strings(path)
+        if text is None
+    }
 
 
 def session_statements() -> set[str]:

@@ -1,4 +1,6 @@
-"""Every statement that the product can emit is T-SQL for SQL Server 2012, 2016 and 2019, and what was meant: one SELECT, without hints."""
+"""Every statement that the product can emit is T-SQL for SQL Server 2012, 2016 and 2019, and what was meant:
+one SELECT, without hints.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,18 @@ from tests.contract import statements
 from tests.contract.tsql_judge import Judge, Statement, with_parameters
 
 FUNCTIONS_OF_2012 = frozenset(
-    "COUNT COUNT_BIG DATABASEPROPERTYEX DATALENGTH DATEADD DATEDIFF DATEPART DB_ID DB_NAME FN_MY_PERMISSIONS HAS_PERMS_BY_NAME IS_MEMBER "
-    "IS_SRVROLEMEMBER MAX MIN MIN_ACTIVE_ROWVERSION OBJECT_ID ORIGINAL_LOGIN REPLACE ROW_NUMBER RTRIM SERVERPROPERTY SUM SWITCHOFFSET SYSDATETIME "
+    "COUNT COUNT_BIG DATABASEPROPERTYEX DATALENGTH DATEADD DATEDIFF DATEPART DB_ID DB_NAME "
+    "FN_MY_PERMISSIONS HAS_PERMS_BY_NAME IS_MEMBER "
+    "IS_SRVROLEMEMBER MAX MIN MIN_ACTIVE_ROWVERSION OBJECT_ID ORIGINAL_LOGIN REPLACE ROW_NUMBER RTRIM "
+    "SERVERPROPERTY SUM SWITCHOFFSET SYSDATETIME "
     "SYSUTCDATETIME TODATETIMEOFFSET UPPER".split()
 )
-"""What we call, each one looked up in the documentation of 2012: to a parser a function that came later looks like any other."""
+"""What we call, each one looked up in the documentation of 2012: to a parser a function that came later looks
+like any other.
+"""
 NODES_THAT_WRITE_OR_HINT = frozenset(
-    "TableHint IndexTableHint LiteralTableHint ForceSeekTableHint OptimizerHint LiteralOptimizerHint OutputClause OutputIntoClause SelectSetVariable "
+    "TableHint IndexTableHint LiteralTableHint ForceSeekTableHint OptimizerHint LiteralOptimizerHint "
+    "OutputClause OutputIntoClause SelectSetVariable "
     "OpenRowsetTableReference OpenQueryTableReference AdHocTableReference ExecuteStatement".split()
 )
 BUILDERS = statements.built(statements.all_shapes())
@@ -38,14 +45,21 @@ def judge_read(found: list[Statement], sql: str) -> Statement:
 
 def test_builders_and_constants_are_found() -> None:
     """The search itself must not fall silent."""
-    assert {"compare.full_query", "compare.keys_query", "ordered.window_query", "ordered.bounds_query", "ordered.clock_query"} <= BUILDERS.keys()
+    assert {
+        "compare.full_query",
+        "compare.keys_query",
+        "ordered.window_query",
+        "ordered.bounds_query",
+        "ordered.clock_query",
+    } <= BUILDERS.keys()
     assert all(BUILDERS.values())
     expected = ("hooks/pacs.py", "sync/source/bulk.py", "sync/source/catalog.py", "sync/source/session.py")
     assert {f"airflow_provider_pacs/{name}" for name in expected} <= CONSTANTS.keys()
 
 
 def test_no_statement_is_put_together_anywhere_else() -> None:
-    """Text with names in it comes from `sync/changes`, `source/joined.py` and the looks at data; elsewhere only the isolation level, one of a list.
+    """Text with names in it comes from `sync/changes`, `source/joined.py` and the looks at data; elsewhere
+    only the isolation level, one of a list.
 
     What `pacs grants` makes is printed, and sent by nobody: test_preflight_tsql.py judges it and the looks.
     """
@@ -85,12 +99,21 @@ def test_an_isolation_level_is_one(tsql: Judge) -> None:
         assert [each.type for each in verdict.statements()] == ["SetTransactionIsolationLevelStatement"]
 
 
-@pytest.mark.parametrize("shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type))
+@pytest.mark.parametrize(
+    "shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type)
+)
 def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.TableShape) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
     own = "binary" if shape.change_type == "varbinary(8)" else str(shape.change_type).partition("(")[0]
-    texts = [query.sql for name, function in statements.builders().items() for query in statements.queries(name, function, shape)]
-    declaring = [verdict.statements() for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE") and " FROM " in sql)]
+    texts = [
+        query.sql
+        for name, function in statements.builders().items()
+        for query in statements.queries(name, function, shape)
+    ]
+    declaring = [
+        verdict.statements()
+        for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE") and " FROM " in sql)
+    ]
     assert bool(declaring) == (statements.changes.stamps(shape) is not None)
     for *declares, _ in declaring:
         assert all(declare.types == {own} for declare in declares)

@@ -1,4 +1,6 @@
-"""Names out of a county's catalog or file that would be more than names: Microsoft's parser finds one SELECT, and in it the very same names."""
+"""Names out of a county's catalog or file that would be more than names: Microsoft's parser finds one SELECT,
+and in it the very same names.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,54 @@ from tests.contract.test_emitted_tsql import judge_read
 from tests.contract.tsql_judge import Judge
 
 PIECES = [
-    *("]", "]]", "[", "'", "''", '"', '""', "--", "/*", "*/", ";", ".", ",", "(", ")", "?", "@P1", "@@", "#", "$(x)", "\\", "%", " ", "\t"),
+    *(
+        "]",
+        "]]",
+        "[",
+        "'",
+        "''",
+        '"',
+        '""',
+        "--",
+        "/*",
+        "*/",
+        ";",
+        ".",
+        ",",
+        "(",
+        ")",
+        "?",
+        "@P1",
+        "@@",
+        "#",
+        "$(x)",
+        "\\",
+        "%",
+        " ",
+        "\t",
+    ),
     *("\n", "\r\n", "\r", "\u2028", "\x85", "\x0b", "\x1a", "\x7f", "\ufeff", "\u202e", "\u0301", "\ufffe"),
-    *("GO", "\nGO\n", "\r\ngo 5\r\n", "; DROP TABLE x", "]; EXEC xp_cmdshell 'x'; --", "' OR 1=1 --", "] WITH (NOLOCK)", "] AS s; SELECT [x"),
+    *(
+        "GO",
+        "\nGO\n",
+        "\r\ngo 5\r\n",
+        "; DROP TABLE x",
+        "]; EXEC xp_cmdshell 'x'; --",
+        "' OR 1=1 --",
+        "] WITH (NOLOCK)",
+        "] AS s; SELECT [x",
+    ),
     *("SELECT", "N'", "🏡", "é", "ß", "地番", "x" * 60, "]" * 60, "🏡" * 40, "PropertyID"),
 ]
-HOSTILE = st.lists(st.sampled_from(PIECES) | st.characters(codec="utf-8", exclude_characters="\x00\uffff"), min_size=1, max_size=5).map("".join)
+HOSTILE = st.lists(
+    st.sampled_from(PIECES) | st.characters(codec="utf-8", exclude_characters="\x00\uffff"),
+    min_size=1,
+    max_size=5,
+).map("".join)
 GOOD = HOSTILE.map(lambda name: name.encode("utf-16-le")[:256].decode("utf-16-le", "ignore"))
-UNFIT = st.sampled_from(["", "\x00", "a\x00b", "\uffff", "\ud800", "x\udfffy", "x" * 129, "🏡" * 65, "]" * 129])
+UNFIT = st.sampled_from(
+    ["", "\x00", "a\x00b", "\uffff", "\ud800", "x\udfffy", "x" * 129, "🏡" * 65, "]" * 129]
+)
 WHOLE = {
     "full": full_query,
     "keys": lambda shape: keys_query(shape, ("1", "2")),
@@ -36,13 +78,21 @@ WHOLE = {
 
 def examples(count: int) -> settings:
     """So many examples, however slow the machine."""
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    return settings(
+        max_examples=count,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 def is_name(text: str) -> bool:
     """What SQL Server takes as a delimited identifier: 1 to 128 UTF-16 code units, none that is no character."""
     units = len(text.encode("utf-16-le", "surrogatepass")) // 2
-    return 1 <= units <= 128 and not {"\x00", "\uffff"} & set(text) and not any("\ud800" <= character <= "\udfff" for character in text)
+    return (
+        1 <= units <= 128
+        and not {"\x00", "\uffff"} & set(text)
+        and not any("\ud800" <= character <= "\udfff" for character in text)
+    )
 
 
 def test_three_thousand_names_stay_one_name_each(tsql: Judge) -> None:
@@ -54,11 +104,17 @@ def test_three_thousand_names_stay_one_name_each(tsql: Judge) -> None:
     def stays(names: list[str]) -> None:
         nonlocal count
         count += len(names)
-        verdicts = tsql.verdicts(f"SELECT s.{quote(name)} AS {quote(name)} FROM {qualified(name, name)} AS s" for name in names)
+        verdicts = tsql.verdicts(
+            f"SELECT s.{quote(name)} AS {quote(name)} FROM {qualified(name, name)} AS s" for name in names
+        )
         for name, verdict in zip(names, verdicts, strict=True):
             (select,) = verdict.statements()
             judge_read([select], verdict.sql)
-            assert (select.tables, select.columns, select.aliases) == (((name, name),), (("s", name),), (name,))
+            assert (select.tables, select.columns, select.aliases) == (
+                ((name, name),),
+                (("s", name),),
+                (name,),
+            )
 
     stays()
     assert count >= 3_000
@@ -75,7 +131,10 @@ def test_what_is_no_name_is_refused_and_nothing_else(name: str) -> None:
 
 
 @examples(60)
-@given(names=st.lists(GOOD, min_size=15, max_size=15, unique_by=str.lower), builder=st.sampled_from(sorted(WHOLE)))
+@given(
+    names=st.lists(GOOD, min_size=15, max_size=15, unique_by=str.lower),
+    builder=st.sampled_from(sorted(WHOLE)),
+)
 def test_a_table_of_hostile_names_is_read_by_these_names(tsql: Judge, names: list[str], builder: str) -> None:
     """Case 83: schema, table and every column at once, through every builder that reads whole rows."""
     renamed = dict(zip(["dbo", "Property", *statements.make_shape().map.sources], names, strict=True))
@@ -83,7 +142,9 @@ def test_a_table_of_hostile_names_is_read_by_these_names(tsql: Judge, names: lis
     sql = WHOLE[builder](shape).sql
     select = judge_read(tsql.verdict(sql).statements(), sql)
     assert select.tables == ((names[0], names[1]),)
-    assert set(select.columns) - {("DAY",), ("NANOSECOND",)} == {("s", name) for name in names[2:]}  # units of DATEADD are read as columns
+    assert set(select.columns) - {("DAY",), ("NANOSECOND",)} == {
+        ("s", name) for name in names[2:]
+    }  # units of DATEADD are read as columns
     assert select.aliases[:13] == (*(canonical for canonical, _ in shape.map.columns), "extra.0", "extra.1")
     measured = lob_query(shape)
     assert measured is not None

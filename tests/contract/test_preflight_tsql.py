@@ -1,4 +1,6 @@
-"""What a check sends beyond constants is one bounded SELECT, whatever the names; what `pacs grants` prints grants reading, and nothing else."""
+"""What a check sends beyond constants is one bounded SELECT, whatever the names; what `pacs grants` prints
+grants reading, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ ONE_LINE = [name for name in statements.ODD_NAMES if name.isprintable()]
 
 
 def all_looks(table: SourceTable, columns: Sequence[str] = ()) -> Iterator[str]:
-    """Every statement about a table's data, for these columns (default: each of them), and for any run of columns at once."""
+    """Every statement about a table's data, for these columns (default: each of them), and for any run of
+    columns at once.
+    """
     yield queries.count_query(table)
     for column in columns or table.columns:
         yield queries.stamps_query(table, column)
@@ -38,7 +42,14 @@ def all_looks(table: SourceTable, columns: Sequence[str] = ()) -> Iterator[str]:
 
 
 def test_every_look_is_one_bounded_select(tsql: Judge) -> None:
-    texts = sorted({sql for shape in SHAPES for table in source_tables(shape) for sql in all_looks(table, table.key or table.columns[:1])})
+    texts = sorted(
+        {
+            sql
+            for shape in SHAPES
+            for table in source_tables(shape)
+            for sql in all_looks(table, table.key or table.columns[:1])
+        }
+    )
     for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
         (select,) = verdict.statements()
         assert select.type == "SelectStatement", sql
@@ -62,23 +73,35 @@ def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge
     types = [one[0].type for one in found]
     assert types[:3] == ["CreateUserStatement", "CreateRoleStatement", "AlterRoleStatement"]
     assert types[3:] == ["GrantStatement"] * 8 + ["DenyStatement"]
-    granted = [re.match(r"GRANT ([A-Z ]+) ON OBJECT::", sql) for sql in made.statements if sql.startswith("GRANT")]
+    granted = [
+        re.match(r"GRANT ([A-Z ]+) ON OBJECT::", sql) for sql in made.statements if sql.startswith("GRANT")
+    ]
     assert {match[1] for match in granted if match} == {"SELECT", "VIEW DEFINITION"}
     assert made.statements[-1] == "DENY INSERT, UPDATE, DELETE, ALTER TO [tf_reader];"
-    (owner,) = [sql for sql in made.statements if sql.startswith("GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ")]
-    columns = "[OwnerID], [PropertyID], [OwnerName], [OwnerType], [OwnershipPercentage], [StartDate], [EndDate], [LastModified]"
+    (owner,) = [
+        sql for sql in made.statements if sql.startswith("GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ")
+    ]
+    columns = (
+        "[OwnerID], [PropertyID], [OwnerName], [OwnerType], [OwnershipPercentage], [StartDate], "
+        "[EndDate], "
+        "[LastModified]"
+    )
     assert owner == f"GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ({columns}) TO [tf_reader];"
     more = [made.login_statement, *(each.statement for each in made.optional)]
-    assert [verdict.statements()[0].type for verdict in tsql.verdicts(more)] == ["CreateLoginStatement"] + ["GrantStatement"] * 6
+    assert [verdict.statements()[0].type for verdict in tsql.verdicts(more)] == ["CreateLoginStatement"] + [
+        "GrantStatement"
+    ] * 6
 
 
 @pytest.mark.parametrize("name", ONE_LINE)
 def test_a_hostile_name_stays_a_name_in_a_grant(tsql: Judge, name: str) -> None:
     made = source_grants(names(name), login=name[:100])
     types = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
-    assert [[one.type for one in each] for each in types] == [["CreateUserStatement"], ["CreateRoleStatement"], ["AlterRoleStatement"]] + [
-        ["GrantStatement"]
-    ] * 2 + [["DenyStatement"]]
+    assert [[one.type for one in each] for each in types] == [
+        ["CreateUserStatement"],
+        ["CreateRoleStatement"],
+        ["AlterRoleStatement"],
+    ] + [["GrantStatement"]] * 2 + [["DenyStatement"]]
     script = "\n".join(made.lines())
     whole = tsql.verdict(script).statements()
     assert [one.type for one in whole] == [one.type for each in types for one in each]

@@ -1,4 +1,6 @@
-"""What a run really sends, recorded behind Microsoft's driver, is what the other tests judge: no statement comes from anywhere else."""
+"""What a run really sends, recorded behind Microsoft's driver, is what the other tests judge: no statement
+comes from anywhere else.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def recorder() -> Iterator[Recorder]:
 
 @dataclass
 class ForgetfulTarget:
-    """A target that keeps no rows, and finds every kind of row that makes the engine ask the source once more."""
+    """A target that keeps no rows, and finds every kind of row that makes the engine ask the source once
+    more.
+    """
 
     states_then: dict[str, dict[str, Any]] = field(default_factory=dict)
     plan: RunPlan | None = None
@@ -99,28 +103,49 @@ class ForgetfulTarget:
     def run_entities(self, run_id: str) -> list[dict[str, Any]]:
         assert self.plan is not None
         rows = [asdict(each) for each in self.plan.entities]
-        return [row | {"lower_bound": row["lower"], "upper_bound": row["upper"], "state": "published"} for row in rows]
+        return [
+            row | {"lower_bound": row["lower"], "upper_bound": row["upper"], "state": "published"}
+            for row in rows
+        ]
 
     def write_stage(
-        self, entity: object, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+        self,
+        entity: object,
+        table: str,
+        names: Sequence[str],
+        payloads: Iterable[bytes],
+        *,
+        county_id: str,
+        append: bool = False,
     ) -> None:
         assert list(payloads)
 
     def differences(self, *_: object, **__: object) -> list[tuple[str, str]]:
         return [(key, "missing") for key in KEYS]
 
-    def certify(self, run_id: str, bounds: object, relations: object, found: list[Comparison]) -> CertificateOutcome:
+    def certify(
+        self, run_id: str, bounds: object, relations: object, found: list[Comparison]
+    ) -> CertificateOutcome:
         self.compared = found
         return CertificateOutcome(run_id, "53005", "full", "clean", (), 0.0, ())
 
 
 def county(**sync: Any) -> CountyConfig:
-    base = {"county": "benton_wa", "fips": "53005", "name": "Benton", "timezone": "America/Los_Angeles", "source": {"connection": "pacs_benton_wa"}}
+    base = {
+        "county": "benton_wa",
+        "fips": "53005",
+        "name": "Benton",
+        "timezone": "America/Los_Angeles",
+        "source": {"connection": "pacs_benton_wa"},
+    }
     return CountyConfig.model_validate({**base, "sync": sync})
 
 
 def one_run(
-    reader: SqlServerReader, config: CountyConfig, target: ForgetfulTarget, kind: Literal["sync", "reconcile", "backfill"]
+    reader: SqlServerReader,
+    config: CountyConfig,
+    target: ForgetfulTarget,
+    kind: Literal["sync", "reconcile", "backfill"],
 ) -> dict[str, TableShape]:
     """Plan, load (a sync or backfill) and reconcile; returns the tables as they were found."""
     window = Backfill("value", "2026-01-01", statements.STAMP) if kind == "backfill" else None
@@ -131,18 +156,32 @@ def one_run(
             load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]
     scope: Any = "full" if kind == "reconcile" else "auto"
     bounds = DeleteBounds(25, 2.0)
-    reconcile(config, reader, target, run_id=plan.run_id, scope=scope, bounds=bounds, relations={}, mark=lambda *_, **__: None)  # type: ignore[arg-type]
+    reconcile(
+        config,
+        reader,
+        target,
+        run_id=plan.run_id,
+        scope=scope,
+        bounds=bounds,
+        relations={},
+        mark=lambda *_, **__: None,
+    )  # type: ignore[arg-type]
     return tables
 
 
 def judged(tables: Iterable[TableShape]) -> dict[str, set[str]]:
     """Builder -> what it makes for these tables, as the driver sends it, for any number of keys."""
-    return {name: {statements.template(with_parameters(sql)) for sql in texts} for name, texts in statements.built(list(tables)).items()}
+    return {
+        name: {statements.template(with_parameters(sql)) for sql in texts}
+        for name, texts in statements.built(list(tables)).items()
+    }
 
 
 def fixed() -> set[str]:
     """Constants and session settings as the driver sends them."""
-    return {with_parameters(sql) for texts in CONSTANTS.values() for sql in texts} | statements.session_statements()
+    return {
+        with_parameters(sql) for texts in CONSTANTS.values() for sql in texts
+    } | statements.session_statements()
 
 
 def normal(sent: Iterable[str]) -> set[str]:
@@ -150,8 +189,13 @@ def normal(sent: Iterable[str]) -> set[str]:
 
 
 def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder) -> None:
-    """First load, changes, comparison, full reconcile and the hook's records, over all entities: every builder is used, and nothing else."""
-    with SqlServerReader(recorder.address(isolation_level="READ COMMITTED"), attempts=1) as reader, recorder.asked() as asked:
+    """First load, changes, comparison, full reconcile and the hook's records, over all entities: every
+    builder is used, and nothing else.
+    """
+    with (
+        SqlServerReader(recorder.address(isolation_level="READ COMMITTED"), attempts=1) as reader,
+        recorder.asked() as asked,
+    ):
         first = ForgetfulTarget()
         tables = one_run(reader, county(), first, "sync")
         assert first.plan is not None
@@ -175,16 +219,22 @@ def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder)
             list(records.changed_records(reader, entity, statements.STAMP, "generic"))
         list(records.related_records(reader, "property", KEYS, "owner", "generic"))
     known_texts = judged(tables.values())
-    strangers = normal(asked) - set().union(*known_texts.values()) - normal(fixed()) - related(tables["owner"])
+    strangers = (
+        normal(asked) - set().union(*known_texts.values()) - normal(fixed()) - related(tables["owner"])
+    )
     assert not strangers
     unused = {name for name, texts in known_texts.items() if texts and not texts & normal(asked)}
-    assert unused <= {"compare.count_query", "rowversion.bounds_query"}, "the sandbox has no table without a change column, none with a rowversion"
+    assert unused <= {"compare.count_query", "rowversion.bounds_query"}, (
+        "the sandbox has no table without a change column, none with a rowversion"
+    )
     for verdict in tsql.verdicts(sorted(asked)):
         verdict.statements()
 
 
 def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder) -> None:
-    """`pacs check`, all of it: constants, and looks at data that test_preflight_tsql.py judges for every kind of table."""
+    """`pacs check`, all of it: constants, and looks at data that test_preflight_tsql.py judges for every kind
+    of table.
+    """
     with SqlServerReader(recorder.address(), attempts=1) as reader, recorder.asked() as asked:
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
@@ -209,7 +259,9 @@ def related(shape: TableShape) -> set[str]:
 def test_the_hook_sends_nothing_that_is_not_judged(recorder: Recorder) -> None:
     where = {"host": "127.0.0.1", "port": recorder.port, "schema": "PACS"}
     hook = PacsHook("pacs_benton_wa")
-    hook._stored = Connection(conn_id="pacs_benton_wa", conn_type="pacs", login="pacs_reader", password=PASSWORD, **where)
+    hook._stored = Connection(
+        conn_id="pacs_benton_wa", conn_type="pacs", login="pacs_reader", password=PASSWORD, **where
+    )
     with recorder.asked() as asked:
         works, message = hook.test_connection()
         assert works, message

@@ -1,4 +1,6 @@
-"""The judge itself: it is here, it refuses what is no T-SQL of that version, and it sees what other tests rely on it to see."""
+"""The judge itself: it is here, it refuses what is no T-SQL of that version, and it sees what other tests
+rely on it to see.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def test_the_parser_is_here() -> None:
 
 
 @pytest.mark.parametrize("stamp", [None, "another recipe"])
-def test_a_missing_parser_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamp: str | None) -> None:
+def test_a_missing_parser_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamp: str | None
+) -> None:
     if stamp:
         (tmp_path / "stamp").write_text(stamp)
     monkeypatch.setattr(tsql_judge, "PLACE", tmp_path)
@@ -52,7 +56,11 @@ def test_batches_are_told_apart(tsql: Judge) -> None:
 
 
 def test_it_sees_names_hints_and_writes(tsql: Judge) -> None:
-    sql = "SELECT s.[a]]b] AS [x], COUNT_BIG(*), CONVERT(datetime2(7), s.c) FROM [d o].[t] AS s WITH (NOLOCK) OPTION (RECOMPILE)"
+    sql = (
+        "SELECT s.[a]]b] AS [x], COUNT_BIG(*), CONVERT(datetime2(7), s.c) FROM [d o].[t] AS s WITH "
+        "(NOLOCK) "
+        "OPTION (RECOMPILE)"
+    )
     (statement,) = tsql.verdict(sql).statements()
     assert statement.tables == (("d o", "t"),)
     assert statement.columns == (("s", "a]b"), (), ("s", "c"))
@@ -62,7 +70,10 @@ def test_it_sees_names_hints_and_writes(tsql: Judge) -> None:
     assert statement.kinds["TableHint"] == statement.kinds["OptimizerHint"] == 1
     assert not statement.into
     assert tsql.verdict("SELECT a INTO b FROM c").statements()[0].into
-    kinds = [tsql.verdict(sql).statements()[0].type for sql in ("DELETE t", "UPDATE t SET a = 1", "INSERT t VALUES (1)", "TRUNCATE TABLE t")]
+    kinds = [
+        tsql.verdict(sql).statements()[0].type
+        for sql in ("DELETE t", "UPDATE t SET a = 1", "INSERT t VALUES (1)", "TRUNCATE TABLE t")
+    ]
     assert kinds == ["DeleteStatement", "UpdateStatement", "InsertStatement", "TruncateTableStatement"]
 
 

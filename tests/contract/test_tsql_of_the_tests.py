@@ -1,4 +1,6 @@
-"""What the tests themselves send to a server that is named, to make a county there: Microsoft's own parser reads it as what it was meant to be."""
+"""What the tests themselves send to a server that is named, to make a county there: Microsoft's own parser
+reads it as what it was meant to be.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ MEANT = {
     "DROP LOGIN": "DropLoginStatement", "CREATE USER": "CreateUserStatement", "GRANT": "GrantStatement", "INSERT": "InsertStatement",
     "UPDATE": "UpdateStatement", "DELETE": "DeleteStatement", "BEGIN": "BeginTransactionStatement", "ROLLBACK": "RollbackTransactionStatement",
 }  # fmt: skip
-"""How a text begins -> the class in ScriptDom that it must be. The two lists are compared: nothing is sent that is not in it."""
+"""How a text begins -> the class in ScriptDom that it must be.
+
+The two lists are compared: nothing is sent that is not in it.
+"""
 
 
 @dataclass
@@ -77,7 +82,9 @@ def sent() -> list[str]:
     writer.begin()
     writer.execute(county.change_statement("property", 1, City=None))
     county.remove("property", 1)
-    pacs.redeclare(retype("Property", rv=SqlType("rowversion"), Acreage=SqlType("decimal", precision=38, scale=10)))
+    pacs.redeclare(
+        retype("Property", rv=SqlType("rowversion"), Acreage=SqlType("decimal", precision=38, scale=10))
+    )
     pacs.empty()
     county.close()
     pacs.close()

@@ -1,8 +1,10 @@
-"""Microsoft's own T-SQL parser as a judge: statements come in, what SQL Server 2012, 2016 and 2019 read in them goes out.
+"""Microsoft's own T-SQL parser as a judge: statements come in, what SQL Server 2012, 2016 and 2019 read in
+them goes out.
 
-The parser (ScriptDom) runs on .NET in a process of its own, because that runtime takes signal handlers and threads that other tests need for
-themselves. It judges syntax only: no names, no types, no functions that are spelled like any other. And it is lenient where T-SQL is: `SELEC 1` is an
-EXECUTE. So a test always says which statements it meant.
+The parser (ScriptDom) runs on .NET in a process of its own, because that runtime takes signal handlers and
+threads that other tests need for themselves. It judges syntax only: no names, no types, no functions that are
+spelled like any other. And it is lenient where T-SQL is: `SELEC 1` is an EXECUTE. So a test always says which
+statements it meant.
 """
 
 from __future__ import annotations
@@ -70,7 +72,8 @@ class Verdict:
         """The statements of the one batch that all versions read alike.
 
         Raises:
-            AssertionError: a version found an error, more or less than one batch, or something else than the others.
+            AssertionError: a version found an error, more or less than one batch, or something else than the
+                others.
         """
         assert not self.errors, f"{self.errors}\n{self.sql}"
         outline = self.outlines["2012"]
@@ -80,7 +83,9 @@ class Verdict:
 
 
 def with_parameters(sql: str) -> str:
-    """The text as Microsoft's ODBC driver sends it: each `?` that is no part of a literal, a name or a comment becomes @P1, @P2, ..."""
+    """The text as Microsoft's ODBC driver sends it: each `?` that is no part of a literal, a name or a
+    comment becomes @P1, @P2, ...
+    """
     count = 0
 
     def numbered(found: re.Match[str]) -> str:
@@ -99,7 +104,10 @@ def missing() -> str:
     if stamp.exists() and stamp.read_text("utf-8") == RECIPE.read_text("utf-8"):
         return ""
     state = "is made by another version of .ci/scriptdom" if stamp.exists() else "is missing"
-    return f"Microsoft's T-SQL parser in build/scriptdom {state}: run `make scriptdom` (needs the package index, about 5 s), then the tests again."
+    return (
+        f"Microsoft's T-SQL parser in build/scriptdom {state}: run `make scriptdom` (needs the package "
+        "index, about 5 s), then the tests again."
+    )
 
 
 class Judge:
@@ -108,7 +116,9 @@ class Judge:
     def __init__(self) -> None:
         if remedy := missing():
             raise AssertionError(remedy)
-        self._process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.parsed = 0
 
     def verdicts(self, texts: Iterable[str]) -> list[Verdict]:
@@ -119,7 +129,9 @@ class Judge:
         self._process.stdin.write(json.dumps(sent).encode() + b"\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, f"the parser's process ended with status {self._process.wait(10)}; its last words are above"
+        assert answer, (
+            f"the parser's process ended with status {self._process.wait(10)}; its last words are above"
+        )
         self.parsed += len(sent)
         return [_verdict(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
 
@@ -138,7 +150,12 @@ class Judge:
 
 
 def _verdict(sql: str, raw: dict[str, Any]) -> Verdict:
-    return Verdict(sql, raw["errors"], raw["outlines"], [[_statement(each) for each in batch] for batch in raw["batches"]])
+    return Verdict(
+        sql,
+        raw["errors"],
+        raw["outlines"],
+        [[_statement(each) for each in batch] for batch in raw["batches"]],
+    )
 
 
 def _statement(raw: dict[str, Any]) -> Statement:
@@ -167,7 +184,9 @@ class _Walker:
     def facts(self, statement: Any) -> dict[str, Any]:
         """What `Statement` holds, for JSON."""
         kinds: Counter[str] = Counter()
-        lists: dict[str, list[Any]] = {name: [] for name in ("tables", "columns", "aliases", "functions", "types")}
+        lists: dict[str, list[Any]] = {
+            name: [] for name in ("tables", "columns", "aliases", "functions", "types")
+        }
         self._walk(statement, kinds, lists)
         kind = statement.GetType().Name
         into = kind == "SelectStatement" and statement.Into is not None
@@ -219,7 +238,9 @@ def _load() -> tuple[Any, Any, Any]:
     import pythonnet
     from clr_loader import get_coreclr
 
-    pythonnet.set_runtime(get_coreclr(runtime_config=str(PLACE / "runtimeconfig.json"), dotnet_root=str(PLACE / "dotnet")))
+    pythonnet.set_runtime(
+        get_coreclr(runtime_config=str(PLACE / "runtimeconfig.json"), dotnet_root=str(PLACE / "dotnet"))
+    )
     import clr
 
     clr.AddReference(str(PLACE / "Microsoft.SqlServer.TransactSql.ScriptDom.dll"))
@@ -238,7 +259,9 @@ def _read(parsers: dict[str, Any], walker: _Walker, reader: Any, sql: str) -> di
         if found.Count:
             errors[version] = [f"line {each.Line}: {each.Message}" for each in found]
             continue
-        outlines[version] = [[statement.GetType().Name for statement in batch.Statements] for batch in tree.Batches]
+        outlines[version] = [
+            [statement.GetType().Name for statement in batch.Statements] for batch in tree.Batches
+        ]
         if version == "2012":
             batches = [[walker.facts(statement) for statement in batch.Statements] for batch in tree.Batches]
     return {"errors": errors, "outlines": outlines, "batches": batches}

@@ -60,19 +60,38 @@ def test_the_model_county_has_three_dags_of_golden_shape(model: dict[str, DAG]) 
     assert list(model) == ["pacs_benton_wa", "pacs_benton_wa_reconcile", "pacs_benton_wa_approvals"]
     assert shape(model["pacs_benton_wa"]) == SYNC
     assert shape(model["pacs_benton_wa_reconcile"]) == {"start": {"reconcile"}, "reconcile": set()}
-    assert shape(model["pacs_benton_wa_approvals"]) == {"held": {"decide"}, "decide": {"apply"}, "apply": set()}
-    assert set(model["pacs_benton_wa"].task_group.get_task_group_dict()) == {None, "property", "owner", "value", "structure"}
+    assert shape(model["pacs_benton_wa_approvals"]) == {
+        "held": {"decide"},
+        "decide": {"apply"},
+        "apply": set(),
+    }
+    assert set(model["pacs_benton_wa"].task_group.get_task_group_dict()) == {
+        None,
+        "property",
+        "owner",
+        "value",
+        "structure",
+    }
 
 
-def test_publish_runs_whatever_became_of_the_entities_and_everything_else_needs_success(model: dict[str, DAG]) -> None:
+def test_publish_runs_whatever_became_of_the_entities_and_everything_else_needs_success(
+    model: dict[str, DAG],
+) -> None:
     rules = {task.task_id: task.trigger_rule for task in model["pacs_benton_wa"].tasks}
     assert rules.pop("publish") == TriggerRule.ALL_DONE
     assert set(rules.values()) == {TriggerRule.ALL_SUCCESS}
 
 
 def test_schedules_are_in_the_countys_time_zone_without_catchup(model: dict[str, DAG]) -> None:
-    crons = {dag_id: (dag.timetable.expression, str(dag.timetable.timezone)) for dag_id, dag in model.items() if "approvals" not in dag_id}
-    assert crons == {"pacs_benton_wa": ("0 2 * * *", "America/Los_Angeles"), "pacs_benton_wa_reconcile": ("30 4 * * 0", "America/Los_Angeles")}
+    crons = {
+        dag_id: (dag.timetable.expression, str(dag.timetable.timezone))
+        for dag_id, dag in model.items()
+        if "approvals" not in dag_id
+    }
+    assert crons == {
+        "pacs_benton_wa": ("0 2 * * *", "America/Los_Angeles"),
+        "pacs_benton_wa_reconcile": ("30 4 * * 0", "America/Los_Angeles"),
+    }
     for dag in model.values():
         assert (dag.catchup, dag.max_active_runs, dag.dagrun_timeout) == (False, 1, None)
         assert dag.tags == {"pacs", "benton_wa", "washington"}
@@ -82,7 +101,9 @@ def test_unpausing_starts_nothing_before_the_next_time_of_the_schedule(model: di
     for dag_id in ("pacs_benton_wa", "pacs_benton_wa_reconcile"):
         dag = model[dag_id]
         known = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-        info = known.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=known._time_restriction)
+        info = known.timetable.next_dagrun_info(
+            last_automated_data_interval=None, restriction=known._time_restriction
+        )
         assert info is not None
         assert info.run_after > datetime.now(UTC)
 
@@ -98,9 +119,19 @@ def test_a_test_run_has_no_deadline_to_miss(model: dict[str, DAG], monkeypatch: 
 def test_retries_back_off_and_every_task_has_a_time_limit(model: dict[str, DAG]) -> None:
     for dag in model.values():
         for task in dag.tasks:
-            assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (3, timedelta(seconds=30), 2.0)
-            limit = None if task.task_id == "decide" else timedelta(minutes=60)  # people take the time that they need
-            assert (task.execution_timeout, task.pool, task.owner) == (limit, "default_pool", "data-engineering")
+            assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (
+                3,
+                timedelta(seconds=30),
+                2.0,
+            )
+            limit = (
+                None if task.task_id == "decide" else timedelta(minutes=60)
+            )  # people take the time that they need
+            assert (task.execution_timeout, task.pool, task.owner) == (
+                limit,
+                "default_pool",
+                "data-engineering",
+            )
         if dag.dag_id.endswith("_approvals"):
             assert dag.deadline is None
             continue
@@ -125,7 +156,9 @@ def test_a_county_without_a_change_feed_reads_everything(tmp_path: Path) -> None
 def test_entities_of_several_tables_are_read_by_relation(tmp_path: Path) -> None:
     write(tmp_path, "king_wa", "source: {profile: harris_pacs_9}\nsync: {entities: [property, owner]}")
     dag = build_county_dags(tmp_path)["pacs_king_wa"]
-    assert {dag.get_task(f"extract_{entity}").task_type for entity in ("property", "owner")} == {"PacsRelationshipOperator"}
+    assert {dag.get_task(f"extract_{entity}").task_type for entity in ("property", "owner")} == {
+        "PacsRelationshipOperator"
+    }
 
 
 def test_with_a_change_feed_the_trigger_form_may_ask_for_a_full_run(model: dict[str, DAG]) -> None:
@@ -157,14 +190,21 @@ def test_two_parses_give_the_same_serialised_dag(model: dict[str, DAG]) -> None:
 def test_parsing_imports_no_driver_and_no_data_library() -> None:
     code = (
         "import sys, airflow_provider_pacs.dag_builder as b; assert b.build_county_dags(sys.argv[1]);"
-        "heavy = {'great_expectations', 'pyarrow', 'pandas', 'numpy', 'pyodbc', 'arrow_odbc', 'psycopg', 'psycopg2', 'pymssql'} & set(sys.modules);"
+        "heavy = {'great_expectations', 'pyarrow', 'pandas', 'numpy', 'pyodbc', 'arrow_odbc', 'psycopg', "
+        "'psycopg2', 'pymssql'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code, str(DAGS / "counties")], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        [sys.executable, "-c", code, str(DAGS / "counties")],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 @pytest.mark.parametrize("dag_id", ["pacs_king_wa", "pacs_king_wa_reconcile", "pacs_king_wa_approvals"])
-def test_for_one_task_only_its_countys_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag_id: str) -> None:
+def test_for_one_task_only_its_countys_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dag_id: str
+) -> None:
     king = write(tmp_path, "king_wa")
     write(tmp_path, "yakima_wa")
     parsing(monkeypatch, dag_id)
@@ -176,7 +216,9 @@ def test_for_one_task_only_its_countys_file_is_read(tmp_path: Path, monkeypatch:
     assert read == [king]
 
 
-def test_for_one_task_a_file_of_another_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_one_task_a_file_of_another_name_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, "king_wa", name="seattle")
     write(tmp_path, "yakima_wa", name="king_wa")
     parsing(monkeypatch, "pacs_king_wa")
@@ -185,7 +227,9 @@ def test_for_one_task_a_file_of_another_name_is_found(tmp_path: Path, monkeypatc
     assert build_county_dags(tmp_path) == {}
 
 
-def test_a_broken_county_is_in_airflows_banner_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_county_is_in_airflows_banner_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, "king_wa")
     broken = write(tmp_path, "yakima_wa", "sync: {batch_size: 0, cron: daily}")
     twice = [write(tmp_path, "benton_wa", name=name) for name in ("one", "two")]

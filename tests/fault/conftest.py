@@ -1,4 +1,6 @@
-"""Each source state is prepared once per session: the county as it is, and (for slow tests) the county after a night's changes."""
+"""Each source state is prepared once per session: the county as it is, and (for slow tests) the county after
+a night's changes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tests.fault.world import World
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Not in pytest's own temporary folder: under root the server runs as another user, who loses his rights there when another pytest starts."""
+    """Not in pytest's own temporary folder: under root the server runs as another user, who loses his rights
+    there when another pytest starts.
+    """
     with tempfile.TemporaryDirectory(prefix="pacs-fault-pg-", ignore_cleanup_errors=True) as folder:
         server = Postgres(Path(folder))
         yield server

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def until(what: str, found: Callable[[], Any], *, alive: Run | None = None, seconds: float = 120.0) -> Any:
-    """Poll until `found` returns something true, and return it. A run that ends meanwhile, or too long a wait, fails the test."""
+    """Poll until `found` returns something true, and return it.
+
+    A run that ends meanwhile, or too long a wait, fails the test.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := found():
@@ -34,7 +37,9 @@ class Run:
         name = uuid4().hex[:8]
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=out, stderr=err
+            )
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -56,7 +61,9 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(60)

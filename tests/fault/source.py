@@ -14,7 +14,8 @@ from tests.fault.processes import ROOT, Run, until
 
 COUNTIES = {"benton_wa": "53005", "franklin_wa": "53021"}
 SIZE = "properties=1500,owners=2000,values=11500,structures=1500"
-"""More values than one batch of the reader holds: a read that stops behind the first batch stops inside COPY."""
+"""More values than one batch of the reader holds: a read that stops behind the first batch stops inside COPY.
+"""
 IN_COPY = 10_500
 """Rows of PropertyValue after which its COPY is under way."""
 
@@ -29,9 +30,21 @@ class Sandbox:
         self.counties.mkdir()
         model = (ROOT / "dags/counties/benton_wa.yaml").read_text("utf-8")
         for county, fips in COUNTIES.items():
-            text = model.replace("benton_wa", county).replace('"53005"', f'"{fips}"').replace("Benton County", county)
+            text = (
+                model.replace("benton_wa", county)
+                .replace('"53005"', f'"{fips}"')
+                .replace("Benton County", county)
+            )
             (self.counties / f"{county}.yaml").write_text(text, "utf-8")
-        serving = ["airflow_provider_pacs.cli", "sandbox", "serve", "--size", size, "--dir", str(folder / "sandbox")]
+        serving = [
+            "airflow_provider_pacs.cli",
+            "sandbox",
+            "serve",
+            "--size",
+            size,
+            "--dir",
+            str(folder / "sandbox"),
+        ]
         self._serving = Run(serving, os.environ | {"PYTHONPATH": str(ROOT)}, folder)
         file = folder / "sandbox" / "endpoint.json"
         until("the sandbox serves", file.exists, alive=self._serving, seconds=240)
@@ -43,8 +56,16 @@ class Sandbox:
             "USER": endpoint.reader,
             "PASSWORD": endpoint.reader_password,
         }
-        self.environment = os.environ | endpoint.environment | {"PYTHONPATH": str(ROOT), "AIRFLOW__PACS__COUNTIES_PATH": str(self.counties)}
-        self.environment |= {f"PACS_DB_{name}_{county.upper()}_SOURCE": str(value) for name, value in place.items() for county in COUNTIES}
+        self.environment = (
+            os.environ
+            | endpoint.environment
+            | {"PYTHONPATH": str(ROOT), "AIRFLOW__PACS__COUNTIES_PATH": str(self.counties)}
+        )
+        self.environment |= {
+            f"PACS_DB_{name}_{county.upper()}_SOURCE": str(value)
+            for name, value in place.items()
+            for county in COUNTIES
+        }
         self._worker = subprocess.Popen(
             [sys.executable, "-m", "tests.fault.worker", str(folder / "sandbox")],
             cwd=ROOT, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -75,7 +96,11 @@ class Sandbox:
 
     def readers(self) -> int:
         """Connections that the county's reader has open at the source."""
-        return int(self.sql("SELECT COUNT(*) AS n FROM sys.dm_exec_sessions WHERE login_name = 'pacs_reader'")[0]["n"])
+        return int(
+            self.sql("SELECT COUNT(*) AS n FROM sys.dm_exec_sessions WHERE login_name = 'pacs_reader'")[0][
+                "n"
+            ]
+        )
 
     def stop(self) -> None:
         for process in (self._worker, self._serving.process):

@@ -1,6 +1,8 @@
-"""One step of a run in a process of its own, as in Airflow: `python -m tests.fault.steps FOLDER COUNTY prepare|validate|publish|reconcile [RUN_ID]`.
+"""One step of a run in a process of its own, as in Airflow: `python -m tests.fault.steps FOLDER COUNTY
+prepare|validate|publish|reconcile [RUN_ID]`.
 
-`prepare` is preflight, extract and validate of every entity. The answer is one line of JSON; an error is one line, exit status 1.
+`prepare` is preflight, extract and validate of every entity. The answer is one line of JSON; an error is one
+line, exit status 1.
 """
 
 from __future__ import annotations
@@ -46,7 +48,12 @@ def step(folder: Path, county: str, name: str, *rest: str) -> dict[str, Any]:
         if name == "publish":
             return run.publish(config, target, run_id=rest[0]).as_dict()
         if name == "validate":
-            return {"entities": [run.validate(config, target, run_id=rest[0], entity=entity).entity for entity in config.sync.entities]}
+            return {
+                "entities": [
+                    run.validate(config, target, run_id=rest[0], entity=entity).entity
+                    for entity in config.sync.entities
+                ]
+            }
         return reconcile(config, target, rest[0])
 
 

@@ -33,7 +33,9 @@ class Postgres:
         name = f"fault_{uuid4().hex[:12]}"
         with psycopg.connect(self.admin, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
-            connection.execute("CHECKPOINT")  # without it a copied sequence does not log its next values, and falls back in a crash
+            connection.execute(
+                "CHECKPOINT"
+            )  # without it a copied sequence does not log its next values, and falls back in a crash
         return name
 
     def drop(self, database: str) -> None:
@@ -48,8 +50,15 @@ class Postgres:
 
     def stop(self) -> None:
         server = self._server
-        server.cleanup_mode = None  # at the interpreter's end it would look for the process it started, which may not be the one that ran last
-        pgexec("pg_ctl", ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"), bin_path=server.bin_path, user=server.system_user)
+        # at the interpreter's end it would look for the process it started, which may not be the one that ran
+        # last
+        server.cleanup_mode = None
+        pgexec(
+            "pg_ctl",
+            ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"),
+            bin_path=server.bin_path,
+            user=server.system_user,
+        )
 
 
 class Target:
@@ -61,16 +70,22 @@ class Target:
 
     def rows(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            return connection.execute(statement.encode(), params).fetchall()  # a percent sign is written twice
+            return connection.execute(
+                statement.encode(), params
+            ).fetchall()  # a percent sign is written twice
 
     def one(self, statement: str, *params: Any) -> Any:
         return self.rows(statement, *params)[0][0]
 
     def activity(self, condition: str) -> int:
-        """Backends of the product in this database for which a condition over pg_stat_activity holds. It is a conjunction."""
+        """Backends of the product in this database for which a condition over pg_stat_activity holds.
+
+        It is a conjunction.
+        """
         return int(
             self.one(
-                f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APPLICATION}' AND ({condition})"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                f"application_name = '{APPLICATION}' AND ({condition})"
             )
         )
 
@@ -90,7 +105,12 @@ class Target:
         return self.rows("SELECT state, message FROM pacs_ops.sync_run ORDER BY started_at")
 
     def stages(self) -> list[str]:
-        return [name for (name,) in self.rows("SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%%' AND relkind = 'r'")]
+        return [
+            name
+            for (name,) in self.rows(
+                "SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%%' AND relkind = 'r'"
+            )
+        ]
 
     def watch(self, county: str = "53005", *, survives_restarts: bool = False) -> Watch:
         return Watch(self.url, county, survives_restarts=survives_restarts)
@@ -103,15 +123,22 @@ class Target:
         found = {}
         with psycopg.connect(self.url) as connection:
             for entity in load_entities().values():
-                live = f"SELECT {', '.join(entity.column_names)} FROM pacs.{entity.table} WHERE county_id = '{county}' AND _deleted_at IS NULL"
-                with connection.cursor() as cursor, cursor.copy(f"COPY ({live} ORDER BY {entity.key}) TO STDOUT".encode()) as copy:
+                live = (
+                    f"SELECT {', '.join(entity.column_names)} FROM pacs.{entity.table} WHERE county_id = "
+                    f"'{county}' AND _deleted_at IS NULL"
+                )
+                with (
+                    connection.cursor() as cursor,
+                    cursor.copy(f"COPY ({live} ORDER BY {entity.key}) TO STDOUT".encode()) as copy,
+                ):
                     found[entity.name] = b"".join(bytes(part) for part in copy)
         return found
 
     def certificates(self, county: str = "53005") -> list[tuple[Any, ...]]:
         """(entity, scope, clean) of the county's last run."""
         return self.rows(
-            "SELECT entity, scope, clean FROM pacs_ops.certificate WHERE run_id = (SELECT run_id FROM pacs_ops.sync_run WHERE county_id = %s "
+            "SELECT entity, scope, clean FROM pacs_ops.certificate WHERE run_id = (SELECT run_id FROM "
+            "pacs_ops.sync_run WHERE county_id = %s "
             "ORDER BY started_at DESC LIMIT 1) ORDER BY entity",
             county,
         )

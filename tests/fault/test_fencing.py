@@ -1,4 +1,6 @@
-"""Runs that meet: one county has one writer, and two counties do not know of each other (cases 107, 116, 120)."""
+"""Runs that meet: one county has one writer, and two counties do not know of each other (cases 107, 116,
+120).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ def test_zombie_is_fenced(night: World) -> None:
             until("the first verdict waits", lambda: target.waits_in("pacs_ops.quality_result"), alive=zombie)
             zombie.signal(signal.SIGSTOP)
         night.sandbox.pacs("sync", "benton_wa", "--target-url", target.url)
-        after = target.rows("SELECT epoch FROM pacs_ops.county"), target.rows("SELECT * FROM pacs_ops.sync_state ORDER BY entity"), target.poll()
+        after = (
+            target.rows("SELECT epoch FROM pacs_ops.county"),
+            target.rows("SELECT * FROM pacs_ops.sync_state ORDER BY entity"),
+            target.poll(),
+        )
         zombie.signal(signal.SIGCONT)
         assert_conflict(zombie)
         assert after == (
@@ -37,7 +43,9 @@ def test_zombie_is_fenced(night: World) -> None:
 
 
 def test_zombie_in_copy_is_not_waited_for(world: World) -> None:
-    """Case 107: the later run neither waits for the staging table that a frozen run still fills, nor stumbles over it."""
+    """Case 107: the later run neither waits for the staging table that a frozen run still fills, nor stumbles
+    over it.
+    """
     with world.disturbed() as target, in_copy(world, target) as zombie:
         zombie.signal(signal.SIGSTOP)
         world.sandbox.clear_faults()
@@ -76,11 +84,18 @@ def test_publish_again_does_nothing(night: World) -> None:
             outcomes[-1]["written"] = written
         assert [outcome["already_published"] for outcome in outcomes] == [False, True]
         assert outcomes[0]["written"] == outcomes[1]["written"]
-        assert target.one("SELECT count(*) FROM pacs_ops.audit WHERE action = 'run.publish' AND run_id = %s", run_id) == 1
+        assert (
+            target.one(
+                "SELECT count(*) FROM pacs_ops.audit WHERE action = 'run.publish' AND run_id = %s", run_id
+            )
+            == 1
+        )
 
 
 def test_two_runs_of_one_county(world: World) -> None:
-    """Case 107: started together, at least one succeeds; the other succeeds before or after, or is told that it lost the county."""
+    """Case 107: started together, at least one succeeds; the other succeeds before or after, or is told that
+    it lost the county.
+    """
     with world.disturbed() as target, world.sync(target) as one, world.sync(target) as other:
         statuses = [one.wait(), other.wait()]
         assert 0 in statuses, (one.told(), other.told())
@@ -91,7 +106,9 @@ def test_two_runs_of_one_county(world: World) -> None:
 
 
 def test_another_county_publishes_meanwhile(world: World) -> None:
-    """Case 116: one county's first publish is held open with all its rows written; another county's first run does not wait for it."""
+    """Case 116: one county's first publish is held open with all its rows written; another county's first run
+    does not wait for it.
+    """
     with world.disturbed() as target:
         with world.step(target, "prepare") as step:
             assert step.wait() == 0, step.told()
@@ -99,7 +116,11 @@ def test_another_county_publishes_meanwhile(world: World) -> None:
         last = f"SELECT FROM pacs_ops.run_entity WHERE run_id = '{run_id}' AND position = 3 FOR UPDATE"
         with world.step(target, "publish", run_id) as held:
             with target.held(last):
-                until("the last entity is written and waits to be noted", lambda: target.waits_in("pacs_ops.run_entity"), alive=held)
+                until(
+                    "the last entity is written and waits to be noted",
+                    lambda: target.waits_in("pacs_ops.run_entity"),
+                    alive=held,
+                )
                 world.sandbox.pacs("sync", "franklin_wa", "--target-url", target.url)
                 assert target.waits_in("pacs_ops.run_entity"), held.told()
             assert held.wait() == 0, held.told()

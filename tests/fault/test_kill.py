@@ -1,4 +1,6 @@
-"""A run is killed at every moment that can be told apart from outside; the next run makes up for it (cases 104, 108)."""
+"""A run is killed at every moment that can be told apart from outside; the next run makes up for it (cases
+104, 108).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def assert_ended_by_sigterm(world: World, run: Run, target: Target) -> None:
     took = time.monotonic() - started
     print(f"ended {took:.2f} s after SIGTERM")
     assert took < ENDED_SECONDS
-    lines = [line for line in run.err.splitlines() if not re.match(r"\w+: ([\d,]+ rows read|judged in)|published in", line)]
+    lines = [
+        line
+        for line in run.err.splitlines()
+        if not re.match(r"\w+: ([\d,]+ rows read|judged in)|published in", line)
+    ]
     assert lines == ["Interrupted by SIGTERM. Run the command again; nothing is left half done."]
     until("the source has let the statement go", lambda: world.sandbox.readers() == 0)
     until("the target has let the transaction go", target.is_left_alone)
@@ -81,7 +87,11 @@ def test_killed_before_copy(world: World, number: signal.Signals) -> None:
     with world.disturbed() as target:
         world.sandbox.fault(BEFORE_COPY)
         with world.sync(target) as run:
-            until("the bulk read is under way", lambda: world.sandbox.readers() == 2 and target.runs(), alive=run)
+            until(
+                "the bulk read is under way",
+                lambda: world.sandbox.readers() == 2 and target.runs(),
+                alive=run,
+            )
             if number is signal.SIGTERM:
                 assert_ended_by_sigterm(world, run, target)
             else:
@@ -125,7 +135,11 @@ def test_killed_between_publish_and_reconcile(world: World, number: signal.Signa
     with world.disturbed() as target:
         world.sandbox.fault(COMPARING)
         with world.sync(target) as run:
-            until("the run is published and compares", lambda: target.runs() == [("published", "")] and world.sandbox.readers() == 2, alive=run)
+            until(
+                "the run is published and compares",
+                lambda: target.runs() == [("published", "")] and world.sandbox.readers() == 2,
+                alive=run,
+            )
             published = target.poll()
             if number is signal.SIGTERM:
                 assert_ended_by_sigterm(world, run, target)

@@ -1,4 +1,6 @@
-"""Readers during a publish: everything before or everything after, and no lock to wait for (issue 4, "Done when")."""
+"""Readers during a publish: everything before or everything after, and no lock to wait for (issue 4, "Done
+when").
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,22 @@ def read_through_publish(world: World) -> None:
     with world.disturbed() as target, target.watch() as reader:
         with world.sync(target) as run:
             with target.held(HOLD_PUBLISH):
-                until("publish stores a cursor, rows of the parent are written", lambda: target.waits_in("pacs_ops.sync_state"), alive=run)
+                until(
+                    "publish stores a cursor, rows of the parent are written",
+                    lambda: target.waits_in("pacs_ops.sync_state"),
+                    alive=run,
+                )
                 looks = reader.polls
-                until("the reader looked while publish was open", lambda: reader.polls >= looks + 3, alive=run)
+                until(
+                    "the reader looked while publish was open", lambda: reader.polls >= looks + 3, alive=run
+                )
                 assert len(reader.seen) == 1
             assert run.wait() == 0, run.told()
         looks = reader.polls
         until("the reader looked afterwards", lambda: reader.polls >= looks + 2)
     print(
-        f"{reader.polls} looks saw {len(reader.seen)} states; the longest took {reader.longest * 1000:.0f} ms; "
+        f"{reader.polls} looks saw {len(reader.seen)} states; the longest took {reader.longest * 1000:.0f} "
+        "ms; "
         f"waiting for a lock in {reader.waited} of {reader.samples} samples"
     )
     assert not reader.errors

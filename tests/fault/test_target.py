@@ -39,7 +39,10 @@ def test_restarted_while_the_publish_transaction_is_open(night: World) -> None:
 
 @pytest.mark.parametrize("validated", [True, False])
 def test_restarted_between_extract_and_publish(night: World, validated: bool) -> None:
-    """Cases 104, 109: the crash empties the unlogged staging tables. No cursor may pass rows that were never published."""
+    """Cases 104, 109: the crash empties the unlogged staging tables.
+
+    No cursor may pass rows that were never published.
+    """
     with night.disturbed(restarts=True) as target:
         before = target.poll()
         cursors = target.rows("SELECT entity, watermark FROM pacs_ops.sync_state ORDER BY entity")
@@ -48,7 +51,9 @@ def test_restarted_between_extract_and_publish(night: World, validated: bool) ->
             run_id = json.loads(step.out)["run_id"]
         night.postgres.restart()
         if not validated:
-            target.rows("UPDATE pacs_ops.run_entity SET state = 'staged' WHERE run_id = %s RETURNING 1", run_id)
+            target.rows(
+                "UPDATE pacs_ops.run_entity SET state = 'staged' WHERE run_id = %s RETURNING 1", run_id
+            )
             with night.step(target, "validate", run_id) as step:
                 assert step.wait() == 1
                 assert "lost its staged rows" in step.err

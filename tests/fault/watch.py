@@ -16,23 +16,31 @@ Poll = tuple[str, ...]
 
 
 def poll_sql(county: str) -> str:
-    """One row: per entity how many rows are live and a digest of their data columns, then how many children have no live parent."""
+    """One row: per entity how many rows are live and a digest of their data columns, then how many children
+    have no live parent.
+    """
     parts = []
     for entity in load_entities().values():
         names = ", ".join(f"t.{name}" for name in entity.column_names)
         live = f"FROM pacs.{entity.table} AS t WHERE t.county_id = '{county}' AND t._deleted_at IS NULL"
-        parts.append(f"(SELECT count(*) || ':' || coalesce(md5(string_agg(ROW({names})::text, ';' ORDER BY t.{entity.key})), '') {live})")
+        parts.append(
+            f"(SELECT count(*) || ':' || coalesce(md5(string_agg(ROW({names})::text, ';' ORDER BY "
+            f"t.{entity.key})), '') {live})"
+        )
         if entity.parent:
             parent = load_entities()[entity.parent]
             parts.append(
-                f"(SELECT count(*)::text {live} AND NOT EXISTS (SELECT FROM pacs.{parent.table} AS p WHERE p.county_id = t.county_id "
+                f"(SELECT count(*)::text {live} AND NOT EXISTS (SELECT FROM pacs.{parent.table} AS p WHERE "
+                "p.county_id = t.county_id "
                 f"AND p.{parent.key} = t.{entity.parent_key} AND p._deleted_at IS NULL))"
             )
     return "SELECT " + ", ".join(parts)
 
 
 class Watch:
-    """A reader that looks at all tables again and again, each time in one statement, from a connection and a thread of its own."""
+    """A reader that looks at all tables again and again, each time in one statement, from a connection and a
+    thread of its own.
+    """
 
     def __init__(self, url: str, county: str, *, survives_restarts: bool) -> None:
         self.seen: list[Poll] = []
@@ -64,7 +72,10 @@ class Watch:
             try:
                 with psycopg.connect(self._url, autocommit=True, application_name="sampler") as connection:
                     while not self._stop.wait(0.02):
-                        row = connection.execute("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", (self._pid,)).fetchone()
+                        row = connection.execute(
+                            "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s",
+                            (self._pid,),
+                        ).fetchone()
                         self.samples += 1
                         self.waited += bool(row and row[0])
             except psycopg.Error as error:
@@ -86,7 +97,9 @@ class Watch:
         until("the reader's first look", lambda: self.polls or self.errors)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(60)

@@ -1,6 +1,8 @@
-"""A process that stays: lines of JSON in (a `pacs` command, or SQL for the sandbox's administrator), a line of JSON out.
+"""A process that stays: lines of JSON in (a `pacs` command, or SQL for the sandbox's administrator), a line
+of JSON out.
 
-It spares the undisturbed runs of these tests the start of an interpreter each. The runs that are disturbed are processes of their own.
+It spares the undisturbed runs of these tests the start of an interpreter each. The runs that are disturbed
+are processes of their own.
 """
 
 from __future__ import annotations

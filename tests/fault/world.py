@@ -1,4 +1,6 @@
-"""Real processes to disturb: a source in one state, targets with `pacs` runs into them, and the oracle, a target that nobody disturbed."""
+"""Real processes to disturb: a source in one state, targets with `pacs` runs into them, and the oracle, a
+target that nobody disturbed.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,22 @@ class World:
         self.start: str = empty
         self.oracle: Target = self.target()
         self.whole: set[Poll] = set()
-        """What a reader may see: the target before a run, after it, and after the full certificate's repairs."""
+        """What a reader may see: the target before a run, after it, and after the full certificate's repairs.
+        """
 
     def learn(self, *, night: bool) -> None:
-        """Make the undisturbed target; with `night`, tests begin from the target before a night's changes, and the oracle has them."""
+        """Make the undisturbed target; with `night`, tests begin from the target before a night's changes,
+        and the oracle has them.
+        """
         if night:
             self.undisturbed(self.oracle)
             self.start = self.postgres.create(self.oracle.database)
             self.sandbox.pacs("sandbox", "mutate", "--dir", str(self.sandbox.folder / "sandbox"))
         self.whole.add(Target(self.postgres, self.start).poll())
-        for command in ("sync", "reconcile"):  # hard deletes are invisible to LastModified: the full comparison finds them
+        for command in (
+            "sync",
+            "reconcile",
+        ):  # hard deletes are invisible to LastModified: the full comparison finds them
             self.sandbox.pacs(command, "benton_wa", "--target-url", self.oracle.url)
             self.whole.add(self.oracle.poll())
 
@@ -48,11 +56,15 @@ class World:
         return self._run(target, "tests.fault.steps", str(self.sandbox.counties), county, name, *rest)
 
     def _run(self, target: Target, *arguments: str) -> Run:
-        return Run(list(arguments), self.sandbox.environment | {"PACS_TARGET_URL": target.url}, self.sandbox.folder)
+        return Run(
+            list(arguments), self.sandbox.environment | {"PACS_TARGET_URL": target.url}, self.sandbox.folder
+        )
 
     @contextmanager
     def disturbed(self, *, restarts: bool = False) -> Iterator[Target]:
-        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and its reader saw whole states only."""
+        """A target for the block; afterwards the oracle: a clean run makes it equal an undisturbed one, and
+        its reader saw whole states only.
+        """
         target = self.target()
         with target.watch(survives_restarts=restarts) as watch:
             yield target
@@ -66,6 +78,8 @@ class World:
 
     def assert_equal(self, target: Target, county: str = "53005") -> None:
         mine, theirs = target.data(county), self.oracle.data()
-        assert {name: len(data.splitlines()) for name, data in mine.items()} == {name: len(data.splitlines()) for name, data in theirs.items()}
+        assert {name: len(data.splitlines()) for name, data in mine.items()} == {
+            name: len(data.splitlines()) for name, data in theirs.items()
+        }
         assert mine == theirs
         assert target.certificates(county) == [(name, "full", True) for name in sorted(load_entities())]

@@ -1,6 +1,8 @@
-"""Counties that cannot work, each wrong in one way: what its file, its connections and its certificates say, and what must be told about it.
+"""Counties that cannot work, each wrong in one way: what its file, its connections and its certificates say,
+and what must be told about it.
 
-The same list goes through the command line and through a DAG. Everything is real but the county: Microsoft's driver, TLS, PostgreSQL.
+The same list goes through the command line and through a DAG. Everything is real but the county: Microsoft's
+driver, TLS, PostgreSQL.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ class Source:
 
 @dataclass(frozen=True)
 class World:
-    """A tiny county with an empty and an oddly named table beside the usual ones, on the sandbox or on the server that is named.
+    """A tiny county with an empty and an oddly named table beside the usual ones, on the sandbox or on the
+    server that is named.
 
     Attributes:
         source: how its reader, who may do nothing but read, gets there.
@@ -89,11 +92,15 @@ class World:
     def behind(self, certificate: str) -> Source:
         """The county behind a certificate that is wrong in one way."""
         if self.ports is None:
-            pytest.skip(f"only with the sandbox: a server shows one certificate, and not an {certificate} one")
+            pytest.skip(
+                f"only with the sandbox: a server shows one certificate, and not an {certificate} one"
+            )
         return replace(self.source, port=self.ports[certificate])
 
     def breaks(self, rule: str) -> bool:
-        """The server fails by that rule until `mend`; False where it is a named one, which no test can make fail."""
+        """The server fails by that rule until `mend`; False where it is a named one, which no test can make
+        fail.
+        """
         if self.faults is not None:
             self.faults.add(rule)
         return self.faults is not None
@@ -148,7 +155,15 @@ def named_world(server: MssqlServer) -> Iterator[World]:
     address = server.address
     with generated_county(server, more=odd_tables()) as made, reading_login(made, READER, PASSWORD):
         options = {"trust_server_certificate": "yes"} if address.trust_server_certificate else {}
-        yield World(Source(address.host, address.port or 1433, made.address.database, options=options | {"encrypt": address.encrypt}), made)
+        yield World(
+            Source(
+                address.host,
+                address.port or 1433,
+                made.address.database,
+                options=options | {"encrypt": address.encrypt},
+            ),
+            made,
+        )
 
 
 @contextmanager
@@ -170,7 +185,10 @@ def served_world() -> Iterator[World]:
     }
     faults = FaultPlan()
     with ExitStack() as open_ends:
-        ports = {name: open_ends.enter_context(SandboxServer(engine, certificate=made, faults=faults)).port for name, made in certificates.items()}
+        ports = {
+            name: open_ends.enter_context(SandboxServer(engine, certificate=made, faults=faults)).port
+            for name, made in certificates.items()
+        }
         address = SourceAddress("127.0.0.1", ports["good"], "PACS", "sa", PASSWORD)
         yield World(Source(port=ports["good"]), MssqlServer(address, genuine=False), ports, faults)
 
@@ -216,8 +234,18 @@ def _columns(**columns: str) -> dict[str, Any]:
 
 
 REFUSED = (
-    Bad("wrong password", "PACS-002", (READER, "18456", "Check user, password"), _changed(password="Wr0ng}Secret;2")),
-    Bad("unknown database", "PACS-006", ('"PAX"', "4060", "Check the database's name"), _changed(database="PAX")),
+    Bad(
+        "wrong password",
+        "PACS-002",
+        (READER, "18456", "Check user, password"),
+        _changed(password="Wr0ng}Secret;2"),
+    ),
+    Bad(
+        "unknown database",
+        "PACS-006",
+        ('"PAX"', "4060", "Check the database's name"),
+        _changed(database="PAX"),
+    ),
     Bad(
         "unreachable host",
         "PACS-001",
@@ -227,19 +255,50 @@ REFUSED = (
         retried=True,
     ),
     Bad("expired certificate", "PACS-006", ("127.0.0.1", "expired", "renew"), _certificate("expired")),
-    Bad("wrong-name certificate", "PACS-006", ("127.0.0.1", "host_name_in_certificate"), _certificate("wrong-name")),
+    Bad(
+        "wrong-name certificate",
+        "PACS-006",
+        ("127.0.0.1", "host_name_in_certificate"),
+        _certificate("wrong-name"),
+    ),
     Bad("untrusted CA", "PACS-006", ("127.0.0.1", "Trust the CA"), _certificate("untrusted")),
-    Bad("missing table", "PACS-003", ("dbo.Parcels", "'property'", "tables.property.table"), settings={"tables": {"property": {"table": "Parcels"}}}),
-    Bad("missing column", "PACS-003", ("dbo.Property", "'Acreags'", "'acreage'", "tables.property.columns"), settings=_columns(acreage="Acreags")),
+    Bad(
+        "missing table",
+        "PACS-003",
+        ("dbo.Parcels", "'property'", "tables.property.table"),
+        settings={"tables": {"property": {"table": "Parcels"}}},
+    ),
+    Bad(
+        "missing column",
+        "PACS-003",
+        ("dbo.Property", "'Acreags'", "'acreage'", "tables.property.columns"),
+        settings=_columns(acreage="Acreags"),
+    ),
     Bad(
         "wrong type",
         "PACS-003",
         ("dbo.Property", "'LastModified'", "datetime", "acreage", "tables.property.columns"),
         settings=_columns(acreage="LastModified"),
     ),
-    Bad("text that is no number", "PACS-004", ("property", "year_built", "mapping"), settings=_columns(year_built="Address"), status=1),
-    Bad("wrong target password", "PACS-002", (GUARDED, "Check user, password"), target={"user": GUARDED, "password": "Wr0ng}Secret;3"}),
-    Bad("unknown target database", "PACS-006", ("nowhere_db", "Check the database's name"), target={"dbname": "nowhere_db"}),
+    Bad(
+        "text that is no number",
+        "PACS-004",
+        ("property", "year_built", "mapping"),
+        settings=_columns(year_built="Address"),
+        status=1,
+    ),
+    Bad(
+        "wrong target password",
+        "PACS-002",
+        (GUARDED, "Check user, password"),
+        target={"user": GUARDED, "password": "Wr0ng}Secret;3"},
+    ),
+    Bad(
+        "unknown target database",
+        "PACS-006",
+        ("nowhere_db", "Check the database's name"),
+        target={"dbname": "nowhere_db"},
+    ),
     Bad(
         "unreachable target",
         "PACS-001",
@@ -250,9 +309,24 @@ REFUSED = (
     ),
 )
 FILES = (
-    Bad("a typo", "PACS-006", ("benton_wa.yaml", "sync.batch_sise", "batch_size", "line"), settings={"sync": {"batch_sise": 5}}),
-    Bad("unknown entity", "PACS-006", ("benton_wa.yaml", "sync.entities", "'ownr'", "'owner'"), settings={"sync": {"entities": ["ownr"]}}),
-    Bad("batch_size: 0", "PACS-006", ("benton_wa.yaml", "sync.batch_size", "greater than or equal to 1"), settings={"sync": {"batch_size": 0}}),
+    Bad(
+        "a typo",
+        "PACS-006",
+        ("benton_wa.yaml", "sync.batch_sise", "batch_size", "line"),
+        settings={"sync": {"batch_sise": 5}},
+    ),
+    Bad(
+        "unknown entity",
+        "PACS-006",
+        ("benton_wa.yaml", "sync.entities", "'ownr'", "'owner'"),
+        settings={"sync": {"entities": ["ownr"]}},
+    ),
+    Bad(
+        "batch_size: 0",
+        "PACS-006",
+        ("benton_wa.yaml", "sync.batch_size", "greater than or equal to 1"),
+        settings={"sync": {"batch_size": 0}},
+    ),
     Bad("duplicate county", "PACS-006", ("benton_wa.yaml", "copy.yaml", "'benton_wa'", "Keep one of them")),
 )
 
@@ -284,7 +358,9 @@ def guard_role(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (GUARDED,)).fetchone()
         if known is None:
-            statement = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}").format(sql.Identifier(GUARDED), sql.Literal(GUARDED_PASSWORD))
+            statement = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}").format(
+                sql.Identifier(GUARDED), sql.Literal(GUARDED_PASSWORD)
+            )
             connection.execute(statement)
         ((file,),) = connection.execute("SHOW hba_file").fetchall()
         line = f"local all {GUARDED} scram-sha-256\n"
@@ -298,7 +374,12 @@ def published(url: str) -> int:
     """Rows in all tables of schema `pacs`."""
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pacs'").fetchall()
-        counts = [connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("pacs", name))).fetchone() for (name,) in tables]
+        counts = [
+            connection.execute(
+                sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("pacs", name))
+            ).fetchone()
+            for (name,) in tables
+        ]
     return sum(count[0] for count in counts if count)
 
 

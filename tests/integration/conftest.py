@@ -1,4 +1,6 @@
-"""Both ends for tests: an embedded PostgreSQL (one server per session, a fresh database per test module) and a served sandbox PACS."""
+"""Both ends for tests: an embedded PostgreSQL (one server per session, a fresh database per test module) and
+a served sandbox PACS.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,12 @@ _SANDBOX_SECONDS = 60
 def pg_server() -> Iterator[str]:
     """The libpq URI of the embedded server's maintenance database.
 
-    Not in pytest's own temporary folder: under root the server runs as another user, and every pytest that starts takes that folder's rights away
-    from all others, which kills the server in the middle of a test.
+    Not in pytest's own temporary folder: under root the server runs as another user, and every pytest that
+    starts takes that folder's rights away from all others, which kills the server in the middle of a test.
     """
-    if shared := os.environ.get("PACS_TEST_SERVER_URL"):  # the mutants' runner starts one server for all of them
+    if shared := os.environ.get(
+        "PACS_TEST_SERVER_URL"
+    ):  # the mutants' runner starts one server for all of them
         yield shared
         return
     with tempfile.TemporaryDirectory(prefix="pacs-pg-", ignore_cleanup_errors=True) as folder:
@@ -62,11 +66,17 @@ def pg_url(pg_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sandbox_folder() -> Iterator[Path]:
-    """The folder with the `endpoint.json` of a generated PACS of size `tiny`. Tests that share it don't change its data.
+    """The folder with the `endpoint.json` of a generated PACS of size `tiny`.
 
-    It is a sandbox in a process of its own, or a database of its own on the server that PACS_TEST_MSSQL_URL names.
+    Tests that share it don't change its data.
+
+    It is a sandbox in a process of its own, or a database of its own on the server that PACS_TEST_MSSQL_URL
+    names.
     """
-    with tempfile.TemporaryDirectory(prefix="pacs-sandbox-") as name, named_folder(Path(name)) if named_server() else served_folder(Path(name)):
+    with (
+        tempfile.TemporaryDirectory(prefix="pacs-sandbox-") as name,
+        named_folder(Path(name)) if named_server() else served_folder(Path(name)),
+    ):
         yield Path(name)
 
 
@@ -78,17 +88,39 @@ def named_folder(folder: Path) -> Iterator[None]:
     login, password = f"pacs_reader_{uuid4().hex[:8]}", f"Sb1!{uuid4().hex}"
     with generated_county(server) as made, reading_login(made, login, password):
         address = made.address
-        options = {"encrypt": address.encrypt, "trust_server_certificate": "yes" if address.trust_server_certificate else "no"}
+        options = {
+            "encrypt": address.encrypt,
+            "trust_server_certificate": "yes" if address.trust_server_certificate else "no",
+        }
         place = (address.host, address.port or 1433, address.database)
         environment = odbc_environment(DIRECTORY, CA_FILE)
-        Endpoint(*place, login, password, address.user or "", address.password or "", environment, os.getpid(), options).write(folder)
+        Endpoint(
+            *place,
+            login,
+            password,
+            address.user or "",
+            address.password or "",
+            environment,
+            os.getpid(),
+            options,
+        ).write(folder)
         yield
 
 
 @contextmanager
 def served_folder(folder: Path) -> Iterator[None]:
     """The sandbox serves."""
-    command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--size", "tiny", "--dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_provider_pacs.cli",
+        "sandbox",
+        "serve",
+        "--size",
+        "tiny",
+        "--dir",
+        str(folder),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         end = time.monotonic() + _SANDBOX_SECONDS
@@ -104,7 +136,10 @@ def served_folder(folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sandbox_tiny(sandbox_folder: Path) -> Endpoint:
-    """How to reach the county of `sandbox_folder`. Its driver settings belong into a process of its own, not into this one."""
+    """How to reach the county of `sandbox_folder`.
+
+    Its driver settings belong into a process of its own, not into this one.
+    """
     return Endpoint.read(sandbox_folder)
 
 
@@ -128,7 +163,9 @@ def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_county(pacs_engine: Pacs, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
-    """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its own."""
+    """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its
+    own.
+    """
     made: list[County] = []
 
     kept = [pacs_engine]
@@ -146,7 +183,9 @@ def make_county(pacs_engine: Pacs, pg_url: str, quick_judge: None) -> Iterator[C
             empty(source)
         target = PostgresTarget.from_url(pg_url)
         target.connection.execute("SET synchronous_commit = off")
-        county = County(source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {})))
+        county = County(
+            source, source.clock, target, pg_url, county_config(entities, sync=sync, **(sections or {}))
+        )
         made.append(county)
         if keep_engine:
             kept.append(source)
@@ -174,6 +213,8 @@ def whole_county(make_county: CountyMaker) -> County:
 
 @pytest.fixture(scope="session")
 def mssql() -> Iterator[MssqlServer]:
-    """An empty SQL Server database for tests that make their own tables: a sandbox, or the server that PACS_TEST_MSSQL_URL names."""
+    """An empty SQL Server database for tests that make their own tables: a sandbox, or the server that
+    PACS_TEST_MSSQL_URL names.
+    """
     with running_server() as server:
         yield server

@@ -1,4 +1,6 @@
-"""A county's file and two connections -> its DAG, run in this process by Airflow itself against a metadata database of its own."""
+"""A county's file and two connections -> its DAG, run in this process by Airflow itself against a metadata
+database of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,17 @@ from typing import Any
 
 import pytest
 
-DAG_FILE = "from airflow_provider_pacs.dag_builder import build_county_dags\n\nglobals().update(build_county_dags())\n"
+DAG_FILE = (
+    "from airflow_provider_pacs.dag_builder import "
+    "build_county_dags\n\nglobals().update(build_county_dags())\n"
+)
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A finished DAG run: per task its state and the number of its last try; `log` is everything that was said."""
+    """A finished DAG run: per task its state and the number of its last try; `log` is everything that was
+    said.
+    """
 
     state: str
     states: dict[str, str]
@@ -38,7 +45,9 @@ def airflow_folder() -> Path:
 @pytest.fixture
 def county_dag(airflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A DAG file of the documented five lines."""
-    monkeypatch.setenv("AIRFLOW__PACS__DEADLINE_ALERTS", "False")  # with one, `DAG.test` of Airflow 3.3.2 fails at the end of a run
+    monkeypatch.setenv(
+        "AIRFLOW__PACS__DEADLINE_ALERTS", "False"
+    )  # with one, `DAG.test` of Airflow 3.3.2 fails at the end of a run
     file = airflow_folder / "bad_input_counties.py"
     file.write_text(DAG_FILE, "utf-8")
     yield file
@@ -50,7 +59,13 @@ def store(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
 
-def run_dag(file: Path, dag_id: str, counties: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ran:
+def run_dag(
+    file: Path,
+    dag_id: str,
+    counties: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Ran:
     """Parse the file and run one of its DAGs to the end."""
     from airflow.dag_processing.dagbag import DagBag
 

@@ -1,4 +1,6 @@
-"""Staging tables for the quality tests: an entity and rows -> a table as the stage step makes it, and the reasons each row was found for."""
+"""Staging tables for the quality tests: an entity and rows -> a table as the stage step makes it, and the
+reasons each row was found for.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def key(name: str) -> UUID:
 
 def create_stage(connection: psycopg.Connection[Any], entity: Entity, table: str) -> None:
     """An empty staging table of an entity; an older one of the name goes."""
-    columns = [sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in entity.columns]
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
+        for column in entity.columns
+    ]
     columns += [sql.SQL("_seq bigint"), sql.SQL("_source_version text"), sql.SQL("_reject text[]")]
     name = sql.Identifier(SCHEMA, table)
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
@@ -34,7 +39,9 @@ def create_stage(connection: psycopg.Connection[Any], entity: Entity, table: str
 def create_leaf(connection: psycopg.Connection[Any], entity: Entity, table: str) -> None:
     """An empty published leaf: the entity's columns and the stamp of a tombstone."""
     create_stage(connection, entity, table)
-    connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN _deleted_at timestamptz").format(sql.Identifier(SCHEMA, table)))
+    connection.execute(
+        sql.SQL("ALTER TABLE {} ADD COLUMN _deleted_at timestamptz").format(sql.Identifier(SCHEMA, table))
+    )
 
 
 def insert_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -43,10 +50,15 @@ def insert_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[
         values = {**row, "_seq": number}
         names = sql.SQL(", ").join(sql.Identifier(name) for name in values)
         marks = sql.SQL(", ").join(sql.Placeholder() for _ in values)
-        connection.execute(sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(SCHEMA, table), names, marks), list(values.values()))
+        connection.execute(
+            sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(SCHEMA, table), names, marks),
+            list(values.values()),
+        )
 
 
-def found_rows(connection: psycopg.Connection[Any], entity: Entity, rule: Rule, context: JudgeContext) -> list[int]:
+def found_rows(
+    connection: psycopg.Connection[Any], entity: Entity, rule: Rule, context: JudgeContext
+) -> list[int]:
     """The `_seq` of the rows that a rule's predicate finds."""
     query = f"SELECT s._seq FROM {context.stage} AS s WHERE {predicate_sql(entity, rule, context)} ORDER BY 1"
     return [number for (number,) in connection.execute(query.encode())]

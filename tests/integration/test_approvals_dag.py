@@ -1,4 +1,6 @@
-"""`pacs_<county>_approvals` under a real scheduler: held deletes start it, a person answers through Airflow's API, they are applied once."""
+"""`pacs_<county>_approvals` under a real scheduler: held deletes start it, a person answers through Airflow's
+API, they are applied once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ source:
 sync: {{cron: null, reconcile_cron: null, entities: [property], retries: 2, retry_delay_seconds: 5}}
 delete_guard: {{max_rows: 1, max_percent: 0}}
 """
-DAG_FILE = "from airflow_provider_pacs.dag_builder import build_county_dags\n\nglobals().update(build_county_dags())\n"
+DAG_FILE = (
+    "from airflow_provider_pacs.dag_builder import "
+    "build_county_dags\n\nglobals().update(build_county_dags())\n"
+)
 _DELETE = """
 import sys
 from pathlib import Path
@@ -42,7 +47,8 @@ for row in chosen:
 """
 SECONDS = 300
 SETTLED = 12
-"""Seconds that a question has stood before it is answered: Airflow 3.3 can fail one that is answered at once."""
+"""Seconds that a question has stood before it is answered: Airflow 3.3 can fail one that is answered at once.
+"""
 # A real Airflow has to start (about a minute) and then runs seven DAG runs.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * 25)]
 
@@ -54,7 +60,9 @@ class Site:
     running: Running
 
     def delete(self, rows: int) -> None:
-        """The county's software deletes some properties, by a process of its own: the driver's settings belong to it."""
+        """The county's software deletes some properties, by a process of its own: the driver's settings
+        belong to it.
+        """
         command = [sys.executable, "-c", _DELETE, str(self.running.folder / "sandbox"), str(rows)]
         subprocess.run(command, check=True)
 
@@ -77,7 +85,10 @@ class Site:
 
         def waits() -> bool:
             runs = self.approvals()
-            return len(runs) > number and self.task(runs[number]["dag_run_id"], "decide")["state"] == "awaiting_input"
+            return (
+                len(runs) > number
+                and self.task(runs[number]["dag_run_id"], "decide")["state"] == "awaiting_input"
+            )
 
         wait(waits, f"run {number} of {APPROVALS} does not ask")
         time.sleep(SETTLED)
@@ -110,11 +121,17 @@ class Site:
 
     def sets(self) -> list[tuple[str, int]]:
         """(state, rows) of each held set, oldest first."""
-        return [(row["state"], row["row_count"]) for row in self.sql("SELECT state, row_count FROM pacs_ops.held_delete ORDER BY held_id")]
+        return [
+            (row["state"], row["row_count"])
+            for row in self.sql("SELECT state, row_count FROM pacs_ops.held_delete ORDER BY held_id")
+        ]
 
     def decisions(self) -> list[str]:
         """The audit rows of decisions, oldest first."""
-        return [row["action"] for row in self.sql("SELECT action FROM pacs_ops.audit WHERE action LIKE 'held.%' ORDER BY seq")]
+        return [
+            row["action"]
+            for row in self.sql("SELECT action FROM pacs_ops.audit WHERE action LIKE 'held.%' ORDER BY seq")
+        ]
 
 
 def wait(done: Callable[[], bool], complaint: str) -> None:
@@ -134,7 +151,10 @@ def site() -> Iterator[Site]:
         (dags / "counties" / f"{COUNTY}.yaml").write_text(COUNTY_FILE, "utf-8")
         (dags / "pacs_counties.py").write_text(DAG_FILE, "utf-8")
         try:
-            with own_folder(folder), everything_up(folder, "generic", "tiny", COUNTY, dags, lambda line: None) as running:
+            with (
+                own_folder(folder),
+                everything_up(folder, "generic", "tiny", COUNTY, dags, lambda line: None) as running,
+            ):
                 for dag_id in (SYNC, RECONCILE, APPROVALS):
                     running.api.unpause(dag_id)
                 made = Site(running)
@@ -146,7 +166,9 @@ def site() -> Iterator[Site]:
 
 
 def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
-    """Stories of domain.md G9: held deletes start the DAG by themselves; an approval applies them exactly once, and never others than were shown."""
+    """Stories of domain.md G9: held deletes start the DAG by themselves; an approval applies them exactly
+    once, and never others than were shown.
+    """
     site.delete(3)
     assert site.run(RECONCILE, "finds_three_gone") == "success"
     assert (site.sets(), site.tombstones()) == ([("held", 3)], [])
@@ -160,16 +182,22 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     (decided,) = site.sql("SELECT decided_by FROM pacs_ops.held_delete")
     assert decided["decided_by"], "who decided is known"
 
-    # The same answer once more: Airflow refuses it, and a task that is cleared and run again finds the set decided.
+    # The same answer once more: Airflow refuses it, and a task that is cleared and run again finds the set
+    # decided.
     with pytest.raises(urllib.error.HTTPError) as refused:
         site.answer(first, "Approve")
     assert refused.value.code == 409
     refused.value.close()
-    site.api("POST", f"{APPROVALS}/clearTaskInstances", {"dry_run": False, "dag_run_id": first, "task_ids": ["apply"], "only_failed": False})
+    site.api(
+        "POST",
+        f"{APPROVALS}/clearTaskInstances",
+        {"dry_run": False, "dag_run_id": first, "task_ids": ["apply"], "only_failed": False},
+    )
     wait(lambda: site.task(first, "apply")["state"] == "failed", "the cleared task does not fail")
     assert (site.tombstones(), site.sets(), site.decisions()) == (applied, [("applied", 3)], ["held.applied"])
 
-    # A set that another run replaced while the question stood: the answer was about other rows, so it applies nothing.
+    # A set that another run replaced while the question stood: the answer was about other rows, so it applies
+    # nothing.
     site.delete(3)
     assert site.run(RECONCILE, "finds_three_more_gone") == "success"
     second = site.asked(1)
@@ -185,4 +213,8 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     third = site.asked(2)
     site.answer(third, "Reject")
     assert site.ended(third) == "success"
-    assert (site.tombstones(), site.sets()[-1], site.decisions()) == (applied, ("rejected", 5), ["held.applied", "held.rejected"])
+    assert (site.tombstones(), site.sets()[-1], site.decisions()) == (
+        applied,
+        ("rejected", 5),
+        ["held.applied", "held.rejected"],
+    )

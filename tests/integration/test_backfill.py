@@ -1,4 +1,6 @@
-"""A window that somebody chose is read again: in any order, any number of times, the same target (correctness.md A9, cases 119 and 120)."""
+"""A window that somebody chose is read again: in any order, any number of times, the same target
+(correctness.md A9, cases 119 and 120).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,19 @@ DAYS = [f"2025-12-{day:02d}" for day in (1, 8, 15, 22, 29)]
 WINDOWS = list(pairwise(DAYS))
 
 
-def backfill(county: County, since: str, until: str, entity: str = "property") -> tuple[RunOutcome, CertificateOutcome]:
+def backfill(
+    county: County, since: str, until: str, entity: str = "property"
+) -> tuple[RunOutcome, CertificateOutcome]:
     window = Backfill(entity, since, until)
-    return run.backfill(county.config, county.source, county.target, window=window, trigger="test", told=lambda line: None)
+    return run.backfill(
+        county.config, county.source, county.target, window=window, trigger="test", told=lambda line: None
+    )
 
 
 def stamped(county: County) -> None:
-    """Properties 1 to 4, one in each window, loaded; then each changed by a software that leaves the stamp alone, so no cursor sees it."""
+    """Properties 1 to 4, one in each window, loaded; then each changed by a software that leaves the stamp
+    alone, so no cursor sees it.
+    """
     for number, (since, _) in enumerate(WINDOWS, start=1):
         county.add("property", number, at=f"{since} 06:00:00")
     county.sync()
@@ -45,30 +53,60 @@ def images(county: County) -> list[dict[str, Any]]:
 
 
 def test_a_window_is_read_again(county: County) -> None:
-    """Cases 119, 120: [from, to) and nothing else is published and certified, no cursor moves; the same window again writes nothing, to the byte."""
+    """Cases 119, 120: [from, to) and nothing else is published and certified, no cursor moves; the same
+    window again writes nothing, to the byte.
+    """
     stamped(county)
     before = county.state("property")
     published, certificate = backfill(county, "2025-12-08 06:00:00", "2025-12-15 06:00:00")
-    assert cities(county) == {"1-00001": "Prosser", "1-00002": "Finley", "1-00003": "Prosser", "1-00004": "Prosser"}
-    assert (of(published, "property").read, of(published, "property").updated, published.state) == (1, 1, "published")
+    assert cities(county) == {
+        "1-00001": "Prosser",
+        "1-00002": "Finley",
+        "1-00003": "Prosser",
+        "1-00004": "Prosser",
+    }
+    assert (of(published, "property").read, of(published, "property").updated, published.state) == (
+        1,
+        1,
+        "published",
+    )
     mine = certificate_of(certificate, "property")
-    assert (mine.scope, mine.clean, mine.source_rows, mine.target_rows, mine.remaining) == ("delta", True, 1, 1, 0)
+    assert (mine.scope, mine.clean, mine.source_rows, mine.target_rows, mine.remaining) == (
+        "delta",
+        True,
+        1,
+        1,
+        0,
+    )
     assert county.state("property") == before
-    assert county.target.run(certificate.run_id) | {"kind": "backfill", "state": "succeeded"} == county.target.run(certificate.run_id)
+    assert county.target.run(certificate.run_id) | {
+        "kind": "backfill",
+        "state": "succeeded",
+    } == county.target.run(certificate.run_id)
     once = images(county)
     published, certificate = backfill(county, "2025-12-08 06:00:00", "2025-12-15 06:00:00")
-    assert (of(published, "property").read, of(published, "property").changed, certificate.clean) == (1, 0, True)
+    assert (of(published, "property").read, of(published, "property").changed, certificate.clean) == (
+        1,
+        0,
+        True,
+    )
     assert images(county) == once
     published, certificate = county.sync()
     assert (of(published, "property").mode, certificate.clean) == ("changes", True)
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(order=st.lists(st.sampled_from(WINDOWS), max_size=4), last=st.permutations(WINDOWS), touched=st.lists(st.integers(1, 4), max_size=3))
+@given(
+    order=st.lists(st.sampled_from(WINDOWS), max_size=4),
+    last=st.permutations(WINDOWS),
+    touched=st.lists(st.integers(1, 4), max_size=3),
+)
 def test_any_order_gives_the_same_target(
     make_county: CountyMaker, order: list[tuple[str, str]], last: list[tuple[str, str]], touched: list[int]
 ) -> None:
-    """Case 119: windows out of order and more than once, with changes and syncs in between: the newest state stays, whatever came after it."""
+    """Case 119: windows out of order and more than once, with changes and syncs in between: the newest state
+    stays, whatever came after it.
+    """
     county = make_county()
     county.pacs("DELETE FROM [dbo].[Property]")
     stamped(county)
@@ -78,7 +116,9 @@ def test_any_order_gives_the_same_target(
         if step < len(touched):
             number = touched[step]
             newest[number] = f"Town {step}"
-            county.change("property", number, City=newest[number])  # now it lies in no window, and the next sync brings it
+            county.change(
+                "property", number, City=newest[number]
+            )  # now it lies in no window, and the next sync brings it
             county.clock.step(minutes=2)
             county.sync()
     for since, until in last:
@@ -89,7 +129,9 @@ def test_any_order_gives_the_same_target(
 
 
 def test_a_bad_row_in_the_window(county: County) -> None:
-    """Case 119: a backfill judges like any run: the bad row waits, the others are published, and the certificate excuses what waits."""
+    """Case 119: a backfill judges like any run: the bad row waits, the others are published, and the
+    certificate excuses what waits.
+    """
     stamped(county)
     county.change("property", 2, at=None, Acreage=-1.0)
     _, certificate = backfill(county, "2025-12-01", "2026-01-01")
@@ -115,7 +157,9 @@ def test_a_window_that_is_none(county: County, since: str, until: str, told: str
 
 
 def test_what_cant_be_read_by_windows(make_county: CountyMaker) -> None:
-    """Case 119: an entity of another county's, one never loaded, a table without a date: each is named, with what to do instead."""
+    """Case 119: an entity of another county's, one never loaded, a table without a date: each is named, with
+    what to do instead.
+    """
     county = make_county(engine=new_engine(retype("Property", LastModified=SqlType("varchar", 30))))
     with pytest.raises(ConfigError, match="does not synchronise 'owner'"):
         backfill(county, "2025-12-01", "2025-12-08", entity="owner")
@@ -127,7 +171,9 @@ def test_what_cant_be_read_by_windows(make_county: CountyMaker) -> None:
 
 
 def test_a_sync_and_a_backfill_never_write_at_once(county: County) -> None:
-    """Case 119: a backfill waits for a sync at work; a sync that starts meanwhile takes over, and the older read writes nothing."""
+    """Case 119: a backfill waits for a sync at work; a sync that starts meanwhile takes over, and the older
+    read writes nothing.
+    """
     stamped(county)
     staged = county.stage()
     with pytest.raises(RetryableError, match="a sync of this county is at work"):

@@ -1,4 +1,6 @@
-"""Whatever is wrong with a county, `pacs` says so in one line that names the thing and the remedy, and nothing is published."""
+"""Whatever is wrong with a county, `pacs` says so in one line that names the thing and the remedy, and
+nothing is published.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,19 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from bad_counties import FILES, GUARDED, NO_ROWS, ODD_NAMES, REFUSED, Bad, World, guard_role, published, target_url, write_county
+from bad_counties import (
+    FILES,
+    GUARDED,
+    NO_ROWS,
+    ODD_NAMES,
+    REFUSED,
+    Bad,
+    World,
+    guard_role,
+    published,
+    target_url,
+    write_county,
+)
 from bad_counties import trusting as trusting
 from bad_counties import without_waiting as without_waiting
 from bad_counties import world as world
@@ -32,14 +46,23 @@ def arguments(folder: Path, source: str, target: str) -> list[str]:
 
 def told(captured: str) -> str:
     """The last line of standard error, which must be the only one that is an error."""
-    lines = [line for line in captured.splitlines() if line.startswith("PACS-") and not line.endswith("Trying again.")]
+    lines = [
+        line
+        for line in captured.splitlines()
+        if line.startswith("PACS-") and not line.endswith("Trying again.")
+    ]
     assert "Traceback" not in captured
     return lines[-1]
 
 
 @pytest.mark.parametrize("bad", [*REFUSED, *FILES], ids=str)
 def test_sync_says_what_is_wrong_and_publishes_nothing(
-    bad: Bad, world: World, target: dict[str, str], pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bad: Bad,
+    world: World,
+    target: dict[str, str],
+    pg_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = write_county(tmp_path, bad.settings, twice=bad.name == "duplicate county")
     status = main(["sync", *arguments(folder, bad.source(world).url, target_url(target | bad.target))])
@@ -51,10 +74,18 @@ def test_sync_says_what_is_wrong_and_publishes_nothing(
 
 @pytest.mark.parametrize("bad", [bad for bad in REFUSED if bad.code != "PACS-004"], ids=str)
 def test_check_finds_it_before_a_sync_and_says_it_in_json(
-    bad: Bad, world: World, target: dict[str, str], pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bad: Bad,
+    world: World,
+    target: dict[str, str],
+    pg_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = write_county(tmp_path, bad.settings)
-    assert main(["check", "--json", *arguments(folder, bad.source(world).url, target_url(target | bad.target))]) == 1
+    assert (
+        main(["check", "--json", *arguments(folder, bad.source(world).url, target_url(target | bad.target))])
+        == 1
+    )
     report = json.loads(capsys.readouterr().out)
     (found,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
     assert found["text"].startswith(f"{bad.code}: ")
@@ -63,11 +94,18 @@ def test_check_finds_it_before_a_sync_and_says_it_in_json(
     assert report["state"] == "fail"
 
 
-def test_the_process_itself_ends_with_the_status_and_one_line(world: World, pg_url: str, tmp_path: Path) -> None:
+def test_the_process_itself_ends_with_the_status_and_one_line(
+    world: World, pg_url: str, tmp_path: Path
+) -> None:
     bad = REFUSED[0]
     command = [sys.executable, "-m", "airflow_provider_pacs.cli", "sync"]
     folder = write_county(tmp_path, bad.settings)
-    done = subprocess.run([*command, *arguments(folder, bad.source(world).url, pg_url)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *arguments(folder, bad.source(world).url, pg_url)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("PACS-002: ")
     assert done.stderr.count("\n") == 1
@@ -81,7 +119,9 @@ def test_a_wrong_command_line_is_status_2(words: list[str], capsys: pytest.Captu
     assert "usage: pacs" in capsys.readouterr().err
 
 
-def test_a_county_that_is_nowhere_names_those_that_are(world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_county_that_is_nowhere_names_those_that_are(
+    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_county(tmp_path, {"county": "yakima_wa"})
     assert main(["sync", *arguments(folder, world.source.url, pg_url)]) == 2
     line = told(capsys.readouterr().err)
@@ -108,7 +148,11 @@ def test_a_role_without_rights_in_the_target_is_told_to_be_granted_them(
 
 
 def test_odd_names_work_by_one_yaml_and_a_source_without_rows_deletes_nothing(
-    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    world: World,
+    pg_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     odd = arguments(write_county(tmp_path / "odd", ODD_NAMES), world.source.url, pg_url)
     assert main(["check", *odd]) == 0
@@ -119,13 +163,19 @@ def test_odd_names_work_by_one_yaml_and_a_source_without_rows_deletes_nothing(
     emptied = arguments(write_county(tmp_path / "empty", NO_ROWS), world.source.url, pg_url)
     assert main(["sync", *emptied]) == 1
     said = capsys.readouterr()
-    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]  # pytest holds what goes to standard error
+    lines = [
+        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    ]  # pytest holds what goes to standard error
     (line,) = [line for line in lines if line.startswith("PACS-004: ")]
     assert all(word in line for word in ("benton_wa", "property 199 held", "pacs approve benton_wa"))
     assert "not clean (property), state held" in said.out
     with psycopg.connect(pg_url) as connection:
-        assert connection.execute("SELECT count(*) FROM pacs.property WHERE _deleted_at IS NULL").fetchone() == (199,)
-        assert connection.execute("SELECT row_count FROM pacs_ops.held_delete WHERE state = 'held'").fetchall() == [(199,)]
+        assert connection.execute(
+            "SELECT count(*) FROM pacs.property WHERE _deleted_at IS NULL"
+        ).fetchone() == (199,)
+        assert connection.execute(
+            "SELECT row_count FROM pacs_ops.held_delete WHERE state = 'held'"
+        ).fetchall() == [(199,)]
 
     assert main(["sync", *odd]) == 0
     assert published(pg_url) == 199

@@ -1,4 +1,6 @@
-"""`pacs check` and `pacs grants` as people use them: over the wire, with exit statuses, and with what PostgreSQL makes of the grants."""
+"""`pacs check` and `pacs grants` as people use them: over the wire, with exit statuses, and with what
+PostgreSQL makes of the grants.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +33,24 @@ def arguments(folder: Path, source: str, target: str) -> list[str]:
     return ["benton_wa", "--counties", str(folder), "--source-url", source, "--target-url", target]
 
 
-def test_a_check_ends_with_0_and_a_table(world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_ends_with_0_and_a_table(
+    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing failed: what the login may not see and what is only to be looked at are no failures."""
     asked = arguments(write_county(tmp_path, {}), world.source.url, pg_url)
     assert main(["check", *asked]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("reachability  ok")
-    assert any(line.startswith("rights        ok      The login can read, and nothing else.") for line in told)
+    assert any(
+        line.startswith("rights        ok      The login can read, and nothing else.") for line in told
+    )
     assert any("msodbcsql" in line for line in told)
     assert "0 failed" in told[-1]
 
 
-def test_a_check_in_json_is_the_report(world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_in_json_is_the_report(
+    world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = arguments(write_county(tmp_path, {}), world.source.url, pg_url)
     assert main(["check", "--json", "--quick", *asked]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -51,7 +59,9 @@ def test_a_check_in_json_is_the_report(world: World, pg_url: str, tmp_path: Path
     assert all(finding.keys() == {"id", "area", "state", "text", "remedy"} for finding in report["findings"])
 
 
-def test_a_check_without_a_target_or_with_a_broken_file_is_status_2(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_without_a_target_or_with_a_broken_file_is_status_2(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_county(tmp_path, {})
     assert main(["check", "benton_wa", "--counties", str(folder), "--source-url", world.source.url]) == 2
     assert "no target given" in capsys.readouterr().err
@@ -64,7 +74,9 @@ def test_a_check_of_a_strict_county_whose_login_could_write_is_status_1(
     world: World, pg_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin, parts = world.admin.address, urlsplit(world.source.url)
-    writes = parts._replace(netloc=f"{admin.user}:{quote(admin.password or '', safe='')}@{parts.hostname}:{parts.port}").geturl()
+    writes = parts._replace(
+        netloc=f"{admin.user}:{quote(admin.password or '', safe='')}@{parts.hostname}:{parts.port}"
+    ).geturl()
     strict = write_county(tmp_path, {"source": {"read_only": "strict"}})
     assert main(["check", *arguments(strict, writes, pg_url)]) == 1
     assert "FAIL" in capsys.readouterr().out
@@ -77,7 +89,13 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
 
     from airflow_provider_pacs.sync.preflight import Report
 
-    finding = Finding("rights.beyond_reading", "rights", "warn", "It could write.", "Use a login that only reads, as is printed by pacs grants.")
+    finding = Finding(
+        "rights.beyond_reading",
+        "rights",
+        "warn",
+        "It could write.",
+        "Use a login that only reads, as is printed by pacs grants.",
+    )
     told = lines(Report("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63)
     assert told == [
         "rights        WARN    It could write.",
@@ -89,14 +107,17 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
 
 
 def test_a_servers_own_tables_are_looked_at_over_the_wire(mssql: MssqlServer) -> None:
-    """The same statements on a genuine server: an administrator, a table of one's own, a parcel number twice, a code."""
+    """The same statements on a genuine server: an administrator, a table of one's own, a parcel number twice,
+    a code.
+    """
     declared = next(table for table in generic.TABLES if table.name == "Property")
     with mssql.table(declared) as name, SqlServerReader(mssql.address, attempts=1) as reader:
         for number in range(6):
             parcel = f"p-{number // 2}" if number < 2 else f"p-{number}"
             mssql.execute(
                 f"INSERT INTO dbo.{name} (PropertyID, ParcelNumber, City, LastModified, IsActive) "
-                f"VALUES ('00000000-0000-0000-0000-00000000000{number}', '{parcel}', 'Prosser', '2020-01-02 03:04:05.677', 1)"
+                f"VALUES ('00000000-0000-0000-0000-00000000000{number}', '{parcel}', 'Prosser', '2020-01-02 "
+                "03:04:05.677', 1)"
             )
         config = county_config(tables={"property": {"table": name}})
         report = examine(config, reader, ConfigError("no target"), thorough=True)
@@ -113,12 +134,17 @@ def test_a_servers_own_tables_are_looked_at_over_the_wire(mssql: MssqlServer) ->
 
 
 def test_grants_are_printed_without_a_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_county(tmp_path, {"tables": {"property": {"schema": "tax] office", "columns": {"city": "City Name"}}}})
+    folder = write_county(
+        tmp_path, {"tables": {"property": {"schema": "tax] office", "columns": {"city": "City Name"}}}}
+    )
     asked = ["grants", "benton_wa", "--counties", str(folder), "--login", "o'brien", "--target"]
     assert main(asked) == 0
     script = capsys.readouterr().out
     assert "CREATE USER [o'brien] FOR LOGIN [o'brien];" in script
-    assert "GRANT SELECT ON OBJECT::[tax]] office].[Property] ([PropertyID], [ParcelNumber], [Address], [City Name]," in script
+    assert (
+        "GRANT SELECT ON OBJECT::[tax]] office].[Property] ([PropertyID], [ParcelNumber], [Address], [City "
+        "Name]," in script
+    )
     assert "PASSWORD = N'...'" in script
     assert 'CREATE ROLE "tf_pacs_sync" LOGIN;' in script
     assert main([*asked, "--json"]) == 0
@@ -130,16 +156,26 @@ def test_grants_are_printed_without_a_connection(tmp_path: Path, capsys: pytest.
 def test_grants_ask_a_source_that_is_named_for_the_columns_changes_are_found_by(
     mssql: MssqlServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A rowversion column stands in no profile: with column grants alone the reader could see it and not read it."""
-    with mssql.table("k uniqueidentifier NOT NULL PRIMARY KEY, a varchar(10) NULL, d datetime NULL, i int NULL, rv rowversion NOT NULL") as name:
-        columns = dict.fromkeys(("parcel_number", "address", "city", "state", "zip_code", "legal_description", "acreage"), "a")
+    """A rowversion column stands in no profile: with column grants alone the reader could see it and not read
+    it.
+    """
+    with mssql.table(
+        "k uniqueidentifier NOT NULL PRIMARY KEY, a varchar(10) NULL, d datetime NULL, i int NULL, rv "
+        "rowversion NOT NULL"
+    ) as name:
+        columns = dict.fromkeys(
+            ("parcel_number", "address", "city", "state", "zip_code", "legal_description", "acreage"), "a"
+        )
         columns |= {"property_id": "k", "year_built": "i", "last_modified": "d", "is_active": "i"}
         folder = write_county(tmp_path, {"tables": {"property": {"table": name, "columns": columns}}})
         address = mssql.address
         url = f"mssql://{address.user}:{address.password}@{address.host}:{address.port}/{address.database}"
         options = "?trust_server_certificate=yes" if address.trust_server_certificate else ""
         assert main(["grants", "benton_wa", "--counties", str(folder), "--source-url", url + options]) == 0
-    assert f"GRANT SELECT ON OBJECT::[dbo].[{name}] ([k], [a], [i], [d], [rv]) TO [tf_reader];" in capsys.readouterr().out
+    assert (
+        f"GRANT SELECT ON OBJECT::[dbo].[{name}] ([k], [a], [i], [d], [rv]) TO [tf_reader];"
+        in capsys.readouterr().out
+    )
 
 
 def test_what_the_targets_grants_give_is_enough_for_a_whole_run(county: County, pg_server: str) -> None:
@@ -152,7 +188,9 @@ def test_what_the_targets_grants_give_is_enough_for_a_whole_run(county: County, 
         with psycopg.connect(url, autocommit=True) as connection:
             for statement in target_grants(login):
                 connection.execute(statement.encode())
-        params = {key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(url).items() if value} | {"user": login}
+        params = {
+            key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(url).items() if value
+        } | {"user": login}
         county.target.close()
         with PostgresTarget(params) as target:
             county.target = target
@@ -161,9 +199,10 @@ def test_what_the_targets_grants_give_is_enough_for_a_whole_run(county: County, 
             _, certificate = county.sync()
             assert certificate.clean
             assert target.readiness().pending == target.readiness().missing_rights == ()
-            assert county.sql("SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = current_user") == [
-                {"more": False}
-            ]
+            assert county.sql(
+                "SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = "
+                "current_user"
+            ) == [{"more": False}]
     finally:
         with psycopg.connect(pg_server, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
@@ -176,11 +215,15 @@ def test_what_is_no_role_name_is_refused(name: str) -> None:
         target_grants(name)
 
 
-@pytest.mark.parametrize("name", ['quo"te', "o'brien", "a; DROP ROLE postgres; --", "$do$", "$do_$do$", "Ünïcode", "%I"])
+@pytest.mark.parametrize(
+    "name", ['quo"te', "o'brien", "a; DROP ROLE postgres; --", "$do$", "$do_$do$", "Ünïcode", "%I"]
+)
 def test_a_hostile_role_name_stays_one_role(pg_url: str, name: str) -> None:
     with psycopg.connect(pg_url) as connection:
         for statement in target_grants(name):
             connection.execute(statement.encode())
         assert connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
-        assert connection.execute("SELECT has_database_privilege(%s, current_database(), 'CREATE')", (name,)).fetchone() == (True,)
+        assert connection.execute(
+            "SELECT has_database_privilege(%s, current_database(), 'CREATE')", (name,)
+        ).fetchone() == (True,)
         connection.rollback()

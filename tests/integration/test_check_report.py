@@ -1,4 +1,6 @@
-"""`pacs check` and the DAG's first task: what a look at both ends of a county finds, in this process (domain.md D4, G12-18, 24, 30)."""
+"""`pacs check` and the DAG's first task: what a look at both ends of a county finds, in this process
+(domain.md D4, G12-18, 24, 30).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,15 @@ def look(county: County, *, thorough: bool = True, **sections: Any) -> dict[str,
     """Findings by id, with our clock at the source's."""
     if sections:
         county.configure(**sections)
-    return by_id(examine(county.config, county.source, county.target, thorough=thorough, now=county.clock.instant().utc.replace(tzinfo=UTC)))
+    return by_id(
+        examine(
+            county.config,
+            county.source,
+            county.target,
+            thorough=thorough,
+            now=county.clock.instant().utc.replace(tzinfo=UTC),
+        )
+    )
 
 
 def by_id(report: Report) -> dict[str, Finding]:
@@ -57,16 +67,33 @@ def states(found: dict[str, Finding], state: str) -> set[str]:
 
 
 def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) -> None:
-    """D4: everything that a county's IT configures is looked at, in the order in which a connection comes about."""
+    """D4: everything that a county's IT configures is looked at, in the order in which a connection comes
+    about.
+    """
     as_reader(whole_county)
     whole_county.target.migrate()
     whole_county.add("property", *range(1, 9))
     found = look(whole_county)
     assert states(found, "fail") == states(found, "warn") == states(found, "unknown") == set()
     areas = list(dict.fromkeys(finding.area for finding in found.values()))
-    assert areas == ["reachability", "tls", "driver", "login", "rights", "database", "schema", "sizes", "clock", "data", "changes", "target"]
+    assert areas == [
+        "reachability",
+        "tls",
+        "driver",
+        "login",
+        "rights",
+        "database",
+        "schema",
+        "sizes",
+        "clock",
+        "data",
+        "changes",
+        "target",
+    ]
     assert found["sizes.property"].text.startswith("8 rows of property")
-    assert {name for name in found if name.startswith("changes.")} == {f"changes.{entity}" for entity in ENTITIES}
+    assert {name for name in found if name.startswith("changes.")} == {
+        f"changes.{entity}" for entity in ENTITIES
+    }
     assert found["changes.property"].text == "property is read by last_modified: LastModified is datetime."
 
 
@@ -117,13 +144,31 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
         ("sys.databases", "database.level", "GRANT VIEW DEFINITION TO [pacs_reader]"),
         ("sys.databases", "database.snapshot", "GRANT VIEW DEFINITION TO [pacs_reader]"),
         ("sys.databases", "database.cdc", "GRANT VIEW DEFINITION TO [pacs_reader]"),
-        ("sys.change_tracking_databases", "database.change_tracking", "GRANT VIEW DEFINITION TO [pacs_reader]"),
-        ("fn_my_permissions(?", "rights.read.property", "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];"),
-        ("COLUMNS AS c\nWHERE c.TABLE|sys.columns", "schema.property", "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];"),
-        ("COUNT_BIG(*) AS n FROM [dbo]", "sizes.property", "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];"),
+        (
+            "sys.change_tracking_databases",
+            "database.change_tracking",
+            "GRANT VIEW DEFINITION TO [pacs_reader]",
+        ),
+        (
+            "fn_my_permissions(?",
+            "rights.read.property",
+            "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
+        ),
+        (
+            "COLUMNS AS c\nWHERE c.TABLE|sys.columns",
+            "schema.property",
+            "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
+        ),
+        (
+            "COUNT_BIG(*) AS n FROM [dbo]",
+            "sizes.property",
+            "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
+        ),
     ],
 )
-def test_a_view_that_is_denied_is_unknown_and_never_a_failure(read_only: County, view: str, finding: str, grant: str) -> None:
+def test_a_view_that_is_denied_is_unknown_and_never_a_failure(
+    read_only: County, view: str, finding: str, grant: str
+) -> None:
     read_only.target.migrate()
     read_only.source.denied = tuple(view.split("|"))
     found = look(read_only, thorough=finding.startswith("sizes"))
@@ -148,10 +193,22 @@ def test_one_look_that_fails_hides_no_other(read_only: County) -> None:
 
 
 def test_a_target_that_is_down_hides_nothing_of_the_source(read_only: County) -> None:
-    report = examine(read_only.config, read_only.source, RetryableError("the target does not answer", remedy="Start it"), thorough=True)
+    report = examine(
+        read_only.config,
+        read_only.source,
+        RetryableError("the target does not answer", remedy="Start it"),
+        thorough=True,
+    )
     found = by_id(report)
-    assert found["target.reachability"] == Finding("target.reachability", "target", "fail", "PACS-001: the target does not answer", "Start it")
-    assert {"rights.read.property", "schema.property", "sizes.property", "data.property.keys.PropertyID"} <= found.keys()
+    assert found["target.reachability"] == Finding(
+        "target.reachability", "target", "fail", "PACS-001: the target does not answer", "Start it"
+    )
+    assert {
+        "rights.read.property",
+        "schema.property",
+        "sizes.property",
+        "data.property.keys.PropertyID",
+    } <= found.keys()
     assert (report.state, report.count("fail")) == ("fail", 1)
 
 
@@ -170,7 +227,9 @@ def test_drift_since_the_last_run_is_told(changing: County) -> None:
     changing.add("property", 1)
     changing.sync()
     assert look(changing, thorough=False)["schema.property"].state == "ok"
-    redeclare(changing.engine, retype("Property", Zoning=SqlType("varchar", 10), City=SqlType("varchar", 4000)))
+    redeclare(
+        changing.engine, retype("Property", Zoning=SqlType("varchar", 10), City=SqlType("varchar", 4000))
+    )
     found = look(changing, thorough=False)["schema.property"]
     assert found.state == "warn"
     assert "added Zoning; widened City: varchar(100) -> varchar(4000)" in found.text
@@ -183,17 +242,24 @@ def test_another_database_behind_the_connection_is_told(county: County) -> None:
     county.add("property", 1)
     county.sync()
     assert look(county, thorough=False)["database.identity"].state == "ok"
-    county.sql("""UPDATE pacs_ops.county SET source_identity = '{"server": "OTHER", "db": "PACS"}' WHERE county_id = %s""", county.fips)
+    county.sql(
+        """UPDATE pacs_ops.county SET source_identity = '{"server": "OTHER", "db": "PACS"}' WHERE county_id = %s""",
+        county.fips,
+    )
     found = look(county, thorough=False)["database.identity"]
     assert found.state == "fail"
     assert "--accept-source" in found.remedy
 
 
 def test_clocks_and_zones_that_differ_are_told(read_only: County) -> None:
-    """Stories 1, 2, 13: windows go by the source's clock; a county in another zone than its server is a setting that is wrong."""
+    """Stories 1, 2, 13: windows go by the source's clock; a county in another zone than its server is a
+    setting that is wrong.
+    """
     read_only.target.migrate()
     assert {look(read_only, thorough=False)[name].state for name in ("clock.skew", "clock.zone")} == {"ok"}
-    report = examine(read_only.config, read_only.source, read_only.target, now=datetime(2026, 1, 15, 15, 0, tzinfo=UTC))
+    report = examine(
+        read_only.config, read_only.source, read_only.target, now=datetime(2026, 1, 15, 15, 0, tzinfo=UTC)
+    )
     assert "3,600 s behind" in by_id(report)["clock.skew"].text
     read_only.configure(timezone="America/Boise")
     found = look(read_only, thorough=False)["clock.zone"]
@@ -208,10 +274,16 @@ def test_stamps_that_no_window_reaches_are_counted(changing: County) -> None:
     redeclare(changing.engine, table)
     changing.configure(tables={"property": {"columns": {"last_modified": "Changed"}}})
     for number, stamp in enumerate(("NULL", "'2026-01-15 04:00'", "'2031-01-01'")):
-        changing.pacs(f"INSERT INTO [dbo].[Property] (PropertyID, ParcelNumber, Changed, IsActive) VALUES (NEWID(), '{number}', {stamp}, 1)")
+        changing.pacs(
+            "INSERT INTO [dbo].[Property] (PropertyID, ParcelNumber, Changed, IsActive) VALUES (NEWID(), "
+            f"'{number}', {stamp}, 1)"
+        )
     found = look(changing)["data.property.stamps"]
     assert found.state == "warn"
-    assert "Of 3 rows of dbo.Property 1 have no Changed and 1 are stamped over a day ahead; the newest is 2031-01-01" in found.text
+    assert (
+        "Of 3 rows of dbo.Property 1 have no Changed and 1 are stamped over a day ahead; the newest is "
+        "2031-01-01" in found.text
+    )
 
 
 def test_sentinel_dates_are_counted(whole_county: County) -> None:
@@ -219,7 +291,10 @@ def test_sentinel_dates_are_counted(whole_county: County) -> None:
     whole_county.add("property", 1)
     whole_county.add("owner", 1, 2, 3, of=1, StartDate="1980-01-01", EndDate="1900-01-01")
     found = look(whole_county)["data.owner.dates"]
-    assert (found.state, "3 x 1980-01-01 in StartDate, 3 x 1900-01-01 in EndDate" in found.text) == ("warn", True)
+    assert (found.state, "3 x 1980-01-01 in StartDate, 3 x 1900-01-01 in EndDate" in found.text) == (
+        "warn",
+        True,
+    )
 
 
 def test_parcel_numbers_that_could_be_taken_for_one_another_are_counted(county: County) -> None:
@@ -287,15 +362,21 @@ def test_rows_are_taken_from_the_catalog_where_it_counts_them(read_only: County)
         ("compatibility_level", {"level": 110, "read_only": True}, "database.read_only", "ok"),
     ],
 )
-def test_a_server_that_is_not_as_it_should_be(read_only: County, part: str, row: dict[str, Any], finding: str, state: str) -> None:
-    """D4: old servers, low compatibility levels, and a connection that is not encrypted although that was asked for."""
+def test_a_server_that_is_not_as_it_should_be(
+    read_only: County, part: str, row: dict[str, Any], finding: str, state: str
+) -> None:
+    """D4: old servers, low compatibility levels, and a connection that is not encrypted although that was
+    asked for.
+    """
     answering(read_only, part, **row)
     found = look(read_only, thorough=False)[finding]
     assert (found.state, bool(found.remedy)) == (state, state in ("fail", "warn"))
 
 
 @pytest.mark.parametrize(("encrypt", "any_certificate"), [("no", False), ("yes", True)])
-def test_a_connection_that_proves_nothing_is_told(read_only: County, encrypt: str, any_certificate: bool) -> None:
+def test_a_connection_that_proves_nothing_is_told(
+    read_only: County, encrypt: str, any_certificate: bool
+) -> None:
     read_only.source.facts = lambda: ConnectionFacts("msodbcsql17", encrypt, any_certificate, "sql.example")  # type: ignore[method-assign]
     found = look(read_only, thorough=False)
     assert (found["tls.source"].state, found["driver.source"].state) == ("warn", "warn")
@@ -307,10 +388,14 @@ def test_the_speed_is_the_countys_own_once_it_has_read_enough(county: County) ->
     assert "at 20,000 rows/s (an assumption)" in look(county)["sizes.property"].text
     county.sync()
     county.sql(
-        "UPDATE pacs_ops.run_entity SET extract_seconds = 0.5 WHERE run_id IN (SELECT run_id FROM pacs_ops.sync_run WHERE county_id = %s)",
+        "UPDATE pacs_ops.run_entity SET extract_seconds = 0.5 WHERE run_id IN (SELECT run_id FROM "
+        "pacs_ops.sync_run WHERE county_id = %s)",
         county.fips,
     )
-    assert "about 1 s to read whole, at 2,400 rows/s (this county's last reads)" in look(county)["sizes.property"].text
+    assert (
+        "about 1 s to read whole, at 2,400 rows/s (this county's last reads)"
+        in look(county)["sizes.property"].text
+    )
 
 
 def test_a_table_without_a_change_column_is_told_as_dear(changing: County) -> None:
@@ -330,8 +415,13 @@ def test_snapshot_isolation_that_is_asked_for_must_be_allowed(changing: County) 
 
 def test_the_first_task_keeps_its_report_with_the_run(read_only: County) -> None:
     report = run.check(read_only.config, read_only.source, read_only.target)
-    plan = run.preflight(read_only.config, read_only.source, read_only.target, trigger="scheduled__1", report=report)
-    (row,) = read_only.sql("SELECT run_id::text, trigger, state, report FROM pacs_ops.check_report WHERE county_id = %s", read_only.fips)
+    plan = run.preflight(
+        read_only.config, read_only.source, read_only.target, trigger="scheduled__1", report=report
+    )
+    (row,) = read_only.sql(
+        "SELECT run_id::text, trigger, state, report FROM pacs_ops.check_report WHERE county_id = %s",
+        read_only.fips,
+    )
     assert (row["run_id"], row["trigger"]) == (plan.run_id, "scheduled__1")
     assert row["report"] == json.loads(json.dumps(report.as_dict()))
 
@@ -342,7 +432,9 @@ def test_a_run_that_is_refused_keeps_its_report_too(county: County) -> None:
     report = run.check(county.config, county.source, county.target)
     with pytest.raises(ConfigError):
         run.preflight(county.config, county.source, county.target, trigger="scheduled__1", report=report)
-    assert county.sql("SELECT run_id, state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [{"run_id": None, "state": "fail"}]
+    assert county.sql(
+        "SELECT run_id, state FROM pacs_ops.check_report WHERE county_id = %s", county.fips
+    ) == [{"run_id": None, "state": "fail"}]
 
 
 def test_a_source_that_does_not_answer_is_asked_once_and_told_with_its_own_error(county: County) -> None:
@@ -362,12 +454,16 @@ def test_a_source_that_does_not_answer_is_asked_once_and_told_with_its_own_error
     with pytest.raises(RetryableError, match="no route to host"):
         run.preflight(county.config, county.source, county.target, trigger="scheduled__1", report=report)
     assert len(county.source.asked) == asked
-    assert county.sql("SELECT state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [{"state": "fail"}]
+    assert county.sql("SELECT state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [
+        {"state": "fail"}
+    ]
 
 
 def test_a_parcel_number_of_type_text_is_looked_at_as_far_as_it_goes(changing: County) -> None:
     """SQL Server can't group by text; that is no failure of the county's."""
-    redeclare(changing.engine, retype("Property", ParcelNumber=SqlType("text", -1), IsActive=SqlType("text", -1)))
+    redeclare(
+        changing.engine, retype("Property", ParcelNumber=SqlType("text", -1), IsActive=SqlType("text", -1))
+    )
     changing.add("property", 1)
     found = look(changing)
     assert states(found, "fail") == set()
@@ -379,7 +475,9 @@ def test_reports_do_not_pile_up(county: County) -> None:
     report = run.check(county.config, county.source, county.target).as_dict()
     for number in range(53):
         county.target.note_check(county.fips, None, f"run {number}", report)
-    kept = county.sql("SELECT trigger FROM pacs_ops.check_report WHERE county_id = %s ORDER BY check_id", county.fips)
+    kept = county.sql(
+        "SELECT trigger FROM pacs_ops.check_report WHERE county_id = %s ORDER BY check_id", county.fips
+    )
     assert [row["trigger"] for row in kept] == [f"run {number}" for number in range(3, 53)]
 
 
@@ -400,7 +498,12 @@ def test_a_target_login_without_rights_is_told_what_it_lacks(county: County) -> 
 
 def test_the_tables_of_an_entity_name_every_column_that_is_read(county: County) -> None:
     (table,) = source_tables(readings(county.config, county.source)["property"].shape)
-    assert (table.text, table.quoted, table.key, table.change_column) == ("dbo.Property", "[dbo].[Property]", ("PropertyID",), "LastModified")
+    assert (table.text, table.quoted, table.key, table.change_column) == (
+        "dbo.Property",
+        "[dbo].[Property]",
+        ("PropertyID",),
+        "LastModified",
+    )
     assert len(table.columns) == 11
     assert [column for column in table.columns if table.is_personal(column)] == ["Address"]
     assert table.is_personal("a column that nobody mapped")

@@ -39,7 +39,9 @@ def test_an_undelete(county: County) -> None:
 
 
 def test_a_hard_delete(county: County) -> None:
-    """Case 31: a window can't see a row that is gone; the delta certificate is not clean, the full comparison leaves a tombstone."""
+    """Case 31: a window can't see a row that is gone; the delta certificate is not clean, the full comparison
+    leaves a tombstone.
+    """
     county.add("property", 1, 2, 3)
     county.sync()
     county.remove("property", 2)
@@ -85,7 +87,9 @@ def test_delete_and_insert_again(county: County, seen: bool) -> None:
 
 
 def test_the_same_row_inserted_again(county: County) -> None:
-    """Case 33: a row that comes back as it was is live again: equal values are no reason to leave the tombstone."""
+    """Case 33: a row that comes back as it was is live again: equal values are no reason to leave the
+    tombstone.
+    """
     county.add("property", 1, 2, at="2026-01-15 04:00:00.000")
     county.sync()
     county.remove("property", 1)
@@ -153,7 +157,9 @@ def hidden_for_one_read(county: County, number: int) -> None:
 
 
 def test_a_read_that_misses_a_row(county: County) -> None:
-    """Case 38: a key that one read passed by is looked up again before anything is deleted; in reconcile and in a full run."""
+    """Case 38: a key that one read passed by is looked up again before anything is deleted; in reconcile and
+    in a full run.
+    """
     county.add("property", 1, 2, at="2026-01-15 04:00:00.000")
     county.sync()
     hidden_for_one_read(county, 2)
@@ -168,7 +174,9 @@ def test_a_read_that_misses_a_row(county: County) -> None:
 
 
 def test_an_empty_source_is_held(county: County) -> None:
-    """Case 39: a source without a single row deletes nothing, however few rows the target has; neither does its reconcile."""
+    """Case 39: a source without a single row deletes nothing, however few rows the target has; neither does
+    its reconcile.
+    """
     county.add("property", *range(5))
     county.sync()
     county.remove("property", *range(5))
@@ -181,7 +189,9 @@ def test_an_empty_source_is_held(county: County) -> None:
 
 
 def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
-    """Case 40: more deletes than the guard allows are kept with their keys and digest; the upserts of the run are published all the same."""
+    """Case 40: more deletes than the guard allows are kept with their keys and digest; the upserts of the run
+    are published all the same.
+    """
     county = make_county()
     county.add("property", *range(60))
     county.sync()
@@ -202,19 +212,28 @@ def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
     assert sorted(row["source_key"] for row in found) == keys
 
 
-@pytest.mark.parametrize(("rows", "percent", "gone", "held"), [(2, 0.0, 2, False), (2, 0.0, 3, True), (0, 10.0, 6, False), (0, 10.0, 7, True)])
-def test_the_guard_takes_the_larger_bound(make_county: CountyMaker, rows: int, percent: float, gone: int, held: bool) -> None:
+@pytest.mark.parametrize(
+    ("rows", "percent", "gone", "held"),
+    [(2, 0.0, 2, False), (2, 0.0, 3, True), (0, 10.0, 6, False), (0, 10.0, 7, True)],
+)
+def test_the_guard_takes_the_larger_bound(
+    make_county: CountyMaker, rows: int, percent: float, gone: int, held: bool
+) -> None:
     """Case 40: a run deletes up to the larger of both bounds, and not one more."""
     county = make_county(sections={"delete_guard": {"max_rows": rows, "max_percent": percent}})
     county.add("property", *range(60))
     county.sync()
     county.remove("property", *range(gone))
     published, _ = county.sync(mode="full")
-    assert (of(published, "property").deleted, of(published, "property").held) == ((0, gone) if held else (gone, 0))
+    assert (of(published, "property").deleted, of(published, "property").held) == (
+        (0, gone) if held else (gone, 0)
+    )
 
 
 def test_the_guard_counts_the_whole_run(county: County) -> None:
-    """Case 41: many small batches are one run: 30 deletes of 60 rows are held, though each batch has fewer than the bound."""
+    """Case 41: many small batches are one run: 30 deletes of 60 rows are held, though each batch has fewer
+    than the bound.
+    """
     county.source.batch_rows = 10
     county.add("property", *range(60))
     county.sync()
@@ -255,5 +274,8 @@ def test_rows_switched_out(county: County) -> None:
     county.sync()
     county.remove("property", 4, 5)
     certificate = county.reconcile()
-    assert set(of(certificate, "property").sample_keys) == {f"ghost:{key('property', 4)}", f"ghost:{key('property', 5)}"}
+    assert set(of(certificate, "property").sample_keys) == {
+        f"ghost:{key('property', 4)}",
+        f"ghost:{key('property', 5)}",
+    }
     assert len(county.rows("property")) == 28

@@ -1,4 +1,6 @@
-"""`make ui`: the whole demo with a real Airflow, its figures counted a second time, its ports, and that nothing of it stays behind."""
+"""`make ui`: the whole demo with a real Airflow, its figures counted a second time, its ports, and that
+nothing of it stays behind.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,16 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
     only_the_sandbox("the demo brings its own")
     with tempfile.TemporaryDirectory(prefix="pacs-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        command = [sys.executable, "-m", "airflow_provider_pacs.sandbox.demo", "--profile", request.param, "--keep", "--dir", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "airflow_provider_pacs.sandbox.demo",
+            "--profile",
+            request.param,
+            "--keep",
+            "--dir",
+            str(folder),
+        ]
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
         try:
             end = time.monotonic() + 60 * MINUTES
@@ -70,7 +81,11 @@ def test_all_runs_succeed_and_the_last_certificate_is_clean(kept: Kept) -> None:
 
 
 def test_a_second_program_counts_the_same(kept: Kept) -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "tests/integration/verify_summary.py"), str(kept.folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/integration/verify_summary.py"), str(kept.folder)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -99,5 +114,10 @@ def test_after_the_end_nothing_runs_and_the_runs_verdict_is_the_exit_status(kept
     kept.process.send_signal(signal.SIGTERM)
     assert kept.process.wait(60) == 0
     assert marked(kept.folder) == []
-    seen = [process.info for process in psutil.process_iter(["name", "cmdline"])]  # one that has just ended has neither
-    assert not any("postgres" in (found["name"] or "") and str(kept.folder) in " ".join(found["cmdline"] or ()) for found in seen)
+    seen = [
+        process.info for process in psutil.process_iter(["name", "cmdline"])
+    ]  # one that has just ended has neither
+    assert not any(
+        "postgres" in (found["name"] or "") and str(kept.folder) in " ".join(found["cmdline"] or ())
+        for found in seen
+    )

@@ -37,7 +37,16 @@ def county(make_county: CountyMaker, changing_engine: Pacs) -> County:
 
 
 def reordered(table: Table) -> Table:
-    return Table(table.database, table.schema, table.name, tuple(reversed(table.columns)), table.primary_key, (), (), table.defaults)
+    return Table(
+        table.database,
+        table.schema,
+        table.name,
+        tuple(reversed(table.columns)),
+        table.primary_key,
+        (),
+        (),
+        table.defaults,
+    )
 
 
 def test_an_extra_column(county: County) -> None:
@@ -61,7 +70,9 @@ def test_a_dropped_column(county: County) -> None:
 
 
 def test_a_renamed_column(county: County) -> None:
-    """Case 46: a renamed column stops the run with the nearest name as proposal; with it in the county's file the run goes on, in full."""
+    """Case 46: a renamed column stops the run with the nearest name as proposal; with it in the county's file
+    the run goes on, in full.
+    """
     redeclare(county.engine, retype("Property", City=None, CityName=SqlType("varchar", 100)))
     with pytest.raises(ConfigError, match="cityname"):
         county.sync()
@@ -76,7 +87,9 @@ def test_a_renamed_column(county: County) -> None:
 
 
 def test_the_change_column_gets_another_type(county: County) -> None:
-    """Case 48: datetime becomes datetime2: the cursor's text is another type's, so every row is read again and the cursor made anew."""
+    """Case 48: datetime becomes datetime2: the cursor's text is another type's, so every row is read again
+    and the cursor made anew.
+    """
     redeclare(county.engine, retype("Property", LastModified=SqlType("datetime2", scale=7)))
     county.add("property", 1, City="Finley")
     published, certificate = county.sync()
@@ -96,9 +109,20 @@ def test_a_wider_column(county: County) -> None:
 
 
 def test_columns_that_grow(make_county: CountyMaker, changing_engine: Pacs) -> None:
-    """Case 47: texts, integers, decimals grow; the target, whose types have no bounds, takes every digit. Beyond 2^31 an integer is set aside."""
-    small = {"City": SqlType("varchar", 50), "YearBuilt": SqlType("int"), "Acreage": SqlType("decimal", precision=9, scale=2)}
-    large = {"City": SqlType("varchar", 200), "YearBuilt": SqlType("bigint"), "Acreage": SqlType("decimal", precision=38, scale=10)}
+    """Case 47: texts, integers, decimals grow; the target, whose types have no bounds, takes every digit.
+
+    Beyond 2^31 an integer is set aside.
+    """
+    small = {
+        "City": SqlType("varchar", 50),
+        "YearBuilt": SqlType("int"),
+        "Acreage": SqlType("decimal", precision=9, scale=2),
+    }
+    large = {
+        "City": SqlType("varchar", 200),
+        "YearBuilt": SqlType("bigint"),
+        "Acreage": SqlType("decimal", precision=38, scale=10),
+    }
     redeclare(changing_engine, retype("Property", **small))
     county = make_county(engine=changing_engine, keep_engine=True)
     county.add("property", 1, 2)
@@ -106,14 +130,19 @@ def test_columns_that_grow(make_county: CountyMaker, changing_engine: Pacs) -> N
     redeclare(changing_engine, retype("Property", **large))
     county.add("property", 1, City="x" * 200)
     county.add("property", 2, YearBuilt=2**31)
-    county.pacs(f"UPDATE [dbo].[Property] SET Acreage = 1234567890123456789.0123456789 WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(
+        "UPDATE [dbo].[Property] SET Acreage = 1234567890123456789.0123456789 WHERE PropertyID = "
+        f"'{key('property', 1)}'"
+    )
     published, certificate = county.sync()
     assert (of(published, "property").mode, certificate.clean) == ("full", True)
     row = county.row("property", 1)
     assert (len(row["city"]), row["acreage"]) == (200, Decimal("1234567890123456789.0123456789"))
     assert county.quarantine("property") == {key("property", 2): ["MAP.year_built"]}
     assert county.row("property", 2)["year_built"] == 1999, "the last good row stays"
-    (event,) = county.sql("SELECT details FROM pacs_ops.audit WHERE county_id = %s AND action = 'schema.drift'", county.fips)
+    (event,) = county.sql(
+        "SELECT details FROM pacs_ops.audit WHERE county_id = %s AND action = 'schema.drift'", county.fips
+    )
     assert event["details"]["widened"] == [
         "City: varchar(50) -> varchar(200)", "Acreage: decimal(9, 2) -> decimal(38, 10)", "YearBuilt: int -> bigint"
     ]  # fmt: skip
@@ -154,7 +183,9 @@ def test_a_table_without_a_change_column_type(county: County) -> None:
     assert len(county.rows("property")) == 2
 
 
-@pytest.mark.parametrize("kind", [SqlType("money"), SqlType("decimal", precision=38, scale=10)], ids=["money", "decimal"])
+@pytest.mark.parametrize(
+    "kind", [SqlType("money"), SqlType("decimal", precision=38, scale=10)], ids=["money", "decimal"]
+)
 def test_exact_numbers(make_county: CountyMaker, changing_engine: Pacs, kind: SqlType) -> None:
     """Cases 62, 63: the largest money and a 38-digit decimal arrive with every digit."""
     largest = "922337203685477.5807" if kind.name == "money" else "1234567890123456789012345678.0123456789"
@@ -169,7 +200,9 @@ def test_exact_numbers(make_county: CountyMaker, changing_engine: Pacs, kind: Sq
 
 
 def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engine: Pacs) -> None:
-    """Cases 58, 59: the last microsecond of 9999 stays in year 9999 (the sandbox keeps no seventh digit), and 0001-01-01 is a date."""
+    """Cases 58, 59: the last microsecond of 9999 stays in year 9999 (the sandbox keeps no seventh digit), and
+    0001-01-01 is a date.
+    """
     kind = SqlType("datetime2", scale=7)
     redeclare(changing_engine, retype("PropertyOwner", StartDate=kind, EndDate=kind))
     county = make_county(["owner"], engine=changing_engine, keep_engine=True)
@@ -182,7 +215,9 @@ def test_the_last_moment_of_the_calendar(make_county: CountyMaker, changing_engi
 
 
 def test_damaged_text(county: County) -> None:
-    """Cases 69, 70: a replacement character or a NUL in a text puts the row in quarantine; nobody's run fails over it."""
+    """Cases 69, 70: a replacement character or a NUL in a text puts the row in quarantine; nobody's run fails
+    over it.
+    """
     redeclare(county.engine, WIDE_ADDRESS)
     county.add("property", 1, City="Prosser")
     county.add("property", 2, at=county.stamp(minutes=5), Address="5 Ca\ufffdon Dr")

@@ -1,4 +1,6 @@
-"""Columns beyond the canonical ones: carried in `extra`, by name or because they are new (correctness.md A4, case 44)."""
+"""Columns beyond the canonical ones: carried in `extra`, by name or because they are new (correctness.md A4,
+case 44).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from airflow_provider_pacs.sync.errors import ConfigError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key, new_engine, of, redeclare, retype
 
-ZONED = {"ZoneCode": SqlType("varchar", 10), "TaxDistrict": SqlType("decimal", precision=38, scale=10), "IsExempt": SqlType("bit")}
+ZONED = {
+    "ZoneCode": SqlType("varchar", 10),
+    "TaxDistrict": SqlType("decimal", precision=38, scale=10),
+    "IsExempt": SqlType("bit"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +46,40 @@ def extra(county: County, number: int) -> Any:
 
 
 def drifts(county: County) -> list[dict[str, Any]]:
-    return county.sql("SELECT details FROM pacs_ops.audit WHERE county_id = %s AND action = 'schema.drift' ORDER BY seq", county.fips)
+    return county.sql(
+        "SELECT details FROM pacs_ops.audit WHERE county_id = %s AND action = 'schema.drift' ORDER BY seq",
+        county.fips,
+    )
 
 
 def test_columns_that_the_countys_file_names(plain: County) -> None:
-    """Case 44: named columns travel in `extra` with every digit, and by the cursor from then on; NULL is left out."""
+    """Case 44: named columns travel in `extra` with every digit, and by the cursor from then on; NULL is left
+    out.
+    """
     redeclare(plain.engine, retype("Property", **ZONED))
-    plain.configure(tables={"property": {"extra": {"zone_code": "ZONECODE", "tax_district_code": "TaxDistrict", "is_exempt": "IsExempt"}}})
+    plain.configure(
+        tables={
+            "property": {
+                "extra": {
+                    "zone_code": "ZONECODE",
+                    "tax_district_code": "TaxDistrict",
+                    "is_exempt": "IsExempt",
+                }
+            }
+        }
+    )
     plain.add("property", 1, ZoneCode="R1", IsExempt=1)
     plain.add("property", 2)
-    plain.pacs(f"UPDATE [dbo].[Property] SET TaxDistrict = 1234567890123456789012345678.0123456789 WHERE PropertyID = '{key('property', 1)}'")
+    plain.pacs(
+        "UPDATE [dbo].[Property] SET TaxDistrict = 1234567890123456789012345678.0123456789 WHERE "
+        f"PropertyID = '{key('property', 1)}'"
+    )
     published, certificate = plain.sync()
     assert (of(published, "property").mode, certificate.clean) == ("full", True)
-    exact = plain.sql("SELECT extra->>'tax_district_code' AS digits FROM pacs.property WHERE property_id = %s", key("property", 1))
+    exact = plain.sql(
+        "SELECT extra->>'tax_district_code' AS digits FROM pacs.property WHERE property_id = %s",
+        key("property", 1),
+    )
     assert exact == [{"digits": "1234567890123456789012345678.0123456789"}]
     assert (extra(plain, 1)["zone_code"], extra(plain, 1)["is_exempt"]) == ("R1", True)
     assert extra(plain, 2) is None
@@ -60,7 +87,11 @@ def test_columns_that_the_countys_file_names(plain: County) -> None:
     plain.change("property", 2, IsExempt=0)
     plain.clock.step(minutes=2)
     published, certificate = plain.sync()
-    assert (of(published, "property").mode, of(published, "property").updated, certificate.clean) == ("changes", 1, True)
+    assert (of(published, "property").mode, of(published, "property").updated, certificate.clean) == (
+        "changes",
+        1,
+        True,
+    )
     assert extra(plain, 2) == {"is_exempt": False}
     assert plain.reconcile().clean
 
@@ -90,11 +121,15 @@ def test_a_new_column_is_noted_once_and_left(plain: County) -> None:
 
 
 def test_a_new_column_is_carried(plain: County) -> None:
-    """Case 44: with `add` a new column travels under its own name; one whole read gives it to old rows; then the cursor goes on."""
+    """Case 44: with `add` a new column travels under its own name; one whole read gives it to old rows; then
+    the cursor goes on.
+    """
     plain.configure(sync={"new_columns": "add"})
     plain.add("property", 2)
     plain.sync()
-    redeclare(plain.engine, retype("Property", ZoneCode=SqlType("varchar", 10), Photo=SqlType("varbinary", 20)))
+    redeclare(
+        plain.engine, retype("Property", ZoneCode=SqlType("varchar", 10), Photo=SqlType("varbinary", 20))
+    )
     plain.add("property", 1, 2, ZoneCode="R1")
     published, certificate = plain.sync()
     assert (of(published, "property").mode, certificate.clean) == ("full", True)
@@ -111,7 +146,9 @@ def test_a_new_column_is_carried(plain: County) -> None:
 
 
 def test_a_column_that_was_ignored_is_carried_later(plain: County) -> None:
-    """Case 44: who reads the event and sets `add` then gets what came after the first load, old rows included."""
+    """Case 44: who reads the event and sets `add` then gets what came after the first load, old rows
+    included.
+    """
     redeclare(plain.engine, retype("Property", **ZONED))
     plain.add("property", 1, ZoneCode="R1")
     plain.sync()
@@ -136,7 +173,9 @@ def test_a_value_that_cant_be_carried(plain: County) -> None:
 
 
 def test_a_named_column_that_cant_be_carried(plain: County) -> None:
-    """Case 44: a binary column in the county's file stops the run before it reads, and says where to take it out."""
+    """Case 44: a binary column in the county's file stops the run before it reads, and says where to take it
+    out.
+    """
     redeclare(plain.engine, retype("Property", Photo=SqlType("varbinary", 20)))
     plain.configure(tables={"property": {"extra": {"photo": "Photo"}}})
     with pytest.raises(ConfigError, match=r"'Photo' is varbinary\(20\).*tables\.property\.extra\.photo"):

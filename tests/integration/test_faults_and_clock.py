@@ -1,4 +1,6 @@
-"""Faults against the sandbox's own engine, from the command line, and a clock that steps back or repeats an hour."""
+"""Faults against the sandbox's own engine, from the command line, and a clock that steps back or repeats an
+hour.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def autumn() -> Iterator[MssqlServer]:
 @pytest.mark.parametrize("begins", ["the driver", "BEGIN TRAN"])
 def test_an_injected_deadlock_rolls_the_transaction_back(autumn: MssqlServer, begins: str) -> None:
     with autumn.table("k int NOT NULL PRIMARY KEY, v int NOT NULL") as table:
-        autumn.execute(f"INSERT INTO dbo.{table} VALUES (1, 0)", f"EXEC sandbox.fault 'error=1205 match=UPDATE.*{table}.*second times=1'")
+        autumn.execute(
+            f"INSERT INTO dbo.{table} VALUES (1, 0)",
+            f"EXEC sandbox.fault 'error=1205 match=UPDATE.*{table}.*second times=1'",
+        )
         connection = autumn.connect(autocommit=begins == "BEGIN TRAN")
         if begins == "BEGIN TRAN":
             connection.execute("BEGIN TRAN")
@@ -82,7 +87,10 @@ def test_an_unknown_statement_is_error_102_with_a_line_in_the_log(caplog: pytest
 
     engine = SandboxEngine()
     session = engine.login("sa", "Sandbox!Admin1", "master", "host", "test")
-    with caplog.at_level("WARNING", logger="airflow_provider_pacs.sandbox"), pytest.raises(SqlError) as refused:
+    with (
+        caplog.at_level("WARNING", logger="airflow_provider_pacs.sandbox"),
+        pytest.raises(SqlError) as refused,
+    ):
         list(session.execute("DBCC  CHECKDB\n(PACS)"))
     engine.close()
     assert refused.value.number == 102
@@ -93,7 +101,9 @@ def bounds(reader: SqlServerReader, cursor: str | None) -> str:
     """The upper bound of the next window by the source's own clock."""
     clock = ordered.clock_query("local")
     now = reader.query(clock.sql)[0]["now"]
-    query = ordered.bounds_query("datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75)
+    query = ordered.bounds_query(
+        "datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75
+    )
     return str(reader.query(query.sql, query.params)[0]["hi"])
 
 
@@ -112,22 +122,35 @@ def test_a_clock_that_is_set_back_moves_no_window_back(autumn: MssqlServer) -> N
 
 
 def test_rows_stamped_in_the_hour_that_repeats_arrive(autumn: MssqlServer) -> None:
-    """Case 23: at 01:10 after the change a row gets a stamp that an earlier run's window had already passed; the overlap covers it."""
+    """Case 23: at 01:10 after the change a row gets a stamp that an earlier run's window had already passed;
+    the overlap covers it.
+    """
     with autumn.table(STAMPED) as table, SqlServerReader(autumn.address, attempts=1) as reader:
         shape = shape_of(table, "LastModified", "datetime")
 
         def run(cursor: str | None) -> tuple[str, set[int]]:
             now = reader.query(ordered.clock_query("local").sql)[0]["now"]
-            query = ordered.bounds_query("datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75)
+            query = ordered.bounds_query(
+                "datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75
+            )
             row = reader.query(query.sql, query.params)[0]
             window = ordered.window_query(shape, Window(row["lo"] or "1900-01-01 00:00:00.000", row["hi"]))
-            keys = {key for batch in reader.stream(window.sql, window.params) for key in batch.column("parcel_number").to_pylist()}
+            keys = {
+                key
+                for batch in reader.stream(window.sql, window.params)
+                for key in batch.column("parcel_number").to_pylist()
+            }
             return row["hi"], keys
 
-        autumn.execute("EXEC sandbox.clock_set '2026-11-01 01:40:00'", f"INSERT INTO dbo.{table} VALUES (1, GETDATE())")
+        autumn.execute(
+            "EXEC sandbox.clock_set '2026-11-01 01:40:00'", f"INSERT INTO dbo.{table} VALUES (1, GETDATE())"
+        )
         autumn.execute("EXEC sandbox.clock_set '2026-11-01 01:55:00'")
         cursor, first = run(None)
-        autumn.execute("EXEC sandbox.clock_set '2026-11-01 01:10:00', 1", f"INSERT INTO dbo.{table} VALUES (2, GETDATE())")
+        autumn.execute(
+            "EXEC sandbox.clock_set '2026-11-01 01:10:00', 1",
+            f"INSERT INTO dbo.{table} VALUES (2, GETDATE())",
+        )
         offset = reader.query(ordered.clock_query("local").sql)[0]["tz_offset_min"]
         autumn.execute("EXEC sandbox.clock_set '2026-11-01 02:05:00'")
         _, second = run(cursor)
@@ -139,7 +162,16 @@ def test_faults_from_the_command_line() -> None:
     only_the_sandbox("`pacs sandbox fault` is the sandbox's own")
     with tempfile.TemporaryDirectory(prefix="pacs-fault-") as name:
         pacs = [sys.executable, "-m", "airflow_provider_pacs.cli", "sandbox"]
-        serve = [*pacs, "serve", "--size", "tiny", "--dir", name, "--fault", "error=1222 match=from_serve times=1"]
+        serve = [
+            *pacs,
+            "serve",
+            "--size",
+            "tiny",
+            "--dir",
+            name,
+            "--fault",
+            "error=1222 match=from_serve times=1",
+        ]
         process = subprocess.Popen(serve, cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             end = time.monotonic() + 90
@@ -147,16 +179,39 @@ def test_faults_from_the_command_line() -> None:
                 assert process.poll() is None, "the sandbox ended by itself"
                 assert time.monotonic() < end, "the sandbox does not answer"
                 time.sleep(0.1)
-            bad = subprocess.run([*pacs, "fault", "explode", "--dir", name], cwd=ROOT, capture_output=True, text=True, timeout=90)
-            subprocess.run([*pacs, "fault", "error=10928 match=from_fault times=1", "--dir", name], cwd=ROOT, check=True, timeout=90)
+            bad = subprocess.run(
+                [*pacs, "fault", "explode", "--dir", name],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=90,
+            )
+            subprocess.run(
+                [*pacs, "fault", "error=10928 match=from_fault times=1", "--dir", name],
+                cwd=ROOT,
+                check=True,
+                timeout=90,
+            )
             endpoint = Endpoint.read(Path(name))
             address = (
-                f"DRIVER={{ODBC Driver 18 for SQL Server}};SERVER={endpoint.host},{endpoint.port};DATABASE={endpoint.database};"
+                f"DRIVER={{ODBC Driver 18 for SQL "
+                f"Server}};SERVER={endpoint.host},{endpoint.port};DATABASE={endpoint.database};"
                 f"UID={endpoint.reader};PWD={{{endpoint.reader_password}}};Encrypt=yes"
             )
-            statements = ["SELECT 1 /* from_serve */", "SELECT 1 /* from_fault */", "SELECT 1 /* from_serve from_fault */"]
+            statements = [
+                "SELECT 1 /* from_serve */",
+                "SELECT 1 /* from_fault */",
+                "SELECT 1 /* from_serve from_fault */",
+            ]
             request = {"environment": endpoint.environment, "address": address, "statements": statements}
-            told = subprocess.run([sys.executable, "-c", CLIENT], input=json.dumps(request), capture_output=True, text=True, check=True, timeout=90)
+            told = subprocess.run(
+                [sys.executable, "-c", CLIENT],
+                input=json.dumps(request),
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=90,
+            )
         finally:
             process.terminate()
             process.wait(30)

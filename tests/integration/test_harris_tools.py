@@ -15,7 +15,17 @@ from airflow_provider_pacs.sync.preview import HIDDEN, preview
 from tests.support.harris import ENTITIES, HarrisPacs
 from tests.support.in_process import InProcessReader
 
-NEVER_READ = ("ssn", "dl_num", "dl_state", "dl_expir", "birth", "confidential_file_as_name", "confidential_first", "confidential_last", "email")
+NEVER_READ = (
+    "ssn",
+    "dl_num",
+    "dl_state",
+    "dl_expir",
+    "birth",
+    "confidential_file_as_name",
+    "confidential_first",
+    "confidential_last",
+    "email",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +44,38 @@ def county(tmp_path: Path) -> Path:
 
 
 def test_the_grants_name_every_column_that_is_read_and_no_other(county: Path) -> None:
-    """Stories 27, 28: the login may read what the profile reads, column by column; not even the table of licences as a whole."""
+    """Stories 27, 28: the login may read what the profile reads, column by column; not even the table of
+    licences as a whole.
+    """
     made = source_grants(mapped_tables(load_county(county)))
     texts = [sql for sql in made.statements if sql.startswith("GRANT SELECT")]
     tables = {sql.split("OBJECT::[dbo].[")[1].split("]")[0] for sql in texts}
-    assert {"property", "property_val", "prop_supp_assoc", "owner", "account", "situs", "imprv", "imprv_detail", "imprv_attr"} <= tables
+    assert {
+        "property",
+        "property_val",
+        "prop_supp_assoc",
+        "owner",
+        "account",
+        "situs",
+        "imprv",
+        "imprv_detail",
+        "imprv_attr",
+    } <= tables
     assert not [sql for sql in texts for word in NEVER_READ if word in sql]
     (account,) = [sql for sql in texts if "[dbo].[account]" in sql]
-    assert account == "GRANT SELECT ON OBJECT::[dbo].[account] ([acct_id], [confidential_flag], [file_as_name]) TO [tf_reader];"
+    assert (
+        account
+        == "GRANT SELECT ON OBJECT::[dbo].[account] ([acct_id], [confidential_flag], [file_as_name]) TO "
+        "[tf_reader];"
+    )
 
 
-def test_a_check_looks_at_every_table_and_shows_nothing_personal(county: Path, reader: InProcessReader) -> None:
-    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are told; names and addresses are counted only."""
+def test_a_check_looks_at_every_table_and_shows_nothing_personal(
+    county: Path, reader: InProcessReader
+) -> None:
+    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are told; names and
+    addresses are counted only.
+    """
     report = examine(load_county(county), reader, ConfigError("no target here"), thorough=True)
     found = {finding.id: finding for finding in report.findings}
     assert len(found) == len(report.findings), "two findings have one id"
@@ -66,7 +96,10 @@ def test_a_preview_shows_ten_rows_beside_their_source(county: Path, reader: InPr
     assert cells["ownership_percentage"].source == cells["ownership_percentage"].mapped
     assert "pct_ownership" in cells["ownership_percentage"].comes_from
     assert cells["owner_name"].mapped == HIDDEN
-    shown = {cell.column: cell for cell in preview(load_county(county), reader, "owner", rows=1, personal=True)[0].cells}
+    shown = {
+        cell.column: cell
+        for cell in preview(load_county(county), reader, "owner", rows=1, personal=True)[0].cells
+    }
     assert shown["owner_name"].mapped not in (HIDDEN, None)
     with pytest.raises(ConfigError, match="does not synchronise 'sale'"):
         preview(load_county(county), reader, "sale")

@@ -1,4 +1,6 @@
-"""PacsHook against a served county: records as Arrow, Airflow's own SQL operators, SQLAlchemy's pool and reflection."""
+"""PacsHook against a served county: records as Arrow, Airflow's own SQL operators, SQLAlchemy's pool and
+reflection.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,13 @@ def stored(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def keep(world: World, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
     source = world.source
-    place = {"host": source.host, "port": source.port, "schema": source.database, "login": source.user, "password": source.password}
+    place = {
+        "host": source.host,
+        "port": source.port,
+        "schema": source.database,
+        "login": source.user,
+        "password": source.password,
+    }
     store(monkeypatch, "pacs_benton_wa", conn_type=conn_type, extra=source.options, **place)
 
 
@@ -63,7 +71,12 @@ def table(batches: Iterator[pa.RecordBatch]) -> pa.Table:
 
 @pytest.mark.parametrize("entity", ["property", "owner", "value", "structure"])
 def test_all_records_are_all_rows_under_our_names(stored: World, entity: str) -> None:
-    source = {"property": "Property", "owner": "PropertyOwner", "value": "PropertyValue", "structure": "Structure"}[entity]
+    source = {
+        "property": "Property",
+        "owner": "PropertyOwner",
+        "value": "PropertyValue",
+        "structure": "Structure",
+    }[entity]
     ((expected,),) = stored.rows(f"SELECT COUNT(*) FROM [dbo].[{source}]")
     found = table(PacsHook("pacs_benton_wa").get_all_records(entity, batch_rows=150))
     assert found.num_rows == expected
@@ -73,14 +86,20 @@ def test_all_records_are_all_rows_under_our_names(stored: World, entity: str) ->
 
 def test_long_texts_arrive_whole(stored: World) -> None:
     longest = "é§\n" * 30_000
-    stored.execute("UPDATE [dbo].[Property] SET LegalDescription = ? WHERE ParcelNumber = (SELECT MIN(ParcelNumber) FROM [dbo].[Property])", longest)
+    stored.execute(
+        "UPDATE [dbo].[Property] SET LegalDescription = ? WHERE ParcelNumber = (SELECT MIN(ParcelNumber) "
+        "FROM [dbo].[Property])",
+        longest,
+    )
     found = table(PacsHook("pacs_benton_wa").get_all_records("property"))["legal_description"].to_pylist()
     assert longest in found
 
 
 def test_changed_records_start_at_a_stamp_and_take_it_back(stored: World) -> None:
     hook = PacsHook("pacs_benton_wa")
-    stamps = sorted(stamp for stamp in table(hook.get_all_records("owner"))["_source_version"].to_pylist() if stamp)
+    stamps = sorted(
+        stamp for stamp in table(hook.get_all_records("owner"))["_source_version"].to_pylist() if stamp
+    )
     since = stamps[len(stamps) // 2]
     changed = table(hook.get_changed_records("owner", since))["_source_version"].to_pylist()
     assert sorted(changed) == [stamp for stamp in stamps if stamp >= since]
@@ -114,7 +133,9 @@ def test_a_wrong_name_says_which_are_right(stored: World, ask: object, words: tu
     assert all(word in str(caught.value) for word in (*words, "Remedy: "))
 
 
-def test_airflows_sql_operators_run_on_a_pacs_connection_in_a_dag(stored: World, airflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflows_sql_operators_run_on_a_pacs_connection_in_a_dag(
+    stored: World, airflow_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     file = airflow_folder / "sql_operators.py"
@@ -125,14 +146,19 @@ def test_airflows_sql_operators_run_on_a_pacs_connection_in_a_dag(stored: World,
         run = bag.dags["pacs_sql_operators"].test()
     finally:
         file.unlink()
-    assert {instance.task_id: str(instance.state) for instance in run.get_task_instances()} == {"rows": "success", "checked": "success"}
+    assert {instance.task_id: str(instance.state) for instance in run.get_task_instances()} == {
+        "rows": "success",
+        "checked": "success",
+    }
     (instance,) = [instance for instance in run.get_task_instances() if instance.task_id == "rows"]
     pulled = instance.xcom_pull(task_ids="rows")
     ((count,),) = deserialize(pulled)
     assert 150 < count <= 200
 
 
-def test_the_hook_reads_an_existing_mssql_connection(world: World, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
+def test_the_hook_reads_an_existing_mssql_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch, conn_type: str
+) -> None:
     keep(world, monkeypatch, conn_type)
     hook = PacsHook("pacs_benton_wa")
     assert hook.get_records("SELECT COUNT(*) FROM dbo.Property") == [(200,)]
@@ -140,8 +166,13 @@ def test_the_hook_reads_an_existing_mssql_connection(world: World, monkeypatch: 
     assert table(hook.get_all_records("property")).num_rows == 200
 
 
-def test_an_operator_takes_our_hook_on_an_mssql_connection(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow picks the hook by the connection's type: pymssql for `mssql`. An operator that shall use ours gets it by name."""
+def test_an_operator_takes_our_hook_on_an_mssql_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow picks the hook by the connection's type: pymssql for `mssql`.
+
+    An operator that shall use ours gets it by name.
+    """
     keep(world, monkeypatch, "mssql")
 
     class Rows(SQLExecuteQueryOperator):
@@ -152,9 +183,13 @@ def test_an_operator_takes_our_hook_on_an_mssql_connection(world: World, monkeyp
         def get_db_hook(self) -> PacsHook:
             return PacsHook(self.conn_id)
 
-    assert Rows(task_id="rows", conn_id="pacs_benton_wa", sql="SELECT COUNT(*) FROM dbo.Structure").execute({}) == [(240,)]
+    assert Rows(task_id="rows", conn_id="pacs_benton_wa", sql="SELECT COUNT(*) FROM dbo.Structure").execute(
+        {}
+    ) == [(240,)]
     checks = {"StructureID": {"null_check": {"equal_to": 0}}}
-    Checks(task_id="checks", conn_id="pacs_benton_wa", table="dbo.Structure", column_mapping=checks).execute({})
+    Checks(task_id="checks", conn_id="pacs_benton_wa", table="dbo.Structure", column_mapping=checks).execute(
+        {}
+    )
 
 
 def test_sqlalchemy_reflects_the_county(stored: World) -> None:
@@ -169,15 +204,24 @@ def test_sqlalchemy_reflects_the_county(stored: World) -> None:
         assert (columns["OwnerID"]["nullable"], columns["EndDate"]["nullable"]) == (False, True)
         assert columns["OwnerName"]["type"].length == 255  # type: ignore[attr-defined]
         assert look.get_pk_constraint("PropertyOwner", "dbo")["constrained_columns"] == ["OwnerID"]
-        indexes = {str(index["name"]): index["column_names"] for index in look.get_indexes("PropertyOwner", "dbo")}
+        indexes = {
+            str(index["name"]): index["column_names"] for index in look.get_indexes("PropertyOwner", "dbo")
+        }
         assert indexes["IX_PropertyOwner_LastModified"] == ["LastModified"]
         (key,) = look.get_foreign_keys("PropertyOwner", "dbo")
-        assert (key["constrained_columns"], key["referred_table"], key["referred_columns"]) == (["PropertyID"], "Property", ["PropertyID"])
+        assert (key["constrained_columns"], key["referred_table"], key["referred_columns"]) == (
+            ["PropertyID"],
+            "Property",
+            ["PropertyID"],
+        )
         owner = sa.Table("PropertyOwner", sa.MetaData(), schema="dbo", autoload_with=engine)
         assert {fk.column.table.name for fk in owner.foreign_keys} == {"Property"}
         with engine.connect() as connection:
             assert connection.execute(sa.select(sa.func.count()).select_from(owner)).scalar_one() == 300
-            assert len(connection.execute(sa.select(owner.c.OwnerID).order_by(owner.c.OwnerID).limit(5)).all()) == 5
+            assert (
+                len(connection.execute(sa.select(owner.c.OwnerID).order_by(owner.c.OwnerID).limit(5)).all())
+                == 5
+            )
         assert engine.pool.checkedin() == 1  # type: ignore[attr-defined]
     finally:
         engine.dispose()

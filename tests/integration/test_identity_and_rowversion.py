@@ -15,7 +15,8 @@ from tests.support.county import County, Pacs, new_engine, of, redeclare, retype
 def remember(county: County, part: str, value: str) -> None:
     """As if the county had been read from another database."""
     county.sql(
-        "UPDATE pacs_ops.county SET source_identity = jsonb_set(source_identity, ARRAY[%s], to_jsonb(%s::text)) WHERE county_id = %s",
+        "UPDATE pacs_ops.county SET source_identity = jsonb_set(source_identity, ARRAY[%s], "
+        "to_jsonb(%s::text)) WHERE county_id = %s",
         part,
         value,
         county.fips,
@@ -39,7 +40,9 @@ def test_another_database_behind_the_name_is_refused(county: County, part: str) 
 
 
 def test_a_restored_database_is_compared_in_full(county: County) -> None:
-    """Cases 87, 88: after a restore the cursor means nothing; a run that fails right then leaves no cursor that looks valid."""
+    """Cases 87, 88: after a restore the cursor means nothing; a run that fails right then leaves no cursor
+    that looks valid.
+    """
     county.add("property", 1, City="Old")
     county.sync()
     county.change("property", 1, at=None, City="Restored")

@@ -18,8 +18,17 @@ def opened(target: PostgresTarget) -> str:
     target.migrate()
     epoch = target.claim(county_id=FIPS, county="benton_wa", name="Benton", identity={})
     run_id = str(uuid.uuid4())
-    entity = EntityPlan("property", "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s")
-    target.open_run(RunPlan(run_id, FIPS, epoch, "sync", (entity,)), trigger="cli", source_now="", identity={}, config="c", code="0")
+    entity = EntityPlan(
+        "property", "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s"
+    )
+    target.open_run(
+        RunPlan(run_id, FIPS, epoch, "sync", (entity,)),
+        trigger="cli",
+        source_now="",
+        identity={},
+        config="c",
+        code="0",
+    )
     return run_id
 
 
@@ -28,7 +37,9 @@ def test_progress_is_seen_while_the_load_is_still_in_its_transaction(pg_url: str
         run_id = opened(target)
         with target.transaction():
             target.note_progress(run_id, "property", 52_000, 4.0)
-            assert other.execute("SELECT rows_read, extract_seconds FROM pacs_ops.run_entity WHERE run_id = %s", (run_id,)).fetchone() == (
+            assert other.execute(
+                "SELECT rows_read, extract_seconds FROM pacs_ops.run_entity WHERE run_id = %s", (run_id,)
+            ).fetchone() == (
                 52_000,
                 4.0,
             )
@@ -37,11 +48,18 @@ def test_progress_is_seen_while_the_load_is_still_in_its_transaction(pg_url: str
 def test_a_failed_step_is_recorded_with_class_and_remedy(pg_url: str) -> None:
     with PostgresTarget.from_url(pg_url) as target:
         run_id = opened(target)
-        target.note_failure(FIPS, "validate_property", DataError("two keys are the same", remedy="correct them"), run_id)
+        target.note_failure(
+            FIPS, "validate_property", DataError("two keys are the same", remedy="correct them"), run_id
+        )
     with OpsReader(psycopg.conninfo.conninfo_to_dict(pg_url)) as reader:  # type: ignore[arg-type]
         failure = reader.run_failures(run_id)[0]
     assert failure["step"] == "validate_property"
-    assert failure["details"] == {"code": "PACS-004", "class": "DataError", "message": "two keys are the same", "remedy": "correct them"}
+    assert failure["details"] == {
+        "code": "PACS-004",
+        "class": "DataError",
+        "message": "two keys are the same",
+        "remedy": "correct them",
+    }
 
 
 def test_the_reader_can_write_nothing(pg_url: str) -> None:

@@ -1,4 +1,7 @@
-"""PACS_TEST_MSSQL_URL: the tests of this folder run unchanged against the server that it names. Here it names a served sandbox, taken for genuine."""
+"""PACS_TEST_MSSQL_URL: the tests of this folder run unchanged against the server that it names.
+
+Here it names a served sandbox, taken for genuine.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,17 @@ A_FEW = {
     "test_bad_input.py::test_check_finds_it_before_a_sync_and_says_it_in_json[untrusted CA]": "only with the sandbox",
     "test_faults_and_clock.py::test_after_a_cancel_the_session_goes_on": "only with the sandbox",
 }
-"""One of each kind: an open writer, changed tables, many rows, rowversion, a client in another process, a login of its own, what stays here."""
+"""One of each kind: an open writer, changed tables, many rows, rowversion, a client in another process, a
+login of its own, what stays here.
+"""
 LEFT_OUT = ("only with the sandbox: ", "is not installed")
 
 
 @dataclass(frozen=True)
 class Child:
-    """What came of a pytest in a process of its own: per test `passed`, or why it was skipped or failed; and how often it called on the server."""
+    """What came of a pytest in a process of its own: per test `passed`, or why it was skipped or failed; and
+    how often it called on the server.
+    """
 
     outcomes: dict[str, str]
     sessions: int
@@ -54,14 +61,20 @@ def run_there(server: MssqlServer, tests: Sequence[str], report: Path, pg_server
     """Run tests in a process for which the variable names the server."""
     address = server.address
     url = f"mssql://{address.user}:{quote(address.password or '', safe='')}@{address.host}:{address.port}/{address.database}"
-    environment = {**os.environ, VARIABLE: f"{url}?trust_server_certificate=yes&query_timeout=60", "PACS_TEST_SERVER_URL": pg_server}
+    environment = {
+        **os.environ,
+        VARIABLE: f"{url}?trust_server_certificate=yes&query_timeout=60",
+        "PACS_TEST_SERVER_URL": pg_server,
+    }
     environment.pop("AIRFLOW_HOME", None)  # one of its own
     before = last_session(server)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     sessions = last_session(server) - before
     with closing(server.connect()) as connection:
-        left = connection.execute("SELECT COUNT(*) FROM sys.databases WHERE name LIKE 'pacs_test%'").fetchval()
+        left = connection.execute(
+            "SELECT COUNT(*) FROM sys.databases WHERE name LIKE 'pacs_test%'"
+        ).fetchval()
     return Child(outcomes(report), sessions, left, (done.stdout + done.stderr)[-6000:])
 
 
@@ -75,14 +88,22 @@ def outcomes(report: Path) -> dict[str, str]:
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = f"{case.get('classname', '').rpartition('.')[2]}.py::{case.get('name')}"
-        told = [child.get("message") or child.tag for child in case if child.tag in ("skipped", "failure", "error")]
+        told = [
+            child.get("message") or child.tag
+            for child in case
+            if child.tag in ("skipped", "failure", "error")
+        ]
         found[name] = told[0] if told else "passed"
     return found
 
 
-def test_a_few_of_each_kind_run_against_the_server_that_is_named(taken_for_genuine: MssqlServer, tmp_path: Path, pg_server: str) -> None:
+def test_a_few_of_each_kind_run_against_the_server_that_is_named(
+    taken_for_genuine: MssqlServer, tmp_path: Path, pg_server: str
+) -> None:
     """They are the same tests, they reach the named server, and they leave nothing there."""
-    ran = run_there(taken_for_genuine, [f"{HERE}/{name}" for name in A_FEW], tmp_path / "report.xml", pg_server)
+    ran = run_there(
+        taken_for_genuine, [f"{HERE}/{name}" for name in A_FEW], tmp_path / "report.xml", pg_server
+    )
     assert {name: told.partition(":")[0] for name, told in ran.outcomes.items()} == A_FEW, ran.said
     assert ran.sessions > 5 * len(A_FEW)
     assert ran.left == 0
@@ -90,13 +111,21 @@ def test_a_few_of_each_kind_run_against_the_server_that_is_named(taken_for_genui
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("tests", [(HERE, "-m", "not slow"), (f"{HERE}/test_simulation.py", "-m", "slow")], ids=["all", "eight offices"])
+@pytest.mark.parametrize(
+    "tests",
+    [(HERE, "-m", "not slow"), (f"{HERE}/test_simulation.py", "-m", "slow")],
+    ids=["all", "eight offices"],
+)
 def test_every_integration_test_runs_against_the_server_that_is_named(
     taken_for_genuine: MssqlServer, tests: tuple[str, ...], tmp_path: Path, pg_server: str
 ) -> None:
     """Each passes, or says why it needs the sandbox. Slow: the whole folder once more, over the wire."""
     ran = run_there(taken_for_genuine, tests, tmp_path / "report.xml", pg_server)
-    wrong = {name: told for name, told in ran.outcomes.items() if told != "passed" and not any(reason in told for reason in LEFT_OUT)}
+    wrong = {
+        name: told
+        for name, told in ran.outcomes.items()
+        if told != "passed" and not any(reason in told for reason in LEFT_OUT)
+    }
     assert wrong == {}, ran.said
     passed = sum(told == "passed" for told in ran.outcomes.values())
     print(f"{passed} passed, {len(ran.outcomes) - passed} left out, {ran.sessions} sessions")

@@ -78,9 +78,14 @@ def test_a_table_made_again_has_another_fingerprint(mssql: MssqlServer) -> None:
 
 
 def test_a_column_that_may_be_null_from_now_on(county: County) -> None:
-    """Case 49: NULL arrives where the target allows it; where a rule forbids it the row waits in quarantine, and nobody's run fails."""
+    """Case 49: NULL arrives where the target allows it; where a rule forbids it the row waits in quarantine,
+    and nobody's run fails.
+    """
     table = retype("Property")
-    redeclare(county.engine, replace(table, columns=tuple(replace(column, nullable=True) for column in table.columns)))
+    redeclare(
+        county.engine,
+        replace(table, columns=tuple(replace(column, nullable=True) for column in table.columns)),
+    )
     county.add("property", 1, IsActive=None)
     county.add("property", 2, 3, City=None)
     county.change("property", 3, ParcelNumber=None)
@@ -94,11 +99,15 @@ def test_a_column_that_may_be_null_from_now_on(county: County) -> None:
 
 @pytest.mark.parametrize("columns", [("ParcelNumber",), ("PropertyID", "ParcelNumber")])
 def test_another_primary_key(county: County, columns: tuple[str, ...]) -> None:
-    """Cases 10, 50: a key that is not the mapped one stops the run before it reads; so does one of two columns, of which the mapping knows one."""
+    """Cases 10, 50: a key that is not the mapped one stops the run before it reads; so does one of two
+    columns, of which the mapping knows one.
+    """
     redeclare(county.engine, replace(retype("Property"), primary_key=columns))
     county.add("property", 1, 2)
     county.source.asked.clear()
-    with pytest.raises(ConfigError, match=rf"primary key of dbo.Property is \({', '.join(columns)}\)") as refused:
+    with pytest.raises(
+        ConfigError, match=rf"primary key of dbo.Property is \({', '.join(columns)}\)"
+    ) as refused:
         county.sync()
     assert refused.value.code == "PACS-003"
     assert not [sql for sql in county.source.asked if "FROM [dbo].[Property]" in sql]
@@ -107,7 +116,11 @@ def test_another_primary_key(county: County, columns: tuple[str, ...]) -> None:
 
 def test_stamps_with_an_offset(make_county: CountyMaker) -> None:
     """Case 16: two stamps of one moment, written in two zones, are in the same windows."""
-    county = make_county(engine=new_engine(retype("Property", LastModified=SqlType("datetimeoffset", scale=3))), overlap_minutes=0, lag_seconds=0)
+    county = make_county(
+        engine=new_engine(retype("Property", LastModified=SqlType("datetimeoffset", scale=3))),
+        overlap_minutes=0,
+        lag_seconds=0,
+    )
     county.add("property", 1, 2, 3, at="2026-01-10 00:00:00 -08:00")
     county.sync()
     for _ in range(2):
@@ -138,7 +151,9 @@ def withhold(engine: SandboxEngine, what: str, column: str) -> None:
         ("encryption_type = 1", "City", "Always Encrypted"),
     ],
 )
-def test_withheld_values_never_overwrite_real_ones(county: County, what: str, column: str, words: str) -> None:
+def test_withheld_values_never_overwrite_real_ones(
+    county: County, what: str, column: str, words: str
+) -> None:
     """Case 82: a mapped column that the server masks or encrypts stops the run before it reads."""
     withhold(county.engine, what, column)
     county.change("property", 1, 2, City="xxxx")
@@ -151,7 +166,10 @@ def test_withheld_values_never_overwrite_real_ones(county: County, what: str, co
 
 
 def test_masked_columns_that_do_no_harm(county: County) -> None:
-    """Case 82: one that is not mapped, and any for a login that may unmask. Where nobody can tell whether it may, it may not."""
+    """Case 82: one that is not mapped, and any for a login that may unmask.
+
+    Where nobody can tell whether it may, it may not.
+    """
     redeclare(county.engine, retype("Property", Zoning=SqlType("varchar", 10)))
     county.add("property", 1, 2, City="Finley", at=county.stamp(minutes=5))
     withhold(county.engine, "is_masked = true", "Zoning")
@@ -176,16 +194,25 @@ def spelled(number: int, spelling: str) -> str:
 
 
 @pytest.mark.parametrize("kind", [SqlType("varchar", 45), SqlType("nchar", 45)], ids=["varchar", "nchar"])
-def test_a_key_of_text_that_changes_only_its_spelling(make_county: CountyMaker, odd_engine: SandboxEngine, kind: SqlType) -> None:
-    """Case 36: the same digits are the same row, however the county writes them; a second look by key finds the row too."""
+def test_a_key_of_text_that_changes_only_its_spelling(
+    make_county: CountyMaker, odd_engine: SandboxEngine, kind: SqlType
+) -> None:
+    """Case 36: the same digits are the same row, however the county writes them; a second look by key finds
+    the row too.
+    """
     redeclare(odd_engine, retype("Property", PropertyID=kind))
     county = make_county(engine=odd_engine, keep_engine=True)
     county.add("property", *range(len(SPELLINGS)))
     county.sync()
     first_seen = {one: row["_first_seen_at"] for one, row in county.rows("property").items()}
     for number, spelling in enumerate(SPELLINGS):
-        # Without a stamp: only the full comparison sees it, looks at each differing row once more by its key, and repairs it.
-        statement = f"UPDATE [dbo].[Property] SET PropertyID = '{spelled(number, spelling)}', City = 'Finley' WHERE ParcelNumber = '1-{number:05d}'"
+        # Without a stamp: only the full comparison sees it, looks at each differing row once more by its key,
+        # and repairs it.
+        statement = (
+            f"UPDATE [dbo].[Property] SET PropertyID = '{spelled(number, spelling)}', City = "
+            "'Finley' WHERE "
+            f"ParcelNumber = '1-{number:05d}'"
+        )
         county.pacs(statement)
     certificate = county.reconcile()
     rows = county.rows("property")
@@ -197,12 +224,20 @@ def test_a_key_of_text_that_changes_only_its_spelling(make_county: CountyMaker, 
 
 
 def test_a_key_of_text_that_is_no_guid(make_county: CountyMaker, odd_engine: SandboxEngine) -> None:
-    """Case 36: braces that do not match, and blanks in front, are no spelling of a GUID: such a row has no key, which rule F1.1 tells."""
+    """Case 36: braces that do not match, and blanks in front, are no spelling of a GUID: such a row has no
+    key, which rule F1.1 tells.
+    """
     redeclare(odd_engine, retype("Property", PropertyID=SqlType("varchar", 45)))
     county = make_county(engine=odd_engine, keep_engine=True)
     county.add("property", 1, 2, 3, 4)
-    for number, text in ((1, "{" + key("property", 1)), (2, key("property", 2) + "}"), (3, " " + key("property", 3))):
-        county.pacs(f"UPDATE [dbo].[Property] SET PropertyID = '{text}' WHERE ParcelNumber = '1-{number:05d}'")
+    for number, text in (
+        (1, "{" + key("property", 1)),
+        (2, key("property", 2) + "}"),
+        (3, " " + key("property", 3)),
+    ):
+        county.pacs(
+            f"UPDATE [dbo].[Property] SET PropertyID = '{text}' WHERE ParcelNumber = '1-{number:05d}'"
+        )
     with pytest.raises(DataError, match=r"F1\.1 Every property has its key: 3 of 4 rows"):
         county.sync()
 
@@ -221,15 +256,25 @@ NAMES = {
 
 
 def test_long_and_hostile_names_at_the_source(make_county: CountyMaker, odd_engine: SandboxEngine) -> None:
-    """Case 83: columns that differ only after 63 bytes, and names that would be more than names, stay one column each."""
+    """Case 83: columns that differ only after 63 bytes, and names that would be more than names, stay one
+    column each.
+    """
     known = retype("Property")
     columns = tuple(replace(column, name=NAMES.get(column.name, column.name)) for column in known.columns)
     table = Table(known.database, known.schema, "Prop]erty", columns, known.primary_key)
     odd_engine.catalog.add_table(table)
     odd_engine.publish()
     mapped = {canonical: NAMES[name] for canonical, name in CANONICAL.items()}
-    county = make_county(engine=odd_engine, keep_engine=True, sections={"tables": {"property": {"table": "Prop]erty", "columns": mapped}}})
-    values = {"PropertyID": key("property", 1), "LastModified": "2026-01-15 01:00", **{NAMES[name]: VALUES[name] for name in NAMES}}
+    county = make_county(
+        engine=odd_engine,
+        keep_engine=True,
+        sections={"tables": {"property": {"table": "Prop]erty", "columns": mapped}}},
+    )
+    values = {
+        "PropertyID": key("property", 1),
+        "LastModified": "2026-01-15 01:00",
+        **{NAMES[name]: VALUES[name] for name in NAMES},
+    }
     names, texts = ", ".join(map(quote, values)), ", ".join(f"'{value}'" for value in values.values())
     county.pacs(f"INSERT INTO [dbo].[Prop]]erty] ({names}) VALUES ({texts})")
     _, certificate = county.sync()
@@ -250,9 +295,13 @@ VALUES = {
 
 
 def test_rowversions_are_compared_as_eight_bytes(mssql: MssqlServer) -> None:
-    """Case 78: as bigints the half from 0x80 on would be negative, and a cursor in it would fall back to the bound."""
+    """Case 78: as bigints the half from 0x80 on would be negative, and a cursor in it would fall back to the
+    bound.
+    """
     with SqlServerReader(mssql.address, attempts=1) as reader:
-        query = rowversion.bounds_query("", now="", cursor="0x8000000000000001", oldest=None, lag_seconds=0, overlap_minutes=0)
+        query = rowversion.bounds_query(
+            "", now="", cursor="0x8000000000000001", oldest=None, lag_seconds=0, overlap_minutes=0
+        )
         bounds = reader.query(query.sql, query.params)[0]
     assert bounds == {"lo": "0x8000000000000001", "hi": "0x8000000000000001"}
 
@@ -260,7 +309,10 @@ def test_rowversions_are_compared_as_eight_bytes(mssql: MssqlServer) -> None:
 def test_a_column_of_the_sandbox_stays_what_it_was(odd_engine: SandboxEngine) -> None:
     """`redeclare` stands for ALTER TABLE: the table's number stays."""
     before = odd_engine.catalog.table("PACS", "dbo", "Property")
-    redeclare(odd_engine, replace(retype("Property"), columns=(*retype("Property").columns, Column("More", SqlType("int")))))
+    redeclare(
+        odd_engine,
+        replace(retype("Property"), columns=(*retype("Property").columns, Column("More", SqlType("int")))),
+    )
     after = odd_engine.catalog.table("PACS", "dbo", "Property")
     assert before is not None
     assert after is not None

@@ -1,4 +1,6 @@
-"""One real county through the real DAG, and through the command line without Airflow: equal to its source, and nothing is written twice."""
+"""One real county through the real DAG, and through the command line without Airflow: equal to its source,
+and nothing is written twice.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from airflow_provider_pacs.sandbox.site import Endpoint
 
 ROOT = Path(__file__).parents[2]
 LEAVES = ("property", "owner", "value_history", "structure")
-KEYS = {"property": "property_id", "owner": "owner_id", "value_history": "value_id", "structure": "structure_id"}
+KEYS = {
+    "property": "property_id",
+    "owner": "owner_id",
+    "value_history": "value_id",
+    "structure": "structure_id",
+}
 WITHOUT_AIRFLOW = """
 import sys
 class NoAirflow:
@@ -44,22 +51,31 @@ class Outcome:
 
 
 def bare_environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "PACS_", "ODBC", "SSL_CERT"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "_AIRFLOW", "PACS_", "ODBC", "SSL_CERT"))
+    }
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def run(command: list[str], environment: dict[str, str], status: int = 0) -> str:
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == status, f"{command[-4:]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    assert done.returncode == status, (
+        f"{command[-4:]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    )
     return done.stdout + done.stderr
 
 
 def physical_rows(url: str) -> dict[str, str]:
-    """Per table a digest of where every row version lies and which transaction wrote it: any write changes it."""
+    """Per table a digest of where every row version lies and which transaction wrote it: any write changes
+    it.
+    """
     with psycopg.connect(url) as connection:
         return {
             leaf: connection.execute(
-                f"SELECT md5(string_agg(tableoid::text || ctid::text || xmin::text, ',' ORDER BY tableoid, ctid)) FROM pacs.{leaf}"
+                "SELECT md5(string_agg(tableoid::text || ctid::text || xmin::text, ',' ORDER BY tableoid, "
+                f"ctid)) FROM pacs.{leaf}"
             ).fetchone()[0]  # type: ignore[index]
             for leaf in LEAVES
         }
@@ -71,13 +87,16 @@ def data(url: str) -> dict[str, tuple[int, str]]:
         found = {}
         for leaf, key in KEYS.items():
             names = connection.execute(
-                "SELECT string_agg(quote_ident(column_name), ', ' ORDER BY column_name) FROM information_schema.columns "
-                "WHERE table_schema = 'pacs' AND table_name = %s AND (column_name NOT LIKE '\\_%%' OR column_name = '_row_hash')",
+                "SELECT string_agg(quote_ident(column_name), ', ' ORDER BY column_name) FROM "
+                "information_schema.columns "
+                "WHERE table_schema = 'pacs' AND table_name = %s AND (column_name NOT LIKE '\\_%%' OR "
+                "column_name = '_row_hash')",
                 (leaf,),
             ).fetchone()
             assert names is not None
             found[leaf] = connection.execute(
-                f"SELECT count(*), md5(string_agg(ROW({names[0]})::text, ';' ORDER BY {key})) FROM pacs.{leaf} WHERE _deleted_at IS NULL"
+                f"SELECT count(*), md5(string_agg(ROW({names[0]})::text, ';' ORDER BY {key})) FROM "
+                f"pacs.{leaf} WHERE _deleted_at IS NULL"
             ).fetchone()
         return found  # type: ignore[return-value]
 
@@ -87,7 +106,12 @@ def airflow_environment(home: Path, endpoint: Endpoint, target: str) -> dict[str
     parts = urlsplit(target)
     source = {"conn_type": "pacs", "host": endpoint.host, "port": endpoint.port, "schema": endpoint.database}
     source |= {"login": endpoint.reader, "password": endpoint.reader_password, "extra": endpoint.options}
-    there = {"conn_type": "postgres", "host": parse_qs(parts.query)["host"][0], "schema": parts.path[1:], "login": parts.username}
+    there = {
+        "conn_type": "postgres",
+        "host": parse_qs(parts.query)["host"][0],
+        "schema": parts.path[1:],
+        "login": parts.username,
+    }
     return {
         **bare_environment(),
         **endpoint.environment,
@@ -124,16 +148,34 @@ def cli_url(pg_server: str, pg_url: str) -> Iterator[str]:
 
 
 def test_the_dag_brings_every_row_over_by_a_second_count(tested: Outcome, sandbox_folder: Path) -> None:
-    command = [sys.executable, str(ROOT / "tests/integration/verify_summary.py"), "--sandbox", str(sandbox_folder), "--target-url", tested.url]
+    command = [
+        sys.executable,
+        str(ROOT / "tests/integration/verify_summary.py"),
+        "--sandbox",
+        str(sandbox_folder),
+        "--target-url",
+        tested.url,
+    ]
     counted = json.loads(run(command, bare_environment()))
-    assert {entity: counts["source"] for entity, counts in counted.items()} == {"property": 200, "owner": 300, "value": 1000, "structure": 240}
+    assert {entity: counts["source"] for entity, counts in counted.items()} == {
+        "property": 200,
+        "owner": 300,
+        "value": 1000,
+        "structure": 240,
+    }
 
 
 def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tested: Outcome) -> None:
     with psycopg.connect(tested.url) as connection:
-        runs = connection.execute("SELECT run_id, state FROM pacs_ops.sync_run ORDER BY started_at").fetchall()
-        modes = connection.execute("SELECT DISTINCT mode FROM pacs_ops.run_entity WHERE run_id = %s", (runs[0][0],)).fetchall()
-        verdicts = connection.execute("SELECT scope, clean FROM pacs_ops.certificate WHERE run_id = %s", (runs[0][0],)).fetchall()
+        runs = connection.execute(
+            "SELECT run_id, state FROM pacs_ops.sync_run ORDER BY started_at"
+        ).fetchall()
+        modes = connection.execute(
+            "SELECT DISTINCT mode FROM pacs_ops.run_entity WHERE run_id = %s", (runs[0][0],)
+        ).fetchall()
+        verdicts = connection.execute(
+            "SELECT scope, clean FROM pacs_ops.certificate WHERE run_id = %s", (runs[0][0],)
+        ).fetchall()
     assert [state for _, state in runs] == ["succeeded", "succeeded"]
     assert modes == [("full",)]
     assert verdicts == [("full", True)] * 4
@@ -142,12 +184,16 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
 def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
     with psycopg.connect(tested.url) as connection:
         runs = connection.execute("SELECT run_id FROM pacs_ops.sync_run ORDER BY started_at").fetchall()
-        kept = connection.execute("SELECT run_id, state, report FROM pacs_ops.check_report ORDER BY check_id").fetchall()
+        kept = connection.execute(
+            "SELECT run_id, state, report FROM pacs_ops.check_report ORDER BY check_id"
+        ).fetchall()
     assert [run_id for run_id, _, _ in kept] == [run_id for (run_id,) in runs]
     for _, state, report in kept:
         assert state != "fail"
         assert report["thorough"] is False
-        assert {"rights", "schema", "changes", "target"} <= {finding["area"] for finding in report["findings"]}
+        assert {"rights", "schema", "changes", "target"} <= {
+            finding["area"] for finding in report["findings"]
+        }
 
 
 def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: Outcome) -> None:
@@ -157,16 +203,49 @@ def test_a_second_run_without_a_change_writes_no_row_and_says_so(tested: Outcome
     assert "nothing changed" not in tested.logs[0]
 
 
-def test_without_airflow_the_command_line_gives_the_same_rows(tested: Outcome, sandbox_tiny: Endpoint, cli_url: str) -> None:
-    words = ["sync", "benton_wa", "--counties", str(ROOT / "dags/counties"), "--source-url", sandbox_tiny.url(), "--target-url", cli_url]
+def test_without_airflow_the_command_line_gives_the_same_rows(
+    tested: Outcome, sandbox_tiny: Endpoint, cli_url: str
+) -> None:
+    words = [
+        "sync",
+        "benton_wa",
+        "--counties",
+        str(ROOT / "dags/counties"),
+        "--source-url",
+        sandbox_tiny.url(),
+        "--target-url",
+        cli_url,
+    ]
     environment = {**bare_environment(), **sandbox_tiny.environment}
     said = run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment)
     assert "Certificate (full): clean" in said
     assert data(cli_url) == data(tested.url)
     assert data(cli_url)["property"][0] > 190
-    words[0:2] = ["backfill", "benton_wa", "--entity", "owner", "--from", "2000-01-01", "--to", "2100-01-01", "--json"]
+    words[0:2] = [
+        "backfill",
+        "benton_wa",
+        "--entity",
+        "owner",
+        "--from",
+        "2000-01-01",
+        "--to",
+        "2100-01-01",
+        "--json",
+    ]
     told = json.loads(run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment).splitlines()[-1])
-    read = told["run"]["entities"]["owner"]["read"]  # the window, and once more the one owner that waits for its property
+    read = told["run"]["entities"]["owner"][
+        "read"
+    ]  # the window, and once more the one owner that waits for its property
     assert (read, told["run"]["changed"], told["certificate"]["clean"]) == (301, 0, True)
-    words = ["quarantine", "benton_wa", "--left-behind", "--counties", str(ROOT / "dags/counties"), "--target-url", cli_url]
-    assert "No row is left behind by a deleted parent." in run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment)
+    words = [
+        "quarantine",
+        "benton_wa",
+        "--left-behind",
+        "--counties",
+        str(ROOT / "dags/counties"),
+        "--target-url",
+        cli_url,
+    ]
+    assert "No row is left behind by a deleted parent." in run(
+        [sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment
+    )

@@ -1,4 +1,6 @@
-"""Publish: one transaction, fenced, repeatable; bad rows aside, blocked entities keep their last good data (correctness.md A8, A9)."""
+"""Publish: one transaction, fenced, repeatable; bad rows aside, blocked entities keep their last good data
+(correctness.md A8, A9).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def test_publish_again(county: County) -> None:
     first, second = county.publish(run_id), county.publish(run_id)
     assert (first.already_published, second.already_published) == (False, True)
     assert of(second, "property").inserted == 1
-    assert len(county.sql("SELECT FROM pacs_ops.audit WHERE run_id = %s AND action = 'run.publish'", run_id)) == 1
+    assert (
+        len(county.sql("SELECT FROM pacs_ops.audit WHERE run_id = %s AND action = 'run.publish'", run_id))
+        == 1
+    )
 
 
 def test_another_try_has_its_own_staging(county: County) -> None:
@@ -64,12 +69,16 @@ def test_two_tries_side_by_side(county: County) -> None:
     county.source.after_stream = overtake
     run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=1)
     prefix = f"stage_{run_id.replace('-', '')}_property_"
-    counts = [county.sql(f"SELECT count(*) AS n FROM pacs_ops.{prefix}{attempt}")[0]["n"] for attempt in (1, 2)]
+    counts = [
+        county.sql(f"SELECT count(*) AS n FROM pacs_ops.{prefix}{attempt}")[0]["n"] for attempt in (1, 2)
+    ]
     assert counts == [2, 2]
 
 
 def test_a_stale_run_cannot_publish(county: County) -> None:
-    """Case 107: a run that was overtaken is fenced: it writes nothing, neither rows nor cursor, and says who has the county."""
+    """Case 107: a run that was overtaken is fenced: it writes nothing, neither rows nor cursor, and says who
+    has the county.
+    """
     county.add("property", 1)
     stale = county.stage()
     county.change("property", 1, City="Finley")
@@ -98,7 +107,9 @@ def test_a_stale_run_cannot_repair(county: County) -> None:
 
 
 def test_the_database_goes_away_in_publish(whole_county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 109: the server ends the session in the middle of publish: nothing of the run is there, the cursor is the old one, a new try succeeds."""
+    """Case 109: the server ends the session in the middle of publish: nothing of the run is there, the cursor
+    is the old one, a new try succeeds.
+    """
     county = whole_county
     for entity in ENTITIES:
         county.add(entity, 1)
@@ -106,7 +117,13 @@ def test_the_database_goes_away_in_publish(whole_county: County, monkeypatch: py
     before, cursor = county.content(), county.state("property")["watermark"]
     county.clock.step(hours=2)
     for entity in ENTITIES:
-        county.change(entity, 1, **{"YearBuilt": 2005} if entity in {"property", "structure"} else {"LastModified": county.stamp()})
+        county.change(
+            entity,
+            1,
+            **{"YearBuilt": 2005}
+            if entity in {"property", "structure"}
+            else {"LastModified": county.stamp()},
+        )
     county.clock.step(minutes=2)
     run_id = county.stage()
     applied: list[str] = []
@@ -149,14 +166,19 @@ def test_a_target_that_only_reads(county: County) -> None:
 
 
 def test_bad_rows_are_set_aside(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; judged by Great Expectations."""
+    """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; judged by
+    Great Expectations.
+    """
     monkeypatch.setattr(run, "judge", quality.judge)
     county.add("property", *range(100))
     county.change("property", 7, Acreage=-1.0, YearBuilt=1650)
     county.change("property", 8, ParcelNumber="...")
     published, certificate = county.sync()
     assert (of(published, "property").inserted, of(published, "property").quarantined) == (98, 2)
-    assert county.quarantine("property") == {key("property", 7): ["F1.5", "F4.36"], key("property", 8): ["F1.2"]}
+    assert county.quarantine("property") == {
+        key("property", 7): ["F1.5", "F4.36"],
+        key("property", 8): ["F1.2"],
+    }
     assert certificate.clean
     assert of(certificate, "property").quarantined == 2
 
@@ -177,12 +199,16 @@ def test_a_bad_row_keeps_its_last_good_version(county: County) -> None:
 
 
 def test_validate_again(county: County) -> None:
-    """Case 110: a second judgement of the same rows starts anew: no rule is named twice, none of the first stays."""
+    """Case 110: a second judgement of the same rows starts anew: no rule is named twice, none of the first
+    stays.
+    """
     county.add("property", 1, 2)
     county.change("property", 1, Acreage=-5.0)
     run_id = county.stage()
     table = county.plan_of(run_id, "property")["stage_table"]
-    county.sql(f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2))
+    county.sql(
+        f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2)
+    )
     run.validate(county.config, county.target, run_id=run_id, entity="property")
     county.publish(run_id)
     assert county.quarantine("property") == {key("property", 1): ["F1.5"]}
@@ -213,7 +239,9 @@ def test_a_corrected_row_is_released(county: County) -> None:
 
 
 def test_a_quarantined_row_that_is_deleted(county: County) -> None:
-    """Case 111: a row that leaves the source while it waits, leaves quarantine with the next full comparison, and no certificate counts it on."""
+    """Case 111: a row that leaves the source while it waits, leaves quarantine with the next full comparison,
+    and no certificate counts it on.
+    """
     county.add("property", 1, 2, 3)
     county.change("property", 1, 2, Acreage=-5.0)
     county.sync()
@@ -229,7 +257,10 @@ def test_a_quarantined_row_that_is_deleted(county: County) -> None:
 
 
 def test_a_key_twice_in_a_window(make_county: CountyMaker) -> None:
-    """Case 112: a key that one window yields twice is one row, as it was read last. A table without a primary key lets that happen."""
+    """Case 112: a key that one window yields twice is one row, as it was read last.
+
+    A table without a primary key lets that happen.
+    """
     county = make_county(engine=new_engine(replace(retype("Property"), primary_key=())))
     county.add("property", 1)
     county.sync()
@@ -242,7 +273,9 @@ def test_a_key_twice_in_a_window(make_county: CountyMaker) -> None:
 
 
 def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> None:
-    """Case 110: a blocked entity stays as it was while the others are published; the run ends failed and names it."""
+    """Case 110: a blocked entity stays as it was while the others are published; the run ends failed and
+    names it.
+    """
     county = make_county(["owner", "value"])
     county.add("owner", 1)
     county.add("value", *range(60))
@@ -258,7 +291,9 @@ def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> 
     assert {row["land_value"] for row in county.rows("value").values()} == {40}
     assert county.state("value")["watermark"] == cursor
     assert county.state("owner")["watermark"] > cursor
-    (last,) = county.sql("SELECT * FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY started_at DESC LIMIT 1", county.fips)
+    (last,) = county.sql(
+        "SELECT * FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY started_at DESC LIMIT 1", county.fips
+    )
     assert (last["state"], last["message"]) == ("failed", "held back: value")
 
 
@@ -270,7 +305,10 @@ def test_nothing_changed_nothing_written(whole_county: County) -> None:
     county.sync()
 
     def places() -> list[Any]:
-        return [county.sql(f"SELECT ctid::text, xmin::text FROM {county.leaf(entity)} ORDER BY 1") for entity in ENTITIES]
+        return [
+            county.sql(f"SELECT ctid::text, xmin::text FROM {county.leaf(entity)} ORDER BY 1")
+            for entity in ENTITIES
+        ]
 
     before = places()
     again, _ = county.sync()
@@ -293,7 +331,8 @@ def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.Mo
     seen: set[tuple[int, ...]] = set()
     stop, polled = threading.Event(), threading.Semaphore(0)
     counts = ", ".join(
-        f"(SELECT count(*) FROM pacs.{table} WHERE county_id = %(c)s)" for table in ("property", "owner", "value_history", "structure")
+        f"(SELECT count(*) FROM pacs.{table} WHERE county_id = %(c)s)"
+        for table in ("property", "owner", "value_history", "structure")
     )
 
     def poll() -> None:
@@ -362,7 +401,9 @@ def test_another_suite(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("loss", ["lost", "restored"])
 def test_a_state_that_is_lost_or_old(county: County, loss: str) -> None:
-    """Case 125: without its state row, or with one from an old backup, a run reads more, never less, and ends equal."""
+    """Case 125: without its state row, or with one from an old backup, a run reads more, never less, and ends
+    equal.
+    """
     county.add("property", 1, 2)
     county.sync()
     old = county.state("property")["watermark"]
@@ -382,7 +423,9 @@ def test_a_state_that_is_lost_or_old(county: County, loss: str) -> None:
 
 
 def test_the_cursor_is_stored_with_its_rows(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 104: rows and cursor are one transaction: whoever sees the new cursor sees the rows, and a failure leaves neither."""
+    """Case 104: rows and cursor are one transaction: whoever sees the new cursor sees the rows, and a failure
+    leaves neither.
+    """
     county.add("property", 1)
     county.sync()
     before = county.state("property")["watermark"]
@@ -407,13 +450,18 @@ def test_staging_is_gone_after_publish(county: County) -> None:
     county.add("property", 1)
     county.sync()
     county.reconcile()
-    runs = county.sql("SELECT replace(run_id::text, '-', '') AS run FROM pacs_ops.sync_run WHERE county_id = %s", county.fips)
+    runs = county.sql(
+        "SELECT replace(run_id::text, '-', '') AS run FROM pacs_ops.sync_run WHERE county_id = %s",
+        county.fips,
+    )
     left = [row["relname"] for row in county.sql("SELECT relname FROM pg_class WHERE relname LIKE 'stage%%'")]
     assert not [name for name in left for row in runs if row["run"] in name]
 
 
 def test_staging_that_a_crash_emptied(county: County) -> None:
-    """Case 104: PostgreSQL empties unlogged tables when it recovers; an empty stage is not a source without changes, and no cursor moves."""
+    """Case 104: PostgreSQL empties unlogged tables when it recovers; an empty stage is not a source without
+    changes, and no cursor moves.
+    """
     county.add("property", 1)
     run_id = county.stage()
     county.sql(f"TRUNCATE pacs_ops.{county.plan_of(run_id, 'property')['stage_table']}")

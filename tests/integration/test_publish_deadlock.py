@@ -22,7 +22,9 @@ def test_publish_that_loses_a_deadlock_begins_again(pg_url: str, monkeypatch: py
     def publish_once(connection: psycopg.Connection[object], *rest: object) -> str:
         nonlocal tries
         tries += 1
-        connection.execute("SET LOCAL deadlock_timeout = '100ms'")  # whoever waits out its time-out first is the one that loses
+        connection.execute(
+            "SET LOCAL deadlock_timeout = '100ms'"
+        )  # whoever waits out its time-out first is the one that loses
         connection.execute("UPDATE one SET n = n + 1")
         if tries == 1:
             both.wait()

@@ -1,4 +1,6 @@
-"""How a judgement ends: blocking, empty tables, failures inside Great Expectations, privacy, and the two readings of a rule that always agree."""
+"""How a judgement ends: blocking, empty tables, failures inside Great Expectations, privacy, and the two
+readings of a rule that always agree.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,13 @@ def owners(connection: psycopg.Connection[Any]) -> JudgeContext:
 
 
 def _owner(number: int, **overrides: Any) -> dict[str, Any]:
-    return {"owner_id": key(f"owner {number}"), "property_id": key("home"), "owner_name": NAME, "ownership_percentage": None, **overrides}
+    return {
+        "owner_id": key(f"owner {number}"),
+        "property_id": key("home"),
+        "owner_name": NAME,
+        "ownership_percentage": None,
+        **overrides,
+    }
 
 
 def _by_id(results: list[RuleResult]) -> dict[str, RuleResult]:
@@ -53,13 +61,21 @@ def _by_id(results: list[RuleResult]) -> dict[str, RuleResult]:
 
 
 @pytest.mark.parametrize("name", ENTITIES)
-def test_an_empty_staging_table_passes_every_rule(name: str, pg_url: str, connection: psycopg.Connection[Any]) -> None:
+def test_an_empty_staging_table_passes_every_rule(
+    name: str, pg_url: str, connection: psycopg.Connection[Any]
+) -> None:
     create_stage(connection, ENTITIES[name], "nothing")
-    results = judge(pg_url, ENTITIES[name], load_suite(ENTITIES[name]), JudgeContext("53005", 2026, SCHEMA, "nothing"))
-    assert {(result.success, result.blocks, result.unexpected, result.evaluated) for result in results} == {(True, False, 0, 0)}
+    results = judge(
+        pg_url, ENTITIES[name], load_suite(ENTITIES[name]), JudgeContext("53005", 2026, SCHEMA, "nothing")
+    )
+    assert {(result.success, result.blocks, result.unexpected, result.evaluated) for result in results} == {
+        (True, False, 0, 0)
+    }
 
 
-def test_many_bad_rows_block_the_entity_and_few_never_do(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
+def test_many_bad_rows_block_the_entity_and_few_never_do(
+    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+) -> None:
     insert_rows(connection, "owners", [_owner(number, ownership_percentage=101) for number in range(24)])
     few = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))["F2.17"]
     insert_rows(connection, "owners", [_owner(24, ownership_percentage=101)])
@@ -69,7 +85,9 @@ def test_many_bad_rows_block_the_entity_and_few_never_do(pg_url: str, connection
     assert not many["F2.18"].blocks, "a warning without a limit never blocks"
 
 
-def test_children_without_their_property_never_block(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
+def test_children_without_their_property_never_block(
+    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+) -> None:
     insert_rows(connection, "owners", [_owner(number) for number in range(30)])
     result = _by_id(judge(pg_url, OWNER, load_suite(OWNER), replace(owners, parent_stage=None)))["F2.15"]
     assert (result.unexpected, result.blocks) == (30, False)
@@ -86,7 +104,11 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
 ) -> None:
     insert_rows(connection, "owners", [_owner(1, ownership_percentage=50)])
     gone = _owner(3, ownership_percentage=50, _deleted_at=datetime(2025, 1, 1))
-    insert_rows(connection, "owner_leaf", [_owner(1, ownership_percentage=20), _owner(2, ownership_percentage=50), gone])
+    insert_rows(
+        connection,
+        "owner_leaf",
+        [_owner(1, ownership_percentage=20), _owner(2, ownership_percentage=50), gone],
+    )
     changes = replace(owners, leaf=f'"{SCHEMA}"."owner_leaf"')
     (rule,) = (rule for rule in load_suite(OWNER) if rule.id == "F2.18")
     for context, unexpected in ((owners, 1), (changes, 0)):
@@ -94,7 +116,9 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
         assert result.unexpected == unexpected == len(found_rows(connection, OWNER, rule, context))
 
 
-def test_a_rule_that_cannot_be_judged_fails_and_blocks(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
+def test_a_rule_that_cannot_be_judged_fails_and_blocks(
+    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+) -> None:
     insert_rows(connection, "owners", [_owner(1)])
     connection.execute(f'ALTER TABLE "{SCHEMA}".owners DROP COLUMN start_date'.encode())
     results = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))
@@ -111,9 +135,13 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
     capfd: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
 ) -> None:
-    """Also where PostgreSQL quotes the value in its error: here the parent table is a view that casts names to numbers."""
+    """Also where PostgreSQL quotes the value in its error: here the parent table is a view that casts names
+    to numbers.
+    """
     caplog.set_level(0)
-    insert_rows(connection, "owners", [_owner(1, ownership_percentage=-7), _owner(1, ownership_percentage=-7)])
+    insert_rows(
+        connection, "owners", [_owner(1, ownership_percentage=-7), _owner(1, ownership_percentage=-7)]
+    )
     view = f"""CREATE VIEW "{SCHEMA}".bad_parents AS
         SELECT CASE WHEN owner_name::int > 0 THEN owner_id END AS property_id, NULL::text[] AS _reject FROM "{SCHEMA}".owners"""
     connection.execute(view.encode())
@@ -122,7 +150,9 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
         *(Rule("names-unique", "warn", "t", "unique", {"column": "owner_name"}),),
         *(Rule("names-regex", "warn", "t", "matches_regex", {"column": "owner_name", "pattern": "^X"}),),
     ]
-    results = judge(pg_url, OWNER, [*load_suite(OWNER), *names], replace(owners, parent_stage=f'"{SCHEMA}"."bad_parents"'))
+    results = judge(
+        pg_url, OWNER, [*load_suite(OWNER), *names], replace(owners, parent_stage=f'"{SCHEMA}"."bad_parents"')
+    )
     failed = _by_id(results)["F2.15"]
     assert (failed.success, failed.blocks) == (False, True)
     assert _by_id(results)["names-in-set"].unexpected == 2
@@ -131,20 +161,28 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
     assert output.out == output.err == ""
 
 
-def test_no_connection_stays_open(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
+def test_no_connection_stays_open(
+    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+) -> None:
     judge(pg_url, OWNER, load_suite(OWNER), owners)
-    others = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").fetchone()
+    others = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchone()
     assert others == (0,)
 
 
-def test_no_file_is_written(pg_url: str, owners: JudgeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_written(
+    pg_url: str, owners: JudgeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     judge(pg_url, OWNER, load_suite(OWNER), owners)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sqlalchemy_url_and_a_password_with_a_dollar_sign_work(pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext) -> None:
+def test_a_sqlalchemy_url_and_a_password_with_a_dollar_sign_work(
+    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+) -> None:
     url = sqlalchemy.make_url(pg_url).set(password="p$HOME${x}@/")
     assert all(result.success for result in judge(url, OWNER, load_suite(OWNER), owners))
 
@@ -158,8 +196,16 @@ def test_a_missing_table_and_an_unreachable_server_are_told_apart(pg_url: str, o
 
 
 def test_importing_the_room_imports_neither_great_expectations_nor_a_driver() -> None:
-    probe = "import sys, airflow_provider_pacs.sync.quality; print([n for n in ('great_expectations', 'sqlalchemy', 'psycopg') if n in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    probe = (
+        "import sys, airflow_provider_pacs.sync.quality; print([n for n in ('great_expectations', "
+        "'sqlalchemy', 'psycopg') if n in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 THING = Entity(
@@ -169,8 +215,17 @@ THING = Entity(
     parent="property",
     parent_key="property_id",
     columns=(
-        *(EntityColumn("thing_id", "uuid"), EntityColumn("property_id", "uuid"), EntityColumn("label", "text")),
-        *(EntityColumn("a", "numeric"), EntityColumn("b", "numeric"), EntityColumn("n", "integer"), EntityColumn("flag", "boolean")),
+        *(
+            EntityColumn("thing_id", "uuid"),
+            EntityColumn("property_id", "uuid"),
+            EntityColumn("label", "text"),
+        ),
+        *(
+            EntityColumn("a", "numeric"),
+            EntityColumn("b", "numeric"),
+            EntityColumn("n", "integer"),
+            EntityColumn("flag", "boolean"),
+        ),
         *(EntityColumn("since", "timestamp"), EntityColumn("until", "timestamp")),
     ),
 )
@@ -193,7 +248,10 @@ EVERY_CHECK = [
             ("column_order", {"lower": "a", "upper": "b"}),
             ("column_order", {"lower": "since", "upper": "until"}),
             ("column_sum_equals", {"total": "a", "parts": ["b", "n"], "tolerance": 0.5}),
-            ("sum_equals_per_group", {"column": "a", "group_by": "label", "total": 1, "tolerance": 0.01, "open_until": "until"}),
+            (
+                "sum_equals_per_group",
+                {"column": "a", "group_by": "label", "total": 1, "tolerance": 0.01, "open_until": "until"},
+            ),
             ("exists_in_parent", {}),
         )
     )
@@ -215,7 +273,12 @@ thing = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(rows=st.lists(thing, max_size=12))
 def test_great_expectations_and_the_predicate_always_agree(
     rows: list[dict[str, Any]], pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
@@ -225,4 +288,6 @@ def test_great_expectations_and_the_predicate_always_agree(
     context = replace(owners, stage_table="Odd name's")
     results = judge(pg_url, THING, EVERY_CHECK, context)
     counts = [len(found_rows(connection, THING, rule, context)) for rule in EVERY_CHECK]
-    assert [(result.unexpected, result.success, "judged" in result.detail) for result in results] == [(bad, bad == 0, False) for bad in counts]
+    assert [(result.unexpected, result.success, "judged" in result.detail) for result in results] == [
+        (bad, bad == 0, False) for bad in counts
+    ]

@@ -1,4 +1,6 @@
-"""Every rule of every suite against a real PostgreSQL: rows that break it, rows that don't, and Great Expectations of the same opinion."""
+"""Every rule of every suite against a real PostgreSQL: rows that break it, rows that don't, and Great
+Expectations of the same opinion.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,20 @@ YEAR = 2026
 ENTITIES = load_entities()
 
 GOOD: dict[str, dict[str, Any]] = {
-    "property": {"parcel_number": None, "state": "WA", "zip_code": "99352", "acreage": 0.25, "year_built": 1987, "is_active": True},
-    "owner": {"property_id": key("staged"), "owner_name": "DOE JANE Q", "ownership_percentage": None, "start_date": datetime(2020, 1, 1)},
+    "property": {
+        "parcel_number": None,
+        "state": "WA",
+        "zip_code": "99352",
+        "acreage": 0.25,
+        "year_built": 1987,
+        "is_active": True,
+    },
+    "owner": {
+        "property_id": key("staged"),
+        "owner_name": "DOE JANE Q",
+        "ownership_percentage": None,
+        "start_date": datetime(2020, 1, 1),
+    },
     "value": {
         "property_id": key("staged"),
         "tax_year": 2026,
@@ -28,7 +42,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "land_value": 100,
         "improvement_value": 200,
     },
-    "structure": {"property_id": key("staged"), "square_footage": 1800, "year_built": 1987, "bedrooms": 3, "bathrooms": 2.5},
+    "structure": {
+        "property_id": key("staged"),
+        "square_footage": 1800,
+        "year_built": 1987,
+        "bedrooms": 3,
+        "bathrooms": 2.5,
+    },
 }
 
 ORPHANS: list[Case] = [
@@ -65,14 +85,26 @@ CASES: dict[str, list[Case]] = {
         ({"owner_id": None}, {"F1.1"}),
         *[({"owner_id": key("twice")}, {"F1.1-unique"})] * 2,
         *ORPHANS,
-        *[({"ownership_percentage": share, "property_id": key(f"alone {share}")}, {"F2.15", "F2.17", "F2.18"}) for share in (-1, 100.02)],
+        *[
+            (
+                {"ownership_percentage": share, "property_id": key(f"alone {share}")},
+                {"F2.15", "F2.17", "F2.18"},
+            )
+            for share in (-1, 100.02)
+        ],
         ({"ownership_percentage": 100.0001, "property_id": key("alone, rounded")}, {"F2.15", "F2.17"}),
         ({"ownership_percentage": 0, "property_id": key("alone 0")}, {"F2.15", "F2.17-zero", "F2.18"}),
         *[({"ownership_percentage": 60, "property_id": key("120 %")}, {"F2.15", "F2.18"})] * 2,
         *[({"ownership_percentage": 33.3333333333, "property_id": key("thirds")}, {"F2.15"})] * 3,
-        *[({"ownership_percentage": share, "property_id": key("one share unknown")}, {"F2.15"}) for share in (60, None)],
+        *[
+            ({"ownership_percentage": share, "property_id": key("one share unknown")}, {"F2.15"})
+            for share in (60, None)
+        ],
         ({"ownership_percentage": 100, "property_id": key("sold")}, {"F2.15"}),
-        ({"ownership_percentage": 100, "property_id": key("sold"), "end_date": datetime(2024, 1, 1)}, {"F2.15"}),
+        (
+            {"ownership_percentage": 100, "property_id": key("sold"), "end_date": datetime(2024, 1, 1)},
+            {"F2.15"},
+        ),
         *[({"owner_name": name}, {"F2.19"}) for name in (None, "", " ", "-.,;[]{}%:\\'\"_")],
         *[({"owner_name": name}, set()) for name in ("O'BRIEN", "李", "7")],
         ({"end_date": datetime(2019, 12, 31)}, {"F2.22"}),
@@ -125,7 +157,10 @@ def connection(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
     """The module's database, with the properties that a child may find staged or published."""
     with psycopg.connect(pg_url, autocommit=True) as connection:
         create_stage(connection, ENTITIES["property"], "parents")
-        refused = [{"property_id": key(name), "_reject": ["F1.2"]} for name in ("rejected", "rejected, published before")]
+        refused = [
+            {"property_id": key(name), "_reject": ["F1.2"]}
+            for name in ("rejected", "rejected, published before")
+        ]
         insert_rows(connection, "parents", [{"property_id": key("staged")}, *refused])
         create_leaf(connection, ENTITIES["property"], "published")
         gone = {"property_id": key("deleted"), "_deleted_at": datetime(2025, 1, 1)}
@@ -140,11 +175,17 @@ def _context(name: str) -> JudgeContext:
 
 
 @pytest.mark.parametrize("name", ENTITIES)
-def test_each_rule_finds_its_bad_rows_and_no_other(name: str, pg_url: str, connection: psycopg.Connection[Any]) -> None:
+def test_each_rule_finds_its_bad_rows_and_no_other(
+    name: str, pg_url: str, connection: psycopg.Connection[Any]
+) -> None:
     entity, context, cases = ENTITIES[name], _context(name), CASES[name]
     rules = load_suite(entity)
     create_stage(connection, entity, context.stage_table)
-    insert_rows(connection, context.stage_table, [_row(name, number, overrides) for number, (overrides, _) in enumerate([*cases, ({}, set())])])
+    insert_rows(
+        connection,
+        context.stage_table,
+        [_row(name, number, overrides) for number, (overrides, _) in enumerate([*cases, ({}, set())])],
+    )
 
     for rule in rules:
         broken = [number for number, (_, expected) in enumerate(cases) if rule.id in expected]
@@ -155,16 +196,26 @@ def test_each_rule_finds_its_bad_rows_and_no_other(name: str, pg_url: str, conne
     assert [result.rule_id for result in results] == [rule.id for rule in rules]
     for result in results:
         expected = sum(result.rule_id in ids for _, ids in cases)
-        assert (result.unexpected, result.success, result.evaluated) == (expected, False, len(cases) + 1), result
-        assert result.blocks == (result.severity == "block"), "fewer than 25 bad rows only block where the rule itself blocks"
+        assert (result.unexpected, result.success, result.evaluated) == (expected, False, len(cases) + 1), (
+            result
+        )
+        assert result.blocks == (result.severity == "block"), (
+            "fewer than 25 bad rows only block where the rule itself blocks"
+        )
 
 
 @pytest.mark.parametrize("name", ENTITIES)
-def test_rejecting_marks_exactly_the_quarantined_rows_and_twice_changes_nothing(name: str, connection: psycopg.Connection[Any]) -> None:
+def test_rejecting_marks_exactly_the_quarantined_rows_and_twice_changes_nothing(
+    name: str, connection: psycopg.Connection[Any]
+) -> None:
     entity, context, cases = ENTITIES[name], _context(name), CASES[name]
     rules = load_suite(entity)
     create_stage(connection, entity, context.stage_table)
-    insert_rows(connection, context.stage_table, [_row(name, number, overrides) for number, (overrides, _) in enumerate(cases)])
+    insert_rows(
+        connection,
+        context.stage_table,
+        [_row(name, number, overrides) for number, (overrides, _) in enumerate(cases)],
+    )
     connection.execute(f"UPDATE {context.stage} SET _reject = ARRAY['mapping'] WHERE _seq = 0".encode())
     statement = reject_statement(entity, rules, context)
     assert statement is not None
@@ -179,4 +230,11 @@ def test_rejecting_marks_exactly_the_quarantined_rows_and_twice_changes_nothing(
 
 
 def test_rejecting_without_a_quarantine_rule_is_no_statement() -> None:
-    assert reject_statement(ENTITIES["owner"], [rule for rule in load_suite(ENTITIES["owner"]) if rule.severity == "warn"], _context("owner")) is None
+    assert (
+        reject_statement(
+            ENTITIES["owner"],
+            [rule for rule in load_suite(ENTITIES["owner"]) if rule.severity == "warn"],
+            _context("owner"),
+        )
+        is None
+    )

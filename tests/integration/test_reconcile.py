@@ -1,4 +1,6 @@
-"""Both sides compared, repaired and certified, whatever happened to the target behind the engine's back (correctness.md A9, design.md 3.7)."""
+"""Both sides compared, repaired and certified, whatever happened to the target behind the engine's back
+(correctness.md A9, design.md 3.7).
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,30 @@ def ghost(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
-    columns = ", ".join(["county_id", canonical.key, *names, "_run_id", "_row_hash", "_first_seen_at", "_changed_at"])
-    values = ", ".join(["county_id", f"'{key(entity, number)}'", *names, "_run_id", "_row_hash", "now()", "now()"])
-    county.sql(f"INSERT INTO {county.leaf(entity)} ({columns}) SELECT {values} FROM {county.leaf(entity)} WHERE {canonical.key} = %s", key(entity, 0))
+    columns = ", ".join(
+        ["county_id", canonical.key, *names, "_run_id", "_row_hash", "_first_seen_at", "_changed_at"]
+    )
+    values = ", ".join(
+        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "_row_hash", "now()", "now()"]
+    )
+    county.sql(
+        f"INSERT INTO {county.leaf(entity)} ({columns}) SELECT {values} FROM {county.leaf(entity)} WHERE "
+        f"{canonical.key} = %s",
+        key(entity, 0),
+    )
 
 
 def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> None:
-    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a ghost added, in every entity: each key is named, each repaired."""
+    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a ghost added, in every entity:
+    each key is named, each repaired.
+    """
     county = whole_county
     for entity in ENTITIES:
         county.add(entity, *range(8))
-        county.pacs(f"UPDATE [dbo].[{TABLES[entity]}] SET {TEXTS[entity].replace('_', '')} = NULL WHERE {KEYS[entity]} = '{key(entity, 1)}'")
+        county.pacs(
+            f"UPDATE [dbo].[{TABLES[entity]}] SET {TEXTS[entity].replace('_', '')} = NULL WHERE "
+            f"{KEYS[entity]} = '{key(entity, 1)}'"
+        )
     assert county.sync()[1].clean
     before = county.content()
     for entity in ENTITIES:
@@ -44,7 +59,12 @@ def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> Non
     for entity in ENTITIES:
         told = of(certificate, entity)
         assert sorted(told.sample_keys) == sorted(
-            [f"differing:{key(entity, 0)}", f"differing:{key(entity, 1)}", f"missing:{key(entity, 2)}", f"ghost:{key(entity, 99)}"]
+            [
+                f"differing:{key(entity, 0)}",
+                f"differing:{key(entity, 1)}",
+                f"missing:{key(entity, 2)}",
+                f"ghost:{key(entity, 99)}",
+            ]
         )
         assert (told.missing, told.differing, told.ghosts, told.repaired, told.remaining) == (1, 2, 1, 4, 0)
     assert county.content() == before
@@ -54,10 +74,18 @@ def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> Non
 
 
 @pytest.mark.parametrize(
-    "damage", ["acreage = 1.250", "address = address || ' '", "city = 'prosser'", "last_modified = last_modified + interval '1 microsecond'"]
+    "damage",
+    [
+        "acreage = 1.250",
+        "address = address || ' '",
+        "city = 'prosser'",
+        "last_modified = last_modified + interval '1 microsecond'",
+    ],
 )
 def test_the_smallest_differences_count(county: County, damage: str) -> None:
-    """Case 122: a trailing zero, a trailing space, a letter's case, a microsecond: equal means equal to the byte."""
+    """Case 122: a trailing zero, a trailing space, a letter's case, a microsecond: equal means equal to the
+    byte.
+    """
     county.add("property", 1, Acreage=1.25, City="Prosser")
     county.sync()
     county.sql(f"UPDATE {county.leaf('property')} SET {damage}")
@@ -79,7 +107,9 @@ def test_a_clean_certificate_says_why(whole_county: County) -> None:
     assert told.source_digest == told.target_digest
     assert told.sums["2024"]["market_value"] == "100.25"
     assert set(told.sums) == {"2024", "2025"}
-    (stored,) = county.sql("SELECT * FROM pacs_ops.certificate WHERE run_id = %s AND entity = 'value'", certificate.run_id)
+    (stored,) = county.sql(
+        "SELECT * FROM pacs_ops.certificate WHERE run_id = %s AND entity = 'value'", certificate.run_id
+    )
     assert stored["clean"]
     assert bytes(stored["source_digest"]) == told.source_digest
     assert stored["upper_bound"] == told.upper
@@ -98,7 +128,9 @@ def test_the_digest_changes_with_the_data(county: County) -> None:
 
 
 def test_rows_stamped_after_the_bound_are_left_out(county: County) -> None:
-    """Case 123: a row that changes while the comparison runs is the next run's; neither reported nor repaired, and the certificate is clean."""
+    """Case 123: a row that changes while the comparison runs is the next run's; neither reported nor
+    repaired, and the certificate is clean.
+    """
     county.add("property", 1, 2)
     county.sync()
     county.clock.step(hours=3)
@@ -131,7 +163,9 @@ def test_a_difference_must_be_there_twice(county: County) -> None:
 
 
 def test_a_delta_certificate_counts(county: County) -> None:
-    """Case 122: an incremental run compares its window and the counts: a row lost in the target outside the window shows."""
+    """Case 122: an incremental run compares its window and the counts: a row lost in the target outside the
+    window shows.
+    """
     county.add("property", 1, 2)
     county.sync()
     county.sql(f"DELETE FROM {county.leaf('property')} WHERE property_id = %s", key("property", 2))
@@ -171,7 +205,8 @@ def test_reconcile_on_a_county_that_was_never_loaded(county: County) -> None:
 def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batch: int) -> str:
     """The design document's own query, one run of it; returns its new mark."""
     rows = reader.query(
-        f"SELECT TOP ({batch}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm FROM [dbo].[Property] "
+        f"SELECT TOP ({batch}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm "
+        "FROM [dbo].[Property] "
         "WHERE LastModified >= CONVERT(datetime, ?, 121) AND IsActive = 1 ORDER BY LastModified DESC",
         (mark,),
     )
@@ -180,7 +215,9 @@ def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batc
 
 
 def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMaker) -> None:
-    """Cases 1, 5, 19, 29: ties beyond a batch, a late commit and a soft delete in one evening: the design document's query misses them all."""
+    """Cases 1, 5, 19, 29: ties beyond a batch, a late commit and a soft delete in one evening: the design
+    document's query misses them all.
+    """
     county = make_county()
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", *range(10))
@@ -200,7 +237,10 @@ def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMak
     writer.commit()
     mark = by_the_document(county.source, held, mark, 20)
     county.sync()
-    truth = {row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in county.source.query("SELECT * FROM [dbo].[Property]")}
+    truth = {
+        row["PropertyID"].lower(): (row["City"], row["IsActive"])
+        for row in county.source.query("SELECT * FROM [dbo].[Property]")
+    }
     ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
     assert ours == truth
     wrong = {one for one in truth if held.get(one) != truth[one]}

@@ -16,7 +16,9 @@ def family(make_county: CountyMaker) -> County:
 
 
 def test_a_child_before_its_parent(family: County) -> None:
-    """Case 113: an owner without a property waits, and attaches in the run in which the property arrives; nobody touches the owner for it."""
+    """Case 113: an owner without a property waits, and attaches in the run in which the property arrives;
+    nobody touches the owner for it.
+    """
     family.add("property", 1)
     family.add("owner", 1, of=1)
     family.add("owner", 2, of=2)
@@ -36,7 +38,9 @@ def test_a_child_before_its_parent(family: County) -> None:
 
 
 def test_a_window_does_not_miss_what_waits(family: County) -> None:
-    """Cases 113, 122: a row that waits in quarantine is no difference of the window that it came in, and nothing is read again for it."""
+    """Cases 113, 122: a row that waits in quarantine is no difference of the window that it came in, and
+    nothing is read again for it.
+    """
     family.add("property", 1)
     family.add("owner", 1)
     family.sync()
@@ -63,7 +67,9 @@ def test_a_waiting_child_that_is_deleted(family: County) -> None:
 
 
 def test_the_parent_deleted_while_the_child_lives(family: County) -> None:
-    """Case 114: a parent's tombstone is never cascaded: the child stays as it was, and is flagged when it is read again."""
+    """Case 114: a parent's tombstone is never cascaded: the child stays as it was, and is flagged when it is
+    read again.
+    """
     family.add("property", 1, 2)
     family.add("owner", 1, 2)
     family.sync()
@@ -77,12 +83,17 @@ def test_the_parent_deleted_while_the_child_lives(family: County) -> None:
 
 
 def test_a_child_in_a_repair_waits_too(family: County) -> None:
-    """Case 113: what a comparison repairs goes the same way: a child whose parent is not there is not slipped into the target."""
+    """Case 113: what a comparison repairs goes the same way: a child whose parent is not there is not slipped
+    into the target.
+    """
     family.add("property", 1)
     family.add("owner", 1)
     family.sync()
     family.add("owner", 2, of=2, at="2026-01-15 03:00:00.000")
-    family.sql("UPDATE pacs_ops.sync_state SET watermark = '2026-01-15 05:58:00.000' WHERE county_id = %s", family.fips)
+    family.sql(
+        "UPDATE pacs_ops.sync_state SET watermark = '2026-01-15 05:58:00.000' WHERE county_id = %s",
+        family.fips,
+    )
     family.clock.step(hours=5)
     certificate = family.reconcile()
     assert of(certificate, "owner").missing == 1
@@ -107,7 +118,9 @@ def test_an_owner_moves(family: County) -> None:
 
 @pytest.mark.parametrize("full", [False, True], ids=["by its cursor", "in full"])
 def test_an_owner_moves_to_a_property_that_is_not_there_yet(family: County, full: bool) -> None:
-    """Case 115: the owner waits, and its old link is closed meanwhile, not kept; it has one link again when the property arrives."""
+    """Case 115: the owner waits, and its old link is closed meanwhile, not kept; it has one link again when
+    the property arrives.
+    """
     family.add("property", 1)
     family.add("owner", 1, 3, of=1)
     family.sync()
@@ -115,17 +128,26 @@ def test_an_owner_moves_to_a_property_that_is_not_there_yet(family: County, full
     family.change("owner", 1, PropertyID=key("property", 2))
     family.clock.step(minutes=2)
     published, certificate = family.sync("full" if full else "auto")
-    assert (of(published, "owner").quarantined, of(published, "owner").deleted, certificate.clean) == (1, 1, True)
+    assert (of(published, "owner").quarantined, of(published, "owner").deleted, certificate.clean) == (
+        1,
+        1,
+        True,
+    )
     assert family.quarantine("owner") == {key("owner", 1): ["F2.15"]}
     assert set(family.rows("owner")) == {key("owner", 3)}
     assert not family.held("owner")
-    published, certificate = family.sync()  # nothing happened meanwhile: it still waits, and nothing is written
+    published, certificate = (
+        family.sync()
+    )  # nothing happened meanwhile: it still waits, and nothing is written
     assert (of(published, "owner").changed, certificate.clean) == (0, True)
     family.add("property", 2, at=family.stamp())
     family.clock.step(minutes=2)
     published, certificate = family.sync()
     assert (of(published, "owner").released, certificate.clean) == (1, True)
-    assert [str(family.row("owner", 1)[name]) for name in ("property_id", "_deleted_at")] == [key("property", 2), "None"]
+    assert [str(family.row("owner", 1)[name]) for name in ("property_id", "_deleted_at")] == [
+        key("property", 2),
+        "None",
+    ]
     assert family.reconcile().clean
 
 
@@ -143,19 +165,25 @@ def test_a_repair_closes_the_old_link_too(family: County) -> None:
 def left_behind(family: County) -> dict[str, str]:
     """Child -> parent, as the view tells it."""
     found = family.target.list_left_behind(family.fips)
-    assert all((row["entity"], row["parent"]) == ("owner", "property") and row["parent_deleted_at"] for row in found)
+    assert all(
+        (row["entity"], row["parent"]) == ("owner", "property") and row["parent_deleted_at"] for row in found
+    )
     return {row["source_key"]: row["parent_key"] for row in found}
 
 
 def warned(family: County, run_id: str) -> tuple[bool, int, int]:
     """(held, owners judged, owners left behind) of the run's warning."""
-    (row,) = family.sql("SELECT * FROM pacs_ops.quality_result WHERE run_id = %s AND rule_id = 'F2.15-deleted'", run_id)
+    (row,) = family.sql(
+        "SELECT * FROM pacs_ops.quality_result WHERE run_id = %s AND rule_id = 'F2.15-deleted'", run_id
+    )
     assert (row["entity"], row["severity"], row["blocks"]) == ("owner", "warn", False)
     return row["success"], row["evaluated"], row["unexpected"]
 
 
 def test_children_of_a_deleted_parent_are_flagged(family: County) -> None:
-    """Case 114: never cascaded: the children stay to the byte, a warning of the run counts them and a view names them, until somebody acts."""
+    """Case 114: never cascaded: the children stay to the byte, a warning of the run counts them and a view
+    names them, until somebody acts.
+    """
     family.add("property", 1, 2)
     family.add("owner", 1, 2)
     family.add("owner", 3, of=2)
@@ -184,7 +212,9 @@ def test_a_reader_of_one_county_sees_no_other_in_the_view(make_county: CountyMak
     made = make_county(["property", "owner"])
     made.add("property", 1)
     made.sync()
-    options = made.sql("SELECT reloptions FROM pg_class WHERE oid = 'pacs_report.children_of_deleted'::regclass")
+    options = made.sql(
+        "SELECT reloptions FROM pg_class WHERE oid = 'pacs_report.children_of_deleted'::regclass"
+    )
     assert options == [{"reloptions": ["security_invoker=true"]}]
 
 
@@ -209,7 +239,12 @@ def test_two_counties_with_the_same_keys(make_county: CountyMaker) -> None:
     one.add("property", 1)  # both read the same PACS here, so every key is the same
     one.sync()
     other.sync()
-    found = one.sql("SELECT county_id FROM pacs.property WHERE property_id = %s AND county_id IN (%s, %s)", key("property", 1), one.fips, other.fips)
+    found = one.sql(
+        "SELECT county_id FROM pacs.property WHERE property_id = %s AND county_id IN (%s, %s)",
+        key("property", 1),
+        one.fips,
+        other.fips,
+    )
     assert len(found) == 2
     one.clock.step(hours=3)
     one.change("property", 1, City="Finley")
@@ -219,7 +254,9 @@ def test_two_counties_with_the_same_keys(make_county: CountyMaker) -> None:
 
 
 def test_a_county_in_trouble_is_alone_with_it(make_county: CountyMaker) -> None:
-    """Case 116: one county's open publish, failed preflight and quarantine neither stop nor change another's run."""
+    """Case 116: one county's open publish, failed preflight and quarantine neither stop nor change another's
+    run.
+    """
     one, other = make_county(), make_county()
     one.add("property", 1, 2)
     one.change("property", 2, Acreage=-1.0)
@@ -234,4 +271,7 @@ def test_a_county_in_trouble_is_alone_with_it(make_county: CountyMaker) -> None:
     assert one.publish(run_id).state == "published"
     other.sync()
     assert (one.quarantine("property"), other.quarantine("property")) == ({key("property", 2): ["F1.5"]},) * 2
-    assert {row["epoch"] for row in other.sql("SELECT epoch FROM pacs_ops.county WHERE county_id = %s", other.fips)} == {2}
+    assert {
+        row["epoch"]
+        for row in other.sql("SELECT epoch FROM pacs_ops.county WHERE county_id = %s", other.fips)
+    } == {2}

@@ -1,4 +1,7 @@
-"""Any value that a type can hold: bound as a parameter, stored, read back by the driver, equal. Hypothesis chooses."""
+"""Any value that a type can hold: bound as a parameter, stored, read back by the driver, equal.
+
+Hypothesis chooses.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ from hypothesis import strategies as st
 
 from tests.support.server import MssqlServer
 
-CP1252 = "".join(chr(n) for n in range(32, 127)) + "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ" + "".join(chr(n) for n in range(160, 256))
+CP1252 = (
+    "".join(chr(n) for n in range(32, 127))
+    + "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+    + "".join(chr(n) for n in range(160, 256))
+)
 UNICODE = st.characters(exclude_categories=["Cs"])
 
 
@@ -24,7 +31,13 @@ def utf16_units(text: str) -> int:
 
 
 def decimals(largest: str, places: int) -> st.SearchStrategy[Decimal]:
-    return st.decimals(min_value=Decimal(f"-{largest}"), max_value=Decimal(largest), places=places, allow_nan=False, allow_infinity=False)
+    return st.decimals(
+        min_value=Decimal(f"-{largest}"),
+        max_value=Decimal(largest),
+        places=places,
+        allow_nan=False,
+        allow_infinity=False,
+    )
 
 
 def same(value: Any) -> Any:
@@ -44,8 +57,16 @@ TYPES: list[tuple[str, st.SearchStrategy[Any], Callable[[Any], Any]]] = [
     ("date", st.dates(), same),
     ("datetime2(7)", st.datetimes(), same),
     ("datetime2(6)", st.datetimes(), same),
-    ("datetime2(3)", st.datetimes().map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)), same),
-    ("time(6)", st.times().map(lambda moment: moment.replace(microsecond=0)), same),  # pyodbc binds no fraction of a time
+    (
+        "datetime2(3)",
+        st.datetimes().map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)),
+        same,
+    ),
+    (
+        "time(6)",
+        st.times().map(lambda moment: moment.replace(microsecond=0)),
+        same,
+    ),  # pyodbc binds no fraction of a time
     ("uniqueidentifier", st.uuids(), lambda value: str(value).upper()),
     ("nvarchar(40)", st.text(UNICODE, max_size=40).filter(lambda text: utf16_units(text) <= 40), same),
     ("nvarchar(max)", st.text(UNICODE, max_size=60), same),
@@ -67,10 +88,17 @@ def connection(mssql: MssqlServer) -> Iterator[tuple[pyodbc.Connection, str]]:
 def of_types(**chosen: Any) -> tuple[Any, ...]:
     """A row with these values under the types' names without their arguments, NULL elsewhere."""
     names = [declared.split("(")[0] for declared, _, _ in TYPES]
-    return tuple(chosen.get(name) if names.index(name) == number else None for number, name in enumerate(names))
+    return tuple(
+        chosen.get(name) if names.index(name) == number else None for number, name in enumerate(names)
+    )
 
 
-@settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(values=VALUES)
 @example(
     values=of_types(
@@ -80,10 +108,22 @@ def of_types(**chosen: Any) -> tuple[Any, ...]:
         decimal=Decimal("-9999999999999999999999999999.9999999999"),
     )
 )
-@example(values=of_types(datetime2=datetime(1, 1, 1), date=date.min, money=Decimal("-922337203685477.5808"), float=5e-324))
-@example(values=of_types(nvarchar="a\x00b😀", varchar="€ \x7f", varbinary=b"\x00", uniqueidentifier=UUID(int=0), float=-0.0))
-@example(values=of_types(nvarchar="", varchar="   ", varbinary=b"", bigint=-(2**63), float=1.7976931348623157e308))
-def test_a_bound_value_comes_back_equal(connection: tuple[pyodbc.Connection, str], values: tuple[Any, ...]) -> None:
+@example(
+    values=of_types(
+        datetime2=datetime(1, 1, 1), date=date.min, money=Decimal("-922337203685477.5808"), float=5e-324
+    )
+)
+@example(
+    values=of_types(
+        nvarchar="a\x00b😀", varchar="€ \x7f", varbinary=b"\x00", uniqueidentifier=UUID(int=0), float=-0.0
+    )
+)
+@example(
+    values=of_types(nvarchar="", varchar="   ", varbinary=b"", bigint=-(2**63), float=1.7976931348623157e308)
+)
+def test_a_bound_value_comes_back_equal(
+    connection: tuple[pyodbc.Connection, str], values: tuple[Any, ...]
+) -> None:
     opened, name = connection
     opened.execute(f"DELETE FROM dbo.{name}")
     opened.execute(f"INSERT INTO dbo.{name} VALUES (1{', ?' * len(TYPES)})", *values)

@@ -1,4 +1,6 @@
-"""Runs that fail in many ways, with passwords, a token and owners one would recognise: none of them is found anywhere afterwards."""
+"""Runs that fail in many ways, with passwords, a token and owners one would recognise: none of them is found
+anywhere afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from bad_counties import GUARDED, GUARDED_PASSWORD, PASSWORD, Source, World, guard_role, target_url, write_county
+from bad_counties import (
+    GUARDED,
+    GUARDED_PASSWORD,
+    PASSWORD,
+    Source,
+    World,
+    guard_role,
+    target_url,
+    write_county,
+)
 from bad_counties import trusting as trusting
 from bad_counties import without_waiting as without_waiting
 from bad_counties import world as world
@@ -48,8 +59,16 @@ def target(pg_url: str) -> dict[str, str]:
 @pytest.fixture
 def owners(world: World) -> set[str]:
     """Every owner's name; one of them is ours."""
-    world.execute("UPDATE [dbo].[PropertyOwner] SET OwnerName = ? WHERE OwnerID = (SELECT TOP (1) OwnerID FROM [dbo].[PropertyOwner])", NAME)
-    names = {name for (name,) in world.rows("SELECT DISTINCT OwnerName FROM [dbo].[PropertyOwner]") if name and len(name) > 6}
+    world.execute(
+        "UPDATE [dbo].[PropertyOwner] SET OwnerName = ? WHERE OwnerID = (SELECT TOP (1) OwnerID FROM "
+        "[dbo].[PropertyOwner])",
+        NAME,
+    )
+    names = {
+        name
+        for (name,) in world.rows("SELECT DISTINCT OwnerName FROM [dbo].[PropertyOwner]")
+        if name and len(name) > 6
+    }
     assert NAME in names
     return names
 
@@ -59,15 +78,26 @@ def found(text: str, names: set[str]) -> set[str]:
 
 
 def test_the_search_finds_what_is_there(owners: set[str]) -> None:
-    assert found(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {quote(PASSWORD, safe=""), TOKEN, NAME}
+    assert found(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {
+        quote(PASSWORD, safe=""),
+        TOKEN,
+        NAME,
+    }
 
 
 def ledger(url: str) -> str:
     """Everything in schema `pacs_ops` but staging, which holds rows until they are published."""
     with psycopg.connect(url, autocommit=True) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pacs_ops' AND tablename NOT LIKE 'stage\\_%'").fetchall()
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'pacs_ops' AND tablename NOT LIKE 'stage\\_%'"
+        ).fetchall()
         assert {"audit", "sync_run", "run_entity", "quarantine"} <= {name for (name,) in tables}
-        rows = [connection.execute(sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier("pacs_ops", name))).fetchall() for (name,) in tables]
+        rows = [
+            connection.execute(
+                sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier("pacs_ops", name))
+            ).fetchall()
+            for (name,) in tables
+        ]
     return repr(rows)
 
 
@@ -90,7 +120,10 @@ def test_failing_commands_leak_nothing(
     logging.getLogger("airflow_provider_pacs.sandbox").setLevel(logging.INFO)  # the county's own server
     folder = str(write_county(tmp_path, OWNERS))
     good, goal = world.source, target_url(target)
-    quoting = f"error=245 match=PropertyOwner times=1 message=\"Conversion failed when converting the varchar value '{NAME}' to data type int.\""
+    quoting = (
+        'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
+        f"value '{NAME}' to data type int.\""
+    )
     ways: dict[str, tuple[str, str, str | None]] = {
         "wrong password": (replace(good, password=WRONG).url, goal, None),
         "unknown database": (replace(good, database="PAX").url, goal, None),
@@ -110,15 +143,44 @@ def test_failing_commands_leak_nothing(
     for name, (source, goal_url, fault) in ways.items():
         if fault and not world.breaks(fault):
             continue
-        arguments = cli._parser().parse_args(["sync", "benton_wa", "-v", "--counties", folder, "--source-url", source, "--target-url", goal_url])
+        arguments = cli._parser().parse_args(
+            [
+                "sync",
+                "benton_wa",
+                "-v",
+                "--counties",
+                folder,
+                "--source-url",
+                source,
+                "--target-url",
+                goal_url,
+            ]
+        )
         with pytest.raises(PacsError) as caught:
             arguments.command(arguments)
         said += f"{name}: " + "".join(traceback.format_exception(caught.value)) + repr(caught.value)
         world.mend()
-    assert cli.main(["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url, "--target-url", goal]) == 0
+    assert (
+        cli.main(
+            [
+                "sync",
+                "benton_wa",
+                "--full",
+                "--counties",
+                folder,
+                "--source-url",
+                good.url,
+                "--target-url",
+                goal,
+            ]
+        )
+        == 0
+    )
     break_the_leaf(pg_url)
     world.execute("UPDATE [dbo].[PropertyOwner] SET OwnerType = ? WHERE OwnerName = ?", "Trust", NAME)
-    arguments = cli._parser().parse_args(["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url, "--target-url", goal])
+    arguments = cli._parser().parse_args(
+        ["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url, "--target-url", goal]
+    )
     with pytest.raises(PacsError, match="23514") as caught:
         arguments.command(arguments)
     said += "".join(traceback.format_exception(caught.value))
@@ -128,10 +190,24 @@ def test_failing_commands_leak_nothing(
 
 def connect(monkeypatch: pytest.MonkeyPatch, source: Source, target: dict[str, str]) -> None:
     """Store the connections of a county, with a token where somebody might put one."""
-    place = {"host": source.host, "port": source.port, "schema": source.database, "login": source.user, "password": source.password}
-    store(monkeypatch, "pacs_benton_wa", conn_type="pacs", extra={**source.options, "access_token": TOKEN}, **place)
+    place = {
+        "host": source.host,
+        "port": source.port,
+        "schema": source.database,
+        "login": source.user,
+        "password": source.password,
+    }
+    store(
+        monkeypatch,
+        "pacs_benton_wa",
+        conn_type="pacs",
+        extra={**source.options, "access_token": TOKEN},
+        **place,
+    )
     names = {"host": "host", "dbname": "schema", "user": "login", "password": "password"}
-    store(monkeypatch, "terrafusion", conn_type="postgres", **{name: target[key] for key, name in names.items()})
+    store(
+        monkeypatch, "terrafusion", conn_type="postgres", **{name: target[key] for key, name in names.items()}
+    )
 
 
 def test_failing_dags_leak_nothing(
@@ -150,7 +226,10 @@ def test_failing_dags_leak_nothing(
     folder = write_county(tmp_path, OWNERS)
     said = ""
     ways = [(replace(world.source, password=WRONG), target), (world.source, target | {"password": WRONG})]
-    if world.breaks(f"error=245 match=PropertyOwner times=1 message=\"Conversion failed when converting the varchar value '{NAME}'.\""):
+    if world.breaks(
+        'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
+        f"value '{NAME}'.\""
+    ):
         ways.append((world.source, target))
     for source, goal in ways:
         connect(monkeypatch, source, goal)
@@ -160,7 +239,9 @@ def test_failing_dags_leak_nothing(
     world.mend()
     home = Path(os.environ["AIRFLOW_HOME"])
     kept = {file: file.read_bytes().decode("utf-8", "replace") for file in home.rglob("*") if file.is_file()}
-    assert any(file.name == "airflow.db" for file in kept)  # connections come from the environment, so the whole file must be clean
+    assert any(
+        file.name == "airflow.db" for file in kept
+    )  # connections come from the environment, so the whole file must be clean
     assert found(said + caplog.text + ledger(pg_url), owners) == set()
     assert {file.name: found(text, owners) for file, text in kept.items() if found(text, owners)} == {}
 
@@ -178,12 +259,19 @@ class Vault(BaseSecretsBackend):
 """
 
 
-def test_any_secrets_backend_serves_the_hook_and_variables_stand_in_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_secrets_backend_serves_the_hook_and_variables_stand_in_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "pacs_test_vault.py").write_text(BACKEND, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "pacs_test_vault.Vault")
     for county in ("BENTON_WA", "KING_WA"):
-        for part, value in {"HOST": "variables.example", "NAME": "PACS", "USER": "reader", "PASSWORD": "from variables"}.items():
+        for part, value in {
+            "HOST": "variables.example",
+            "NAME": "PACS",
+            "USER": "reader",
+            "PASSWORD": "from variables",
+        }.items():
             monkeypatch.setenv(f"PACS_DB_{part}_{county}_SOURCE", value)
     assert PacsHook("pacs_benton_wa").address().password == "from the vault"
     assert PacsHook("pacs_king_wa").address().password == "from variables"

@@ -1,6 +1,8 @@
-"""Finding 2 of the requirements as a test: six simulated hours of an assessor's office, polled every ten minutes, with crashes and the autumn hour.
+"""Finding 2 of the requirements as a test: six simulated hours of an assessor's office, polled every ten
+minutes, with crashes and the autumn hour.
 
-The sandbox's engine and the sync run in this process, PostgreSQL is real. What the design document's own query would have brought over runs beside.
+The sandbox's engine and the sync run in this process, PostgreSQL is real. What the design document's own
+query would have brought over runs beside.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Office:
     next_number: int = 1_000
 
     def work(self, poll: int) -> None:
-        """Ten minutes of edits: new parcels, updates, soft and hard deletes, now and then one stamp on many rows, or a commit that comes late."""
+        """Ten minutes of edits: new parcels, updates, soft and hard deletes, now and then one stamp on many
+        rows, or a commit that comes late.
+        """
         for _ in range(EVERY):
             self.county.clock.step(minutes=1)
             self._commit(poll)
@@ -81,7 +85,9 @@ class Office:
                 self.open.remove((due, writer))
 
     def _some(self, many: int) -> list[int]:
-        waiting = {key_ for key_ in self.known if key_ >= 1_000 and key_ % 3 == 0}  # numbers of rows that may not be committed yet
+        waiting = {
+            key_ for key_ in self.known if key_ >= 1_000 and key_ % 3 == 0
+        }  # numbers of rows that may not be committed yet
         usable = [number for number in self.known if number not in self.gone and number not in waiting]
         return self.random.sample(usable, min(many, len(usable)))
 
@@ -89,7 +95,8 @@ class Office:
 def by_the_document(county: County, held: dict[str, tuple[str, bool]], mark: str) -> str:
     """One run of the design document's own query; returns its new mark."""
     rows = county.source.query(
-        f"SELECT TOP ({BATCH}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm FROM [dbo].[Property] "
+        f"SELECT TOP ({BATCH}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm "
+        "FROM [dbo].[Property] "
         "WHERE LastModified >= CONVERT(datetime, ?, 121) AND IsActive = 1 ORDER BY LastModified DESC",
         (mark,),
     )
@@ -98,7 +105,9 @@ def by_the_document(county: County, held: dict[str, tuple[str, bool]], mark: str
 
 
 def poll_with_crashes(county: County, chance: random.Random) -> None:
-    """A run; some are killed after the read, some before the publish: their staging stays behind, nothing else."""
+    """A run; some are killed after the read, some before the publish: their staging stays behind, nothing
+    else.
+    """
     if chance.random() >= CRASHES:
         county.sync()
     elif chance.random() < 0.5:
@@ -115,16 +124,24 @@ def _die(statement: str) -> None:
 
 
 def truth_of(county: County) -> dict[str, tuple[str, bool]]:
-    return {row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in county.source.query("SELECT * FROM [dbo].[Property]")}
+    return {
+        row["PropertyID"].lower(): (row["City"], row["IsActive"])
+        for row in county.source.query("SELECT * FROM [dbo].[Property]")
+    }
 
 
 def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
-    """Six hours, or as long as `polls` take; returns what is missing, stale and a ghost, ours before and after reconcile, and the document's."""
+    """Six hours, or as long as `polls` take; returns what is missing, stale and a ghost, ours before and
+    after reconcile, and the document's.
+    """
     chance = random.Random(seed)
-    # Rows stamped just before the hour repeats are ahead of the clock until it is over: late by an hour at most, not lost. So the end lies behind it.
+    # Rows stamped just before the hour repeats are ahead of the clock until it is over: late by an hour at
+    # most, not lost. So the end lies behind it.
     county.clock.set_utc(THE_HOUR_REPEATS - timedelta(minutes=min(polls * EVERY / 2, polls * EVERY - 75)))
     if seed % 2:
-        county.source.denied = ("dm_tran_database_transactions",)  # without that right the overlap alone covers late commits
+        county.source.denied = (
+            "dm_tran_database_transactions",
+        )  # without that right the overlap alone covers late commits
     county.add("property", *range(200), at="2026-10-30 12:00:00.000")
     county.sync()
     held: dict[str, tuple[str, bool]] = {}

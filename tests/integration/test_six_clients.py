@@ -1,4 +1,6 @@
-"""One table of values, six clients: pyodbc, arrow-odbc, mssql-python, pymssql, python-tds and FreeTDS decode what the server encodes alike."""
+"""One table of values, six clients: pyodbc, arrow-odbc, mssql-python, pymssql, python-tds and FreeTDS decode
+what the server encodes alike.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from tests.support.server import MssqlServer
 MODULES = {"mssql-python": "mssql_python", "pymssql": "pymssql", "python-tds": "pytds"}
 WIDE = "ñ – 😀 Ж €"
 LONG = "ñ – € " * 2000
-# Declared type, two T-SQL literals, the two values as text: six fractional digits at most, because Python has no more.
+# Declared type, two T-SQL literals, the two values as text: six fractional digits at most, because Python has
+# no more.
 VALUES: list[tuple[str, tuple[str, str], tuple[str, str]]] = [
     ("bit", ("0", "1"), ("0", "1")),
     ("tinyint", ("0", "255"), ("0", "255")),
@@ -58,7 +61,10 @@ def request_for_all(mssql: MssqlServer) -> Iterator[Request]:
     columns = ", ".join(f"c{number} {declared} NULL" for number, (declared, _, _) in enumerate(VALUES))
     with mssql.table(f"k int NOT NULL, {columns}") as name:
         for row in (0, 1):
-            mssql.execute(f"INSERT INTO dbo.{name} VALUES ({row}, {', '.join(literal(values[row]) for _, values, _ in VALUES)})")
+            mssql.execute(
+                f"INSERT INTO dbo.{name} VALUES ({row}, "
+                f"{', '.join(literal(values[row]) for _, values, _ in VALUES)})"
+            )
         mssql.execute(f"INSERT INTO dbo.{name} VALUES (2, {', '.join(['NULL'] * len(VALUES))})")
         names = ", ".join(f"c{number}" for number in range(len(VALUES)))
         address = mssql.address
@@ -79,9 +85,14 @@ def literal(text: str) -> str:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_a_client_decodes_is_what_was_inserted(request_for_all: Request, client: str) -> None:
     if client == "freetds" and not FREETDS:
-        pytest.skip("FreeTDS's ODBC driver is not installed: apt-get install tdsodbc (`.ci/prepare` does it where it may)")
+        pytest.skip(
+            "FreeTDS's ODBC driver is not installed: apt-get install tdsodbc (`.ci/prepare` does it where "
+            "it may)"
+        )
     if find_spec(MODULES.get(client, "pyodbc")) is None:
-        pytest.skip(f"{client} is not installed: pip install -c constraints.txt -e '.[dev]' (`.ci/prepare` does it)")
+        pytest.skip(
+            f"{client} is not installed: pip install -c constraints.txt -e '.[dev]' (`.ci/prepare` does it)"
+        )
     rows = ask(client, request_for_all)
     assert len(rows) == 3
     for number, (declared, _, expected) in enumerate(VALUES):

@@ -30,7 +30,9 @@ def fresh_url(pg_server: str) -> Iterator[str]:
 
 def recorded(url: str) -> list[tuple[Any, ...]]:
     with connect(url) as connection:
-        return connection.execute("SELECT name, digest, applied_at FROM pacs_ops.schema_migration ORDER BY name").fetchall()
+        return connection.execute(
+            "SELECT name, digest, applied_at FROM pacs_ops.schema_migration ORDER BY name"
+        ).fetchall()
 
 
 def test_migrations_run_once(fresh_url: str) -> None:
@@ -39,7 +41,9 @@ def test_migrations_run_once(fresh_url: str) -> None:
         applied = target.migrate()
         first = recorded(fresh_url)
         assert target.migrate() == []
-        audited = target.connection.execute("SELECT object FROM pacs_ops.audit WHERE action = 'migrate' ORDER BY seq").fetchall()
+        audited = target.connection.execute(
+            "SELECT object FROM pacs_ops.audit WHERE action = 'migrate' ORDER BY seq"
+        ).fetchall()
     assert sorted(applied) == [row[0] for row in first]
     assert recorded(fresh_url) == first
     assert [row[0] for row in audited] == applied
@@ -49,7 +53,9 @@ def test_a_shipped_migration_never_changes(fresh_url: str) -> None:
     """A recorded migration whose file differs stops everything, by name."""
     with PostgresTarget.from_url(fresh_url) as target:
         target.migrate()
-        target.connection.execute("UPDATE pacs_ops.schema_migration SET digest = 'x' WHERE name = '0002_roles'")
+        target.connection.execute(
+            "UPDATE pacs_ops.schema_migration SET digest = 'x' WHERE name = '0002_roles'"
+        )
         with pytest.raises(ConfigError, match="0002_roles"):
             target.migrate()
 
@@ -68,7 +74,9 @@ def test_two_preflights_migrate_once(fresh_url: str) -> None:
 def test_a_failed_migration_leaves_nothing(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that fails takes the whole migration back: no half of it is recorded or there."""
     steps = ddl._steps()
-    monkeypatch.setattr(ddl, "_steps", lambda: [*steps, ("0003_wrong", "digest", "CREATE TABLE pacs_ops.county (x int)")])
+    monkeypatch.setattr(
+        ddl, "_steps", lambda: [*steps, ("0003_wrong", "digest", "CREATE TABLE pacs_ops.county (x int)")]
+    )
     with PostgresTarget.from_url(fresh_url) as target:
         with pytest.raises(Exception, match="county"):
             target.migrate()
@@ -76,7 +84,9 @@ def test_a_failed_migration_leaves_nothing(fresh_url: str, monkeypatch: pytest.M
 
 
 def test_row_level_security(make_county: CountyMaker) -> None:
-    """Case 116: a login that was granted one county sees that county's rows and no other's, also through SET ROLE."""
+    """Case 116: a login that was granted one county sees that county's rows and no other's, also through SET
+    ROLE.
+    """
     one, other = make_county(ENTITIES), make_county(ENTITIES)
     for entity in ENTITIES:
         one.add(entity, 1, 2)
@@ -89,7 +99,9 @@ def test_row_level_security(make_county: CountyMaker) -> None:
     with connect(one.url) as clerk:
         clerk.execute(f"SET SESSION AUTHORIZATION {role}".encode())
         for table in ("property", "owner", "value_history", "structure"):
-            assert clerk.execute(f"SELECT DISTINCT county_id FROM pacs.{table}".encode()).fetchall() == [(one.fips,)]
+            assert clerk.execute(f"SELECT DISTINCT county_id FROM pacs.{table}".encode()).fetchall() == [
+                (one.fips,)
+            ]
         for refused in (
             f"SELECT 1 FROM {one.leaf('property')}",
             f"SELECT 1 FROM {other.leaf('property')}",
@@ -106,11 +118,14 @@ def test_row_level_security(make_county: CountyMaker) -> None:
 
 
 def test_nobody_has_rights_on_partitions(whole_county: County) -> None:
-    """A grant on a leaf would bypass row-level security: there is none, neither on schema pacs_part nor on a table in it."""
+    """A grant on a leaf would bypass row-level security: there is none, neither on schema pacs_part nor on a
+    table in it.
+    """
     whole_county.add("property", 1)
     whole_county.sync()
     grants = whole_county.sql(
-        "SELECT c.relname, a.grantee::regrole::text AS who FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, "
+        "SELECT c.relname, a.grantee::regrole::text AS who FROM pg_class AS c JOIN pg_namespace AS n ON "
+        "n.oid = c.relnamespace, "
         "aclexplode(c.relacl) AS a WHERE n.nspname = 'pacs_part' AND a.grantee <> c.relowner"
     )
     assert grants == []
@@ -118,7 +133,10 @@ def test_nobody_has_rights_on_partitions(whole_county: County) -> None:
     assert public == [{"usable": False}]
 
 
-@pytest.mark.parametrize("statement", ["UPDATE pacs_ops.audit SET action = 'x'", "DELETE FROM pacs_ops.audit", "TRUNCATE pacs_ops.audit"])
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE pacs_ops.audit SET action = 'x'", "DELETE FROM pacs_ops.audit", "TRUNCATE pacs_ops.audit"],
+)
 def test_the_audit_is_append_only(county: County, statement: str) -> None:
     """Case 128: even the owner of the table can't change, delete or truncate what is written."""
     county.add("property", 1)
@@ -133,7 +151,10 @@ def test_the_audit_tells_the_run(county: County) -> None:
     """Start, publish and certificate of a run are there, in order, with counts and no values."""
     county.add("property", 1, Address="777 Secret Rd")
     county.sync()
-    rows = county.sql("SELECT action, details::text AS told FROM pacs_ops.audit WHERE county_id = %s ORDER BY seq", county.fips)
+    rows = county.sql(
+        "SELECT action, details::text AS told FROM pacs_ops.audit WHERE county_id = %s ORDER BY seq",
+        county.fips,
+    )
     assert [row["action"] for row in rows] == ["run.start", "run.publish", "run.certificate"]
     assert not any("Secret" in row["told"] for row in rows)
 
@@ -145,7 +166,10 @@ def test_a_run_that_never_started_is_in_the_audit(county: County) -> None:
     county.configure(tables={"property": {"table": "Parcels"}})
     with pytest.raises(ConfigError):
         run.preflight(county.config, county.source, county.target, trigger="test")
-    (row,) = county.sql("SELECT object, details FROM pacs_ops.audit WHERE county_id = %s AND action = 'run.failed'", county.fips)
+    (row,) = county.sql(
+        "SELECT object, details FROM pacs_ops.audit WHERE county_id = %s AND action = 'run.failed'",
+        county.fips,
+    )
     assert (row["object"], row["details"]["code"]) == ("preflight", "PACS-003")
 
 

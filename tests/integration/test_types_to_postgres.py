@@ -1,4 +1,5 @@
-"""Every source type through the whole path: SQL Server, Microsoft's driver, the bulk reader, the mapping, COPY, PostgreSQL's canonical columns.
+"""Every source type through the whole path: SQL Server, Microsoft's driver, the bulk reader, the mapping,
+COPY, PostgreSQL's canonical columns.
 
 What can't be carried is rejected with a reason, never bent.
 """
@@ -35,7 +36,9 @@ def target(pg_url: str) -> Iterator[PostgresTarget]:
 
 
 def rounds() -> list[dict[str, Case]]:
-    """Canonical columns and the cases that fill them, as many rounds as it takes until every case had its turn."""
+    """Canonical columns and the cases that fill them, as many rounds as it takes until every case had its
+    turn.
+    """
     out: list[dict[str, Case]] = []
     most = max(-(-len(cases) // len(SLOTS[canonical])) for canonical, cases in CASES.items())
     for number in range(most):
@@ -49,16 +52,24 @@ def rounds() -> list[dict[str, Case]]:
 
 
 def literal(text: str) -> str:
-    return "N'" + text.replace("'", "''") + "'" if "\x00" not in text else " + NCHAR(0) + ".join(literal(part) for part in text.split("\x00"))
+    return (
+        "N'" + text.replace("'", "''") + "'"
+        if "\x00" not in text
+        else " + NCHAR(0) + ".join(literal(part) for part in text.split("\x00"))
+    )
 
 
 def columns(chosen: dict[str, Case]) -> str:
     """Declarations under odd names; every case also has a row of NULLs, so only `k` is NOT NULL."""
-    return ", ".join(["k int NOT NULL", *(f"[the {slot}] {case.declared} NULL" for slot, case in chosen.items())])
+    return ", ".join(
+        ["k int NOT NULL", *(f"[the {slot}] {case.declared} NULL" for slot, case in chosen.items())]
+    )
 
 
 @pytest.mark.parametrize("number", range(len(rounds())))
-def test_every_type_arrives_as_its_text_or_with_a_reason(mssql: MssqlServer, target: PostgresTarget, number: int) -> None:
+def test_every_type_arrives_as_its_text_or_with_a_reason(
+    mssql: MssqlServer, target: PostgresTarget, number: int
+) -> None:
     """Cases 56 to 68, 70, 73, 74, 79: the list of types, value by value in tests/support/values.py."""
     chosen = rounds()[number]
     with ExitStack() as stack:
@@ -67,13 +78,19 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(mssql: MssqlServer, tar
             values = ", ".join(literal(case.literals[row]) for case in chosen.values())
             mssql.execute(f"INSERT INTO dbo.{name} VALUES ({row}, {values})")
         mssql.execute(f"INSERT INTO dbo.{name} VALUES (3, {', '.join(['NULL'] * len(chosen))})")
-        mapped = tuple((c, f"the {c}" if c in chosen else "k") for c in ENTITY.mapped_names if c in chosen or c == "parcel_number")
+        mapped = tuple(
+            (c, f"the {c}" if c in chosen else "k")
+            for c in ENTITY.mapped_names
+            if c in chosen or c == "parcel_number"
+        )
         reader = stack.enter_context(SqlServerReader(mssql.address, attempts=1))
         shape = describe(reader, TableMap("property", "dbo", name, None, mapped))
         stage = f"types_{number}"
         assert fill_stage(reader, target, shape, full_query(shape), stage, county_id="53005") == 4
         wanted = ", ".join(f"{slot}::text" for slot in chosen)
-        found = target.connection.execute(f"SELECT {wanted}, _reject FROM pacs_ops.{stage} ORDER BY parcel_number").fetchall()
+        found = target.connection.execute(
+            f"SELECT {wanted}, _reject FROM pacs_ops.{stage} ORDER BY parcel_number"
+        ).fetchall()
     for row, got in enumerate(found[:3]):
         expected = tuple(case.expected[row] for case in chosen.values())
         assert got[:-1] == expected, [f"{slot} {case.declared}" for slot, case in chosen.items()]
@@ -84,11 +101,23 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(mssql: MssqlServer, tar
 
 @pytest.mark.parametrize("declared", ["text", "ntext", "varchar(max)"])
 def test_a_long_text_whose_length_nobody_knows_is_measured(mssql: MssqlServer, declared: str) -> None:
-    """Where the catalog may not be read, no bound comes with the statement; the driver gives `text` as 2 GB long, which no buffer holds."""
-    with mssql.table(f"k int NOT NULL, words {declared} NULL") as name, SqlServerReader(mssql.address, attempts=1) as reader:
-        mssql.execute(f"INSERT INTO dbo.{name} VALUES (1, REPLICATE(CONVERT(varchar(max), 'abc'), 9000)), (2, NULL)")
-        found = [row for batch in reader.stream(f"SELECT k, words FROM dbo.{name}") for row in batch.to_pylist()]
-    assert sorted(found, key=lambda row: row["k"]) == [{"k": 1, "words": "abc" * 9000}, {"k": 2, "words": None}]
+    """Where the catalog may not be read, no bound comes with the statement; the driver gives `text` as 2 GB
+    long, which no buffer holds.
+    """
+    with (
+        mssql.table(f"k int NOT NULL, words {declared} NULL") as name,
+        SqlServerReader(mssql.address, attempts=1) as reader,
+    ):
+        mssql.execute(
+            f"INSERT INTO dbo.{name} VALUES (1, REPLICATE(CONVERT(varchar(max), 'abc'), 9000)), (2, NULL)"
+        )
+        found = [
+            row for batch in reader.stream(f"SELECT k, words FROM dbo.{name}") for row in batch.to_pylist()
+        ]
+    assert sorted(found, key=lambda row: row["k"]) == [
+        {"k": 1, "words": "abc" * 9000},
+        {"k": 2, "words": None},
+    ]
 
 
 def test_a_key_that_is_no_guid_is_never_made_one() -> None:

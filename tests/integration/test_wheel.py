@@ -35,7 +35,9 @@ def uv(*arguments: str) -> None:
     """Run uv, trusting what this machine trusts, and show its words only where it fails."""
     assert UV is not None, "uv is not installed: run .ci/prepare"
     trust = {"UV_SYSTEM_CERTS": "1"} if Path("/etc/ssl/certs/ca-certificates.crt").exists() else {}
-    done = subprocess.run([UV, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **trust})
+    done = subprocess.run(
+        [UV, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **trust}
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -50,9 +52,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_asks_for_nothing_that_only_tests_need(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        metadata = HeaderParser().parsestr(archive.read(next(name for name in names if name.endswith("METADATA"))).decode())
+        metadata = HeaderParser().parsestr(
+            archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
+        )
         entries = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
-    wanted = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line}
+    wanted = {
+        re.split(r"[^A-Za-z0-9-]", line)[0].lower()
+        for line in metadata.get_all("Requires-Dist") or []
+        if "extra ==" not in line
+    }
     assert "apache-airflow" in wanted
     assert not wanted & FOR_TESTS_ONLY
     assert not wanted & {"pytest", "ruff", "mypy", "hypothesis"}
@@ -76,7 +84,13 @@ def test_importing_the_package_is_cheap() -> None:
     best = 10**9
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", "import airflow_provider_pacs, sys; print(*sys.modules)"],
+            [
+                sys.executable,
+                "-X",
+                "importtime",
+                "-c",
+                "import airflow_provider_pacs, sys; print(*sys.modules)",
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -90,7 +104,9 @@ def test_importing_the_package_is_cheap() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
-def test_it_installs_beside_the_newest_and_the_oldest_airflow(wheel: Path, resolution: str, tmp_path: Path) -> None:
+def test_it_installs_beside_the_newest_and_the_oldest_airflow(
+    wheel: Path, resolution: str, tmp_path: Path
+) -> None:
     """Needs a package index."""
     python = tmp_path / "venv" / "bin" / "python"
     uv("venv", "--quiet", "--python", sys.executable, str(python.parents[1]))
@@ -109,16 +125,32 @@ def test_it_installs_beside_the_newest_and_the_oldest_airflow(wheel: Path, resol
         "-o",
         str(pinned),
     )
-    uv("pip", "install", "--quiet", "--python", str(python), "--requirements", str(pinned))  # Airflow is there first
+    uv(
+        "pip", "install", "--quiet", "--python", str(python), "--requirements", str(pinned)
+    )  # Airflow is there first
     uv("pip", "install", "--quiet", "--python", str(python), "--constraint", str(pinned), str(wheel))
     installed = pinned.read_text("utf-8")
-    assert re.search(r"^apache-airflow==3\.2\." if resolution == "lowest-direct" else r"^apache-airflow==3\.3\.2$", installed, re.MULTILINE)
-    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "COLUMNS": "200"}
+    assert re.search(
+        r"^apache-airflow==3\.2\." if resolution == "lowest-direct" else r"^apache-airflow==3\.3\.2$",
+        installed,
+        re.MULTILINE,
+    )
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "COLUMNS": "200",
+    }
     environment.pop("PYTHONPATH", None)
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            [str(python.parent / command[0]), *command[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            [str(python.parent / command[0]), *command[1:]],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -128,5 +160,15 @@ def test_it_installs_beside_the_newest_and_the_oldest_airflow(wheel: Path, resol
     name, fields = run("python", "-W", "ignore", "-c", FORM).splitlines()[-2:]
     assert name == "PACS (SQL Server)"
     assert {"encrypt", "odbc_driver", "login_timeout"} <= set(fields.split())
-    assert "pacs_benton_wa" in run("python", "-W", "ignore", "-c", DAGS, str(ROOT / "dags" / "counties")).splitlines()[-1].split()
-    run("python", "-W", "ignore", "-c", "import airflow_provider_pacs.hooks.pacs, airflow_provider_pacs.dag_builder, airflow_provider_pacs.sync.run")
+    assert (
+        "pacs_benton_wa"
+        in run("python", "-W", "ignore", "-c", DAGS, str(ROOT / "dags" / "counties")).splitlines()[-1].split()
+    )
+    run(
+        "python",
+        "-W",
+        "ignore",
+        "-c",
+        "import airflow_provider_pacs.hooks.pacs, airflow_provider_pacs.dag_builder, "
+        "airflow_provider_pacs.sync.run",
+    )

@@ -1,4 +1,6 @@
-"""LastModified windows against a real PostgreSQL: nothing is lost at a bound, to a late commit or to a clock (correctness.md A1, A2)."""
+"""LastModified windows against a real PostgreSQL: nothing is lost at a bound, to a late commit or to a clock
+(correctness.md A1, A2).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.support.county import ENTITIES, County, key, new_engine, of, retype
 
 
 def test_ties_beyond_a_batch(county: County) -> None:
-    """Cases 1, 10, 18: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a window."""
+    """Cases 1, 10, 18: 251 rows share one stamp and a batch holds 100: all arrive, in the first load and in a
+    window.
+    """
     county.source.batch_rows = 100
     county.add("property", *range(251))
     assert of(county.sync()[0], "property").inserted == 251
@@ -27,7 +31,9 @@ def test_ties_beyond_a_batch(county: County) -> None:
 
 
 def test_a_tie_at_the_lower_bound(make_county: CountyMaker) -> None:
-    """Case 2: a row stamped exactly like the cursor, committed after it was stored, is in the next window (`>=`)."""
+    """Case 2: a row stamped exactly like the cursor, committed after it was stored, is in the next window
+    (`>=`).
+    """
     county = make_county(overlap_minutes=0, lag_seconds=0)
     county.add("property", 1)
     county.sync()
@@ -50,7 +56,9 @@ def test_a_row_at_the_upper_bound(make_county: CountyMaker) -> None:
 
 
 def test_a_row_that_moves_while_it_is_read(county: County) -> None:
-    """Case 3: a row stamped past the upper bound before its window is read belongs to the next run, and ends right."""
+    """Case 3: a row stamped past the upper bound before its window is read belongs to the next run, and ends
+    right.
+    """
     county.add("property", 1, 2)
     county.sync()
     county.clock.step(hours=3)
@@ -71,7 +79,9 @@ def test_a_row_that_moves_while_it_is_read(county: County) -> None:
 
 
 def test_a_row_inserted_behind_the_bound_while_it_is_read(county: County) -> None:
-    """Case 4: a row inserted after its window was read, stamped inside it by a clock that lags, is caught by the next run's overlap."""
+    """Case 4: a row inserted after its window was read, stamped inside it by a clock that lags, is caught by
+    the next run's overlap.
+    """
     county.add("property", 1)
     county.sync()
     county.clock.step(hours=3)
@@ -160,18 +170,28 @@ def test_ticks_that_three_digits_do_not_hold(make_county: CountyMaker, digits: s
     ],
     ids=["smalldatetime", "date", "datetime2_3", "datetime2_7"],
 )
-def test_change_columns_of_other_types(make_county: CountyMaker, kind: SqlType, unit: timedelta, digits: int) -> None:
-    """Case 15: whatever the stamp's unit, the bound leaves the running unit out, and a row stamped in it after a run is in the next one."""
+def test_change_columns_of_other_types(
+    make_county: CountyMaker, kind: SqlType, unit: timedelta, digits: int
+) -> None:
+    """Case 15: whatever the stamp's unit, the bound leaves the running unit out, and a row stamped in it
+    after a run is in the next one.
+    """
     engine = new_engine(retype("Property", LastModified=kind))
     county = make_county(engine=engine, overlap_minutes=0, lag_seconds=0)
     county.add("property", 1, 2, at="2026-01-10 00:00:00")
     first, _ = county.sync()
     assert of(first, "property").inserted == 2
     county.clock.step(hours=1)
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(
+        f"UPDATE [dbo].[Property] SET City = 'Finley', LastModified = '{county.stamp()}' WHERE PropertyID = "
+        f"'{key('property', 1)}'"
+    )
     county.sync()
     assert digits == 0 or county.state("property")["watermark"] < county.stamp()[:digits]
-    county.pacs(f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = '{county.stamp()}' WHERE PropertyID = '{key('property', 1)}'")
+    county.pacs(
+        f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = '{county.stamp()}' WHERE PropertyID "
+        f"= '{key('property', 1)}'"
+    )
     county.clock.step(seconds=(2 * unit).total_seconds() + 1)
     published, _ = county.sync()
     assert of(published, "property").mode == "changes"
@@ -191,7 +211,9 @@ def test_a_cursor_that_is_empty_means_a_full_read(county: County) -> None:
 
 
 def test_a_late_commit(make_county: CountyMaker) -> None:
-    """Cases 19, 21: a row stamped before and committed after a run, which did not wait for it, arrives with the next one, by the overlap alone."""
+    """Cases 19, 21: a row stamped before and committed after a run, which did not wait for it, arrives with
+    the next one, by the overlap alone.
+    """
     county = make_county()
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", 1, 2)
@@ -249,13 +271,19 @@ def test_a_transaction_open_for_longer_than_the_overlap(county: County) -> None:
 
 
 def test_a_transaction_that_nobody_tells_us_of(make_county: CountyMaker) -> None:
-    """Case 20: without the right to see writers, a commit later than the overlap is found by the full comparison."""
+    """Case 20: without the right to see writers, a commit later than the overlap is found by the full
+    comparison.
+    """
     county = make_county()
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", 1, 2)
     county.sync()
     county.change("property", 1, at=county.stamp(), City="Finley")
-    county.sql("UPDATE pacs_ops.sync_state SET watermark = %s WHERE county_id = %s", "2026-01-15 12:00:00.000", county.fips)
+    county.sql(
+        "UPDATE pacs_ops.sync_state SET watermark = %s WHERE county_id = %s",
+        "2026-01-15 12:00:00.000",
+        county.fips,
+    )
     county.clock.step(hours=8)
     county.sync()
     assert county.row("property", 1)["city"] == "Prosser"
@@ -265,7 +293,9 @@ def test_a_transaction_that_nobody_tells_us_of(make_county: CountyMaker) -> None
 
 
 def test_the_source_clock_steps_back(county: County) -> None:
-    """Case 22: after a step back of five minutes the cursor stays, and rows stamped in the repeated minutes arrive."""
+    """Case 22: after a step back of five minutes the cursor stays, and rows stamped in the repeated minutes
+    arrive.
+    """
     county.add("property", 1)
     county.sync()
     county.clock.step(hours=1)
@@ -324,7 +354,9 @@ def test_stamps_by_an_application_with_a_wrong_clock(county: County, skew: timed
 
 
 def test_a_change_that_leaves_the_stamp_alone(county: County) -> None:
-    """Case 26: a bulk update without a stamp is invisible to windows; the full comparison finds and repairs it."""
+    """Case 26: a bulk update without a stamp is invisible to windows; the full comparison finds and repairs
+    it.
+    """
     county.add("property", 1, 2)
     county.sync()
     county.clock.step(hours=3)
@@ -365,7 +397,9 @@ def test_the_runs_reason_names_a_better_feed(county: County, monkeypatch: pytest
     county.sync()
     plain = county.plan_of(county.stage(), "property")
     assert plain["reason"] == "LastModified is datetime"
-    assert read_abilities(county.source).of("dbo", "Property") == TableAbilities(change_tracking=False, cdc=False)
+    assert read_abilities(county.source).of("dbo", "Property") == TableAbilities(
+        change_tracking=False, cdc=False
+    )
     asked = county.source.query
     monkeypatch.setattr(
         county.source,

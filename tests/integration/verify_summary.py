@@ -1,10 +1,12 @@
-"""A second opinion on the demo: counts rows at the source with pyodbc and at the target with SQL, and knows nothing of the product's code.
+"""A second opinion on the demo: counts rows at the source with pyodbc and at the target with SQL, and knows
+nothing of the product's code.
 
-    python tests/integration/verify_summary.py build/demo        while `make ui` runs: compares with summary.json too
-    python tests/integration/verify_summary.py --sandbox FOLDER --target-url URL
+    python tests/integration/verify_summary.py build/demo        while `make ui` runs: compares with
+    summary.json too python tests/integration/verify_summary.py --sandbox FOLDER --target-url URL
 
-Prints what it counted as JSON. Exit status 0: for every table the source's rows are the target's live rows plus those in quarantine, and the summary
-says the same; 1: not so, with one line per difference on standard error.
+Prints what it counted as JSON. Exit status 0: for every table the source's rows are the target's live rows
+plus those in quarantine, and the summary says the same; 1: not so, with one line per difference on standard
+error.
 """
 
 from __future__ import annotations
@@ -30,13 +32,20 @@ JOIN dbo.property AS p ON p.prop_id = a.prop_id CROSS JOIN dbo.pacs_system AS s
 WHERE p.prop_type_cd IN ('R', 'MH') AND a.owner_tax_yr > s.appr_yr - 3 AND a.owner_tax_yr <= s.appr_yr) AS l"""
 # database: entity: what follows SELECT COUNT(*) FROM at the source
 SOURCES = {
-    "PACS": {"property": "dbo.Property", "owner": "dbo.PropertyOwner", "value": "dbo.PropertyValue", "structure": "dbo.Structure"},
+    "PACS": {
+        "property": "dbo.Property",
+        "owner": "dbo.PropertyOwner",
+        "value": "dbo.PropertyValue",
+        "structure": "dbo.Structure",
+    },
     "pacs_oltp": {
         "property": f"{_OPEN} WHERE l.owner_tax_yr = l.last",
-        "owner": f"{_OPEN} JOIN dbo.owner AS o ON o.prop_id = l.prop_id AND o.owner_tax_yr = l.owner_tax_yr AND o.sup_num = l.sup_num "
+        "owner": f"{_OPEN} JOIN dbo.owner AS o ON o.prop_id = l.prop_id AND o.owner_tax_yr = l.owner_tax_yr AND "
+        "o.sup_num = l.sup_num "
         "WHERE l.owner_tax_yr = l.last",
         "value": _OPEN,
-        "structure": f"{_OPEN} JOIN dbo.imprv AS i ON i.prop_id = l.prop_id AND i.prop_val_yr = l.owner_tax_yr AND i.sup_num = l.sup_num "
+        "structure": f"{_OPEN} JOIN dbo.imprv AS i ON i.prop_id = l.prop_id AND i.prop_val_yr = l.owner_tax_yr AND "
+        "i.sup_num = l.sup_num "
         "WHERE l.owner_tax_yr = l.last AND i.sale_id = 0",
     },
 }
@@ -46,19 +55,23 @@ FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s AND q.sta
 
 
 def count_source(sandbox: Path) -> dict[str, int]:
-    """Rows per entity at the source, through Microsoft's driver and with its certificate verified where it is a sandbox's."""
+    """Rows per entity at the source, through Microsoft's driver and with its certificate verified where it is
+    a sandbox's.
+    """
     endpoint = json.loads((sandbox / "endpoint.json").read_text("utf-8"))
     os.environ.update(endpoint["environment"])  # before the driver manager is first used
     import pyodbc
 
     connection = pyodbc.connect(
-        f"DRIVER={{ODBC Driver 18 for SQL Server}};SERVER=tcp:{endpoint['host']},{endpoint['port']};DATABASE={endpoint['database']};"
+        f"DRIVER={{ODBC Driver 18 for SQL "
+        f"Server}};SERVER=tcp:{endpoint['host']},{endpoint['port']};DATABASE={endpoint['database']};"
         f"UID={endpoint['reader']};PWD={{{endpoint['reader_password']}}};Encrypt={endpoint['options']['encrypt']};"
         f"TrustServerCertificate={endpoint['options']['trust_server_certificate']}"
     )
     try:
         return {
-            entity: int(connection.execute(f"SELECT COUNT(*) FROM {source}").fetchval()) for entity, source in SOURCES[endpoint["database"]].items()
+            entity: int(connection.execute(f"SELECT COUNT(*) FROM {source}").fetchval())
+            for entity, source in SOURCES[endpoint["database"]].items()
         }
     finally:
         connection.close()
@@ -71,7 +84,9 @@ def count_target(url: str) -> dict[str, dict[str, int]]:
     found = {}
     with psycopg.connect(url) as connection:
         for entity, (table, key) in TABLES.items():
-            live = connection.execute(f"SELECT count(*) FROM {table} WHERE county_id = %s AND _deleted_at IS NULL", (COUNTY_ID,)).fetchone()
+            live = connection.execute(
+                f"SELECT count(*) FROM {table} WHERE county_id = %s AND _deleted_at IS NULL", (COUNTY_ID,)
+            ).fetchone()
             waiting = connection.execute(WAITING.format(table=table, key=key), (COUNTY_ID, entity)).fetchone()
             assert live is not None
             assert waiting is not None
@@ -82,13 +97,16 @@ def count_target(url: str) -> dict[str, dict[str, int]]:
 def compare_counts(source: dict[str, int], target: dict[str, dict[str, int]]) -> list[str]:
     """One line per entity whose source rows are not all accounted for."""
     return [
-        f"{entity}: {rows} rows at the source, {target[entity]['live']} live + {target[entity]['absent']} in quarantine at the target"
+        f"{entity}: {rows} rows at the source, {target[entity]['live']} live + {target[entity]['absent']} "
+        "in quarantine at the target"
         for entity, rows in source.items()
         if rows != target[entity]["live"] + target[entity]["absent"]
     ]
 
 
-def compare_summary(summary: dict[str, Any], source: dict[str, int], target: dict[str, dict[str, int]]) -> list[str]:
+def compare_summary(
+    summary: dict[str, Any], source: dict[str, int], target: dict[str, dict[str, int]]
+) -> list[str]:
     """One line per figure of summary.json that the counts contradict."""
     wrong: list[str] = []
 
@@ -104,11 +122,19 @@ def compare_summary(summary: dict[str, Any], source: dict[str, int], target: dic
     for run in summary["runs"]:
         for told in run["entities"]:
             written[told["entity"]] += told["inserted"] - told["deleted"]
-    same("rows inserted minus deleted", written, {entity: counted["live"] for entity, counted in target.items()})
+    same(
+        "rows inserted minus deleted",
+        written,
+        {entity: counted["live"] for entity, counted in target.items()},
+    )
     last = {told["entity"]: told["certificate"] for told in summary["runs"][-1]["entities"]}
     for entity, counted in target.items():
         certificate = last[entity]
-        same(f"{entity} certificate", (certificate["scope"], certificate["clean"], certificate["remaining"]), ("full", True, 0))
+        same(
+            f"{entity} certificate",
+            (certificate["scope"], certificate["clean"], certificate["remaining"]),
+            ("full", True, 0),
+        )
         same(f"{entity} target_rows", certificate["target_rows"], counted["live"])
         same(f"{entity} quarantined_rows", certificate["quarantined_rows"], counted["quarantined"])
         same(f"{entity} source_rows + late + quarantined", _source_rows(certificate), source[entity])
@@ -134,7 +160,9 @@ def main() -> int:
     source, target = count_source(sandbox), count_target(url)
     wrong = compare_counts(source, target)
     if arguments.demo:
-        wrong += compare_summary(json.loads((arguments.demo / "summary.json").read_text("utf-8")), source, target)
+        wrong += compare_summary(
+            json.loads((arguments.demo / "summary.json").read_text("utf-8")), source, target
+        )
     print(json.dumps({entity: {"source": source[entity], **target[entity]} for entity in TABLES}))
     print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
     return 1 if wrong else 0

@@ -21,13 +21,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNC = "airflow_provider_pacs/sync/"
-ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile"))
+ORDERED, PLAN, LOAD, RUN, MAPPING, RECONCILE = (
+    f"{SYNC}{name}.py" for name in ("changes/ordered", "plan", "load", "run", "mapping", "reconcile")
+)
 CATALOG, KEYS = f"{SYNC}source/catalog.py", f"{SYNC}changes/compare.py"
 APPLY, PUBLISH, CERTIFY, COMPARE, JOURNAL, STAGE, SQL, TARGETS, WHOLE = (
-    f"{SYNC}target/postgres/{name}.py" for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target", "whole")
+    f"{SYNC}target/postgres/{name}.py"
+    for name in ("apply", "publish", "certify", "compare", "journal", "stage", "sql", "target", "whole")
 )
 WINDOWS, DELETES, PUBLISHES, RELATIONS, RECONCILES, DRIFT, TARGET = (
-    f"tests/integration/test_{name}.py" for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
+    f"tests/integration/test_{name}.py"
+    for name in ("windows", "deletes", "publish", "relations", "reconcile", "drift", "target")
 )
 IDENTITY, APPROVES = "tests/integration/test_identity_and_rowversion.py", "tests/integration/test_approve.py"
 BACKFILLS = "tests/integration/test_backfill.py"
@@ -40,7 +44,12 @@ RIGHTS, FLIGHT, CHECKS, RIGHTS_TESTS = (
 )
 MAPS, QUERIES = "tests/unit/test_mapping.py", "tests/unit/changes/test_queries.py"
 COLUMNS = f"{SYNC}source/columns.py"
-SCOPES, RELATED, JOINED, PROFILE = f"{SYNC}scopes.py", f"{SYNC}changes/related.py", f"{SYNC}source/joined.py", f"{SYNC}profiles/harris_pacs_9.yaml"
+SCOPES, RELATED, JOINED, PROFILE = (
+    f"{SYNC}scopes.py",
+    f"{SYNC}changes/related.py",
+    f"{SYNC}source/joined.py",
+    f"{SYNC}profiles/harris_pacs_9.yaml",
+)
 KEYS_MADE = f"{SYNC}target/postgres/migrations/0007_joined_sources.sql"
 HARRIS = "tests/integration/test_harris.py"
 ODD = "tests/integration/test_odd_tables.py"
@@ -299,7 +308,9 @@ def main() -> int:
         return 0
     for mutant in chosen:  # all texts first: a stale one should not show after minutes
         if (found := (ROOT / mutant.file).read_text("utf-8").count(mutant.old)) != 1:
-            raise SystemExit(f"mutant {mutant.name!r}: its text is found {found} times in {mutant.file}; bring tests/mutants/run.py up to date")
+            raise SystemExit(
+                f"mutant {mutant.name!r}: its text is found {found} times in {mutant.file}; bring tests/mutants/run.py up to date"
+            )
     with server() as url:
         tests = sorted({test for mutant in chosen for test in mutant.test.split()})
         with fresh_copy() as copy:
@@ -311,9 +322,15 @@ def main() -> int:
         for mutant in chosen:
             started = time.monotonic()
             killed, last = judge(mutant, url)
-            print(f"{'killed  ' if killed else 'SURVIVED'} {mutant.name:40} {time.monotonic() - started:5.1f} s  {last}", flush=True)
+            print(
+                f"{'killed  ' if killed else 'SURVIVED'} {mutant.name:40} {time.monotonic() - started:5.1f} s  {last}",
+                flush=True,
+            )
             survivors += [] if killed else [mutant.name]
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants killed." + (f" Survivors: {', '.join(survivors)}" if survivors else ""))
+    print(
+        f"{len(chosen) - len(survivors)} of {len(chosen)} mutants killed."
+        + (f" Survivors: {', '.join(survivors)}" if survivors else "")
+    )
     return 1 if survivors or not chosen else 0
 
 

@@ -1,4 +1,6 @@
-"""An empty folder -> a real Airflow api-server on SQLite with our DAGs in its database, an admin and a viewer. No scheduler runs."""
+"""An empty folder -> a real Airflow api-server on SQLite with our DAGs in its database, an admin and a
+viewer. No scheduler runs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Site:
             return str(json.load(answer)["access_token"])
 
 
-def environment(home: Path, dags: Path, counties: Path, connections: dict[str, str], port: int = 0) -> dict[str, str]:
+def environment(
+    home: Path, dags: Path, counties: Path, connections: dict[str, str], port: int = 0
+) -> dict[str, str]:
     """The variables of this Airflow; `connections` are URIs by id."""
     passwords = home / "passwords.json"
     home.mkdir(parents=True, exist_ok=True)
@@ -85,12 +89,35 @@ class AirflowSite:
     def __enter__(self) -> Site:
         home = self._site.home
         done = subprocess.run(
-            [sys.executable, "-c", _PREPARE, str(self._dags)], env=self._environment, cwd=home, capture_output=True, text=True, check=False
+            [sys.executable, "-c", _PREPARE, str(self._dags)],
+            env=self._environment,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "airflow",
+            "api-server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self._port),
+            "--workers",
+            "1",
+        ]
         self._log = (home / "api-server.log").open("wb")
-        self._process = subprocess.Popen(command, env=self._environment, cwd=home, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+        self._process = subprocess.Popen(
+            command,
+            env=self._environment,
+            cwd=home,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             self._wait()
         except BaseException:
@@ -118,4 +145,7 @@ class AirflowSite:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
-        raise AssertionError("Airflow's api-server did not start:\n" + (self._site.home / "api-server.log").read_text("utf-8", "replace")[-4000:])
+        raise AssertionError(
+            "Airflow's api-server did not start:\n"
+            + (self._site.home / "api-server.log").read_text("utf-8", "replace")[-4000:]
+        )

@@ -1,7 +1,8 @@
-"""Six clients that decode what the server encodes, none of them ours: comes in an address and a query, goes out rows of plain text.
+"""Six clients that decode what the server encodes, none of them ours: comes in an address and a query, goes
+out rows of plain text.
 
-Each runs in a process of its own (`python -m tests.support.clients NAME`, a JSON request on standard input), because two of them bring a TLS library
-of their own and two a driver.
+Each runs in a process of its own (`python -m tests.support.clients NAME`, a JSON request on standard input),
+because two of them bring a TLS library of their own and two a driver.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from typing import Any
 Request = dict[str, Any]
 Rows = list[list[str | None]]
 ROOT = Path(__file__).parents[2]
-FREETDS = (*glob("/usr/lib/*/odbc/libtdsodbc.so"), *glob("/usr/lib*/libtdsodbc.so*"), *glob("/opt/homebrew/lib/libtdsodbc.so"))
+FREETDS = (
+    *glob("/usr/lib/*/odbc/libtdsodbc.so"),
+    *glob("/usr/lib*/libtdsodbc.so*"),
+    *glob("/opt/homebrew/lib/libtdsodbc.so"),
+)
 
 
 def ask(client: str, request: Request) -> Rows:
     """The rows of a query as one client sees them."""
     command = [sys.executable, "-m", "tests.support.clients", client]
-    done = subprocess.run(command, cwd=ROOT, input=json.dumps(request), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=ROOT, input=json.dumps(request), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, f"{client}:\n{done.stderr[-3000:]}"
     rows: Rows = json.loads(done.stdout)
     return rows
@@ -60,7 +67,9 @@ def plain(value: Any) -> str | None:
 def _offset(raw: bytes) -> str:
     year, month, day, hour, minute, second, nanos, hours, minutes = struct.unpack("<6hI2h", raw)
     zone = dt.timezone(dt.timedelta(hours=hours, minutes=minutes))
-    return dt.datetime(year, month, day, hour, minute, second, nanos // 1000, zone).isoformat(" ", "microseconds")
+    return dt.datetime(year, month, day, hour, minute, second, nanos // 1000, zone).isoformat(
+        " ", "microseconds"
+    )
 
 
 def _odbc(driver: str, request: Request, more: str) -> str:
@@ -74,7 +83,9 @@ def microsoft_pyodbc(request: Request) -> Sequence[Sequence[Any]]:
     """The usual way: pyodbc over Microsoft's driver."""
     import pyodbc
 
-    connection = pyodbc.connect(_odbc("ODBC Driver 18 for SQL Server", request, "Encrypt=yes;TrustServerCertificate=yes"))
+    connection = pyodbc.connect(
+        _odbc("ODBC Driver 18 for SQL Server", request, "Encrypt=yes;TrustServerCertificate=yes")
+    )
     connection.add_output_converter(-155, _offset)
     return list(connection.execute(request["sql"]))
 
@@ -85,7 +96,9 @@ def arrow(request: Request) -> Sequence[Sequence[Any]]:
     import pyarrow as pa
 
     address = _odbc("ODBC Driver 18 for SQL Server", request, "Encrypt=yes;TrustServerCertificate=yes")
-    reader = arrow_odbc.read_arrow_batches_from_odbc(request["sql"], connection_string=address, max_text_size=100_000, max_binary_size=100_000)
+    reader = arrow_odbc.read_arrow_batches_from_odbc(
+        request["sql"], connection_string=address, max_text_size=100_000, max_binary_size=100_000
+    )
     table = pa.Table.from_batches(list(reader), reader.schema)
     columns = [_microseconds(column).to_pylist() for column in table.columns]
     return list(zip(*columns, strict=True))
@@ -117,7 +130,9 @@ def pymssql(request: Request) -> Sequence[Sequence[Any]]:
     import pymssql as client
 
     address = {name: request[name] for name in ("user", "password", "database")}
-    connection = client.connect(server=request["host"], port=str(request["port"]), tds_version="7.4", **address)
+    connection = client.connect(
+        server=request["host"], port=str(request["port"]), tds_version="7.4", **address
+    )
     cursor = connection.cursor()
     cursor.execute(request["sql"])
     return list(cursor.fetchall())
@@ -138,7 +153,9 @@ def freetds(request: Request) -> Sequence[Sequence[Any]]:
     """The same pyodbc over FreeTDS's own ODBC driver (Debian's tdsodbc)."""
     import pyodbc
 
-    address = _odbc(FREETDS[0], request, f"PORT={request['port']};TDS_Version=7.4;ClientCharset=UTF-8;Encryption=require")
+    address = _odbc(
+        FREETDS[0], request, f"PORT={request['port']};TDS_Version=7.4;ClientCharset=UTF-8;Encryption=require"
+    )
     connection = pyodbc.connect(address.replace(f"{request['host']},{request['port']}", request["host"]))
     connection.add_output_converter(-155, _offset)
     return list(connection.execute(request["sql"]))

@@ -1,7 +1,8 @@
-"""A county for tests: a sandbox PACS in this process (no wire) as the source, a real PostgreSQL as the target, and words to say what happens to both.
+"""A county for tests: a sandbox PACS in this process (no wire) as the source, a real PostgreSQL as the
+target, and words to say what happens to both.
 
-Where PACS_TEST_MSSQL_URL names a server, the source is a database of its own there, read by the product's own reader. The clock
-stands still until a test moves it, so every stamp, bound and overlap in a test is exact.
+Where PACS_TEST_MSSQL_URL names a server, the source is a database of its own there, read by the product's own
+reader. The clock stands still until a test moves it, so every stamp, bound and overlap in a test is exact.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ from tests.support.pacs import Writer as Writer
 from tests.support.server import named_server
 
 NAMES = UUID("5b0c3b8e-6f5b-4d6e-9f43-0d7c0a5f1a11")
-TABLES = {"property": "Property", "owner": "PropertyOwner", "value": "PropertyValue", "structure": "Structure"}
+TABLES = {
+    "property": "Property",
+    "owner": "PropertyOwner",
+    "value": "PropertyValue",
+    "structure": "Structure",
+}
 KEYS = {"property": "PropertyID", "owner": "OwnerID", "value": "ValueID", "structure": "StructureID"}
 ENTITIES = ("property", "owner", "value", "structure")
 
@@ -47,7 +53,9 @@ def key(*parts: object) -> str:
 
 
 def counted_judge(url: Any, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
-    """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run of a county this small."""
+    """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run
+    of a county this small.
+    """
     if not rules:
         return []
     import sqlalchemy as sa
@@ -55,10 +63,20 @@ def counted_judge(url: Any, entity: Entity, rules: Sequence[Rule], context: Judg
     counts = ", ".join(f"count(*) FILTER (WHERE {predicate_sql(entity, rule, context)})" for rule in rules)
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
-        evaluated, *bad = connection.exec_driver_sql(f"SELECT count(*), {counts} FROM {context.stage} AS s".replace("%", "%%")).one()
+        evaluated, *bad = connection.exec_driver_sql(
+            f"SELECT count(*), {counts} FROM {context.stage} AS s".replace("%", "%%")
+        ).one()
     engine.dispose()
     return [
-        RuleResult(rule.id, rule.severity, rule.title, unexpected == 0, evaluated, unexpected, rule.blocks(unexpected, evaluated))
+        RuleResult(
+            rule.id,
+            rule.severity,
+            rule.title,
+            unexpected == 0,
+            evaluated,
+            unexpected,
+            rule.blocks(unexpected, evaluated),
+        )
         for rule, unexpected in zip(rules, bad, strict=True)
     ]
 
@@ -75,8 +93,21 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "IsActive": 1,
     },
     "owner": {"OwnerName": "Ann Lee", "OwnerType": "Individual", "OwnershipPercentage": 100.0},
-    "value": {"TaxYear": 2025, "AssessedValue": 90.0, "MarketValue": 100.0, "LandValue": 40.0, "ImprovementValue": 60.0},
-    "structure": {"StructureType": "Garage", "SquareFootage": 400.5, "Condition": "Good", "YearBuilt": 2001, "Bedrooms": 0, "Bathrooms": 0.5},
+    "value": {
+        "TaxYear": 2025,
+        "AssessedValue": 90.0,
+        "MarketValue": 100.0,
+        "LandValue": 40.0,
+        "ImprovementValue": 60.0,
+    },
+    "structure": {
+        "StructureType": "Garage",
+        "SquareFootage": 400.5,
+        "Condition": "Good",
+        "YearBuilt": 2001,
+        "Bedrooms": 0,
+        "Bathrooms": 0.5,
+    },
 }
 
 
@@ -108,7 +139,9 @@ class County:
         return self.config.fips
 
     def configure(self, **changes: Any) -> None:
-        """Change the county's file: `configure(sync={"overlap_minutes": 0})`, as somebody would before the next run."""
+        """Change the county's file: `configure(sync={"overlap_minutes": 0})`, as somebody would before the
+        next run.
+        """
         raw = self.config.model_dump(exclude={"tables"}) | {"tables": changes.pop("tables", {})}
         for section, values in changes.items():
             raw[section] = {**raw[section], **values} if isinstance(values, dict) else values
@@ -128,11 +161,19 @@ class County:
         """The source's local clock as text, `stamp(hours=1)` an hour ago."""
         return (self.clock.local() - timedelta(**back)).isoformat(" ", "milliseconds")
 
-    def add(self, entity: str, *numbers: int, at: str | None = None, of: int | None = None, **values: object) -> None:
-        """Insert rows with the keys `key(entity, n)`; children belong to property `of`, or to the one with their number."""
+    def add(
+        self, entity: str, *numbers: int, at: str | None = None, of: int | None = None, **values: object
+    ) -> None:
+        """Insert rows with the keys `key(entity, n)`; children belong to property `of`, or to the one with
+        their number.
+        """
         rows = []
         for number in numbers:
-            row: dict[str, object] = {KEYS[entity]: key(entity, number), **_DEFAULTS[entity], "LastModified": at or self.stamp(hours=2)}
+            row: dict[str, object] = {
+                KEYS[entity]: key(entity, number),
+                **_DEFAULTS[entity],
+                "LastModified": at or self.stamp(hours=2),
+            }
             if entity == "property":
                 row["ParcelNumber"] = f"1-{number:05d}"
             else:
@@ -146,15 +187,23 @@ class County:
         self.pacs(f"INSERT INTO [dbo].[{TABLES[entity]}] ({names}) VALUES {texts}")
 
     def change(self, entity: str, *numbers: int, at: str | None = "now", **values: object) -> None:
-        """Update rows; stamped with the clock unless `at` is a stamp, or None for a change that leaves the stamp alone."""
+        """Update rows; stamped with the clock unless `at` is a stamp, or None for a change that leaves the
+        stamp alone.
+        """
         self.pacs(self.change_statement(entity, *numbers, at=at, **values))
 
     def change_statement(self, entity: str, *numbers: int, at: str | None = "now", **values: object) -> str:
-        """The UPDATE of `change`, for a `Writer`. It seeks: a scan would wait for the rows of other open writers."""
+        """The UPDATE of `change`, for a `Writer`.
+
+        It seeks: a scan would wait for the rows of other open writers.
+        """
         if at is not None:
             values["LastModified"] = self.stamp() if at == "now" else at
         assignments = ", ".join(f"[{name}] = {_literal(value)}" for name, value in values.items())
-        return f"UPDATE [dbo].[{TABLES[entity]}] WITH (FORCESEEK) SET {assignments} WHERE {self._these(entity, numbers)}"
+        return (
+            f"UPDATE [dbo].[{TABLES[entity]}] WITH (FORCESEEK) SET {assignments} WHERE "
+            f"{self._these(entity, numbers)}"
+        )
 
     def remove(self, entity: str, *numbers: int) -> None:
         """Delete rows for good."""
@@ -167,13 +216,17 @@ class County:
 
     def sync(self, mode: Any = "auto") -> tuple[RunOutcome, CertificateOutcome]:
         """A whole run, as `pacs sync` does it."""
-        return run.sync(self.config, self.source, self.target, trigger="test", mode=mode, told=lambda line: None)
+        return run.sync(
+            self.config, self.source, self.target, trigger="test", mode=mode, told=lambda line: None
+        )
 
     def stage(self, mode: Any = "auto", *, trigger: str = "test") -> str:
         """A run up to, and without, publish; returns its id."""
         plan = run.preflight(self.config, self.source, self.target, trigger=trigger, mode=mode)
         for entity in plan.entities:
-            run.extract(self.config, self.source, self.target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+            run.extract(
+                self.config, self.source, self.target, run_id=plan.run_id, entity=entity.entity, attempt=1
+            )
             run.validate(self.config, self.target, run_id=plan.run_id, entity=entity.entity)
         return plan.run_id
 
@@ -197,7 +250,11 @@ class County:
     def rows(self, entity: str, *, deleted: bool = False) -> dict[str, dict[str, Any]]:
         """The county's rows in schema pacs by key: the live ones, or with `deleted` the tombstones."""
         canonical = load_entities()[entity]
-        found = self.sql(f"SELECT * FROM pacs.{canonical.table} WHERE county_id = %s AND (_deleted_at IS NOT NULL) = %s", self.fips, deleted)
+        found = self.sql(
+            f"SELECT * FROM pacs.{canonical.table} WHERE county_id = %s AND (_deleted_at IS NOT NULL) = %s",
+            self.fips,
+            deleted,
+        )
         return {str(row[canonical.key]): row for row in found}
 
     def row(self, entity: str, number: int) -> dict[str, Any]:
@@ -207,7 +264,10 @@ class County:
     def content(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The live data columns of every entity, for a comparison of two whole targets."""
         return {
-            entity: {one: {name: row[name] for name in load_entities()[entity].column_names} for one, row in self.rows(entity).items()}
+            entity: {
+                one: {name: row[name] for name in load_entities()[entity].column_names}
+                for one, row in self.rows(entity).items()
+            }
             for entity in self.config.sync.entities
         }
 
@@ -218,7 +278,11 @@ class County:
     def quarantine(self, entity: str, state: str = "open") -> dict[str, list[str]]:
         """Key -> broken rules."""
         found = self.sql(
-            "SELECT source_key, rules FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = %s", self.fips, entity, state
+            "SELECT source_key, rules FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND "
+            "state = %s",
+            self.fips,
+            entity,
+            state,
         )
         return {row["source_key"]: row["rules"] for row in found}
 
@@ -232,7 +296,11 @@ class County:
 
     def held(self, entity: str) -> list[dict[str, Any]]:
         """Undecided sets of deletes."""
-        return self.sql("SELECT * FROM pacs_ops.held_delete WHERE county_id = %s AND entity = %s AND state = 'held'", self.fips, entity)
+        return self.sql(
+            "SELECT * FROM pacs_ops.held_delete WHERE county_id = %s AND entity = %s AND state = 'held'",
+            self.fips,
+            entity,
+        )
 
     def close(self) -> None:
         self.engine.end_sessions()
@@ -256,7 +324,13 @@ def county_config(entities: Sequence[str] = ("property",), **sections: Any) -> C
     number = next(_numbers)
     sync = {"entities": list(entities), **sections.pop("sync", {})}
     return CountyConfig.model_validate(
-        {"county": f"county_{number}", "fips": str(number), "timezone": "America/Los_Angeles", "sync": sync, **sections}
+        {
+            "county": f"county_{number}",
+            "fips": str(number),
+            "timezone": "America/Los_Angeles",
+            "sync": sync,
+            **sections,
+        }
     )
 
 
@@ -269,9 +343,19 @@ def new_engine(*replaced: Table) -> Pacs:
 def retype(table: str, **types: SqlType | None) -> Table:
     """A generic table with other types; None drops the column, a new name adds one."""
     known = next(found for found in generic.TABLES if found.name == table)
-    columns = [Column(c.name, types.get(c.name, c.type), c.nullable) for c in known.columns if types.get(c.name, c.type) is not None]  # type: ignore[arg-type]
-    columns += [Column(name, kind) for name, kind in types.items() if kind is not None and name not in {c.name for c in known.columns}]
-    return Table(known.database, known.schema, known.name, tuple(columns), known.primary_key, (), (), known.defaults)
+    columns = [
+        Column(c.name, types.get(c.name, c.type), c.nullable)
+        for c in known.columns
+        if types.get(c.name, c.type) is not None
+    ]  # type: ignore[arg-type]
+    columns += [
+        Column(name, kind)
+        for name, kind in types.items()
+        if kind is not None and name not in {c.name for c in known.columns}
+    ]
+    return Table(
+        known.database, known.schema, known.name, tuple(columns), known.primary_key, (), (), known.defaults
+    )
 
 
 def redeclare(engine: Pacs, table: Table) -> None:

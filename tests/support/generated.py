@@ -1,4 +1,6 @@
-"""The sandbox's generated county on any SQL Server: the same generator, the rows loaded with `fast_executemany`."""
+"""The sandbox's generated county on any SQL Server: the same generator, the rows loaded with
+`fast_executemany`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,20 @@ def generated_rows(size: str) -> dict[str, list[tuple[Any, ...]]]:
     try:
         populate(engine, SIZES[size])
         with engine.reader() as reader:
-            return {table.name: [tuple(row.values()) for row in reader.query(f"SELECT * FROM [dbo].[{table.name}]")] for table in county.TABLES}
+            return {
+                table.name: [
+                    tuple(row.values()) for row in reader.query(f"SELECT * FROM [dbo].[{table.name}]")
+                ]
+                for table in county.TABLES
+            }
     finally:
         engine.close()
 
 
 @contextmanager
-def generated_county(server: MssqlServer, size: str = "tiny", more: Sequence[Table] = ()) -> Iterator[MssqlServer]:
+def generated_county(
+    server: MssqlServer, size: str = "tiny", more: Sequence[Table] = ()
+) -> Iterator[MssqlServer]:
     """A database of its own with the generated county, its indexes and its references; dropped in the end.
 
     `more` tables come after them, the last of them with the rows of the properties.
@@ -40,7 +49,9 @@ def generated_county(server: MssqlServer, size: str = "tiny", more: Sequence[Tab
         for table in county.TABLES:
             made.load(table.name, rows[table.name], fast=not has_long_text(table))
         for table in more[-1:]:
-            made.load(table.name, rows[county.TABLES[0].name], schema=table.schema, fast=not has_long_text(table))
+            made.load(
+                table.name, rows[county.TABLES[0].name], schema=table.schema, fast=not has_long_text(table)
+            )
         made.execute(*(statement for table in county.TABLES for statement in related_ddl(table)))
         yield made
     finally:

@@ -1,6 +1,8 @@
-"""A county on the core tables of PACS 9.0, in this process: a generated one that a module's tests share, and words for what its people do.
+"""A county on the core tables of PACS 9.0, in this process: a generated one that a module's tests share, and
+words for what its people do.
 
-Each test's county has partitions of its own in the target, so what another test did to the source before is only more of the county's past.
+Each test's county has partitions of its own in the target, so what another test did to the source before is
+only more of the county's past.
 """
 
 from __future__ import annotations
@@ -51,36 +53,66 @@ class HarrisCounty(County):
         return self.source.query(f"SELECT {columns} FROM dbo.[{table}] WHERE {where}")
 
     def copy_row(self, table: str, where: str, **changes: object) -> None:
-        """Insert a copy of a row with other values, as the vendor's layer procedures do: stamps are copied, rowversions are new."""
+        """Insert a copy of a row with other values, as the vendor's layer procedures do: stamps are copied,
+        rowversions are new.
+        """
         declared = tables.tables()[table]
-        names = [column.name for column in declared.columns if column.type.name != "rowversion" and column.name not in declared.computed]
+        names = [
+            column.name
+            for column in declared.columns
+            if column.type.name != "rowversion" and column.name not in declared.computed
+        ]
         values = [_literal(changes[name]) if name in changes else f"[{name}]" for name in names]
         self.pacs(
-            f"INSERT INTO dbo.[{table}] ({', '.join(f'[{name}]' for name in names)}) SELECT {', '.join(values)} FROM dbo.[{table}] WHERE {where}"
+            f"INSERT INTO dbo.[{table}] ({', '.join(f'[{name}]' for name in names)}) SELECT "
+            f"{', '.join(values)} FROM dbo.[{table}] WHERE {where}"
         )
 
-    def supplement(self, prop_id: int, year: int, number: int, *, group: int, accepted: bool = False, **values: object) -> None:
+    def supplement(
+        self, prop_id: int, year: int, number: int, *, group: int, accepted: bool = False, **values: object
+    ) -> None:
         """A new supplement of a property: its layer copied, prop_supp_assoc moved at once, accepted or not."""
-        before = self.rows_in("prop_supp_assoc", "sup_num", f"prop_id = {prop_id} AND owner_tax_yr = {year}")[0]["sup_num"]
-        self.copy_row("property_val", f"prop_id = {prop_id} AND prop_val_yr = {year} AND sup_num = {before}", sup_num=number, **values)
-        self.copy_row("owner", f"prop_id = {prop_id} AND owner_tax_yr = {year} AND sup_num = {before}", sup_num=number)
-        self.pacs(f"UPDATE dbo.prop_supp_assoc SET sup_num = {number} WHERE prop_id = {prop_id} AND owner_tax_yr = {year}")
+        before = self.rows_in("prop_supp_assoc", "sup_num", f"prop_id = {prop_id} AND owner_tax_yr = {year}")[
+            0
+        ]["sup_num"]
+        self.copy_row(
+            "property_val",
+            f"prop_id = {prop_id} AND prop_val_yr = {year} AND sup_num = {before}",
+            sup_num=number,
+            **values,
+        )
+        self.copy_row(
+            "owner", f"prop_id = {prop_id} AND owner_tax_yr = {year} AND sup_num = {before}", sup_num=number
+        )
+        self.pacs(
+            f"UPDATE dbo.prop_supp_assoc SET sup_num = {number} WHERE prop_id = {prop_id} AND owner_tax_yr "
+            f"= {year}"
+        )
         if not self.rows_in("sup_group", "sup_group_id", f"sup_group_id = {group}"):
             status = "A" if accepted else "P"
             self.pacs(f"INSERT INTO dbo.sup_group (sup_group_id, status_cd) VALUES ({group}, '{status}')")
-            self.pacs(f"INSERT INTO dbo.supplement (sup_tax_yr, sup_num, sup_group_id) VALUES ({year}, {number}, {group})")
+            self.pacs(
+                f"INSERT INTO dbo.supplement (sup_tax_yr, sup_num, sup_group_id) VALUES ({year}, {number}, "
+                f"{group})"
+            )
 
     def plain(self, count: int = 1, *, skip: int = 0) -> list[int]:
-        """Real properties with one owner in the current year, no supplement and an improvement: those that a test may change."""
+        """Real properties with one owner in the current year, no supplement and an improvement: those that a
+        test may change.
+        """
         found = self.rows_in(
             "prop_supp_assoc",
             "prop_id",
-            "owner_tax_yr = 2026 AND sup_num = 0 AND prop_id IN (SELECT prop_id FROM dbo.property WHERE prop_type_cd = 'R') "
-            "AND prop_id IN (SELECT prop_id FROM dbo.property_val WHERE prop_val_yr = 2026 AND prop_inactive_dt IS NULL "
+            "owner_tax_yr = 2026 AND sup_num = 0 AND prop_id IN (SELECT prop_id FROM dbo.property WHERE "
+            "prop_type_cd = 'R') "
+            "AND prop_id IN (SELECT prop_id FROM dbo.property_val WHERE prop_val_yr = 2026 AND "
+            "prop_inactive_dt IS NULL "
             "AND udi_parent_prop_id IS NULL) "
-            "AND prop_id IN (SELECT prop_id FROM dbo.prop_supp_assoc WHERE owner_tax_yr = 2025 AND sup_num = 0) "
+            "AND prop_id IN (SELECT prop_id FROM dbo.prop_supp_assoc WHERE owner_tax_yr = 2025 AND sup_num "
+            "= 0) "
             "AND prop_id IN (SELECT prop_id FROM dbo.imprv WHERE prop_val_yr = 2026 AND sale_id = 0) "
-            "AND prop_id IN (SELECT prop_id FROM dbo.owner WHERE owner_tax_yr = 2026 AND sup_num = 0 GROUP BY prop_id HAVING COUNT(*) = 1)",
+            "AND prop_id IN (SELECT prop_id FROM dbo.owner WHERE owner_tax_yr = 2026 AND sup_num = 0 GROUP "
+            "BY prop_id HAVING COUNT(*) = 1)",
         )
         return sorted(row["prop_id"] for row in found)[skip : skip + count]
 

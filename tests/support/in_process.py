@@ -1,4 +1,6 @@
-"""The sandbox's engine in this process, without a wire, as a test's PACS: T-SQL in, and the batches that Microsoft's driver would hand over out."""
+"""The sandbox's engine in this process, without a wire, as a test's PACS: T-SQL in, and the batches that
+Microsoft's driver would hand over out.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def _marked(sql: str) -> str:
 
 def _params(values: Sequence[object], kind: str) -> list[Param]:
     return [
-        Param(f"@P{number}", SqlType(kind, 4000) if isinstance(value, str) or value is None else SqlType("int"), value)
+        Param(
+            f"@P{number}",
+            SqlType(kind, 4000) if isinstance(value, str) or value is None else SqlType("int"),
+            value,
+        )
         for number, value in enumerate(values, start=1)
     ]
 
@@ -54,14 +60,19 @@ def _mapped() -> Iterator[None]:
 
 
 def as_the_driver_hands_it_over(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
-    """The engine's carriers -> what arrow-odbc makes of the same column: GUIDs as text, datetime with three digits."""
+    """The engine's carriers -> what arrow-odbc makes of the same column: GUIDs as text, datetime with three
+    digits.
+    """
     arrays = [_driven(batch.column(number), column.type) for number, column in enumerate(columns)]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 
 def _driven(array: pa.Array, kind: SqlType) -> pa.Array:
     if kind.name == "uniqueidentifier":
-        return pa.array([None if value is None else str(UUID(bytes_le=value)).upper() for value in array.to_pylist()], pa.string())
+        return pa.array(
+            [None if value is None else str(UUID(bytes_le=value)).upper() for value in array.to_pylist()],
+            pa.string(),
+        )
     if kind.name == "datetime":
         return pc.cast(pc.round_temporal(array, 1, "millisecond"), pa.timestamp("ms"))
     if kind.name == "smalldatetime":
@@ -70,7 +81,9 @@ def _driven(array: pa.Array, kind: SqlType) -> pa.Array:
 
 
 def _no_rows(columns: Sequence[Column]) -> pa.Table:
-    empty = pa.RecordBatch.from_arrays([pa.array([], arrow(column.type)) for column in columns], names=[column.name for column in columns])
+    empty = pa.RecordBatch.from_arrays(
+        [pa.array([], arrow(column.type)) for column in columns], names=[column.name for column in columns]
+    )
     return pa.Table.from_batches([as_the_driver_hands_it_over(empty, columns)])
 
 
@@ -90,20 +103,35 @@ class _EngineReader:
             results = self._session.execute(_marked(sql), _params(params, "nvarchar"))
             for item in results:
                 if isinstance(item, ResultSet):
-                    rows = [row for batch in item.batches for row in as_the_driver_hands_it_over(batch, item.columns).to_pylist()]
+                    rows = [
+                        row
+                        for batch in item.batches
+                        for row in as_the_driver_hands_it_over(batch, item.columns).to_pylist()
+                    ]
                     for _ in results:
                         pass
                     return rows
             return []
 
     def stream(
-        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
+        self,
+        sql: str,
+        params: Sequence[str | None] = (),
+        *,
+        batch_rows: int | None = None,
+        lob_bound: Callable[[], int] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         with _mapped():
-            result = next(item for item in self._session.execute(_marked(sql), _params(params, "varchar")) if isinstance(item, ResultSet))
+            result = next(
+                item
+                for item in self._session.execute(_marked(sql), _params(params, "varchar"))
+                if isinstance(item, ResultSet)
+            )
             batches = [as_the_driver_hands_it_over(batch, result.columns) for batch in result.batches]
         table = pa.Table.from_batches(batches).combine_chunks() if batches else _no_rows(result.columns)
-        yield from table.to_batches(max_chunksize=batch_rows) or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+        yield from table.to_batches(max_chunksize=batch_rows) or [
+            pa.RecordBatch.from_pylist([], schema=table.schema)
+        ]
 
     def cancel(self) -> None:
         self._session.cancel()
@@ -114,7 +142,9 @@ class _EngineReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -122,9 +152,17 @@ class InProcessReader(WatchedReader):
     """A watched reader of an engine's county."""
 
     def __init__(
-        self, engine: SandboxEngine, user: str = ADMIN[0], password: str = ADMIN[1], *, batch_rows: int = 10_000, database: str = generic.DATABASE
+        self,
+        engine: SandboxEngine,
+        user: str = ADMIN[0],
+        password: str = ADMIN[1],
+        *,
+        batch_rows: int = 10_000,
+        database: str = generic.DATABASE,
     ) -> None:
-        super().__init__(_EngineReader(engine.login(user, password, database, "test", "airflow-provider-pacs")), batch_rows)
+        super().__init__(
+            _EngineReader(engine.login(user, password, database, "test", "airflow-provider-pacs")), batch_rows
+        )
 
 
 class EngineWriter:
@@ -167,8 +205,16 @@ class InProcessPacs(SandboxEngine, Pacs):
         return EngineWriter(self.login(*ADMIN, generic.DATABASE, "assessor", "PACS"))
 
     def fill(self, table: str, rows: Sequence[dict[str, object]]) -> None:
-        """Past the T-SQL translator, which is slow with long lists; only into the generic tables as they are declared."""
-        guids = {column.name for found in generic.TABLES if found.name == table for column in found.columns if column.type == generic.GUID}
+        """Past the T-SQL translator, which is slow with long lists; only into the generic tables as they are
+        declared.
+        """
+        guids = {
+            column.name
+            for found in generic.TABLES
+            if found.name == table
+            for column in found.columns
+            if column.type == generic.GUID
+        }
         stored = [row | {name: str(permuted(UUID(str(row[name])))) for name in guids} for row in rows]
         for row in stored:
             row["LastModified"] = ticks(datetime.fromisoformat(str(row["LastModified"])))
@@ -181,7 +227,9 @@ class InProcessPacs(SandboxEngine, Pacs):
         self.con.execute(f"DROP TABLE {table.stored}")
         known = self.catalog.table(table.database, table.schema, table.name)
         assert known is not None
-        self.catalog.redefine(replace(table, object_id=known.object_id))  # altered, not made again: it stays the same object
+        self.catalog.redefine(
+            replace(table, object_id=known.object_id)
+        )  # altered, not made again: it stays the same object
         self.publish()
 
     def empty(self) -> None:

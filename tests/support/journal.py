@@ -47,10 +47,18 @@ def washington() -> list[County]:
     stories = {"Benton": "running", "Yakima": "blocked", "Ferry": "refused", "Kitsap": "held", "Lewis": "lagging", "Garfield": "never",
                "Mason": "unclean", "Chelan": "warned", "Pierce": "warned", "Wahkiakum": "elsewhere"}  # fmt: skip
     found = [
-        County(f"{name.lower().replace(' ', '_')}_wa", f"530{digits}", f"{name} County, WA", stories.get(name, "in_step"))
+        County(
+            f"{name.lower().replace(' ', '_')}_wa",
+            f"530{digits}",
+            f"{name} County, WA",
+            stories.get(name, "in_step"),
+        )
         for name, digits in names.items()
     ]
-    found = [County(c.slug, c.fips, c.name, c.story, "terrafusion_east") if c.story == "elsewhere" else c for c in found]
+    found = [
+        County(c.slug, c.fips, c.name, c.story, "terrafusion_east") if c.story == "elsewhere" else c
+        for c in found
+    ]
     return [*found, County("markup_wa", "53999", HTML_NAME)]
 
 
@@ -62,10 +70,18 @@ def write_files(counties: list[County], folder: Path, *, broken: bool = True) ->
         text += f"target:\n  connection: {county.connection}\nsync:\n  cron: '{CRON}'\n"
         (folder / f"{county.slug}.yaml").write_text(text, "utf-8")
     if broken:
-        (folder / "spelled_wrong_wa.yaml").write_text("county: spelled_wrong_wa\nfips: '53998'\ntimezone: America/Los_Angeles\nsinc: {}\n", "utf-8")
+        (folder / "spelled_wrong_wa.yaml").write_text(
+            "county: spelled_wrong_wa\nfips: '53998'\ntimezone: America/Los_Angeles\nsinc: {}\n", "utf-8"
+        )
 
 
-def write_rows(connection: psycopg.Connection[Any], counties: list[County], *, runs: int = 40, now: datetime | None = None) -> dict[str, list[Run]]:
+def write_rows(
+    connection: psycopg.Connection[Any],
+    counties: list[County],
+    *,
+    runs: int = 40,
+    now: datetime | None = None,
+) -> dict[str, list[Run]]:
     """Fill the journal; returns each county's runs, oldest first. The same counties give the same numbers."""
     now = now or datetime.now(UTC)
     told = {}
@@ -73,21 +89,29 @@ def write_rows(connection: psycopg.Connection[Any], counties: list[County], *, r
         if county.connection == "terrafusion":
             chance = random.Random(county.slug)
             with connection.pipeline(), connection.transaction():
-                told[county.slug] = _county(connection, county, runs if county.story != "in_step" else runs // 3, now, chance)
+                told[county.slug] = _county(
+                    connection, county, runs if county.story != "in_step" else runs // 3, now, chance
+                )
     connection.execute("ANALYZE")
     return told
 
 
-def _county(connection: psycopg.Connection[Any], county: County, count: int, now: datetime, chance: random.Random) -> list[Run]:
+def _county(
+    connection: psycopg.Connection[Any], county: County, count: int, now: datetime, chance: random.Random
+) -> list[Run]:
     epoch = 0 if county.story == "never" else count
     connection.execute(
-        "INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, %s)", (county.fips, county.slug, county.name, epoch)
+        "INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, %s)",
+        (county.fips, county.slug, county.name, epoch),
     )
     if county.story == "never":
         return []
     share = 1.0 if county.story == "running" else chance.uniform(0.05, 1.4)
     fires = _fires(now, count + 2)[-count - (2 if county.story == "lagging" else 0) :][:count]
-    runs = [_run(connection, county, fire, number, chance, share, last=number == count - 1) for number, fire in enumerate(fires)]
+    runs = [
+        _run(connection, county, fire, number, chance, share, last=number == count - 1)
+        for number, fire in enumerate(fires)
+    ]
     if county.story == "running":
         runs.append(_running(connection, county, now, share))
     last = None if county.story == "refused" else runs[-1]
@@ -104,7 +128,16 @@ def _fires(now: datetime, count: int) -> list[datetime]:
     return [clock.get_prev(datetime).astimezone(UTC) for _ in range(count)][::-1]
 
 
-def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, number: int, chance: random.Random, share: float, *, last: bool) -> Run:
+def _run(
+    connection: psycopg.Connection[Any],
+    county: County,
+    fire: datetime,
+    number: int,
+    chance: random.Random,
+    share: float,
+    *,
+    last: bool,
+) -> Run:
     """One ended run: the first of a county and every seventh read in full."""
     story = county.story if last else "in_step"
     full = number % 7 == 0
@@ -112,7 +145,13 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
     state = "failed" if story == "blocked" or hiccup else "held" if story == "held" else "succeeded"
     started = fire + timedelta(seconds=chance.randint(3, 9))
     ended = started + timedelta(seconds=(chance.uniform(55, 80) if full else chance.uniform(18, 30)))
-    run = {"id": uuid.UUID(int=chance.getrandbits(128), version=4), "state": state, "started": started, "ended": ended, "full": full}
+    run = {
+        "id": uuid.UUID(int=chance.getrandbits(128), version=4),
+        "state": state,
+        "started": started,
+        "ended": ended,
+        "full": full,
+    }
     _sync_run(connection, county, run, f"scheduled__{fire:%Y-%m-%dT%H:%M:%S}+00:00")
     for position, entity in enumerate(SIZES):
         size = int(SIZES[entity] * share)
@@ -121,7 +160,9 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
         message = ""
         if blocked:
             message = (
-                f"F3.23-market The market value is not negative: {read // 9:,} of {read:,} rows" if story == "blocked" else "extract did not finish"
+                f"F3.23-market The market value is not negative: {read // 9:,} of {read:,} rows"
+                if story == "blocked"
+                else "extract did not finish"
             )
         _entity(connection, run, entity, position, read, "blocked" if blocked and story == "blocked" else "failed" if blocked else "published", message,
                 held=312 if story == "held" and entity == "owner" else 0, bad=int(read * 0.0009), speed=chance.uniform(28e3, 64e3))  # fmt: skip
@@ -137,25 +178,70 @@ def _run(connection: psycopg.Connection[Any], county: County, fire: datetime, nu
     if number % 7 == 0 or last:
         _certificate(connection, county, run, share, story)
     details = {"clean": story != "unclean", "state": state}
-    _audit(connection, county, run["id"], "run.start", "scheduled", {"kind": "sync", "epoch": number + 1}, started)
-    _audit(connection, county, run["id"], "run.publish", "property,owner,value,structure", {"state": state}, ended - timedelta(seconds=4))
+    _audit(
+        connection,
+        county,
+        run["id"],
+        "run.start",
+        "scheduled",
+        {"kind": "sync", "epoch": number + 1},
+        started,
+    )
+    _audit(
+        connection,
+        county,
+        run["id"],
+        "run.publish",
+        "property,owner,value,structure",
+        {"state": state},
+        ended - timedelta(seconds=4),
+    )
     _audit(connection, county, run["id"], "run.certificate", "full" if full else "delta", details, ended)
     return run
 
 
-def _check_report(connection: psycopg.Connection[Any], county: County, run: Run | None, trigger: str, at: datetime) -> None:
+def _check_report(
+    connection: psycopg.Connection[Any], county: County, run: Run | None, trigger: str, at: datetime
+) -> None:
     """What the first task found; the county that is refused at the login, and one whose login could write, have a finding for it."""
     findings = [
         ("reachability.source", "reachability", "ok", "The server answers.", ""),
-        ("tls.in_force", "tls", "unknown", "The login may not see whether its connection is encrypted.", "GRANT VIEW SERVER STATE TO [pacs_reader];"),
+        (
+            "tls.in_force",
+            "tls",
+            "unknown",
+            "The login may not see whether its connection is encrypted.",
+            "GRANT VIEW SERVER STATE TO [pacs_reader];",
+        ),
     ]
     if county.story == "refused":
-        findings.append(("login.source", "login", "fail", "PACS-002: login pacs_reader was refused.", "Check user, password and default database."))
+        findings.append(
+            (
+                "login.source",
+                "login",
+                "fail",
+                "PACS-002: login pacs_reader was refused.",
+                "Check user, password and default database.",
+            )
+        )
     if county.story == "warned":
         more = "The login could do more than read: member of db_owner."
-        findings.append(("rights.beyond_reading", "rights", "warn", more, f"Use a login that only reads: pacs grants {county.slug}."))
+        findings.append(
+            (
+                "rights.beyond_reading",
+                "rights",
+                "warn",
+                more,
+                f"Use a login that only reads: pacs grants {county.slug}.",
+            )
+        )
     state = {"refused": "fail", "warned": "warn"}.get(county.story, "unknown")
-    report = {"state": state, "findings": [dict(zip(("id", "area", "state", "text", "remedy"), one, strict=True)) for one in findings]}
+    report = {
+        "state": state,
+        "findings": [
+            dict(zip(("id", "area", "state", "text", "remedy"), one, strict=True)) for one in findings
+        ],
+    }
     connection.execute(
         "INSERT INTO pacs_ops.check_report (county_id, run_id, trigger, state, report, checked_at) VALUES (%s, %s, %s, %s, %s, %s)",
         (county.fips, run["id"] if run else None, trigger, state, Jsonb(report), at),
@@ -163,13 +249,26 @@ def _check_report(connection: psycopg.Connection[Any], county: County, run: Run 
 
 
 def _running(connection: psycopg.Connection[Any], county: County, now: datetime, share: float) -> Run:
-    run = {"id": uuid.uuid5(uuid.NAMESPACE_DNS, county.slug), "state": "running", "started": now - timedelta(seconds=41), "ended": None, "full": True}
+    run = {
+        "id": uuid.uuid5(uuid.NAMESPACE_DNS, county.slug),
+        "state": "running",
+        "started": now - timedelta(seconds=41),
+        "ended": None,
+        "full": True,
+    }
     _sync_run(connection, county, run, f"manual__{now:%Y-%m-%dT%H:%M:%S}+00:00")
     for position, (entity, part, state) in enumerate(
-        [("property", 1.0, "passed"), ("owner", 1.0, "staged"), ("value", 0.62, "planned"), ("structure", 0.0, "planned")]
+        [
+            ("property", 1.0, "passed"),
+            ("owner", 1.0, "staged"),
+            ("value", 0.62, "planned"),
+            ("structure", 0.0, "planned"),
+        ]
     ):
         _entity(connection, run, entity, position, int(SIZES[entity] * share * part), state, "", speed=41_200)
-    _audit(connection, county, run["id"], "run.start", "manual", {"kind": "sync", "epoch": 99}, run["started"])
+    _audit(
+        connection, county, run["id"], "run.start", "manual", {"kind": "sync", "epoch": 99}, run["started"]
+    )
     return run
 
 
@@ -216,7 +315,13 @@ def _entity(
 
 def _verdicts(connection: psycopg.Connection[Any], county: County, run: Run, story: str) -> None:
     some = {"F1.2": hash_of(county.slug) % 9} if hash_of(county.slug) % 3 == 0 else {}
-    bad = {"F1.2": 37, "F1.7-zip": 214} if story == "warned" else {"F3.23-market": 11_402} if story == "blocked" else some
+    bad = (
+        {"F1.2": 37, "F1.7-zip": 214}
+        if story == "warned"
+        else {"F3.23-market": 11_402}
+        if story == "blocked"
+        else some
+    )
     for entity in load_entities().values():
         for rule in load_suite(entity):
             wrong = next((rows for known, rows in bad.items() if rule.id == known), 0)
@@ -224,7 +329,18 @@ def _verdicts(connection: psycopg.Connection[Any], county: County, run: Run, sto
             connection.execute(
                 "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, evaluated, unexpected, blocks, judged_at) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (run["id"], entity.name, rule.id, rule.severity, rule.title, wrong == 0, SIZES.get(entity.name, 100), wrong, blocks, run["ended"]),
+                (
+                    run["id"],
+                    entity.name,
+                    rule.id,
+                    rule.severity,
+                    rule.title,
+                    wrong == 0,
+                    SIZES.get(entity.name, 100),
+                    wrong,
+                    blocks,
+                    run["ended"],
+                ),
             )
             if wrong and rule.severity == "quarantine" and not blocks:
                 for number in range(wrong):
@@ -232,11 +348,22 @@ def _verdicts(connection: psycopg.Connection[Any], county: County, run: Run, sto
                     connection.execute(
                         "INSERT INTO pacs_ops.quarantine (county_id, entity, source_key, rules, payload_digest, run_id, first_seen_at, last_seen_at) "
                         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                        (county.fips, entity.name, key, [rule.id], b"\0" * 32, run["id"], run["started"] - timedelta(days=number), run["ended"]),
+                        (
+                            county.fips,
+                            entity.name,
+                            key,
+                            [rule.id],
+                            b"\0" * 32,
+                            run["id"],
+                            run["started"] - timedelta(days=number),
+                            run["ended"],
+                        ),
                     )
 
 
-def _certificate(connection: psycopg.Connection[Any], county: County, run: Run, share: float, story: str) -> None:
+def _certificate(
+    connection: psycopg.Connection[Any], county: County, run: Run, share: float, story: str
+) -> None:
     for entity in SIZES:
         rows, differing = int(SIZES[entity] * share), 3 if story == "unclean" and entity == "owner" else 0
         keys = [str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{county.slug}{number}")) for number in range(differing)]
@@ -256,14 +383,28 @@ def _certificate(connection: psycopg.Connection[Any], county: County, run: Run, 
 
 
 def _fail(
-    connection: psycopg.Connection[Any], county: County, run: Run | None, step: str, code: str, kind: str, message: str, remedy: str, at: datetime
+    connection: psycopg.Connection[Any],
+    county: County,
+    run: Run | None,
+    step: str,
+    code: str,
+    kind: str,
+    message: str,
+    remedy: str,
+    at: datetime,
 ) -> None:
     details = {"code": code, "class": kind, "message": message, "remedy": remedy}
     _audit(connection, county, run["id"] if run else None, "run.failed", step, details, at)
 
 
 def _audit(
-    connection: psycopg.Connection[Any], county: County, run_id: uuid.UUID | None, action: str, target: str, details: dict[str, Any], at: datetime
+    connection: psycopg.Connection[Any],
+    county: County,
+    run_id: uuid.UUID | None,
+    action: str,
+    target: str,
+    details: dict[str, Any],
+    at: datetime,
 ) -> None:
     connection.execute(
         "INSERT INTO pacs_ops.audit (at, county_id, run_id, actor, action, object, details) VALUES (%s, %s, %s, 'pacs_sync', %s, %s, %s)",

@@ -1,7 +1,9 @@
-"""The server that PACS_TEST_MSSQL_URL names as a test's PACS: a database of its own, made and changed by T-SQL, read by the product's own reader.
+"""The server that PACS_TEST_MSSQL_URL names as a test's PACS: a database of its own, made and changed by
+T-SQL, read by the product's own reader.
 
-No test can set a genuine server's clock, so the county's clock is laid over the reader's answers: the product still asks the server for the time, and
-is told the standing one. The begin of an open writer is told the same way. Nothing else of an answer is changed.
+No test can set a genuine server's clock, so the county's clock is laid over the reader's answers: the product
+still asks the server for the time, and is told the standing one. The begin of an open writer is told the same
+way. Nothing else of an answer is changed.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class _ReaderByTheCountysClock(SqlServerReader):
                 instant = self._pacs.clock.instant()
                 row["now"] = _text(instant.utc if "SYSUTCDATETIME(), 121) AS now" in sql else instant.local)
                 row["tz_offset_min"] = instant.offset_minutes
-            elif row.get("oldest") is not None:  # the server sees an open writer: one of ours, or housekeeping of its own
+            elif (
+                row.get("oldest") is not None
+            ):  # the server sees an open writer: one of ours, or housekeeping of its own
                 oldest = self._pacs.oldest_writer()
                 row["oldest"] = _text(oldest) if oldest else None
         return rows
@@ -98,10 +102,22 @@ class NamedPacs(Pacs):
 
     def oldest_writer(self) -> datetime | None:
         """When the oldest open transaction first wrote, by the county's clock."""
-        return min((session.since for session in self._sessions if isinstance(session, _ServerWriter) and session.since is not None), default=None)
+        return min(
+            (
+                session.since
+                for session in self._sessions
+                if isinstance(session, _ServerWriter) and session.since is not None
+            ),
+            default=None,
+        )
 
     def fill(self, table: str, rows: Sequence[dict[str, object]]) -> None:
-        self.server.load(table, [tuple(row.values()) for row in rows], columns=tuple(rows[0]), fast=not has_long_text(self._tables[table]))
+        self.server.load(
+            table,
+            [tuple(row.values()) for row in rows],
+            columns=tuple(rows[0]),
+            fast=not has_long_text(self._tables[table]),
+        )
 
     def redeclare(self, table: Table) -> None:
         self._admin.execute(f"DROP TABLE [dbo].[{table.name}]")

@@ -1,6 +1,8 @@
-"""What a test's county needs of its PACS, whichever server it is: tables, sessions that write, a reader whose statements a test may watch, a clock.
+"""What a test's county needs of its PACS, whichever server it is: tables, sessions that write, a reader whose
+statements a test may watch, a clock.
 
-`in_process` has the sandbox's engine without a wire, `named_server` the server that PACS_TEST_MSSQL_URL names.
+`in_process` has the sandbox's engine without a wire, `named_server` the server that PACS_TEST_MSSQL_URL
+names.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class StandingClock(Clock):
         """Now."""
         local = self._utc.astimezone(self._zone)
         offset = local.utcoffset() or timedelta(0)
-        return Instant(local.replace(tzinfo=None), self._utc.replace(tzinfo=None), int(offset.total_seconds() // 60))
+        return Instant(
+            local.replace(tzinfo=None), self._utc.replace(tzinfo=None), int(offset.total_seconds() // 60)
+        )
 
     def step(self, **amount: float) -> None:
         """Move by a timedelta's arguments: `step(minutes=-5)`."""
@@ -44,7 +48,9 @@ class StandingClock(Clock):
 
 
 class WatchedReader:
-    """A `SourceReader` over another one. `before_stream` is called with each bulk statement, to let things happen; `asked` keeps all statements."""
+    """A `SourceReader` over another one. `before_stream` is called with each bulk statement, to let things
+    happen; `asked` keeps all statements.
+    """
 
     def __init__(self, inner: SourceReader, batch_rows: int = 10_000) -> None:
         self._inner = inner
@@ -71,15 +77,24 @@ class WatchedReader:
         return self._inner.query(sql, params)
 
     def stream(
-        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
+        self,
+        sql: str,
+        params: Sequence[str | None] = (),
+        *,
+        batch_rows: int | None = None,
+        lob_bound: Callable[[], int] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The whole result is read before the first batch goes out: what `after_stream` does comes after the read."""
+        """The whole result is read before the first batch goes out: what `after_stream` does comes after the
+        read.
+        """
         bound = lob_bound() if lob_bound is not None else None
         self._note(sql)
         if self.before_stream is not None:
             self.before_stream(sql)
         told = None if bound is None else lambda: bound
-        batches = list(self._inner.stream(sql, params, batch_rows=batch_rows or self.batch_rows, lob_bound=told))
+        batches = list(
+            self._inner.stream(sql, params, batch_rows=batch_rows or self.batch_rows, lob_bound=told)
+        )
         if self.after_stream is not None:
             self.after_stream(sql)
         yield from batches
@@ -99,7 +114,9 @@ class WatchedReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -1,4 +1,7 @@
-"""`python tests/support/serve_page.py`: the page on made-up rows, to look at while working on it. Prints the address; ends with its input."""
+"""`python tests/support/serve_page.py`: the page on made-up rows, to look at while working on it.
+
+Prints the address; ends with its input.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def main() -> None:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                 write_rows(connection, counties)
             connections = {"terrafusion": as_airflow(server.get_uri()), "terrafusion_east": DOWN}
-            with AirflowSite(folder / "home", ROOT / "dags" / "pacs_counties.py", folder / "counties", connections) as site:
+            with AirflowSite(
+                folder / "home", ROOT / "dags" / "pacs_counties.py", folder / "counties", connections
+            ) as site:
                 print(site.url, PASSWORDS, server.get_uri(), flush=True)
                 sys.stdin.read()
         finally:

@@ -1,6 +1,9 @@
-"""The SQL Server under test: the one that `PACS_TEST_MSSQL_URL` names, or a sandbox in a process of its own. Tests need not know which.
+"""The SQL Server under test: the one that `PACS_TEST_MSSQL_URL` names, or a sandbox in a process of its own.
 
-A test makes its tables by T-SQL, fills them with `fast_executemany` and drops them again: nothing is made behind the server's back.
+Tests need not know which.
+
+A test makes its tables by T-SQL, fills them with `fast_executemany` and drops them again: nothing is made
+behind the server's back.
 """
 
 from __future__ import annotations
@@ -54,8 +57,14 @@ def bracketed(name: str) -> str:
 
 def ddl(table: Table) -> str:
     """CREATE TABLE for a declaration of the sandbox's catalog."""
-    columns = [f"{bracketed(c.name)} {spelled(c.type)} {'NULL' if c.nullable else 'NOT NULL'}" for c in table.columns]
-    key = [f"PRIMARY KEY ({', '.join(bracketed(name) for name in table.primary_key)})"] if table.primary_key else []
+    columns = [
+        f"{bracketed(c.name)} {spelled(c.type)} {'NULL' if c.nullable else 'NOT NULL'}" for c in table.columns
+    ]
+    key = (
+        [f"PRIMARY KEY ({', '.join(bracketed(name) for name in table.primary_key)})"]
+        if table.primary_key
+        else []
+    )
     return f"CREATE TABLE {bracketed(table.schema)}.{bracketed(table.name)} ({', '.join(columns + key)})"
 
 
@@ -66,7 +75,10 @@ def related_ddl(table: Table) -> list[str]:
     def listed(names: Sequence[str]) -> str:
         return ", ".join(map(bracketed, names))
 
-    indexes = [f"CREATE INDEX {bracketed(index.name)} ON {where} ({listed(index.columns)})" for index in table.indexes]
+    indexes = [
+        f"CREATE INDEX {bracketed(index.name)} ON {where} ({listed(index.columns)})"
+        for index in table.indexes
+    ]
     references = [
         f"ALTER TABLE {where} ADD CONSTRAINT {bracketed(key.name)} FOREIGN KEY ({listed(key.columns)}) "
         f"REFERENCES {bracketed(table.schema)}.{bracketed(key.table)} ({listed(key.references)})"
@@ -76,7 +88,9 @@ def related_ddl(table: Table) -> list[str]:
 
 
 def only_the_sandbox(why: str) -> None:
-    """Leaves a test out where a server is named: `why` says what that server can't do, or why it would prove nothing there."""
+    """Leaves a test out where a server is named: `why` says what that server can't do, or why it would prove
+    nothing there.
+    """
     if VARIABLE in os.environ:
         pytest.skip(f"only with the sandbox: {why}")
 
@@ -105,36 +119,60 @@ class MssqlServer:
 
     @contextmanager
     def table(self, columns: str | Table) -> Iterator[str]:
-        """A table of one's own, by the columns of CREATE TABLE or a catalog's declaration; gives its name, and drops it in the end."""
+        """A table of one's own, by the columns of CREATE TABLE or a catalog's declaration; gives its name,
+        and drops it in the end.
+        """
         name = f"t_{uuid4().hex[:12]}"
-        self.execute(f"CREATE TABLE dbo.{name} ({columns})" if isinstance(columns, str) else ddl(replace(columns, schema="dbo", name=name)))
+        self.execute(
+            f"CREATE TABLE dbo.{name} ({columns})"
+            if isinstance(columns, str)
+            else ddl(replace(columns, schema="dbo", name=name))
+        )
         try:
             yield name
         finally:
             self.execute(f"DROP TABLE dbo.{name}")
 
-    def load(self, name: str, rows: Sequence[Sequence[Any]], *, schema: str = "dbo", columns: Sequence[str] = (), fast: bool = True) -> None:
+    def load(
+        self,
+        name: str,
+        rows: Sequence[Sequence[Any]],
+        *,
+        schema: str = "dbo",
+        columns: Sequence[str] = (),
+        fast: bool = True,
+    ) -> None:
         """Fills a table with `fast_executemany`: real types and real parameters.
 
-        `columns` where not all of them get a value. A table with a column of type text goes row by row (`fast` False): the server describes such
-        a parameter by the 16 bytes of its pointer, and pyodbc makes its buffer no longer.
+        `columns` where not all of them get a value. A table with a column of type text goes row by row
+        (`fast` False): the server describes such a parameter by the 16 bytes of its pointer, and pyodbc makes
+        its buffer no longer.
         """
         listed = f" ({', '.join(map(bracketed, columns))})" if columns else ""
         marks = ", ".join("?" * len(rows[0]))
         with closing(self.connect(autocommit=False)) as connection:
             cursor = connection.cursor()
             cursor.fast_executemany = fast
-            cursor.executemany(f"INSERT INTO {bracketed(schema)}.{bracketed(name)}{listed} VALUES ({marks})", [tuple(row) for row in rows])
+            cursor.executemany(
+                f"INSERT INTO {bracketed(schema)}.{bracketed(name)}{listed} VALUES ({marks})",
+                [tuple(row) for row in rows],
+            )
             connection.commit()
 
     def create_database(self) -> MssqlServer:
         """A database of one's own on the same server, empty; readers there never wait for writers."""
         name = f"pacs_test_{uuid4().hex[:12]}"
-        self.execute(f"CREATE DATABASE [{name}] COLLATE {COLLATION}", f"ALTER DATABASE [{name}] SET READ_COMMITTED_SNAPSHOT ON")
+        self.execute(
+            f"CREATE DATABASE [{name}] COLLATE {COLLATION}",
+            f"ALTER DATABASE [{name}] SET READ_COMMITTED_SNAPSHOT ON",
+        )
         return replace(self, address=replace(self.address, database=name))
 
     def drop_database(self) -> None:
-        """The end of a database of one's own. The server may need a moment to notice that its last client is gone: error 3702 until then."""
+        """The end of a database of one's own.
+
+        The server may need a moment to notice that its last client is gone: error 3702 until then.
+        """
         there = replace(self, address=replace(self.address, database="master"))
         for attempt in range(_DROP_ATTEMPTS):
             try:
@@ -170,7 +208,9 @@ def running_server(zone: str = "America/Los_Angeles", start: datetime | None = N
 
 @contextmanager
 def sandbox(zone: str, start: datetime | None) -> Iterator[SourceAddress]:
-    """An empty sandbox in a process of its own: pyodbc keeps the interpreter's lock while it asks for parameter types."""
+    """An empty sandbox in a process of its own: pyodbc keeps the interpreter's lock while it asks for
+    parameter types.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, CERTIFICATE, zone, start))

@@ -1,4 +1,6 @@
-"""A journal full of made-up rows on the embedded PostgreSQL, an Airflow that shows it, and Debian's Chromium: one of each per session."""
+"""A journal full of made-up rows on the embedded PostgreSQL, an Airflow that shows it, and Debian's Chromium:
+one of each per session.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def journal() -> Iterator[Journal]:
 def site(journal: Journal) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="pacs-airflow-", ignore_cleanup_errors=True) as name:
         connections = {"terrafusion": as_airflow(journal.url), "terrafusion_east": DOWN}
-        with AirflowSite(Path(name) / "home", ROOT / "dags" / "pacs_counties.py", journal.counties, connections) as site:
+        with AirflowSite(
+            Path(name) / "home", ROOT / "dags" / "pacs_counties.py", journal.counties, connections
+        ) as site:
             yield site
 
 
@@ -76,17 +80,29 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(chromium: Any, site: Site) -> Iterator[Any]:
-    """`visit(user, scheme="light")` gives a signed-in page; whatever it asks of another host, and every error it meets, fails the test."""
+    """`visit(user, scheme="light")` gives a signed-in page; whatever it asks of another host, and every error
+    it meets, fails the test.
+    """
     opened, strangers, errors = [], [], []
 
     def enter(user: str, scheme: str = "light") -> Any:
         context = chromium.new_context(
-            viewport={"width": 1440, "height": 900}, color_scheme=scheme, base_url=site.url, timezone_id="America/Los_Angeles"
+            viewport={"width": 1440, "height": 900},
+            color_scheme=scheme,
+            base_url=site.url,
+            timezone_id="America/Los_Angeles",
         )
         context.set_default_timeout(45_000)
         opened.append(context)
         page = context.new_page()
-        page.on("request", lambda request: None if request.url.startswith((site.url, "data:", "blob:")) else strangers.append(request.url))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((site.url, "data:", "blob:"))
+                else strangers.append(request.url)
+            ),
+        )
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto("/auth/login")
         page.fill("input[name=username]", user)

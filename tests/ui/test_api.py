@@ -65,7 +65,11 @@ def lines(client: TestClient) -> dict[str, dict[str, Any]]:
 
 def test_there_is_no_route_but_ours() -> None:
     assert [route for route in APP.routes if not isinstance(route, APIRoute)] == []
-    assert {route.path for route in APP.routes if isinstance(route, APIRoute)} >= {"/api/overview", "/api/summary", "/static/{file}"}
+    assert {route.path for route in APP.routes if isinstance(route, APIRoute)} >= {
+        "/api/overview",
+        "/api/summary",
+        "/static/{file}",
+    }
 
 
 @pytest.mark.parametrize("route", APP.routes, ids=lambda route: route.path)
@@ -86,7 +90,10 @@ def test_every_route_only_reads() -> None:
 
 
 def test_a_process_that_serves_no_page_loads_no_web_app() -> None:
-    code = "import sys, airflow_provider_pacs.monitor.plugin; print('airflow_provider_pacs.monitor.app' in sys.modules)"
+    code = (
+        "import sys, airflow_provider_pacs.monitor.plugin; print('airflow_provider_pacs.monitor.app' in "
+        "sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "False"
 
@@ -109,7 +116,9 @@ def test_the_plugin_stands_in_three_places() -> None:
         ("wahkiakum_wa", "unknown", "The target terrafusion_east does not answer"),
     ],
 )
-def test_each_kind_of_county_is_told_with_its_cause(client: TestClient, county: str, state: str, cause: str) -> None:
+def test_each_kind_of_county_is_told_with_its_cause(
+    client: TestClient, county: str, state: str, cause: str
+) -> None:
     line = lines(client)[county]
     assert line["state"] == state
     assert cause in line["cause"]
@@ -117,19 +126,33 @@ def test_each_kind_of_county_is_told_with_its_cause(client: TestClient, county: 
 
 def test_the_overview_tells_of_the_down_target_and_the_broken_file(client: TestClient) -> None:
     whole = client.get("/api/overview").json()
-    assert {target["connection"]: target["ok"] for target in whole["targets"]} == {"terrafusion": True, "terrafusion_east": False}
+    assert {target["connection"]: target["ok"] for target in whole["targets"]} == {
+        "terrafusion": True,
+        "terrafusion_east": False,
+    }
     assert ["spelled_wrong_wa.yaml: sinc: unknown key" in text for text in whole["broken_files"]] == [True]
     assert whole["totals"] == {"in_step": 33, "lagging": 1, "held": 1, "failing": 3, "never": 1, "unknown": 1}
     assert whole["running"] == 1
     assert sum(whole["totals"].values()) == len(whole["counties"]) == 40
 
 
-def test_a_user_sees_only_counties_whose_dag_he_may_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_sees_only_counties_whose_dag_he_may_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(access, "get_auth_manager", lambda: Rights({"pacs_benton_wa"}))
     whole = client.get("/api/overview").json()
     assert ([line["county"] for line in whole["counties"]], whole["broken_files"]) == (["benton_wa"], [])
     assert client.get("/api/counties/benton_wa").status_code == 200
-    for path in ("", "/runs", f"/runs/{EXAMPLES['run_id']}", "/quality", "/quarantine?entity=property&rule=F1.2", "/evidence", "/check", "/audit"):
+    for path in (
+        "",
+        "/runs",
+        f"/runs/{EXAMPLES['run_id']}",
+        "/quality",
+        "/quarantine?entity=property&rule=F1.2",
+        "/evidence",
+        "/check",
+        "/audit",
+    ):
         assert client.get(f"/api/counties/yakima_wa{path}").status_code == 403
     assert client.get("/api/counties/no_such_county").status_code == 403  # nobody can probe for names
 
@@ -156,7 +179,9 @@ def test_a_failure_names_its_class_its_remedy_and_its_log(client: TestClient) ->
     assert errors["PACS-004"]["newest"]["airflow_path"].endswith("/tasks/validate_value")
     run = client.get(f"/api/counties/yakima_wa/runs/{errors['PACS-004']['newest']['run_id']}").json()
     assert [failure["code"] for failure in run["failures"]] == ["PACS-004"]
-    assert client.get(f"/api/counties/adams_wa/runs/{run['run']['run_id']}").status_code == 404  # another county's run is none of its business
+    assert (
+        client.get(f"/api/counties/adams_wa/runs/{run['run']['run_id']}").status_code == 404
+    )  # another county's run is none of its business
 
 
 def test_the_newest_preflight_report_is_told_with_states_remedies_and_time(client: TestClient) -> None:
@@ -170,7 +195,9 @@ def test_the_newest_preflight_report_is_told_with_states_remedies_and_time(clien
 
 
 def test_a_refused_run_has_a_preflight_report_too(client: TestClient) -> None:
-    """Ferry's newest run never began: its report is there, without a run, with the log of the task that found it."""
+    """Ferry's newest run never began: its report is there, without a run, with the log of the task that found
+    it.
+    """
     refused = client.get("/api/counties/ferry_wa/check").json()
     assert (refused["state"], refused["run_id"]) == ("fail", None)
     assert refused["airflow_path"].endswith("/tasks/preflight")
@@ -193,12 +220,18 @@ def test_quarantine_is_keys_by_rule_with_the_reason(client: TestClient) -> None:
     assert [(line["rule"], line["rows"], len(line["keys"])) for line in waiting] == [("F1.2", 37, 5)]
     assert waiting[0]["reason"] == "The parcel number is present"
     first = client.get("/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=30").json()
-    rest = client.get("/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=30&offset=30").json()
+    rest = client.get(
+        "/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=30&offset=30"
+    ).json()
     assert (len(first["keys"]), first["more"], len(rest["keys"]), rest["more"]) == (30, True, 7, False)
 
 
 def test_history_comes_newest_first_and_as_long_as_asked(client: TestClient) -> None:
-    runs = [run for run in client.get("/api/counties/yakima_wa/runs?limit=20").json()["runs"] if run["kind"] == "sync"]
+    runs = [
+        run
+        for run in client.get("/api/counties/yakima_wa/runs?limit=20").json()["runs"]
+        if run["kind"] == "sync"
+    ]
     assert len(runs) == 20
     assert [run["started_at"] for run in runs] == sorted((run["started_at"] for run in runs), reverse=True)
     assert runs[0]["state"] == "failed"
@@ -222,13 +255,23 @@ def test_names_travel_as_they_are(client: TestClient) -> None:
     assert lines(client)["markup_wa"]["name"] == HTML_NAME
 
 
-@pytest.mark.parametrize("path", ["/static/..%2Fapp.py", "/static/app.py", "/static/nothing.js", "/api/counties/..%2F..%2Fetc"])
+@pytest.mark.parametrize(
+    "path", ["/static/..%2Fapp.py", "/static/app.py", "/static/nothing.js", "/api/counties/..%2F..%2Fetc"]
+)
 def test_no_path_leads_out(client: TestClient, path: str) -> None:
     assert client.get(path).status_code in (403, 404, 422)
 
 
 def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
-    for file in ("pacs_sync.js", "parts.js", "overview.js", "county.js", "county_tabs.js", "icon.svg", "icon_dark.svg"):
+    for file in (
+        "pacs_sync.js",
+        "parts.js",
+        "overview.js",
+        "county.js",
+        "county_tabs.js",
+        "icon.svg",
+        "icon_dark.svg",
+    ):
         text = client.get(f"/static/{file}").text.replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("https?", "")
         assert "dangerouslySetInnerHTML" not in text

@@ -1,4 +1,6 @@
-"""Walks through the page in a real Airflow with a real browser: overview -> running sync -> failure's cause -> county history."""
+"""Walks through the page in a real Airflow with a real browser: overview -> running sync -> failure's cause
+-> county history.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_a_viewer_walks_from_the_overview_to_the_cause_and_the_history(visit: An
     before = page.get_by_text(re.compile(r"of about 253,900 rows")).inner_text()
     with psycopg.connect(journal.url, autocommit=True) as connection:
         advance(connection, journal.runs["benton_wa"][-1], "value", 30_000)
-    page.wait_for_function("text => !document.body.innerText.includes(text)", arg=before)  # live: nobody reloaded the page
+    page.wait_for_function(
+        "text => !document.body.innerText.includes(text)", arg=before
+    )  # live: nobody reloaded the page
 
     page.get_by_role("link", name="All counties").click()
     page.get_by_role("button", name=re.compile("Failing")).click()
@@ -83,7 +87,9 @@ def test_an_admin_sees_every_tab_and_the_pictures_are_taken(visit: Any, scheme: 
         page.get_by_role("table", name=seen).wait_for()
         shot(page, f"{name}-{scheme}")
     page.goto("/")
-    page.get_by_role("region", name="PACS Sync").or_(page.locator("section[aria-label='PACS Sync']")).first.wait_for()
+    page.get_by_role("region", name="PACS Sync").or_(
+        page.locator("section[aria-label='PACS Sync']")
+    ).first.wait_for()
     shot(page, f"dashboard-{scheme}")
     page.goto("/dags/pacs_kitsap_wa")
     page.get_by_role("link", name="PACS Sync").last.click()

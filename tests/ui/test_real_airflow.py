@@ -14,7 +14,9 @@ from tests.ui.test_api import APP, EXAMPLES
 
 
 def status(site: Site, path: str, token: str = "") -> tuple[int, bytes]:
-    request = urllib.request.Request(f"{site.url}/pacs-sync{path}", headers={"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(
+        f"{site.url}/pacs-sync{path}", headers={"Authorization": f"Bearer {token}"} if token else {}
+    )
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()

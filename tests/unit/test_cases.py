@@ -23,7 +23,9 @@ def test_every_case_is_covered_or_explained() -> None:
 
 
 def test_the_catalogue_is_whole() -> None:
-    """128 cases, each once and in order; of those that the product's own part covers, what is left out is named one by one."""
+    """128 cases, each once and in order; of those that the product's own part covers, what is left out is
+    named one by one.
+    """
     _, groups = cases.catalogue()
     listed = [case for found in groups.values() for case in found]
     assert [case.number for case in listed] == list(range(1, 129))
@@ -33,14 +35,27 @@ def test_the_catalogue_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"), [("12", (12,)), ("1, 5, 19", (1, 5, 19)), ("13 to 16, 57", (13, 14, 15, 16, 57)), ("4, 6 and 9 to 10", (4, 6, 9, 10))]
+    ("text", "numbers"),
+    [
+        ("12", (12,)),
+        ("1, 5, 19", (1, 5, 19)),
+        ("13 to 16, 57", (13, 14, 15, 16, 57)),
+        ("4, 6 and 9 to 10", (4, 6, 9, 10)),
+    ],
 )
 def test_a_list_of_cases(text: str, numbers: tuple[int, ...]) -> None:
     assert cases.expand(text) == numbers
 
 
 def test_what_is_wrong_is_said() -> None:
-    groups = {"A": [Case(1, "one"), Case(2, "two", later="the feed"), Case(3, "three", never="no such thing"), Case(4, "four")]}
+    groups = {
+        "A": [
+            Case(1, "one"),
+            Case(2, "two", later="the feed"),
+            Case(3, "three", never="no such thing"),
+            Case(4, "four"),
+        ]
+    }
     found = [Covering("test_x.py::test_a", (1, 3, 9), ("model",), False)]
     wrong = cases.faults(groups, found, ["test_x.py::test_b"])
     assert [line.split()[0:3] for line in wrong] == [
@@ -74,10 +89,22 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
     ("file", "test", "places"),
     [
         (INTEGRATION / "test_windows.py", "test_a_late_commit", ("sandbox", "PostgreSQL", "genuine server")),
-        (INTEGRATION / "test_types_to_postgres.py", "test_every_type_arrives_as_its_text_or_with_a_reason", ("wire", "PostgreSQL", "genuine server")),
-        (INTEGRATION / "test_faults_and_clock.py", "test_an_injected_deadlock_rolls_the_transaction_back", ("wire",)),
+        (
+            INTEGRATION / "test_types_to_postgres.py",
+            "test_every_type_arrives_as_its_text_or_with_a_reason",
+            ("wire", "PostgreSQL", "genuine server"),
+        ),
+        (
+            INTEGRATION / "test_faults_and_clock.py",
+            "test_an_injected_deadlock_rolls_the_transaction_back",
+            ("wire",),
+        ),
         (cases.TESTS / "fault" / "test_source.py", "*", ("wire", "PostgreSQL")),
-        (cases.TESTS / "contract" / "test_emitted_tsql.py", "test_what_a_builder_makes_is_one_select", ("parser",)),
+        (
+            cases.TESTS / "contract" / "test_emitted_tsql.py",
+            "test_what_a_builder_makes_is_one_select",
+            ("parser",),
+        ),
         (cases.TESTS / "unit" / "test_mapping.py", "test_nanoseconds_go_down", ("model",)),
     ],
 )

@@ -21,12 +21,16 @@ SECRET = re.compile(r"PASSWORD|SECRET|FERNET|TOKEN", re.IGNORECASE)
 
 
 def filled_in(text: str) -> str:
-    """Fills a value's ${VARIABLE:-default} and ${VARIABLE:?message} as compose would, each with its default or its own name."""
+    """Fills a value's ${VARIABLE:-default} and ${VARIABLE:?message} as compose would, each with its default
+    or its own name.
+    """
     return re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", lambda match: match[2] or match[1], text)
 
 
 def test_the_whole_of_airflow_and_both_databases_are_there() -> None:
-    airflow = {f"airflow-{part}" for part in ("db", "init", "api-server", "scheduler", "dag-processor", "triggerer")}
+    airflow = {
+        f"airflow-{part}" for part in ("db", "init", "api-server", "scheduler", "dag-processor", "triggerer")
+    }
     assert set(SERVICES) == airflow | {"sqlserver", "postgres"}
     assert SERVICES["sqlserver"]["image"].endswith("/mssql/server:2022-latest")
     assert SERVICES["postgres"]["image"] == "postgres:17"
@@ -67,7 +71,9 @@ def test_ports_are_bound_to_this_machine_only(name: str) -> None:
         assert port.startswith("127.0.0.1:")
 
 
-@pytest.mark.parametrize(("variable", "kind"), [("AIRFLOW_CONN_PACS_BENTON_WA", "pacs"), ("AIRFLOW_CONN_TERRAFUSION", "postgres")])
+@pytest.mark.parametrize(
+    ("variable", "kind"), [("AIRFLOW_CONN_PACS_BENTON_WA", "pacs"), ("AIRFLOW_CONN_TERRAFUSION", "postgres")]
+)
 def test_connections_are_json_that_points_at_a_service(variable: str, kind: str) -> None:
     connection = json.loads(filled_in(SERVICES["airflow-scheduler"]["environment"][variable]))
     assert connection["conn_type"] == kind
@@ -81,7 +87,14 @@ def test_the_readme_names_every_variable_that_must_be_set() -> None:
 
 def test_docker_compose_accepts_the_file() -> None:
     docker = shutil.which("docker")
-    if not docker or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+    if (
+        not docker
+        or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no docker compose here")
     values = dict.fromkeys(REQUIRED, "x")
-    subprocess.run([docker, "compose", "--file", str(COMPOSE), "config", "--quiet"], env={"PATH": str(Path(docker).parent), **values}, check=True)
+    subprocess.run(
+        [docker, "compose", "--file", str(COMPOSE), "config", "--quiet"],
+        env={"PATH": str(Path(docker).parent), **values},
+        check=True,
+    )

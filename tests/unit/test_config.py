@@ -42,10 +42,24 @@ def problems(path: Path) -> list[str]:
 
 def test_the_design_documents_form_loads_unchanged(tmp_path: Path) -> None:
     config = load_county(write(tmp_path, DESIGN_DOCUMENT, "any_name.yaml"))
-    assert (config.county, config.fips, config.name, config.timezone) == ("benton_wa", "53005", "Benton County, WA", "America/Los_Angeles")
-    assert (config.source.connection, config.source.profile, config.target.connection) == ("pacs_benton_wa", "generic", "terrafusion")
+    assert (config.county, config.fips, config.name, config.timezone) == (
+        "benton_wa",
+        "53005",
+        "Benton County, WA",
+        "America/Los_Angeles",
+    )
+    assert (config.source.connection, config.source.profile, config.target.connection) == (
+        "pacs_benton_wa",
+        "generic",
+        "terrafusion",
+    )
     assert config.sync.entities == ("property", "owner", "value", "structure")
-    assert (config.sync.cron, config.sync.batch_size, config.sync.enable_cdc, config.sync.timeout_minutes) == ("0 2 * * *", 100, True, 30)
+    assert (
+        config.sync.cron,
+        config.sync.batch_size,
+        config.sync.enable_cdc,
+        config.sync.timeout_minutes,
+    ) == ("0 2 * * *", 100, True, 30)
 
 
 def test_one_line_is_a_county_with_every_default(tmp_path: Path) -> None:
@@ -53,8 +67,19 @@ def test_one_line_is_a_county_with_every_default(tmp_path: Path) -> None:
     sync = config.sync
     assert config.fips == "53077"
     assert set(sync.entities) == {"property", "owner", "value", "structure"}
-    assert (sync.batch_size, sync.timeout_minutes, sync.retries, sync.retry_delay_seconds, sync.pool) == (10_000, 60, 3, 30, None)
-    assert (sync.lag_seconds, sync.overlap_minutes, sync.clock, sync.reconcile_cron) == (60, 75, "local", "30 4 * * 0")
+    assert (sync.batch_size, sync.timeout_minutes, sync.retries, sync.retry_delay_seconds, sync.pool) == (
+        10_000,
+        60,
+        3,
+        30,
+        None,
+    )
+    assert (sync.lag_seconds, sync.overlap_minutes, sync.clock, sync.reconcile_cron) == (
+        60,
+        75,
+        "local",
+        "30 4 * * 0",
+    )
     assert (config.delete_guard.max_rows, config.delete_guard.max_percent) == (25, 2.0)
     assert (config.tables, config.owner, config.tags) == ({}, "data-engineering", ())
 
@@ -66,7 +91,9 @@ def test_the_county_is_the_files_name_unless_it_says_otherwise(tmp_path: Path) -
 
 def test_the_model_county_file_says_what_the_defaults_say(tmp_path: Path) -> None:
     model = load_county(MODEL).model_dump()
-    defaults = load_county(write(tmp_path, "tags: [washington]\nsync: {entities: [property, owner, value, structure]}")).model_dump()
+    defaults = load_county(
+        write(tmp_path, "tags: [washington]\nsync: {entities: [property, owner, value, structure]}")
+    ).model_dump()
     assert model == defaults
 
 
@@ -75,7 +102,9 @@ def test_a_child_without_its_parent_is_allowed(tmp_path: Path) -> None:
 
 
 def test_an_empty_section_means_its_defaults(tmp_path: Path) -> None:
-    assert load_county(write(tmp_path, "sync:\nsource:\ntables:\n")) == load_county(write(tmp_path, "county: benton_wa"))
+    assert load_county(write(tmp_path, "sync:\nsource:\ntables:\n")) == load_county(
+        write(tmp_path, "county: benton_wa")
+    )
 
 
 def test_schedules_may_be_switched_off(tmp_path: Path) -> None:
@@ -84,9 +113,16 @@ def test_schedules_may_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_a_table_override(tmp_path: Path) -> None:
-    config = load_county(write(tmp_path, "tables: {owner: {schema: oa, table: own er, columns: {owner_name: nm}}}"))
+    config = load_county(
+        write(tmp_path, "tables: {owner: {schema: oa, table: own er, columns: {owner_name: nm}}}")
+    )
     table = config.tables["owner"]
-    assert (table.schema, table.table, table.change_column, table.columns) == ("oa", "own er", None, {"owner_name": "nm"})
+    assert (table.schema, table.table, table.change_column, table.columns) == (
+        "oa",
+        "own er",
+        None,
+        {"owner_name": "nm"},
+    )
     assert config.fingerprint != load_county(write(tmp_path, "county: benton_wa")).fingerprint
 
 
@@ -94,7 +130,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
     path = write(
         tmp_path,
         "foo: 1\nsync:\n  cron: 0 25 * * *\n  entities: [property, ownr]\n  batch_size: 0\n  bach_size: 7\n"
-        "tables:\n  owner: {tabel: x, columns: {owner_nam: y}, extra: {owner_name: y, Agent: y}}\nfips: 53005\n",
+        "tables:\n  owner: {tabel: x, columns: {owner_nam: y}, extra: {owner_name: y, Agent: y}}\nfips: "
+        "53005\n",
         "ada_id.yaml",
     )
     told = problems(path)
@@ -103,7 +140,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
         "timezone: has no default outside Washington": "",
         "foo: unknown key": "(line 1)",
         "sync.cron: '0 25 * * *': '25' is no hour (0-23)": "(line 3)",
-        "sync.entities.1: unknown entity 'ownr'; did you mean 'owner'? known: owner, property, structure, value": "(line 4)",
+        "sync.entities.1: unknown entity 'ownr'; did you mean 'owner'? known: owner, property, structure, "
+        "value": "(line 4)",
         "sync.batch_size: Input should be greater than or equal to 1 (got 0)": "(line 5)",
         "sync.bach_size: unknown key; did you mean 'batch_size'?": "(line 6)",
         "tables.owner.tabel: unknown key; did you mean 'table'?": "(line 8)",
@@ -120,7 +158,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
 def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Path) -> None:
     told = problems(write(tmp_path, DESIGN_DOCUMENT.replace("batch_size: 100", "batch_size: 0")))
     assert told == [
-        f"{tmp_path}/benton_wa.yaml: benton_wa_sync_schedule.pacs_sync.batch_size: Input should be greater than or equal to 1 (got 0) (line 6)"
+        f"{tmp_path}/benton_wa.yaml: benton_wa_sync_schedule.pacs_sync.batch_size: Input should be greater "
+        "than or equal to 1 (got 0) (line 6)"
     ]
 
 
@@ -137,20 +176,35 @@ def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Pat
         ("sync:\n  retries: 1\n  retries: 2\n", "sync.retries: is written twice (again in line 3) (line 2)"),
         ("county: Benton\n", "county: String should match pattern"),
         ("county: benton_wa_reconcile\n", "must not end in"),
-        ("county: ada_id\ntimezone: America/Boise\n", "fips: no FIPS code is known for this county: set fips"),
+        (
+            "county: ada_id\ntimezone: America/Boise\n",
+            "fips: no FIPS code is known for this county: set fips",
+        ),
         ("timezone: America/Kennewick\n", "'America/Kennewick' is not an IANA time zone"),
         ("timezone: ../../etc/passwd\n", "is not an IANA time zone"),
-        ("source: {profile: harris}\n", "source.profile: unknown profile 'harris'; did you mean 'harris_pacs_9'?"),
+        (
+            "source: {profile: harris}\n",
+            "source.profile: unknown profile 'harris'; did you mean 'harris_pacs_9'?",
+        ),
         ("sync: {entities: []}\n", "sync.entities: Tuple should have at least 1 item"),
         ("sync: {entities: [owner, owner]}\n", "sync.entities: named more than once: owner"),
         ("sync: {enable_cdc: 'yes'}\n", "sync.enable_cdc: Input should be a valid boolean"),
         ("sync: {batch_size: 1.5}\n", "sync.batch_size: Input should be a valid integer (got 1.5)"),
-        ("sync: {overlap_minutes: -1}\n", "sync.overlap_minutes: Input should be greater than or equal to 0 (got -1)"),
+        (
+            "sync: {overlap_minutes: -1}\n",
+            "sync.overlap_minutes: Input should be greater than or equal to 0 (got -1)",
+        ),
         ("sync: {clock: server}\n", "sync.clock: Input should be 'local' or 'utc'"),
         ("delete_guard: {max_percent: .nan}\n", "delete_guard.max_percent: Input should be a finite number"),
-        ("delete_guard: {max_percent: 101}\n", "delete_guard.max_percent: Input should be less than or equal to 100"),
+        (
+            "delete_guard: {max_percent: 101}\n",
+            "delete_guard.max_percent: Input should be less than or equal to 100",
+        ),
         ("tables: {parcel: {table: x}}\n", "tables.parcel: unknown entity 'parcel'"),
-        ("a_wa_sync_schedule: {pacs_sync: {}}\nb_wa_sync_schedule: {pacs_sync: {}}\n", "b_wa_sync_schedule: one file is one county"),
+        (
+            "a_wa_sync_schedule: {pacs_sync: {}}\nb_wa_sync_schedule: {pacs_sync: {}}\n",
+            "b_wa_sync_schedule: one file is one county",
+        ),
         ("a_wa_sync_schedule: {pacs_sync: {}}\nsync: {}\n", "sync: can't stand beside a_wa_sync_schedule"),
         ("benton_wa_sync_schedule: {pacs_snc: {}}\n", "must hold `pacs_sync:`"),
         ("1: 2\n", "Keys should be strings"),
@@ -194,7 +248,9 @@ def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) ->
     assert again == config
     assert again.fingerprint == config.fingerprint
     assert len(config.fingerprint) == 64
-    assert load_county(write(tmp_path, DESIGN_DOCUMENT.replace("100", "101"))).fingerprint != config.fingerprint
+    assert (
+        load_county(write(tmp_path, DESIGN_DOCUMENT.replace("100", "101"))).fingerprint != config.fingerprint
+    )
 
 
 def test_county_files_are_sorted_and_hidden_ones_left_alone(tmp_path: Path) -> None:
@@ -220,13 +276,27 @@ def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) 
     assert "yakima_wa.yaml: sync.batch_size" in told
 
 
-@pytest.mark.parametrize("cron", ["0 2 * * *", "*/15 6-18 * * MON-FRI", "0,30 0 1 jan,jul 7", "0  2 * *   sun"])
+@pytest.mark.parametrize(
+    "cron", ["0 2 * * *", "*/15 6-18 * * MON-FRI", "0,30 0 1 jan,jul 7", "0  2 * *   sun"]
+)
 def test_crons_that_are_accepted(cron: str) -> None:
     assert five_field_cron(cron) == " ".join(cron.split())
 
 
 @pytest.mark.parametrize(
-    "cron", ["@daily", "0 2 * *", "0 0 2 * * *", "60 * * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "1--2 * * * *", "² * * * *"]
+    "cron",
+    [
+        "@daily",
+        "0 2 * *",
+        "0 0 2 * * *",
+        "60 * * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "*/0 * * * *",
+        "1--2 * * * *",
+        "² * * * *",
+    ],
 )
 def test_crons_that_are_refused(cron: str) -> None:
     with pytest.raises(ValueError, match=r"fields|is no "):

@@ -23,9 +23,18 @@ def expected_rows() -> list[str]:
     rows = []
     for numbers, verdict in source.BY_NUMBER:
         told = "33000-33999" if numbers == source.KEYS else ", ".join(map(str, sorted(numbers)))
-        rows.append(row(told, verdict.code or verdict.kind.code, verdict.kind.__name__, verdict.remedy or "-"))
+        rows.append(
+            row(told, verdict.code or verdict.kind.code, verdict.kind.__name__, verdict.remedy or "-")
+        )
     for states, verdict in (*source.BY_STATE, *target.BY_STATE):
-        rows.append(row(", ".join(sorted(states)), verdict.code or verdict.kind.code, verdict.kind.__name__, verdict.remedy or "-"))
+        rows.append(
+            row(
+                ", ".join(sorted(states)),
+                verdict.code or verdict.kind.code,
+                verdict.kind.__name__,
+                verdict.remedy or "-",
+            )
+        )
     return rows
 
 
@@ -41,7 +50,13 @@ def test_the_page_has_no_verdict_that_the_code_does_not_know() -> None:
 
 
 def test_every_code_is_explained() -> None:
-    classes = [errors.RetryableError, errors.FatalError, errors.ConfigError, errors.DataError, errors.ConflictError]
+    classes = [
+        errors.RetryableError,
+        errors.FatalError,
+        errors.ConfigError,
+        errors.DataError,
+        errors.ConflictError,
+    ]
     codes = (
         {kind.code for kind in classes}
         | set(re.findall(r"PACS-\d{3}", errors.__doc__ or ""))

@@ -47,8 +47,15 @@ def test_some_value_may_no_longer_fit(old: str, new: str) -> None:
 
 def test_drift_tells_what_happened_and_the_order_is_nothing() -> None:
     """Cases 44, 45, 55: added and dropped columns are told, another order is no drift."""
-    drift = find_drift({"a": "int", "b": "varchar(10)", "c": "bigint"}, {"d": "bit", "b": "varchar(20)", "a": "int"})
-    assert (drift.added, drift.dropped, drift.widened, drift.changed) == (("d",), ("c",), ("b: varchar(10) -> varchar(20)",), ())
+    drift = find_drift(
+        {"a": "int", "b": "varchar(10)", "c": "bigint"}, {"d": "bit", "b": "varchar(20)", "a": "int"}
+    )
+    assert (drift.added, drift.dropped, drift.widened, drift.changed) == (
+        ("d",),
+        ("c",),
+        ("b: varchar(10) -> varchar(20)",),
+        (),
+    )
     assert not find_drift({"a": "int", "b": "bit"}, {"b": "bit", "a": "int"})
 
 

@@ -50,7 +50,9 @@ def test_every_entity_ends_in_extra() -> None:
 @settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**27), max_value=10**27, places=10))
 def test_a_decimal_keeps_every_digit(number: Decimal) -> None:
-    """Case 44: no float in between: the digits of the JSON number are those of the decimal, trailing zeros too."""
+    """Case 44: no float in between: the digits of the JSON number are those of the decimal, trailing zeros
+    too.
+    """
     texts, _ = json_column(batch_of(pa.array([number], pa.decimal128(38, 10))), ["x"])
     assert texts[0].as_py() == f'{{"x":{number:.10f}}}'
 
@@ -79,15 +81,28 @@ def test_each_value_in_its_own_type(array: pa.Array, expected: object) -> None:
 
 
 def test_what_is_null_is_left_out_and_a_row_of_nulls_carries_nothing() -> None:
-    texts, _ = json_column(batch_of(pa.array(["a", None, None]), pa.array([None, 2, None])), ["zone", "tax district"])
+    texts, _ = json_column(
+        batch_of(pa.array(["a", None, None]), pa.array([None, 2, None])), ["zone", "tax district"]
+    )
     assert texts.to_pylist() == ['{"zone":"a"}', '{"tax district":2}', None]
 
 
-@pytest.mark.parametrize("array", [pa.array(["a\x00b"]), pa.array(["Ca\ufffdon"]), pa.array([math.nan]), pa.array([math.inf]), pa.array([b"\x01"])])
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array(["a\x00b"]),
+        pa.array(["Ca\ufffdon"]),
+        pa.array([math.nan]),
+        pa.array([math.inf]),
+        pa.array([b"\x01"]),
+    ],
+)
 def test_a_value_that_cant_be_carried_sets_its_row_aside(array: pa.Array) -> None:
     """Cases 44, 69, 70: nothing of such a row's extra is told; its neighbours stay."""
     entity = Entity("thing", "thing", "k", (EntityColumn("k", "integer"), EXTRA))
-    two = pa.RecordBatch.from_arrays([pa.array([1, 2]), pa.concat_arrays([array, pa.nulls(1, array.type)])], names=["k", alias(0)])
+    two = pa.RecordBatch.from_arrays(
+        [pa.array([1, 2]), pa.concat_arrays([array, pa.nulls(1, array.type)])], names=["k", alias(0)]
+    )
     mapped = map_batch(two, entity, ["x"])
     assert mapped.column("extra").to_pylist() == [None, None]
     assert mapped.column(REJECT).to_pylist() == ["{MAP.extra}", None]
@@ -98,7 +113,10 @@ def test_a_table_that_carries_nothing_pays_nothing() -> None:
     assert (texts.to_pylist(), bad) == ([None, None], None)
 
 
-@pytest.mark.parametrize("kind", ["varbinary", "image", "geometry", "sql_variant", "timestamp", "hierarchyid", "some type of theirs"])
+@pytest.mark.parametrize(
+    "kind",
+    ["varbinary", "image", "geometry", "sql_variant", "timestamp", "hierarchyid", "some type of theirs"],
+)
 def test_a_type_without_a_place_in_json_is_refused_by_name(kind: str) -> None:
     """Case 44: in the county's file it is an error; among new columns it is passed over."""
     with pytest.raises(ConfigError, match=r"'Shape'.*tables\.property\.extra\.lot_shape") as refused:
@@ -115,7 +133,10 @@ def test_new_columns_stay_chosen_until_they_are_gone() -> None:
 
 
 def test_a_new_column_that_the_file_names_travels_once() -> None:
-    made = carrying(shape({"zone_code": "Zoning"}, Zoning="int", zone_code="int", Zip4="char"), ["Zoning", "zone_code", "Zip4", "City"])
+    made = carrying(
+        shape({"zone_code": "Zoning"}, Zoning="int", zone_code="int", Zip4="char"),
+        ["Zoning", "zone_code", "Zip4", "City"],
+    )
     assert made.map.extra == (("zone_code", "Zoning"), ("Zip4", "Zip4"))
 
 

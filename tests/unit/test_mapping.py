@@ -1,4 +1,6 @@
-"""Arrow batches as a driver sends them -> canonical columns, rejects, and CSV that PostgreSQL reads back as the same values."""
+"""Arrow batches as a driver sends them -> canonical columns, rejects, and CSV that PostgreSQL reads back as
+the same values.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ def read_back(kind: ColumnType, array: pa.Array) -> list[tuple[str | None, str |
     """(x, _reject) as `COPY ... FORMAT csv` reads them: unquoted nothing is NULL."""
     entity = entity_of(kind)
     text = to_csv(map_batch(pa.RecordBatch.from_arrays([array], names=["x"]), entity), entity).decode()
-    rows = list(csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_NOTNULL)) if hasattr(csv, "QUOTE_NOTNULL") else _parsed(text)
+    rows = (
+        list(csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_NOTNULL))
+        if hasattr(csv, "QUOTE_NOTNULL")
+        else _parsed(text)
+    )
     return [(row[0], row[1]) for row in rows]
 
 
@@ -64,7 +70,13 @@ def _parsed(text: str) -> list[list[str | None]]:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufffd")), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufffd")),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_text_goes_through_as_it_is(texts: list[str | None]) -> None:
     """Cases 68, 84: every text, NULL and '' included, comes out of the CSV as it went in."""
     assert read_back("text", pa.array(texts, pa.string())) == [(text, None) for text in texts]
@@ -148,10 +160,23 @@ def test_what_is_no_integer(array: pa.Array) -> None:
 
 
 @pytest.mark.parametrize(
-    "declared", ["binary", "varbinary", "image", "timestamp", "rowversion", "geometry", "geography", "hierarchyid", "sql_variant"]
+    "declared",
+    [
+        "binary",
+        "varbinary",
+        "image",
+        "timestamp",
+        "rowversion",
+        "geometry",
+        "geography",
+        "hierarchyid",
+        "sql_variant",
+    ],
 )
 def test_a_type_without_a_canonical_value_is_refused_before_it_is_read(declared: str) -> None:
-    """Cases 78, 80, 81: bytes, shapes and variants are no text, number, date or key: such a mapping is a mistake, not bad data."""
+    """Cases 78, 80, 81: bytes, shapes and variants are no text, number, date or key: such a mapping is a
+    mistake, not bad data.
+    """
     table = load_tables("generic")["property"]
     columns = {"Address": SourceColumn("Address", declared, 8, 0, 0, True)}
     with pytest.raises(ConfigError, match=r"column 'Address' is .*, but address takes text"):
@@ -162,7 +187,10 @@ def test_a_type_without_a_canonical_value_is_refused_before_it_is_read(declared:
     ("array", "expected"),
     [
         (pa.array([True, False, None]), [True, False, None]),
-        (pa.array(["T", "f", "Y", "n", "1", "0", " true ", "False", None]), [True, False, True, False, True, False, True, False, None]),
+        (
+            pa.array(["T", "f", "Y", "n", "1", "0", " true ", "False", None]),
+            [True, False, True, False, True, False, True, False, None],
+        ),
         (pa.array([1, 0], pa.int8()), [True, False]),
     ],
 )
@@ -174,7 +202,10 @@ def test_booleans(array: pa.Array, expected: list[bool | None]) -> None:
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (pa.array([86_399_999_999_900, 1_999, 0, None], pa.time64("ns")), ["23:59:59.999999", "00:00:00.000001", "00:00:00.000000", None]),
+        (
+            pa.array([86_399_999_999_900, 1_999, 0, None], pa.time64("ns")),
+            ["23:59:59.999999", "00:00:00.000001", "00:00:00.000000", None],
+        ),
         (pa.array([45_000_123], pa.time32("ms")), ["12:30:00.123"]),
         (pa.array([45_000], pa.time32("s")), ["12:30:00"]),
     ],
@@ -200,27 +231,44 @@ def test_nanoseconds_go_down(nanoseconds: int) -> None:
 
 def test_dates_and_text_stamps() -> None:
     assert mapped("timestamp", pa.array([date(2026, 1, 2)]))[0] == [datetime(2026, 1, 2)]
-    assert mapped("timestamp", pa.array(["2026-01-02", "2026-01-02 03:04:05.678901", "2026-01-02T03:04"]))[1] == [None] * 3
-    assert mapped("timestamp", pa.array(["1/2/2026", "", "2026-01-02 03:04:05.1234567", "today"]))[0] == [None] * 4
+    assert (
+        mapped("timestamp", pa.array(["2026-01-02", "2026-01-02 03:04:05.678901", "2026-01-02T03:04"]))[1]
+        == [None] * 3
+    )
+    assert (
+        mapped("timestamp", pa.array(["1/2/2026", "", "2026-01-02 03:04:05.1234567", "today"]))[0]
+        == [None] * 4
+    )
     assert mapped("timestamp", pa.array([5], pa.int32())) == ([None], ["{MAP.x}"])
 
 
 GUID = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
 
 
-YEARS = st.sampled_from(["0000", "0001", "0004", "0100", "0400", "1900", "2000", "2023", "2024", "9996", "9999"])
+YEARS = st.sampled_from(
+    ["0000", "0001", "0004", "0100", "0400", "1900", "2000", "2023", "2024", "9996", "9999"]
+)
 TWO_DIGITS = st.integers(0, 62).map("{:02d}".format)
 
 
-@given(year=YEARS, month=TWO_DIGITS, day=TWO_DIGITS, clock=st.none() | st.tuples(TWO_DIGITS, TWO_DIGITS, TWO_DIGITS))
+@given(
+    year=YEARS,
+    month=TWO_DIGITS,
+    day=TWO_DIGITS,
+    clock=st.none() | st.tuples(TWO_DIGITS, TWO_DIGITS, TWO_DIGITS),
+)
 @settings(max_examples=400, deadline=None)
 @example("2023", "02", "29", None)
 @example("1900", "02", "29", None)
 @example("2000", "02", "29", ("23", "59", "59"))
 @example("9999", "12", "31", ("24", "00", "00"))
 @example("2024", "04", "31", None)
-def test_a_text_is_a_stamp_where_the_calendar_has_it(year: str, month: str, day: str, clock: tuple[str, str, str] | None) -> None:
-    """Cases 59, 110: the form alone is not enough: PostgreSQL refuses the 30th of February (22008), and with it the whole run."""
+def test_a_text_is_a_stamp_where_the_calendar_has_it(
+    year: str, month: str, day: str, clock: tuple[str, str, str] | None
+) -> None:
+    """Cases 59, 110: the form alone is not enough: PostgreSQL refuses the 30th of February (22008), and with
+    it the whole run.
+    """
     text = f"{year}-{month}-{day}" + (f" {':'.join(clock)}" if clock else "")
     try:
         datetime(*map(int, (year, month, day, *(clock or ()))))
@@ -237,7 +285,12 @@ def test_a_text_that_no_numeric_holds(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["6F9619FF-8B86-D011-B42D-00C04FC964FF", "{6f9619ff-8b86-d011-b42d-00c04fc964ff}", "6f9619ff8b86d011b42d00c04fc964ff"]
+    "text",
+    [
+        "6F9619FF-8B86-D011-B42D-00C04FC964FF",
+        "{6f9619ff-8b86-d011-b42d-00c04fc964ff}",
+        "6f9619ff8b86d011b42d00c04fc964ff",
+    ],
 )
 def test_guids(text: str) -> None:
     """Case 67: as a driver or a county writes it; PostgreSQL makes one value of all."""
@@ -247,7 +300,9 @@ def test_guids(text: str) -> None:
 ALMOST = [f"{{{GUID}", f"{GUID}}}", f" {GUID}"]
 
 
-@pytest.mark.parametrize("array", [pa.array([text]) for text in ("6F9619FF-8B86", "", "g" * 32, *ALMOST)] + [pa.array([7])])
+@pytest.mark.parametrize(
+    "array", [pa.array([text]) for text in ("6F9619FF-8B86", "", "g" * 32, *ALMOST)] + [pa.array([7])]
+)
 def test_what_is_no_guid(array: pa.Array) -> None:
     """Cases 36, 67: PostgreSQL would refuse it, and with it the whole run."""
     assert mapped("uuid", array) == ([None], ["{MAP.x}"])
@@ -256,7 +311,9 @@ def test_what_is_no_guid(array: pa.Array) -> None:
 def test_all_reasons_of_a_row_and_the_extra_columns() -> None:
     """A row names every cell that did not fit; what the engine adds travels on, what nobody mapped does not."""
     entity = Entity("thing", "thing", "a", (EntityColumn("a", "integer"), EntityColumn("b", "boolean")))
-    batch = pa.RecordBatch.from_pydict({"b": ["?", "Y"], "a": [1.5, 2.0], "_source_version": ["v1", "v2"], "other": [1, 2], "_late": [0, 1]})
+    batch = pa.RecordBatch.from_pydict(
+        {"b": ["?", "Y"], "a": [1.5, 2.0], "_source_version": ["v1", "v2"], "other": [1, 2], "_late": [0, 1]}
+    )
     result = map_batch(batch, entity)
     assert result.schema.names == ["a", "b", "_source_version", "_late", REJECT]
     assert result.column(REJECT).to_pylist() == ["{MAP.a,MAP.b}", None]

@@ -1,4 +1,6 @@
-"""What the mapping says about rows that don't fit: no reason is lost, and no number is too large to be judged."""
+"""What the mapping says about rows that don't fit: no reason is lost, and no number is too large to be
+judged.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def row(**changes: Any) -> dict[str, Any]:
         (row(state="running", finished_at=None, published_at=None, progress_at=NOW, good_at=None), "never", "No run has finished yet"),
     ],
 )  # fmt: skip
-def test_the_most_urgent_state_wins_and_says_why(journal: dict[str, Any] | None, state: str, told: str) -> None:
+def test_the_most_urgent_state_wins_and_says_why(
+    journal: dict[str, Any] | None, state: str, told: str
+) -> None:
     found, cause = judge(journal, NOW - 3 * HOUR, NOW, HOUR)
     assert (found, told in cause) == (state, True)
 

@@ -17,7 +17,10 @@ LONGEST = 63
 def test_every_staging_table_and_its_view_have_names_of_their_own() -> None:
     """Case 83: whatever entity, try and purpose, and however many sets of deletes were ever held."""
     purposes = ["", "_look1", "_look2", "_held1", *(f"_held{10**18 + n}" for n in range(3))]
-    staged = [stage_name(RUN, entity, attempt, purpose) for entity, attempt, purpose in product(load_entities(), (0, 1, 9_999), purposes)]
+    staged = [
+        stage_name(RUN, entity, attempt, purpose)
+        for entity, attempt, purpose in product(load_entities(), (0, 1, 9_999), purposes)
+    ]
     names = [*staged, *map(rows_view, staged)]
     assert len({name.encode()[:LONGEST] for name in names}) == len(names)
     assert all(name.startswith(f"stage_{RUN.replace('-', '')}_") for name in staged)

@@ -1,4 +1,6 @@
-"""Operators against a fake engine: what they ask of it, what they give to Airflow, and how its errors arrive there."""
+"""Operators against a fake engine: what they ask of it, what they give to Airflow, and how its errors arrive
+there.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,40 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 import airflow_provider_pacs.sync
 from airflow_provider_pacs.assets import county_asset
 from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.operators.base import PacsOperator, counts
-from airflow_provider_pacs.operators.extract import PacsChangesOperator, PacsExtractOperator, PacsRelationshipOperator
+from airflow_provider_pacs.operators.extract import (
+    PacsChangesOperator,
+    PacsExtractOperator,
+    PacsRelationshipOperator,
+)
 from airflow_provider_pacs.operators.held import PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import ConfigError, ConflictError, DataError, FatalError, RetryableError
+from airflow_provider_pacs.sync.errors import (
+    ConfigError,
+    ConflictError,
+    DataError,
+    FatalError,
+    RetryableError,
+)
 
-CONFIG = CountyConfig.model_validate({"county": "benton_wa", "sync": {"entities": ["property", "owner"], "batch_size": 77}})
+CONFIG = CountyConfig.model_validate(
+    {"county": "benton_wa", "sync": {"entities": ["property", "owner"], "batch_size": 77}}
+)
 
 
 @dataclass
@@ -58,7 +77,9 @@ class World:
             self.during()
             if name == "check":
                 return self.report
-            return SimpleNamespace(run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome))
+            return SimpleNamespace(
+                run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome)
+            )
 
         return call
 
@@ -98,8 +119,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def context(plan: Any = {"run_id": "run-1"}) -> Any:  # noqa: B006
-    events: dict[Any, Any] = {county_asset(CONFIG, entity): SimpleNamespace(extra={}) for entity in CONFIG.sync.entities}
-    pulled = SimpleNamespace(try_number=2, xcom_pull=lambda task_ids: plan if task_ids in ("preflight", "start") else None)
+    events: dict[Any, Any] = {
+        county_asset(CONFIG, entity): SimpleNamespace(extra={}) for entity in CONFIG.sync.entities
+    }
+    pulled = SimpleNamespace(
+        try_number=2, xcom_pull=lambda task_ids: plan if task_ids in ("preflight", "start") else None
+    )
     return {"ti": pulled, "run_id": "scheduled__2026", "outlet_events": events}
 
 
@@ -108,7 +133,15 @@ def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
     assert result == {"rows_read": 1200}
     assert world.calls == [
         ("check", {"databases": (world.reader, "target")}),
-        ("preflight", {"databases": (world.reader, "target"), "trigger": "scheduled__2026", "mode": "full", "report": world.report}),
+        (
+            "preflight",
+            {
+                "databases": (world.reader, "target"),
+                "trigger": "scheduled__2026",
+                "mode": "full",
+                "report": world.report,
+            },
+        ),
     ]
     assert world.opened == [{"pacs_conn_id": "pacs_benton_wa", "county": "benton_wa"}, "terrafusion", 77]
     assert world.reader.closed
@@ -116,7 +149,9 @@ def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
 
 def test_preflight_of_the_reconcile_dag_starts_a_reconcile(world: World) -> None:
     PacsPreflightOperator(task_id="start", config=CONFIG, purpose="reconcile").execute(context())
-    assert world.calls == [("start_reconcile", {"databases": (world.reader, "target"), "trigger": "scheduled__2026"})]
+    assert world.calls == [
+        ("start_reconcile", {"databases": (world.reader, "target"), "trigger": "scheduled__2026"})
+    ]
 
 
 def test_a_mode_from_the_trigger_form_is_checked_before_a_database_is_opened(world: World) -> None:
@@ -128,7 +163,12 @@ def test_a_mode_from_the_trigger_form_is_checked_before_a_database_is_opened(wor
 @pytest.mark.parametrize("operator", [PacsExtractOperator, PacsChangesOperator, PacsRelationshipOperator])
 def test_extract_names_its_run_entity_and_try(world: World, operator: type[PacsExtractOperator]) -> None:
     operator(task_id="extract_owner", config=CONFIG, entity="owner").execute(context())
-    assert world.calls == [("extract", {"databases": (world.reader, "target"), "run_id": "run-1", "entity": "owner", "attempt": 2})]
+    assert world.calls == [
+        (
+            "extract",
+            {"databases": (world.reader, "target"), "run_id": "run-1", "entity": "owner", "attempt": 2},
+        )
+    ]
 
 
 def test_validate_and_publish_open_no_source(world: World) -> None:
@@ -142,24 +182,35 @@ def test_validate_and_publish_open_no_source(world: World) -> None:
     assert world.opened == ["terrafusion", "terrafusion"]
 
 
-def test_reconcile_takes_its_plan_from_the_named_task(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reconcile_takes_its_plan_from_the_named_task(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.clean = False
-    result = PacsReconcileOperator(task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full").execute(context())
+    result = PacsReconcileOperator(
+        task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full"
+    ).execute(context())
     assert result == {"rows_read": 1200}
     assert "the two sides differ" in capsys.readouterr().out
-    assert world.calls == [("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})]
+    assert world.calls == [
+        ("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})
+    ]
 
 
 @pytest.mark.parametrize("plan", [None, {}, "run-1"])
 @pytest.mark.parametrize("operator", [PacsPublishOperator, PacsReconcileOperator])
-def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(world: World, operator: type[PacsOperator], plan: Any) -> None:
+def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(
+    world: World, operator: type[PacsOperator], plan: Any
+) -> None:
     with pytest.raises(AirflowFailException, match="benton_wa: preflight gave no plan"):
         operator(task_id="t", config=CONFIG).execute(context(plan))
     assert (world.calls, world.opened) == ([], [])
 
 
 def test_publish_tells_an_asset_its_counts_and_is_silent_for_one_held_back(world: World) -> None:
-    entities = {"property": {"state": "published", "rows_inserted": 3}, "owner": {"state": "blocked", "rows_inserted": 0}}
+    entities = {
+        "property": {"state": "published", "rows_inserted": 3},
+        "owner": {"state": "blocked", "rows_inserted": 0},
+    }
     world.outcome = {"changed": 3, "entities": entities}
     publish = PacsPublishOperator(task_id="publish", config=CONFIG)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
@@ -197,7 +248,10 @@ def test_a_task_over_its_time_limit_says_so_and_stays_airflows_time_out(world: W
         raise AirflowTaskTimeout("Timeout, PID: 1")
 
     world.during = too_late
-    with pytest.raises(AirflowTaskTimeout, match=r"^PACS-005: benton_wa: extract_owner took longer .* Remedy: raise sync.timeout_minutes"):
+    with pytest.raises(
+        AirflowTaskTimeout,
+        match=r"^PACS-005: benton_wa: extract_owner took longer .* Remedy: raise sync.timeout_minutes",
+    ):
         PacsExtractOperator(task_id="extract_owner", config=CONFIG, entity="owner").execute(context())
     assert world.reader.closed
 
@@ -208,7 +262,10 @@ def test_a_defect_is_not_dressed_up() -> None:
 
 
 def test_the_last_line_of_a_task_is_counts_only() -> None:
-    entities = {"owner": {"state": "published", "read": 2, "inserted": 0, "seconds": 0.26}, "value": {"state": "blocked"}}
+    entities = {
+        "owner": {"state": "published", "read": 2, "inserted": 0, "seconds": 0.26},
+        "value": {"state": "blocked"},
+    }
     outcome = {"run_id": "r", "read": 1200, "clean": True, "message": "Jane", "entities": entities}
     assert counts(outcome) == "read 1,200, owner (read 2, seconds 0.3)"
 
@@ -221,7 +278,8 @@ def test_target_params_are_libpq_keywords_by_name() -> None:
         schema="tf",
         login="u",
         password="p",
-        extra='{"sslmode": "verify-full", "connect_timeout": 5, "iam": true, "application_name": "x", "cursor": "dictcursor"}',
+        extra='{"sslmode": "verify-full", "connect_timeout": 5, "iam": true, "application_name": "x", '
+        '"cursor": "dictcursor"}',
     )
     assert target_params(connection) == {
         "host": "/var/run/pg",
@@ -234,12 +292,28 @@ def test_target_params_are_libpq_keywords_by_name() -> None:
 
 
 def test_only_the_mode_is_a_template_field() -> None:
-    operators = [PacsExtractOperator, PacsChangesOperator, PacsValidateOperator, PacsPublishOperator, PacsReconcileOperator]
+    operators = [
+        PacsExtractOperator,
+        PacsChangesOperator,
+        PacsValidateOperator,
+        PacsPublishOperator,
+        PacsReconcileOperator,
+    ]
     assert all(tuple(operator.template_fields) == () for operator in operators)
     assert tuple(PacsPreflightOperator.template_fields) == ("mode",)
 
 
-HELD = [{"held_id": 7, "entity": "owner", "row_count": 300, "live_count": 900, "digest": "ab", "reason": "gone", "held_at": None}]
+HELD = [
+    {
+        "held_id": 7,
+        "entity": "owner",
+        "row_count": 300,
+        "live_count": 900,
+        "digest": "ab",
+        "reason": "gone",
+        "held_at": None,
+    }
+]
 
 
 @pytest.fixture
@@ -261,7 +335,10 @@ def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def answered(option: str) -> Any:
-    said = {"held": {"sets": HELD}, "decide": {"chosen_options": [option], "responded_by_user": {"id": "3", "name": "ann"}}}
+    said = {
+        "held": {"sets": HELD},
+        "decide": {"chosen_options": [option], "responded_by_user": {"id": "3", "name": "ann"}},
+    }
     return {"ti": SimpleNamespace(xcom_pull=lambda task_ids: said[task_ids]), "run_id": "asset__2026"}
 
 

@@ -27,7 +27,9 @@ EXTRAS = {
 
 
 def test_it_is_valid_by_airflows_schema() -> None:
-    schema = json.loads(importlib.resources.files("airflow").joinpath("provider_info.schema.json").read_text("utf-8"))
+    schema = json.loads(
+        importlib.resources.files("airflow").joinpath("provider_info.schema.json").read_text("utf-8")
+    )
     jsonschema.validate(get_provider_info(), schema)
 
 

@@ -1,4 +1,7 @@
-"""A suite's file -> rules, or one error that names the file and every rule that cannot be used. No database."""
+"""A suite's file -> rules, or one error that names the file and every rule that cannot be used.
+
+No database.
+"""
 
 from __future__ import annotations
 
@@ -34,23 +37,65 @@ def test_each_entity_has_a_suite_with_a_blocking_key_and_a_limit_on_what_it_sets
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("{id: B, severity: warn, title: T, check: is_nice, args: {column: owner_name}}", "unknown check `is_nice`"),
-        ("{id: B, severity: warn, title: T, check: not_null, args: {column: ownr_name}}", "no column `ownr_name`"),
-        ("{id: B, severity: warn, title: T, check: not_null, args: {colum: owner_name}}", "no argument `colum`"),
+        (
+            "{id: B, severity: warn, title: T, check: is_nice, args: {column: owner_name}}",
+            "unknown check `is_nice`",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: not_null, args: {column: ownr_name}}",
+            "no column `ownr_name`",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: not_null, args: {colum: owner_name}}",
+            "no argument `colum`",
+        ),
         ("{id: B, severity: warn, title: T, check: not_null}", "needs `column`"),
-        ("{id: B, severity: warn, title: T, check: not_null, args: {column: [owner_name]}}", "needs a text in `column`"),
+        (
+            "{id: B, severity: warn, title: T, check: not_null, args: {column: [owner_name]}}",
+            "needs a text in `column`",
+        ),
         ("{id: B, severity: warn, title: T, check: not_null, args: [owner_name]}", "args must be a mapping"),
-        ("{id: B, severity: warn, title: T, check: between, args: {column: owner_name, min: 0}}", "cannot read column `owner_name` of type text"),
-        ("{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage}}", "needs `min` or `max`"),
-        ("{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage, min: next_year}}", "bound `next_year`"),
-        ("{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage, min: 0.5}}", "an integer or `current_year"),
-        ("{id: B, severity: warn, title: T, check: in_set, args: {column: owner_type, values: [NO]}}", "a list of texts in `values`"),
-        ("{id: B, severity: fatal, title: T, check: not_null, args: {column: owner_name}}", "severity `fatal`"),
+        (
+            "{id: B, severity: warn, title: T, check: between, args: {column: owner_name, min: 0}}",
+            "cannot read column `owner_name` of type text",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage}}",
+            "needs `min` or `max`",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage, min: "
+            "next_year}}",
+            "bound `next_year`",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: between, args: {column: ownership_percentage, min: "
+            "0.5}}",
+            "an integer or `current_year",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: in_set, args: {column: owner_type, values: [NO]}}",
+            "a list of texts in `values`",
+        ),
+        (
+            "{id: B, severity: fatal, title: T, check: not_null, args: {column: owner_name}}",
+            "severity `fatal`",
+        ),
         ("{id: B, severity: warn, check: not_null, args: {column: owner_name}}", "needs a text in title"),
         ("{id: 'x; y', severity: warn, title: T, check: not_null, args: {column: owner_name}}", "an id is"),
-        ("{id: B, severity: warn, title: T, check: not_null, args: {column: owner_name}, mostly: 1}", "unknown field mostly"),
-        ("{id: B, severity: warn, title: T, check: not_null, args: {column: owner_name}, max_percent: 101}", "max_percent must be"),
-        ("{id: B, severity: block, title: T, check: not_null, args: {column: owner_name}, max_percent: 1}", "tolerates no bad row"),
+        (
+            "{id: B, severity: warn, title: T, check: not_null, args: {column: owner_name}, mostly: 1}",
+            "unknown field mostly",
+        ),
+        (
+            "{id: B, severity: warn, title: T, check: not_null, args: {column: owner_name}, max_percent: "
+            "101}",
+            "max_percent must be",
+        ),
+        (
+            "{id: B, severity: block, title: T, check: not_null, args: {column: owner_name}, max_percent: 1}",
+            "tolerates no bad row",
+        ),
         (RULE, "a second rule with this id"),
         ("just a text", "is not a mapping"),
     ],
@@ -70,7 +115,9 @@ def test_all_wrong_rules_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_root_has_no_parent_to_look_for(tmp_path: Path) -> None:
-    (tmp_path / "property.yaml").write_text("- {id: A, severity: warn, title: T, check: exists_in_parent}", "utf-8")
+    (tmp_path / "property.yaml").write_text(
+        "- {id: A, severity: warn, title: T, check: exists_in_parent}", "utf-8"
+    )
     with pytest.raises(ConfigError, match="has no parent"):
         load_suite(ENTITIES["property"], tmp_path)
 

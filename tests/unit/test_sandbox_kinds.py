@@ -18,18 +18,27 @@ COUNTIES = Path(__file__).parents[2] / "dags" / "counties"
 def test_every_kind_knows_its_sizes_and_says_which_there_are() -> None:
     for kind in KINDS.values():
         assert [kind.check(size) for size in ("tiny", "seed")] == [False, False]
-        with pytest.raises(ValueError, match=r"unknown sandbox size 'huge': use one of tiny, seed, benton, or properties=N"):
+        with pytest.raises(
+            ValueError, match=r"unknown sandbox size 'huge': use one of tiny, seed, benton, or properties=N"
+        ):
             kind.check("huge")
     assert KINDS["harris_pacs_9"].check("benton"), "277 columns of that many rows have no room in memory"
     with pytest.raises(ValueError, match="from 100 on"):
         KINDS["harris_pacs_9"].check("properties=99")
 
 
-def test_a_profile_that_the_sandbox_has_no_county_of_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(site.UsageError, match="no county of profile 'aumentum': use one of generic, harris_pacs_9"):
+def test_a_profile_that_the_sandbox_has_no_county_of_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        site.UsageError, match="no county of profile 'aumentum': use one of generic, harris_pacs_9"
+    ):
         site.prepare(tmp_path / "new", profile="aumentum")
     assert not (tmp_path / "new").exists()
-    assert run(["serve", "--profile", "harris_pacs_9", "--size", "properties=x", "--dir", str(tmp_path / "new")]) == 2
+    assert (
+        run(["serve", "--profile", "harris_pacs_9", "--size", "properties=x", "--dir", str(tmp_path / "new")])
+        == 2
+    )
     assert "unknown sandbox size 'properties=x'" in capsys.readouterr().err
 
 
@@ -39,11 +48,15 @@ def test_a_prepared_site_tells_its_database_and_keeps_it_where_told(tmp_path: Pa
     kept.engine.con.execute('DELETE FROM "pacs_oltp.dbo"."situs"')
     kept.close()
     again = site.prepare(tmp_path, size="tiny", profile="harris_pacs_9", keep=True)
-    assert again.engine.con.execute('SELECT count(*) FROM "pacs_oltp.dbo"."situs"').fetchone() == (0,), "kept rows are not made anew"
+    assert again.engine.con.execute('SELECT count(*) FROM "pacs_oltp.dbo"."situs"').fetchone() == (0,), (
+        "kept rows are not made anew"
+    )
     again.close()
 
 
-def test_a_county_that_has_no_room_in_memory_lives_in_a_file_that_goes_with_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_county_that_has_no_room_in_memory_lives_in_a_file_that_goes_with_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(harris, "IN_MEMORY", 250)
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / "pacs.duckdb").write_text("left by a killed server", "utf-8")

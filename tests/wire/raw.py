@@ -46,7 +46,9 @@ def nvarchar(value: str) -> bytes:
 
 
 def talk(port: int, packets: list[bytes], patience: float = 2.0) -> bytes:
-    """Send each packet, waiting `patience` seconds for the end of its answer, then close the sending side and read until the server closes."""
+    """Send each packet, waiting `patience` seconds for the end of its answer, then close the sending side and
+    read until the server closes.
+    """
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         try:
@@ -72,7 +74,10 @@ def answer(connection: socket.socket, patience: float = 2.0) -> bytes:
         while data := connection.recv(65536):
             received += data
             rest = received
-            while len(rest) >= wire.HEADER.size and len(rest) >= (length := int.from_bytes(rest[2:4], "big")) > 0:
+            while (
+                len(rest) >= wire.HEADER.size
+                and len(rest) >= (length := int.from_bytes(rest[2:4], "big")) > 0
+            ):
                 if rest[1] & wire.END_OF_MESSAGE:
                     return received
                 rest = rest[length:]

@@ -40,7 +40,9 @@ INT = SqlType("int")
 
 def rows_of(columns: Sequence[Column], arrays: Sequence[pa.Array]) -> ResultSet:
     """A result set of one batch."""
-    return ResultSet(columns, iter([pa.RecordBatch.from_arrays(list(arrays), [column.name for column in columns])]))
+    return ResultSet(
+        columns, iter([pa.RecordBatch.from_arrays(list(arrays), [column.name for column in columns])])
+    )
 
 
 def numbers(count: int, batch: int = 50_000) -> ResultSet:
@@ -106,7 +108,10 @@ class ScriptedSession:
     def describe_parameters(self, sql: str) -> Sequence[Param]:
         if self.engine.described is None:
             raise SqlError(11503, "cannot deduce")
-        return [Param(f"@P{position}", sql_type, None) for position, sql_type in enumerate(self.engine.described, 1)]
+        return [
+            Param(f"@P{position}", sql_type, None)
+            for position, sql_type in enumerate(self.engine.described, 1)
+        ]
 
     def begin(self, isolation: int = 0) -> None:
         self.engine.log.append("begin")
@@ -139,7 +144,11 @@ class ScriptedEngine:
         if (user, password) != ("sa", PASSWORD):
             raise SqlError(18456, f"Login failed for user '{user}'.", severity=14)
         if database not in ("", "PACS", "master"):
-            raise SqlError(4060, f'Cannot open database "{database}" requested by the login. The login failed.', severity=11)
+            raise SqlError(
+                4060,
+                f'Cannot open database "{database}" requested by the login. The login failed.',
+                severity=11,
+            )
         session = ScriptedSession(self, database or "master")
         self.sessions.append(session)
         return session
@@ -167,7 +176,8 @@ def connect(port: int, autocommit: bool = True, timeout: int = 5, **options: str
 def server_process(described: list[SqlType] | None = None) -> Iterator[int]:
     """A server in a process of its own, stopped by SIGTERM; gives its port.
 
-    pyodbc keeps the interpreter's lock while it asks for parameter types in fast_executemany: a server in its own process would never answer.
+    pyodbc keeps the interpreter's lock while it asks for parameter types in fast_executemany: a server in its
+    own process would never answer.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

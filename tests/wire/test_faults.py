@@ -15,7 +15,9 @@ from tests.wire.scripted import ScriptedEngine, connect, connection_string
 READ = "SELECT TOP 20000 numbers"
 
 
-@pytest.mark.parametrize("rule", ["drop@rows=5000", "half@rows=5000", "drop", "half", "drop@rows=0", "drop@rows=19999"])
+@pytest.mark.parametrize(
+    "rule", ["drop@rows=5000", "half@rows=5000", "drop", "half", "drop@rows=0", "drop@rows=19999"]
+)
 def test_dropped_connection_is_an_error(server: SandboxServer, rule: str) -> None:
     fault = server.faults.add(f"{rule} match=numbers times=1")
     with pytest.raises(pyodbc.Error, match=r"08S01"):
@@ -31,9 +33,15 @@ def test_arrow_odbc_sees_a_drop_inside_a_row(server: SandboxServer, rule: str) -
         list(arrow_odbc.read_arrow_batches_from_odbc(READ, connection_string=connection_string(server.port)))
 
 
-@pytest.mark.parametrize(("rule", "rows"), [("drop@rows=1", 1), ("drop@rows=5000", 5000), ("drop@rows=19999", 19999), ("half@rows=5000", 4930)])
-def test_arrow_odbc_does_not_see_a_drop_between_rows_but_its_connection_does(server: SandboxServer, rule: str, rows: int) -> None:
-    """A fact about the client that a reader must know: the driver gives the rows it has, and arrow-odbc takes them for all.
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [("drop@rows=1", 1), ("drop@rows=5000", 5000), ("drop@rows=19999", 19999), ("half@rows=5000", 4930)],
+)
+def test_arrow_odbc_does_not_see_a_drop_between_rows_but_its_connection_does(
+    server: SandboxServer, rule: str, rows: int
+) -> None:
+    """A fact about the client that a reader must know: the driver gives the rows it has, and arrow-odbc takes
+    them for all.
 
     The last case needs no luck with a flush: a packet that happened to end with a row was the last whole one.
     """
@@ -47,7 +55,16 @@ def test_arrow_odbc_does_not_see_a_drop_between_rows_but_its_connection_does(ser
 @pytest.mark.parametrize("request_type", ["batch", "rpc"])
 @pytest.mark.parametrize("where", ["", "@rows=7000"])
 @pytest.mark.parametrize(
-    ("number", "state"), [(1205, "40001"), (1222, "42000"), (40613, "42000"), (10928, "42000"), (208, "42S02"), (229, "42000"), (456, "42000")]
+    ("number", "state"),
+    [
+        (1205, "40001"),
+        (1222, "42000"),
+        (40613, "42000"),
+        (10928, "42000"),
+        (208, "42S02"),
+        (229, "42000"),
+        (456, "42000"),
+    ],
 )
 def test_errors(server: SandboxServer, number: int, state: str, where: str, request_type: str) -> None:
     server.faults.add(f"error={number}{where} times=1 match=numbers")
@@ -129,7 +146,20 @@ def test_parse() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "explode", "error", "drop=5", "slow", "slow@rows=0", "drop@rows=x", "drop when=now", "drop times=x", "error=1@rows", "drop match=("]
+    "text",
+    [
+        "",
+        "explode",
+        "error",
+        "drop=5",
+        "slow",
+        "slow@rows=0",
+        "drop@rows=x",
+        "drop when=now",
+        "drop times=x",
+        "error=1@rows",
+        "drop match=(",
+    ],
 )
 def test_bad_rules_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"fault|invalid|missing|unterminated"):

@@ -26,7 +26,14 @@ PLP = b"\x00\x00\xa5\xff\xff" + struct.pack("<QI", 3, 3) + b"abc" + bytes(4)
 REQUESTS = [
     batch("SELECT TOP 100 numbers"),
     rpc(10, nvarchar("SELECT @a, @b"), nvarchar("@a int, @b numeric(9,2)"), INT, NUMERIC),
-    rpc(13, b"\x00\x01\x26\x04\x00", nvarchar("@a datetime2(7), @b varbinary(max)"), nvarchar("SELECT 1"), DATETIME2, PLP),
+    rpc(
+        13,
+        b"\x00\x01\x26\x04\x00",
+        nvarchar("@a datetime2(7), @b varbinary(max)"),
+        nvarchar("SELECT 1"),
+        DATETIME2,
+        PLP,
+    ),
     rpc(12, INT),
     wire.message(wire.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 5, 2, 0)),
     wire.message(wire.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 8, 0, 0)),
@@ -34,7 +41,11 @@ REQUESTS = [
 ]
 CONVERSATION = [PRELOGIN, login(), *REQUESTS]
 
-mutations = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255), st.sampled_from(["set", "insert", "delete", "cut"])), min_size=1, max_size=4)
+mutations = st.lists(
+    st.tuples(st.integers(0, 400), st.integers(0, 255), st.sampled_from(["set", "insert", "delete", "cut"])),
+    min_size=1,
+    max_size=4,
+)
 
 
 def mutated(packet: bytes, changes: list[tuple[int, int, str]]) -> bytes:
@@ -56,7 +67,10 @@ def test_the_conversation_itself_is_good(engine: ScriptedEngine) -> None:
     with SandboxServer(engine) as server:
         talk(server.port, CONVERSATION)
     assert [sql for sql, _ in engine.asked] == ["SELECT TOP 100 numbers", "SELECT @a, @b", "SELECT 1"]
-    assert [[param.value for param in params] for _, params in engine.asked[1:]] == [[7, Decimal("0.07")], [datetime(2021, 1, 13), b"abc"]]
+    assert [[param.value for param in params] for _, params in engine.asked[1:]] == [
+        [7, Decimal("0.07")],
+        [datetime(2021, 1, 13), b"abc"],
+    ]
     assert engine.log == ["begin", "rollback"]
 
 
@@ -66,14 +80,20 @@ def own_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-@pytest.mark.parametrize("packets", [500, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_mutated_packets_neither_crash_nor_hang_nor_grow(engine: ScriptedEngine, packets: int, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "packets", [500, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_mutated_packets_neither_crash_nor_hang_nor_grow(
+    engine: ScriptedEngine, packets: int, caplog: pytest.LogCaptureFixture
+) -> None:
     done = 0
     with SandboxServer(engine) as server, caplog.at_level("WARNING", logger="airflow_provider_pacs.sandbox"):
         bystander = connect(server.port, Encrypt="no")
 
         def batch_of(count: int) -> None:
-            @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @settings(
+                max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            )
             @given(which=st.integers(0, len(CONVERSATION) - 1), changes=mutations)
             def run(which: int, changes: list[tuple[int, int, str]]) -> None:
                 nonlocal done
@@ -105,7 +125,12 @@ def test_mutated_packets_neither_crash_nor_hang_nor_grow(engine: ScriptedEngine,
 @settings(max_examples=200, deadline=None)
 @given(payload=st.binary(max_size=300))
 def test_parsers_only_refuse(payload: bytes) -> None:
-    for parse in (wire.Prelogin.parse, wire.Login7.parse, parse_rpc, lambda data: parse_rpc(HEADERS + b"\xff\xff\x0a\x00\x00\x00" + data)):
+    for parse in (
+        wire.Prelogin.parse,
+        wire.Login7.parse,
+        parse_rpc,
+        lambda data: parse_rpc(HEADERS + b"\xff\xff\x0a\x00\x00\x00" + data),
+    ):
         try:
             parse(payload)
         except wire.ProtocolError:
@@ -114,6 +139,13 @@ def test_parsers_only_refuse(payload: bytes) -> None:
 
 def test_garbage_before_login(engine: ScriptedEngine) -> None:
     with SandboxServer(engine) as server:
-        for packets in ([b"GET / HTTP/1.0\r\n\r\n"], [b"\x16\x03\x01\x00\x05hello"], [b"\x12"], [bytes(10)], [REQUESTS[0]], [PRELOGIN, REQUESTS[0]]):
+        for packets in (
+            [b"GET / HTTP/1.0\r\n\r\n"],
+            [b"\x16\x03\x01\x00\x05hello"],
+            [b"\x12"],
+            [bytes(10)],
+            [REQUESTS[0]],
+            [PRELOGIN, REQUESTS[0]],
+        ):
             talk(server.port, packets, patience=0.1)
         assert connect(server.port, Encrypt="no").execute("SELECT 1").fetchval() == 1

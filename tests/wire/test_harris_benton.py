@@ -1,4 +1,6 @@
-"""A county of Benton's size in PACS 9.0's tables, in a process of its own: its figures, and that its memory is bounded."""
+"""A county of Benton's size in PACS 9.0's tables, in a process of its own: its figures, and that its memory
+is bounded.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,26 @@ print(json.dumps(rows | {"megabytes": resource.getrusage(resource.RUSAGE_SELF).r
 
 def test_a_county_of_benton_s_size_is_read_whole_within_bounded_memory(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SERVED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.pop("megabytes") < MEGABYTES
-    published = {"property": 95_500, "property_val": 286_000, "owner": 273_000, "imprv": 104_000, "imprv_detail": 330_000, "land_detail": 88_000}
-    assert {name: abs(found[name] / rows - 1) < 0.03 for name, rows in published.items()} == dict.fromkeys(published, True)
+    published = {
+        "property": 95_500,
+        "property_val": 286_000,
+        "owner": 273_000,
+        "imprv": 104_000,
+        "imprv_detail": 330_000,
+        "land_detail": 88_000,
+    }
+    assert {name: abs(found[name] / rows - 1) < 0.03 for name, rows in published.items()} == dict.fromkeys(
+        published, True
+    )
     assert found["area"] > 3 * 100_000

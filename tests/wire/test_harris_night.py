@@ -1,4 +1,6 @@
-"""A night in a county of PACS 9.0: what each thing that happens there leaves behind, as the vendor's software leaves it."""
+"""A night in a county of PACS 9.0: what each thing that happens there leaves behind, as the vendor's software
+leaves it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def _snapshot(engine: SandboxEngine) -> dict[str, Rows]:
     for name in KEPT:
         table = tables()[name]
         places = [table.position(column) - 1 for column in table.primary_key]
-        found[name] = {tuple(row[p] for p in places): row for row in stored(engine, f"SELECT * FROM {{{name}}}")}
+        found[name] = {
+            tuple(row[p] for p in places): row for row in stored(engine, f"SELECT * FROM {{{name}}}")
+        }
     return found
 
 
@@ -51,7 +55,9 @@ def test_the_counts_are_what_was_changed() -> None:
     assert len(_changed("property_val", "market")) == night.values_changed
     assert len(_changed("owner", "pct_ownership")) == night.shares_changed
     assert len(_changed("account", "file_as_name")) == night.accounts_renamed
-    assert [(new, old == "T") for old, new in _changed("account", "confidential_flag")] == [("T", False)] * night.accounts_hidden
+    assert [(new, old == "T") for old, new in _changed("account", "confidential_flag")] == [
+        ("T", False)
+    ] * night.accounts_hidden
     assert len(_changed("situs", "situs_num")) == night.situs_edited
     assert len(_changed("imprv_attr", "i_attr_unit")) == night.attributes_edited
     assert [new for _, new in _changed("imprv", "actual_year_built")] == [0] * night.years_zeroed
@@ -65,10 +71,17 @@ def test_the_counts_are_what_was_changed() -> None:
 def test_a_change_of_owner_is_a_delete_and_an_insert() -> None:
     """Story 6: and no row of the property tells of it."""
     engine, night, before, after = _night()
-    gone, come = (left.keys() - right.keys() for left, right in ((before["owner"], after["owner"]), (after["owner"], before["owner"])))
+    gone, come = (
+        left.keys() - right.keys()
+        for left, right in ((before["owner"], after["owner"]), (after["owner"], before["owner"]))
+    )
     now = [{key[:3] for key in keys if key[0] == 2026} for keys in (gone, come)]
     assert len(now[0] & now[1]) == night.owners_changed
-    deeds = "SELECT b.buyer_id FROM {buyer_assoc} b JOIN {chg_of_owner} d USING (chg_of_owner_id) WHERE deed_dt >= ?"
+    deeds = (
+        "SELECT b.buyer_id FROM {buyer_assoc} b JOIN {chg_of_owner} d USING (chg_of_owner_id) WHERE "
+        "deed_dt "
+        ">= ?"
+    )
     bought = stored(engine, deeds.replace("?", f"TIMESTAMP '{START}'"))
     assert {buyer for (buyer,) in bought} == {key[3] for key in come if key[:3] in now[0]}
     assert len(bought) == night.deeds
@@ -81,7 +94,11 @@ def test_a_supplement_is_the_whole_layer_again_with_its_old_dates_and_is_current
     assert len(moved) == night.supplements_added
     assert {year for year, _ in moved} == {2025, 2026}
     for name, year in LAYERS.items():
-        count = f"SELECT prop_id, count(*) FROM {{{name}}} WHERE ({year}, prop_id) IN {(*moved,)} AND sup_num = %s GROUP BY 1 ORDER BY 1"
+        count = (
+            f"SELECT prop_id, count(*) FROM {{{name}}} WHERE ({year}, prop_id) IN {(*moved,)} AND "
+            "sup_num = "
+            "%s GROUP BY 1 ORDER BY 1"
+        )
         extra = " AND sale_id = 0" if "sale_id" in {c.name for c in tables()[name].columns} else ""
         count = count.replace(" GROUP", f"{extra} GROUP")
         assert stored(engine, count % SUPPLEMENT) == stored(engine, count % 0), name
@@ -91,7 +108,9 @@ def test_a_supplement_is_the_whole_layer_again_with_its_old_dates_and_is_current
         differ = {c.name for c, a, b in zip(table.columns, old, new, strict=True) if a != b}
         assert differ == {"sup_num", "prev_sup_num", "sup_action", "tsRowVersion"}
         assert after["property_val"][(year, 0, prop)] == old
-    status = "SELECT g.sup_accept_dt FROM {supplement} s JOIN {sup_group} g USING (sup_group_id) WHERE sup_num = 7"
+    status = (
+        "SELECT g.sup_accept_dt FROM {supplement} s JOIN {sup_group} g USING (sup_group_id) WHERE sup_num = 7"
+    )
     assert stored(engine, status) == [(None,), (None,)]
 
 
@@ -112,13 +131,19 @@ def test_a_second_night_changes_other_things_and_the_county_stays_sound() -> Non
     assert first.deeds + second.deeds == 4
     for table in tables().values():
         key = ", ".join(table.primary_key)
-        assert not stored(engine, f"SELECT {key} FROM {{{table.name}}} GROUP BY ALL HAVING count(*) > 1"), table.name
+        assert not stored(engine, f"SELECT {key} FROM {{{table.name}}} GROUP BY ALL HAVING count(*) > 1"), (
+            table.name
+        )
     assert not stored(engine, "SELECT 1 FROM {prop_supp_assoc} a ANTI JOIN {property_val} v ON v.prop_id = a.prop_id AND "
                               "v.prop_val_yr = a.owner_tax_yr AND v.sup_num = a.sup_num")  # fmt: skip
-    assert not stored(engine, "SELECT prop_id FROM {prop_supp_assoc} GROUP BY prop_id, owner_tax_yr HAVING count(*) > 1")
+    assert not stored(
+        engine, "SELECT prop_id FROM {prop_supp_assoc} GROUP BY prop_id, owner_tax_yr HAVING count(*) > 1"
+    )
 
 
-def test_the_night_is_told_over_the_wire_by_an_administrator_and_moves_the_clock_and_the_rowversions() -> None:
+def test_the_night_is_told_over_the_wire_by_an_administrator_and_moves_the_clock_and_the_rowversions() -> (
+    None
+):
     engine = county.build(SandboxEngine(), "tiny")
     session = engine.login(*HARRIS_ADMIN)
     bound = query(session, "SELECT MIN_ACTIVE_ROWVERSION()")[0][0]

@@ -1,4 +1,6 @@
-"""The T-SQL that reading PACS 9.0 takes, over its core tables: each statement answers what DuckDB's own words answer on the stored rows."""
+"""The T-SQL that reading PACS 9.0 takes, over its core tables: each statement answers what DuckDB's own words
+answer on the stored rows.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.harris import county, tables
 from airflow_provider_pacs.sandbox.model import Param, SqlError, SqlType
 from airflow_provider_pacs.sandbox.statements import SqlSession
-from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, query_with_columns, shared_harris, stored, varchar
+from tests.wire.tsql_support import (
+    HARRIS_ADMIN,
+    HARRIS_READER,
+    query,
+    query_with_columns,
+    shared_harris,
+    stored,
+    varchar,
+)
 
 CURRENT = """SELECT p.prop_id, a.owner_tax_yr AS yr, a.sup_num, p.geo_id, v.market
     FROM dbo.prop_supp_assoc a
@@ -130,7 +140,9 @@ PAIRS: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("what", "tsql", "duckdb"), PAIRS, ids=[what for what, _, _ in PAIRS])
-def test_a_statement_over_the_core_tables_is_answered_as_duckdb_answers_it(what: str, tsql: str, duckdb: str) -> None:
+def test_a_statement_over_the_core_tables_is_answered_as_duckdb_answers_it(
+    what: str, tsql: str, duckdb: str
+) -> None:
     engine = shared_harris()
     session = engine.login(*HARRIS_READER)
     expected = stored(engine, duckdb)
@@ -142,7 +154,10 @@ def test_a_statement_over_the_core_tables_is_answered_as_duckdb_answers_it(what:
 def test_years_come_as_parameters_that_are_converted() -> None:
     session = shared_harris().login(*HARRIS_READER)
     years = [varchar("@P1", "2026"), varchar("@P2", "2024")]
-    sql = "SELECT DISTINCT prop_val_yr FROM property_val WHERE prop_val_yr IN (CONVERT(int, @P1), CONVERT(int, @P2)) ORDER BY 1"
+    sql = (
+        "SELECT DISTINCT prop_val_yr FROM property_val WHERE prop_val_yr IN (CONVERT(int, @P1), "
+        "CONVERT(int, @P2)) ORDER BY 1"
+    )
     columns, rows = query_with_columns(session, sql, years)
     assert [int(year) for (year,) in rows] == [2024, 2026]
     assert columns[0].type == SqlType("numeric", precision=4, scale=0)
@@ -153,43 +168,87 @@ def test_rowversions_of_eight_bytes_bound_a_read() -> None:
     session = engine.login(*HARRIS_ADMIN)
     bound = query(session, "SELECT MIN_ACTIVE_ROWVERSION()")[0][0]
     since = [Param("@P1", SqlType("binary", 8), bound)]
-    changed = "SELECT prop_id, prop_val_yr FROM property_val WHERE tsRowVersion >= @P1 AND tsRowVersion < MIN_ACTIVE_ROWVERSION()"
+    changed = (
+        "SELECT prop_id, prop_val_yr FROM property_val WHERE tsRowVersion >= @P1 AND tsRowVersion < "
+        "MIN_ACTIVE_ROWVERSION()"
+    )
     assert query(session, changed, since) == []
-    list(session.execute("UPDATE property_val SET market = market + 1 WHERE prop_id = 10001 AND prop_val_yr = 2026 AND sup_num = 0"))
+    list(
+        session.execute(
+            "UPDATE property_val SET market = market + 1 WHERE prop_id = 10001 AND prop_val_yr = 2026 AND "
+            "sup_num = 0"
+        )
+    )
     assert [(prop, int(year)) for prop, year in query(session, changed, since)] == [(10001, 2026)]
     text = [varchar("@P1", "0x" + bound.hex())]
     assert len(query(session, changed.replace("@P1", "CONVERT(binary(8), @P1, 1)"), text)) == 1
-    assert query(session, f"DECLARE @since binary(8) = 0x{bound.hex()}; {changed.replace('@P1', '@since')}") == [(10001, Decimal(2026))]
+    assert query(
+        session, f"DECLARE @since binary(8) = 0x{bound.hex()}; {changed.replace('@P1', '@since')}"
+    ) == [(10001, Decimal(2026))]
 
 
 def _words(session: SqlSession) -> None:
     list(session.execute("CREATE TABLE words (id int NOT NULL PRIMARY KEY, v varchar(9), c char(4))"))
-    for number, (v, c) in enumerate([("Oak", "A"), ("oak  ", "a "), ("OAK", "b"), (None, None), ("", "B"), ("  ", None), (" oak", "b")]):
-        params = [Param("@P1", SqlType("int"), number), Param("@P2", SqlType("varchar", 9), v), Param("@P3", SqlType("varchar", 9), c)]
+    for number, (v, c) in enumerate(
+        [("Oak", "A"), ("oak  ", "a "), ("OAK", "b"), (None, None), ("", "B"), ("  ", None), (" oak", "b")]
+    ):
+        params = [
+            Param("@P1", SqlType("int"), number),
+            Param("@P2", SqlType("varchar", 9), v),
+            Param("@P3", SqlType("varchar", 9), c),
+        ]
         list(session.execute("INSERT INTO words VALUES (@P1, @P2, @P3)", params))
 
 
 ALIKE: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("SELECT COUNT(*) FROM words GROUP BY v ORDER BY 1", [(1,), (1,), (2,), (3,)]),
-    ("SELECT LOWER(RTRIM(v)), COUNT(*), MAX(id) FROM words GROUP BY v ORDER BY MAX(id)", [("oak", 3, 2), (None, 1, 3), ("", 2, 5), (" oak", 1, 6)]),
+    (
+        "SELECT LOWER(RTRIM(v)), COUNT(*), MAX(id) FROM words GROUP BY v ORDER BY MAX(id)",
+        [("oak", 3, 2), (None, 1, 3), ("", 2, 5), (" oak", 1, 6)],
+    ),
     ("SELECT LEN(v), SUM(id) FROM words GROUP BY v HAVING v = 'oAk    '", [(3, 3)]),
-    ("SELECT UPPER(c) + '|', COUNT(*) FROM words GROUP BY c ORDER BY 1", [(None, 2), ("A   |", 2), ("B   |", 3)]),
+    (
+        "SELECT UPPER(c) + '|', COUNT(*) FROM words GROUP BY c ORDER BY 1",
+        [(None, 2), ("A   |", 2), ("B   |", 3)],
+    ),
     ("SELECT COUNT(*) FROM (SELECT DISTINCT v, c FROM words) d", [(6,)]),
     ("SELECT COUNT(*) FROM (SELECT v FROM words UNION SELECT c FROM words) d", [(6,)]),
     ("SELECT COUNT(*) FROM (SELECT v FROM words UNION ALL SELECT c FROM words) d", [(14,)]),
-    ("SELECT id, ROW_NUMBER() OVER (PARTITION BY v ORDER BY id) FROM words WHERE v LIKE 'oak%' ORDER BY id", [(0, 1), (1, 2), (2, 3)]),
-    ("SELECT v, COUNT(*) OVER (PARTITION BY c) FROM words WHERE c IS NOT NULL AND id < 2 ORDER BY id", [("Oak", 2), ("oak  ", 2)]),
-    ("SELECT a.id, b.id FROM words a JOIN words b ON b.v = a.v AND b.id > a.id ORDER BY 1, 2", [(0, 1), (0, 2), (1, 2), (4, 5)]),
-    ("SELECT COUNT(*), (SELECT COUNT(*) FROM words i WHERE i.v = o.v) FROM words o GROUP BY o.v ORDER BY 1, 2", [(1, 0), (1, 1), (2, 2), (3, 3)]),
+    (
+        "SELECT id, ROW_NUMBER() OVER (PARTITION BY v ORDER BY id) FROM words WHERE v LIKE 'oak%' ORDER BY "
+        "id",
+        [(0, 1), (1, 2), (2, 3)],
+    ),
+    (
+        "SELECT v, COUNT(*) OVER (PARTITION BY c) FROM words WHERE c IS NOT NULL AND id < 2 ORDER BY id",
+        [("Oak", 2), ("oak  ", 2)],
+    ),
+    (
+        "SELECT a.id, b.id FROM words a JOIN words b ON b.v = a.v AND b.id > a.id ORDER BY 1, 2",
+        [(0, 1), (0, 2), (1, 2), (4, 5)],
+    ),
+    (
+        "SELECT COUNT(*), (SELECT COUNT(*) FROM words i WHERE i.v = o.v) FROM words o GROUP BY o.v ORDER BY "
+        "1, 2",
+        [(1, 0), (1, 1), (2, 2), (3, 3)],
+    ),
     ("SELECT id FROM words WHERE v = ANY (SELECT 'OAK   ') ORDER BY id", [(0,), (1,), (2,)]),
-    ("SELECT id FROM words WHERE v <> ALL (SELECT CONVERT(char(9), 'oak') UNION SELECT '') ORDER BY id", [(6,)]),
-    ("SELECT id FROM words WHERE c IN (SELECT v FROM words UNION ALL SELECT 'B      ') ORDER BY id", [(2,), (4,), (6,)]),
+    (
+        "SELECT id FROM words WHERE v <> ALL (SELECT CONVERT(char(9), 'oak') UNION SELECT '') ORDER BY id",
+        [(6,)],
+    ),
+    (
+        "SELECT id FROM words WHERE c IN (SELECT v FROM words UNION ALL SELECT 'B      ') ORDER BY id",
+        [(2,), (4,), (6,)],
+    ),
     ("SELECT SUM(COUNT(*)) OVER () FROM words GROUP BY v", [(7,)] * 4),
 ]
 
 
 @pytest.mark.parametrize(("sql", "answer"), ALIKE, ids=[sql[:70] for sql, _ in ALIKE])
-def test_text_that_differs_in_case_and_trailing_blanks_is_one(sql: str, answer: list[tuple[Any, ...]]) -> None:
+def test_text_that_differs_in_case_and_trailing_blanks_is_one(
+    sql: str, answer: list[tuple[Any, ...]]
+) -> None:
     """Story 14 and 15: 'R    ' is 'R', 'ab-1' is 'AB-1'."""
     session = _engine_of_words().login(*HARRIS_ADMIN)
     assert query(session, sql) == answer

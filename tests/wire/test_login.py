@@ -24,7 +24,10 @@ def test_login_only_encryption(server: SandboxServer) -> None:
 
 
 def test_tds_8_strict(server: SandboxServer) -> None:
-    assert connect(server.port, Encrypt="strict").execute("SELECT TOP 20000 numbers").fetchall()[-1][1] == "19999"
+    assert (
+        connect(server.port, Encrypt="strict").execute("SELECT TOP 20000 numbers").fetchall()[-1][1]
+        == "19999"
+    )
 
 
 def test_clear_text_server(engine: ScriptedEngine) -> None:
@@ -40,7 +43,10 @@ def test_clear_text_server(engine: ScriptedEngine) -> None:
         (make_certificate(None), "self-signed"),
         (make_certificate(make_authority("Another CA")), "unable to get local issuer"),
         (make_certificate(AUTHORITY, names=("pacs.example.org",)), "name|mismatch"),
-        (make_certificate(AUTHORITY, days=30, valid_from=dt.datetime.now(dt.UTC) - dt.timedelta(days=60)), "expired"),
+        (
+            make_certificate(AUTHORITY, days=30, valid_from=dt.datetime.now(dt.UTC) - dt.timedelta(days=60)),
+            "expired",
+        ),
     ],
     ids=["self-signed", "untrusted", "wrong name", "expired"],
 )

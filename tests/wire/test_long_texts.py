@@ -19,7 +19,9 @@ def reader(server: SandboxServer) -> SqlServerReader:
 
 def sent(engine: ScriptedEngine, *texts: str) -> None:
     columns = [Column("id", SqlType("int")), Column("note", SqlType("varchar", MAX))]
-    engine.answers["LOB"] = lambda: rows_of(columns, [pa.array(range(len(texts)), pa.int32()), pa.array(texts)])
+    engine.answers["LOB"] = lambda: rows_of(
+        columns, [pa.array(range(len(texts)), pa.int32()), pa.array(texts)]
+    )
 
 
 @pytest.mark.slow  # half a gigabyte of buffers for a moment
@@ -41,7 +43,9 @@ def test_two_megabytes_arrive_whole(server: SandboxServer, engine: ScriptedEngin
     assert got["note"].to_pylist() == list(texts)
 
 
-def test_a_text_beyond_the_limit_is_refused_before_it_is_read(server: SandboxServer, engine: ScriptedEngine) -> None:
+def test_a_text_beyond_the_limit_is_refused_before_it_is_read(
+    server: SandboxServer, engine: ScriptedEngine
+) -> None:
     """Case 75: the read would need more memory than a worker should give; the error says what to do."""
     sent(engine, "short")
     with reader(server) as opened, pytest.raises(DataError, match="256 MB") as refused:

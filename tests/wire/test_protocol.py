@@ -1,4 +1,6 @@
-"""What the drivers do seldom or never: attention at odd moments, connection reset, large and split packets, shutdown under load."""
+"""What the drivers do seldom or never: attention at odd moments, connection reset, large and split packets,
+shutdown under load.
+"""
 
 from __future__ import annotations
 

@@ -47,14 +47,28 @@ def test_parameters_arrive(server: SandboxServer, engine: ScriptedEngine, value:
 
 
 def test_none_has_the_described_type(server: SandboxServer, engine: ScriptedEngine) -> None:
-    engine.described = [SqlType("varbinary", 8), SqlType("decimal", precision=18, scale=4), SqlType("datetime2", scale=3)]
+    engine.described = [
+        SqlType("varbinary", 8),
+        SqlType("decimal", precision=18, scale=4),
+        SqlType("datetime2", scale=3),
+    ]
     connect(server.port).execute("INSERT INTO t VALUES (?, ?, ?)", None, None, None)
-    assert [(param.type.name, param.value) for param in engine.asked[-1][1]] == [("varbinary", None), ("decimal", None), ("datetime2", None)]
+    assert [(param.type.name, param.value) for param in engine.asked[-1][1]] == [
+        ("varbinary", None),
+        ("decimal", None),
+        ("datetime2", None),
+    ]
 
 
-@pytest.mark.parametrize("described", [[SqlType("int"), SqlType("nvarchar", 30), SqlType("datetime2", scale=7)], None], ids=["described", "not"])
+@pytest.mark.parametrize(
+    "described",
+    [[SqlType("int"), SqlType("nvarchar", 30), SqlType("datetime2", scale=7)], None],
+    ids=["described", "not"],
+)
 def test_fast_executemany_and_sigterm(described: list[SqlType] | None) -> None:
-    rows = [(n, None if n % 5 == 0 else f"é {n}", dt.datetime(2024, 1, 1, 0, 0, 0, n + 1)) for n in range(500)]
+    rows = [
+        (n, None if n % 5 == 0 else f"é {n}", dt.datetime(2024, 1, 1, 0, 0, 0, n + 1)) for n in range(500)
+    ]
     with server_process(described) as port:
         connection = connect(port)
         cursor = connection.cursor()
@@ -92,7 +106,13 @@ def test_transactions(server: SandboxServer, engine: ScriptedEngine) -> None:
     connection.rollback()
     connection.autocommit = True
     connection.execute("UPDATE t")
-    assert [word for word in engine.log if word != "cancel"][:5] == ["begin", "commit", "begin", "rollback", "begin"]
+    assert [word for word in engine.log if word != "cancel"][:5] == [
+        "begin",
+        "commit",
+        "begin",
+        "rollback",
+        "begin",
+    ]
 
 
 def test_several_results_and_counts(server: SandboxServer) -> None:
@@ -116,8 +136,13 @@ def test_use_changes_the_database(server: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("request_type", ["batch", "rpc"])
-@pytest.mark.parametrize(("sql", "state", "number"), [("MISSING", "42S02", 208), ("HALF THEN ERROR", "22012", 8134), ("CRASH", "42000", 50000)])
-def test_errors_leave_the_connection_usable(server: SandboxServer, sql: str, state: str, number: int, request_type: str) -> None:
+@pytest.mark.parametrize(
+    ("sql", "state", "number"),
+    [("MISSING", "42S02", 208), ("HALF THEN ERROR", "22012", 8134), ("CRASH", "42000", 50000)],
+)
+def test_errors_leave_the_connection_usable(
+    server: SandboxServer, sql: str, state: str, number: int, request_type: str
+) -> None:
     connection = connect(server.port)
     with pytest.raises(pyodbc.Error, match=rf"\({number}\)") as raised:
         connection.execute(*((f"{sql} ?", 1) if request_type == "rpc" else (sql,))).fetchall()
@@ -172,13 +197,17 @@ def test_client_that_leaves_ends_its_session(server: SandboxServer, engine: Scri
 
 
 def test_large_result_streams(server: SandboxServer) -> None:
-    reader = arrow_odbc.read_arrow_batches_from_odbc("SELECT TOP 200000 numbers", connection_string=connection_string(server.port), batch_size=20_000)
+    reader = arrow_odbc.read_arrow_batches_from_odbc(
+        "SELECT TOP 200000 numbers", connection_string=connection_string(server.port), batch_size=20_000
+    )
     table = pa.Table.from_batches(list(reader))
     assert table.column("n").to_pylist() == list(range(200_000))
     assert table.column("t").to_pylist() == [str(n) for n in range(200_000)]
 
 
-def test_slow_client_does_not_make_the_server_read_ahead(server: SandboxServer, engine: ScriptedEngine) -> None:
+def test_slow_client_does_not_make_the_server_read_ahead(
+    server: SandboxServer, engine: ScriptedEngine
+) -> None:
     made: list[int] = []
 
     def batches() -> Any:

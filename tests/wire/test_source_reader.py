@@ -1,4 +1,6 @@
-"""SqlServerReader through Microsoft's driver against the sandbox's wire: rows, LOBs, faults, retries, cancel, certificates, secrets."""
+"""SqlServerReader through Microsoft's driver against the sandbox's wire: rows, LOBs, faults, retries, cancel,
+certificates, secrets.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,16 @@ LONG = "é" * 40_000
 
 
 def address(server: SandboxServer, **options: Any) -> SourceAddress:
-    return SourceAddress(**{"host": "127.0.0.1", "port": server.port, "database": "PACS", "user": "sa", "password": PASSWORD, **options})
+    return SourceAddress(
+        **{
+            "host": "127.0.0.1",
+            "port": server.port,
+            "database": "PACS",
+            "user": "sa",
+            "password": PASSWORD,
+            **options,
+        }
+    )
 
 
 @pytest.fixture
@@ -44,18 +55,28 @@ def reader(server: SandboxServer, waits: list[float]) -> Iterator[SqlServerReade
 
 def texts(*values: str | None) -> ResultSet:
     ids = pa.array(range(len(values)), pa.int32())
-    return rows_of([Column("id", INT), Column("note", SqlType("varchar", MAX))], [ids, pa.array(values, pa.string())])
+    return rows_of(
+        [Column("id", INT), Column("note", SqlType("varchar", MAX))], [ids, pa.array(values, pa.string())]
+    )
 
 
-def test_query_returns_dictionaries_of_the_first_result(reader: SqlServerReader, engine: ScriptedEngine) -> None:
-    assert reader.query("SELECT TOP 3 numbers") == [{"n": 0, "t": "0"}, {"n": 1, "t": "1"}, {"n": 2, "t": "2"}]
+def test_query_returns_dictionaries_of_the_first_result(
+    reader: SqlServerReader, engine: ScriptedEngine
+) -> None:
+    assert reader.query("SELECT TOP 3 numbers") == [
+        {"n": 0, "t": "0"},
+        {"n": 1, "t": "1"},
+        {"n": 2, "t": "2"},
+    ]
     assert reader.query("INSERT x") == []
     assert [row["n"] for row in reader.query("TWO")] == [0, 1]
     assert len(engine.sessions) == 1
     assert "begin" not in engine.log
 
 
-def test_the_session_is_set_up_and_a_setting_the_server_does_not_know_is_left_out(reader: SqlServerReader, engine: ScriptedEngine) -> None:
+def test_the_session_is_set_up_and_a_setting_the_server_does_not_know_is_left_out(
+    reader: SqlServerReader, engine: ScriptedEngine
+) -> None:
     def unknown() -> ResultSet:
         raise SqlError(102, "Incorrect syntax near 'LOCK_TIMEOUT'.")
 
@@ -85,7 +106,9 @@ def test_parameters_are_text(reader: SqlServerReader, engine: ScriptedEngine) ->
 
 
 @pytest.mark.parametrize("measured", [None, len(LONG.encode())])
-def test_long_texts_arrive_whole_and_once(reader: SqlServerReader, engine: ScriptedEngine, measured: int | None) -> None:
+def test_long_texts_arrive_whole_and_once(
+    reader: SqlServerReader, engine: ScriptedEngine, measured: int | None
+) -> None:
     engine.answers["LOB"] = lambda: texts(None, "", "short", LONG)
     bound = None if measured is None else lambda: measured
     got = pa.Table.from_batches(reader.stream("LOB", lob_bound=bound))
@@ -93,21 +116,34 @@ def test_long_texts_arrive_whole_and_once(reader: SqlServerReader, engine: Scrip
     assert [sql for sql, _ in engine.asked].count("LOB") == (1 if measured else 5)
 
 
-def test_a_text_that_grows_after_it_was_measured_is_measured_again(reader: SqlServerReader, engine: ScriptedEngine, waits: list[float]) -> None:
+def test_a_text_that_grows_after_it_was_measured_is_measured_again(
+    reader: SqlServerReader, engine: ScriptedEngine, waits: list[float]
+) -> None:
     engine.answers["LOB"] = lambda: texts(LONG)
     measured = iter([10, 80_000])
-    assert pa.Table.from_batches(reader.stream("LOB", lob_bound=lambda: next(measured)))["note"].to_pylist() == [LONG]
+    assert pa.Table.from_batches(reader.stream("LOB", lob_bound=lambda: next(measured)))[
+        "note"
+    ].to_pylist() == [LONG]
     assert len(waits) == 1
 
 
 @pytest.mark.parametrize("fault", ["error=1205", "error=40501", "drop", "half"])
 @pytest.mark.parametrize("way", ["query", "stream"])
 def test_a_transient_fault_is_tried_again_on_a_fresh_connection(
-    server: SandboxServer, reader: SqlServerReader, engine: ScriptedEngine, waits: list[float], fault: str, way: str
+    server: SandboxServer,
+    reader: SqlServerReader,
+    engine: ScriptedEngine,
+    waits: list[float],
+    fault: str,
+    way: str,
 ) -> None:
     """Case 106: a deadlock, a throttled server, a connection that drops before the first row."""
     server.faults.add(f"{fault} match=numbers times=2")
-    rows = reader.query("SELECT TOP 3 numbers") if way == "query" else pa.Table.from_batches(reader.stream("SELECT TOP 3 numbers")).to_pylist()
+    rows = (
+        reader.query("SELECT TOP 3 numbers")
+        if way == "query"
+        else pa.Table.from_batches(reader.stream("SELECT TOP 3 numbers")).to_pylist()
+    )
     assert [row["n"] for row in rows] == [0, 1, 2]
     assert len(waits) == 2
     assert len(engine.sessions) == 3
@@ -121,7 +157,9 @@ def test_attempts_end(server: SandboxServer, reader: SqlServerReader, waits: lis
     assert len(waits) == 4
 
 
-def test_a_stream_that_breaks_after_rows_are_out_is_not_tried_again(server: SandboxServer, reader: SqlServerReader, waits: list[float]) -> None:
+def test_a_stream_that_breaks_after_rows_are_out_is_not_tried_again(
+    server: SandboxServer, reader: SqlServerReader, waits: list[float]
+) -> None:
     server.faults.add("drop@rows=40000 match=numbers")
     out: list[int] = []
     with pytest.raises(RetryableError):
@@ -141,7 +179,12 @@ def test_a_stream_that_breaks_after_rows_are_out_is_not_tried_again(server: Sand
     ],
 )
 def test_a_login_that_fails_says_why_and_no_secret(
-    server: SandboxServer, options: dict[str, Any], code: str, words: str, way: str, caplog: pytest.LogCaptureFixture
+    server: SandboxServer,
+    options: dict[str, Any],
+    code: str,
+    words: str,
+    way: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with SqlServerReader(address(server, **options), attempts=1) as bad, pytest.raises(PacsError) as caught:
@@ -156,7 +199,10 @@ def test_a_login_that_fails_says_why_and_no_secret(
 
 @pytest.mark.parametrize("way", ["query", "stream"])
 def test_a_certificate_of_an_unknown_authority_is_refused(engine: ScriptedEngine, way: str) -> None:
-    with SandboxServer(engine, certificate=make_certificate(make_authority())) as server, SqlServerReader(address(server)) as reader:
+    with (
+        SandboxServer(engine, certificate=make_certificate(make_authority())) as server,
+        SqlServerReader(address(server)) as reader,
+    ):
         with pytest.raises(ConfigError, match="certificate verify failed") as caught:
             reader.query("SELECT 1") if way == "query" else list(reader.stream("SELECT 1"))
         assert "CA" in caught.value.remedy
@@ -182,7 +228,9 @@ def test_what_cannot_help_is_not_tried_again(reader: SqlServerReader, waits: lis
     assert not waits
 
 
-def test_cancel_from_another_thread_stops_the_statement_at_the_server(reader: SqlServerReader, engine: ScriptedEngine) -> None:
+def test_cancel_from_another_thread_stops_the_statement_at_the_server(
+    reader: SqlServerReader, engine: ScriptedEngine
+) -> None:
     threading.Timer(0.5, reader.cancel).start()
     started = time.monotonic()
     with pytest.raises(RetryableError):

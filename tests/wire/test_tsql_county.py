@@ -18,13 +18,17 @@ def test_the_same_seed_gives_the_same_county() -> None:
     assert mutate(first, 7).updated == mutate(second, 7).updated
 
 
-@pytest.mark.parametrize(("table", "rows"), [("Property", 12_400), ("PropertyOwner", 18_600), ("PropertyValue", 62_000), ("Structure", 14_800)])
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [("Property", 12_400), ("PropertyOwner", 18_600), ("PropertyValue", 62_000), ("Structure", 14_800)],
+)
 def test_sizes_and_stamps(table: str, rows: int) -> None:
     session = shared_engine().login(*READER)
     assert query(session, f"SELECT COUNT(*) FROM {table}") == [(rows,)]
     ((latest, third, seventh, tied),) = query(
         session,
-        f"SELECT MAX(LastModified), SUM(IIF(CONVERT(varchar(23), LastModified, 121) LIKE '%.003', 1, 0)), SUM(IIF(CONVERT(varchar(23), "
+        "SELECT MAX(LastModified), SUM(IIF(CONVERT(varchar(23), LastModified, 121) LIKE '%.003', 1, 0)), "
+        "SUM(IIF(CONVERT(varchar(23), "
         f"LastModified, 121) LIKE '%7', 1, 0)), "
         f"(SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM {table} GROUP BY LastModified) AS g) FROM {table}",
     )
@@ -38,10 +42,13 @@ def test_content_has_the_traps_of_a_real_county() -> None:
     session = shared_engine().login(*READER)
     checks = {
         "SELECT COUNT(DISTINCT ParcelNumber) FROM Property": 12_400,
-        "SELECT COUNT(*) FROM (SELECT PropertyID FROM PropertyOwner GROUP BY PropertyID HAVING ABS(SUM(OwnershipPercentage) - 100) < 0.0000001) "
+        "SELECT COUNT(*) FROM (SELECT PropertyID FROM PropertyOwner GROUP BY PropertyID HAVING "
+        "ABS(SUM(OwnershipPercentage) - 100) < 0.0000001) "
         "AS g": 12_390,
-        "SELECT COUNT(*) FROM (SELECT PropertyID FROM PropertyOwner GROUP BY PropertyID HAVING COUNT(*) = 40) AS g": 3,
-        "SELECT COUNT(*) FROM PropertyValue WHERE MarketValue <> LandValue + ImprovementValue OR MarketValue <> ROUND(MarketValue, 0)": 0,
+        "SELECT COUNT(*) FROM (SELECT PropertyID FROM PropertyOwner GROUP BY PropertyID HAVING COUNT(*) = "
+        "40) AS g": 3,
+        "SELECT COUNT(*) FROM PropertyValue WHERE MarketValue <> LandValue + ImprovementValue OR "
+        "MarketValue <> ROUND(MarketValue, 0)": 0,
         "SELECT COUNT(*) FROM PropertyValue WHERE AssessedValue < 0": 31,
         "SELECT COUNT(*) FROM PropertyOwner WHERE StartDate > EndDate": 10,
         "SELECT COUNT(*) FROM PropertyOwner WHERE OwnershipPercentage = 140": 10,
@@ -59,11 +66,16 @@ def test_content_has_the_traps_of_a_real_county() -> None:
             "33.3333333333", "Property WHERE YearBuilt = 0",
     )  # fmt: skip
     assert [p for p in present if query(session, f"SELECT COUNT(*) FROM {p}") == [(0,)]] == []
-    assert query(session, "SELECT COUNT(*) FROM PropertyOwner o LEFT JOIN Property p ON p.PropertyID = o.PropertyID WHERE p.PropertyID IS NULL") == [
-        (0,)
-    ]
+    assert query(
+        session,
+        "SELECT COUNT(*) FROM PropertyOwner o LEFT JOIN Property p ON p.PropertyID = o.PropertyID WHERE "
+        "p.PropertyID IS NULL",
+    ) == [(0,)]
     for column in ("OwnerName", "OwnerType"):
-        assert all((v or "").encode("cp1252") is not None for (v,) in query(session, f"SELECT DISTINCT {column} FROM PropertyOwner"))
+        assert all(
+            (v or "").encode("cp1252") is not None
+            for (v,) in query(session, f"SELECT DISTINCT {column} FROM PropertyOwner")
+        )
 
 
 def test_a_night_keeps_its_promises() -> None:
@@ -89,7 +101,9 @@ def test_a_night_keeps_its_promises() -> None:
     assert all(m <= engine.clock.local() for m in changed)
     for table in ("PropertyOwner", "PropertyValue", "Structure"):
         assert query(
-            session, f"SELECT COUNT(*) FROM {table} AS c LEFT JOIN Property AS p ON p.PropertyID = c.PropertyID WHERE p.PropertyID IS NULL"
+            session,
+            f"SELECT COUNT(*) FROM {table} AS c LEFT JOIN Property AS p ON p.PropertyID = c.PropertyID "
+            "WHERE p.PropertyID IS NULL",
         ) == [(0,)]
     assert query(session, "SELECT COUNT(*) - COUNT(DISTINCT ParcelNumber) FROM Property") == [(0,)]
     engine.close()

@@ -1,4 +1,6 @@
-"""Databases, schemas, indexes, references, logins and grants by T-SQL, as tests make a county of their own on any server."""
+"""Databases, schemas, indexes, references, logins and grants by T-SQL, as tests make a county of their own on
+any server.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def number_of(session: SqlSession, sql: str) -> int:
     return refused.value.number
 
 
-def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(engine: SandboxEngine, admin: SqlSession) -> None:
+def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(
+    engine: SandboxEngine, admin: SqlSession
+) -> None:
     run(admin, "CREATE DATABASE [one] COLLATE SQL_Latin1_General_CP1_CI_AS")
     run(admin, "ALTER DATABASE [one] SET READ_COMMITTED_SNAPSHOT ON")
     told = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = 'one'"
@@ -41,13 +45,15 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(engine: Sand
     inside = engine.login("sa", "Sandbox!Admin1", "one", "host", "tests")
     for sql in (
         "CREATE SCHEMA [it's] ]] odd]",
-        "CREATE TABLE [it's] ]] odd].[a [table]] (x)] (k int NOT NULL PRIMARY KEY, name varchar(9) COLLATE SQL_Latin1_General_CP1_CI_AS NULL)",
+        "CREATE TABLE [it's] ]] odd].[a [table]] (x)] (k int NOT NULL PRIMARY KEY, name varchar(9) COLLATE "
+        "SQL_Latin1_General_CP1_CI_AS NULL)",
         "INSERT INTO [it's] ]] odd].[a [table]] (x)] VALUES (1, 'a')",
     ):
         run(inside, sql.replace("it's] ]]", "it's ]]"))
-    assert query(inside, "SELECT s.name, t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id") == [
-        ("it's ] odd", "a [table] (x)")
-    ]
+    assert query(
+        inside,
+        "SELECT s.name, t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id",
+    ) == [("it's ] odd", "a [table] (x)")]
     assert query(inside, told) == [(True,)]
     assert number_of(admin, "DROP DATABASE one") == 3702
     inside.close()
@@ -61,7 +67,9 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(engine: Sand
     run(admin, "DROP DATABASE one")
 
 
-def test_a_login_reads_the_database_that_has_it_as_a_user_and_writes_nothing(engine: SandboxEngine, admin: SqlSession) -> None:
+def test_a_login_reads_the_database_that_has_it_as_a_user_and_writes_nothing(
+    engine: SandboxEngine, admin: SqlSession
+) -> None:
     run(admin, "CREATE LOGIN [clerk] WITH PASSWORD = N'it''s}1', CHECK_POLICY = OFF")
     assert number_of(admin, "CREATE LOGIN clerk WITH PASSWORD = 'x'") == 15025
     with pytest.raises(SqlError) as refused:
@@ -72,7 +80,9 @@ def test_a_login_reads_the_database_that_has_it_as_a_user_and_writes_nothing(eng
     run(admin, "GRANT SELECT, VIEW DEFINITION TO [clerk]")
     clerk = engine.login("clerk", "it's}1", "PACS", "host", "tests")
     assert query(clerk, "SELECT COUNT(*) FROM Property") == [(200,)]
-    assert [number_of(clerk, sql) for sql in ("DELETE FROM Property", "CREATE DATABASE mine", "DROP LOGIN clerk")] == [229, 262, 262]
+    assert [
+        number_of(clerk, sql) for sql in ("DELETE FROM Property", "CREATE DATABASE mine", "DROP LOGIN clerk")
+    ] == [229, 262, 262]
     clerk.close()
     run(admin, "DROP LOGIN clerk")
     assert number_of(admin, "DROP LOGIN clerk") == 15151
@@ -82,16 +92,35 @@ def test_indexes_and_references_show_in_the_catalog(admin: SqlSession) -> None:
     run(admin, "CREATE TABLE dbo.parent (k int NOT NULL PRIMARY KEY)")
     run(admin, "CREATE TABLE dbo.child (k int NOT NULL PRIMARY KEY, p int NOT NULL)")
     run(admin, "CREATE INDEX [IX_child] ON [dbo].[child] ([p])")
-    run(admin, "ALTER TABLE [dbo].[child] ADD CONSTRAINT [FK_child] FOREIGN KEY ([p]) REFERENCES [dbo].[parent] ([k])")
-    indexed = "SELECT i.name FROM sys.indexes AS i JOIN sys.tables AS t ON t.object_id = i.object_id WHERE t.name = 'child' AND i.type = 2"
+    run(
+        admin,
+        "ALTER TABLE [dbo].[child] ADD CONSTRAINT [FK_child] FOREIGN KEY ([p]) REFERENCES [dbo].[parent] "
+        "([k])",
+    )
+    indexed = (
+        "SELECT i.name FROM sys.indexes AS i JOIN sys.tables AS t ON t.object_id = i.object_id WHERE "
+        "t.name "
+        "= 'child' AND i.type = 2"
+    )
     assert query(admin, indexed) == [("IX_child",)]
-    referred = "SELECT f.name, OBJECT_NAME(f.referenced_object_id) FROM sys.foreign_keys AS f WHERE f.name = 'FK_child'"
+    referred = (
+        "SELECT f.name, OBJECT_NAME(f.referenced_object_id) FROM sys.foreign_keys AS f WHERE f.name = "
+        "'FK_child'"
+    )
     assert query(admin, referred) == [("FK_child", "parent")]
     run(admin, "DROP TABLE dbo.child")
     run(admin, "DROP TABLE dbo.parent")
 
 
-@pytest.mark.parametrize("sql", ["CREATE VIEW v AS SELECT 1 AS a", "GRANT CONTROL TO public", "ALTER TABLE Property ADD x int", "DROP SCHEMA dbo"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE VIEW v AS SELECT 1 AS a",
+        "GRANT CONTROL TO public",
+        "ALTER TABLE Property ADD x int",
+        "DROP SCHEMA dbo",
+    ],
+)
 def test_other_definitions_stay_unknown(admin: SqlSession, sql: str) -> None:
     assert number_of(admin, sql) == 102
 

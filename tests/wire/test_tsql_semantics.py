@@ -1,4 +1,6 @@
-"""Where SQL Server is unlike DuckDB: ticks of datetime, the order of GUIDs, collation, types of results, error numbers, batches."""
+"""Where SQL Server is unlike DuckDB: ticks of datetime, the order of GUIDs, collation, types of results,
+error numbers, batches.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, SqlError, SqlType
 from airflow_provider_pacs.sandbox.variables import permuted, ticks
-from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, query_with_columns, rows_of, run, shared_engine, varchar
+from tests.wire.tsql_support import (
+    ADMIN,
+    READER,
+    fresh_engine,
+    query,
+    query_with_columns,
+    rows_of,
+    run,
+    shared_engine,
+    varchar,
+)
 
 DT2 = SqlType("datetime2", scale=7)
 
@@ -25,11 +37,18 @@ def session():
 
 @pytest.mark.parametrize(
     ("text", "micros", "printed"),
-    [("003", 3333, "003"), ("007", 6667, "007"), ("005", 6667, "007"), ("998", 996667, "997"), ("999", 1_000_000, "000")],
+    [
+        ("003", 3333, "003"),
+        ("007", 6667, "007"),
+        ("005", 6667, "007"),
+        ("998", 996667, "997"),
+        ("999", 1_000_000, "000"),
+    ],
 )
 def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, micros, printed) -> None:
     sql = (
-        "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
+        "DECLARE @d datetime = CONVERT(datetime, @t, 121); SELECT @d, CONVERT(varchar(33), @d, 121), "
+        "CONVERT(varchar(33), CAST(@d AS datetime2), 121)"
     )
     ((stamp, shown, wide),) = query(session, sql, [varchar("@t", f"2024-05-01 10:00:00.{text}")])
     assert (stamp - datetime(2024, 5, 1, 10)).total_seconds() * 1_000_000 == micros
@@ -38,7 +57,10 @@ def test_datetime_is_kept_in_ticks_and_printed_with_three_digits(session, text, 
 
 
 def test_a_datetime_is_not_equal_to_the_datetime2_that_its_text_shows(session) -> None:
-    params = [Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)), Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000))]
+    params = [
+        Param("@p", DT2, datetime(2024, 5, 1, 10, 0, 0, 3000)),
+        Param("@d", SqlType("datetime"), datetime(2024, 5, 1, 10, 0, 0, 3000)),
+    ]
     sql = (
         "SELECT CASE WHEN @d = @p THEN 1 ELSE 0 END, CASE WHEN @d > @p THEN 1 ELSE 0 END, "
         "CASE WHEN @d = CONVERT(datetime, '2024-05-01 10:00:00.003', 121) THEN 1 ELSE 0 END"
@@ -55,9 +77,17 @@ def test_ticks_agree_between_python_and_duckdb(moment) -> None:
 
 
 def significance(value: UUID) -> tuple[bytes, ...]:
-    """Microsoft's rule: the last group first, then the fourth; the third, second and first follow, each byte as it is stored (little-endian)."""
+    """Microsoft's rule: the last group first, then the fourth; the third, second and first follow, each byte
+    as it is stored (little-endian).
+    """
     a, b, c, d, e = str(value).split("-")
-    return bytes.fromhex(e), bytes.fromhex(d), bytes.fromhex(c)[::-1], bytes.fromhex(b)[::-1], bytes.fromhex(a)[::-1]
+    return (
+        bytes.fromhex(e),
+        bytes.fromhex(d),
+        bytes.fromhex(c)[::-1],
+        bytes.fromhex(b)[::-1],
+        bytes.fromhex(a)[::-1],
+    )
 
 
 @given(st.lists(st.uuids(), min_size=2, max_size=12, unique=True))
@@ -65,7 +95,9 @@ def significance(value: UUID) -> tuple[bytes, ...]:
 def test_guids_sort_as_on_sql_server(values) -> None:
     opened = shared_engine().login(*READER)
     listed = ", ".join(f"(CONVERT(uniqueidentifier, '{v}'))" for v in values)
-    found = query(opened, f"SELECT k.g, CONVERT(varchar(36), k.g) FROM (VALUES {listed}) AS k(g) ORDER BY k.g")
+    found = query(
+        opened, f"SELECT k.g, CONVERT(varchar(36), k.g) FROM (VALUES {listed}) AS k(g) ORDER BY k.g"
+    )
     opened.close()
     assert [g for g, _ in found] == sorted(values, key=significance)
     assert all(text == str(g).upper() for g, text in found)
@@ -74,30 +106,58 @@ def test_guids_sort_as_on_sql_server(values) -> None:
 def test_a_guid_equals_its_text_whatever_the_case_and_its_bytes() -> None:
     value = UUID("6f9619ff-8b86-d011-b42d-00c04fc964ff")
     opened = shared_engine().login(*READER)
-    params = [Param("@g", SqlType("uniqueidentifier"), value), Param("@b", SqlType("uniqueidentifier"), value.bytes_le), varchar("@t", str(value))]
+    params = [
+        Param("@g", SqlType("uniqueidentifier"), value),
+        Param("@b", SqlType("uniqueidentifier"), value.bytes_le),
+        varchar("@t", str(value)),
+    ]
     assert query(
-        opened, "SELECT 1 WHERE @g = @t AND @g = UPPER(@t) AND @b = @g AND @g = CONVERT(uniqueidentifier, CONVERT(binary(16), @g))", params
+        opened,
+        "SELECT 1 WHERE @g = @t AND @g = UPPER(@t) AND @b = @g AND @g = CONVERT(uniqueidentifier, "
+        "CONVERT(binary(16), @g))",
+        params,
     ) == [(1,)]
     assert permuted(value).bytes[:6] == value.bytes[10:]
 
 
 def test_text_compares_without_case_and_trailing_blanks(session) -> None:
-    assert query(session, "SELECT 1 WHERE 'ab ' = 'AB' AND N'É' = N'é' AND 'a' IN ('x', 'A  ') AND 'abc' LIKE 'A_C' AND 'a' <> ' a'") == [(1,)]
-    assert query(session, "SELECT 1 WHERE 'abc' NOT LIKE 'A_D' AND 'abc' NOT LIKE '[^a]%' AND 'a%c' LIKE 'a!%_' ESCAPE '!'") == [(1,)]
-    assert query(session, "SELECT 1 WHERE 'abc' NOT LIKE 'A%' OR 'x' NOT IN ('X') OR 2 NOT BETWEEN 1 AND 3 OR NOT EXISTS (SELECT 1)") == []
-    assert query(session, "SELECT DATALENGTH('ab '), LEN('ab '), 'a' + NULL, 'x' + 'y'") == [(3, 2, None, "xy")]
+    assert query(
+        session,
+        "SELECT 1 WHERE 'ab ' = 'AB' AND N'É' = N'é' AND 'a' IN ('x', 'A  ') AND 'abc' LIKE 'A_C' AND 'a' "
+        "<> ' a'",
+    ) == [(1,)]
+    assert query(
+        session,
+        "SELECT 1 WHERE 'abc' NOT LIKE 'A_D' AND 'abc' NOT LIKE '[^a]%' AND 'a%c' LIKE 'a!%_' ESCAPE '!'",
+    ) == [(1,)]
+    assert (
+        query(
+            session,
+            "SELECT 1 WHERE 'abc' NOT LIKE 'A%' OR 'x' NOT IN ('X') OR 2 NOT BETWEEN 1 AND 3 OR NOT EXISTS "
+            "(SELECT 1)",
+        )
+        == []
+    )
+    assert query(session, "SELECT DATALENGTH('ab '), LEN('ab '), 'a' + NULL, 'x' + 'y'") == [
+        (3, 2, None, "xy")
+    ]
 
 
 def test_result_columns_keep_their_declared_types(session) -> None:
     sql = (
-        "WITH c AS (SELECT p.PropertyID AS id, p.* FROM Property AS p) SELECT c.id, c.ParcelNumber AS n, c.LegalDescription, c.LastModified, "
+        "WITH c AS (SELECT p.PropertyID AS id, p.* FROM Property AS p) SELECT c.id, c.ParcelNumber AS n, "
+        "c.LegalDescription, c.LastModified, "
         "c.IsActive, o.OwnershipPercentage, o.StartDate, "
-        "COUNT(*) OVER () AS k, COUNT_BIG(*) OVER () AS kk, CONVERT(decimal(9,2), c.Acreage) AS a, CAST(c.YearBuilt AS varchar(8)) AS y, "
+        "COUNT(*) OVER () AS k, COUNT_BIG(*) OVER () AS kk, CONVERT(decimal(9,2), c.Acreage) AS a, "
+        "CAST(c.YearBuilt AS varchar(8)) AS y, "
         "c.YearBuilt + 1 AS z, "
-        "CAST('x' AS nchar(3)) AS f, o.OwnerID, ISNULL(c.City, 'none') AS city FROM c LEFT JOIN PropertyOwner AS o ON o.PropertyID = c.PropertyID"
+        "CAST('x' AS nchar(3)) AS f, o.OwnerID, ISNULL(c.City, 'none') AS city FROM c LEFT JOIN "
+        "PropertyOwner AS o ON o.PropertyID = c.PropertyID"
     )
     columns, _ = query_with_columns(
-        session, f"SELECT TOP (0) * FROM ({sql.split(' SELECT ', 2)[2].join(['SELECT ', '']) if False else 'SELECT 1 AS one'}) AS t"
+        session,
+        "SELECT TOP (0) * FROM "
+        f"({sql.split(' SELECT ', 2)[2].join(['SELECT ', '']) if False else 'SELECT 1 AS one'}) AS t",
     )
     assert columns[0].type == SqlType("int")
     columns, _ = query_with_columns(session, sql)
@@ -132,7 +192,8 @@ def test_result_columns_keep_their_declared_types(session) -> None:
         ("SELECT (SELECT City FROM Property)", 512), ("SELECT 1 WHERE 1", 4145), ("SELECT City FROM Property ORDER BY 2", 108),
         ("SELECT a FROM (VALUES (1)) AS t(a) UNION SELECT 1, 2", 205),
         ("SELECT * FROM Property TABLESAMPLE (10 PERCENT)", 102),
-        ("SELECT * FROM (SELECT City, IsActive FROM Property) AS t PIVOT (COUNT(IsActive) FOR City IN ([Finley])) AS p", 102),
+        ("SELECT * FROM (SELECT City, IsActive FROM Property) AS t PIVOT (COUNT(IsActive) FOR City IN "
+         "([Finley])) AS p", 102),
         ("SELECT City INTO #t FROM Property", 102),
         ("DECLARE @a int; DECLARE @a int", 134), ("SELECT DATEADD(fortnight, 1, GETDATE())", 155),
     ],
@@ -173,7 +234,10 @@ def test_snapshot_needs_the_database_flag_and_sees_one_state() -> None:
     run(reader, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN")
     before = query(reader, "SELECT COUNT(*) FROM Property")
     assert run(writer, "BEGIN TRAN; DELETE FROM Property WHERE City = 'Finley' OR City IS NULL")[-1] > 0
-    assert query(reader, "SELECT database_transaction_type FROM sys.dm_tran_database_transactions WHERE database_id = DB_ID()") == [(1,)]
+    assert query(
+        reader,
+        "SELECT database_transaction_type FROM sys.dm_tran_database_transactions WHERE database_id = DB_ID()",
+    ) == [(1,)]
     run(writer, "IF @@TRANCOUNT > 0 COMMIT TRAN")
     assert query(reader, "SELECT COUNT(*) FROM Property") == before
     run(reader, "COMMIT; SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -199,11 +263,20 @@ def test_writes_of_an_admin() -> None:
     sql = into + " VALUES (@k, 'p''1', GETDATE(), 1), (NEWID(), 'p2', '2024-01-01 00:00:00.999', 0)"
     assert run(session, sql, [varchar("@k", key)]) == [2]
     assert run(
-        session, "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k", [varchar("@k", key.lower())]
+        session,
+        "UPDATE p SET City = N'Ñ', Acreage = Acreage + 1 FROM dbo.Property AS p WHERE p.PropertyID = @k",
+        [varchar("@k", key.lower())],
     ) == [1]
-    assert query(session, "SELECT City, IsActive, @@ROWCOUNT FROM Property WHERE PropertyID = @k", [varchar("@k", key)]) == [("Ñ", True, 1)]
-    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [(datetime(2024, 1, 1, 0, 0, 1),)]
-    for bad, number in (("UPDATE Property SET State = 'WASH'", 2628), ("UPDATE Property SET ParcelNumber = NULL", 515)):
+    assert query(
+        session, "SELECT City, IsActive, @@ROWCOUNT FROM Property WHERE PropertyID = @k", [varchar("@k", key)]
+    ) == [("Ñ", True, 1)]
+    assert query(session, "SELECT LastModified FROM Property WHERE ParcelNumber = 'P2'") == [
+        (datetime(2024, 1, 1, 0, 0, 1),)
+    ]
+    for bad, number in (
+        ("UPDATE Property SET State = 'WASH'", 2628),
+        ("UPDATE Property SET ParcelNumber = NULL", 515),
+    ):
         with pytest.raises(SqlError) as caught:
             run(session, bad)
         assert caught.value.number == number
@@ -226,10 +299,14 @@ def test_the_clock_is_the_sandboxes_own() -> None:
     engine = fresh_engine()
     session = engine.login(*ADMIN)
     assert query(
-        session, "SELECT YEAR(GETDATE()), MONTH(SYSDATETIME()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()), DATEPART(hour, GETUTCDATE())"
+        session,
+        "SELECT YEAR(GETDATE()), MONTH(SYSDATETIME()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()), "
+        "DATEPART(hour, GETUTCDATE())",
     ) == [(2026, 1, -480, 14)]
     run(session, "EXEC sandbox.clock_advance @seconds = 15552000")
-    assert query(session, "SELECT MONTH(GETDATE()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME())") == [(7, -420)]
+    assert query(session, "SELECT MONTH(GETDATE()), DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME())") == [
+        (7, -420)
+    ]
     engine.close()
 
 
@@ -240,4 +317,6 @@ def test_offsets_are_given_switched_and_carried(session) -> None:
     CONVERT(varchar(34), CONVERT(datetimeoffset(1), SWITCHOFFSET(TODATETIMEOFFSET(@face, '+14:00'), 0)), 121),
     CONVERT(varchar(34), CONVERT(datetimeoffset(1), DATEADD(MONTH, 1, TODATETIMEOFFSET(@face, 60))), 121),
     CONVERT(varchar(34), DATEADD(MINUTE, -1, @none), 121)"""
-    assert query(session, sql) == [("2026-01-31 23:00:00.5 -08:00", "2026-01-31 09:00:00.5 +00:00", "2026-02-28 23:00:00.5 +01:00", None)]
+    assert query(session, sql) == [
+        ("2026-01-31 23:00:00.5 -08:00", "2026-01-31 09:00:00.5 +00:00", "2026-02-28 23:00:00.5 +01:00", None)
+    ]

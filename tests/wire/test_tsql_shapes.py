@@ -1,4 +1,6 @@
-"""The shapes of statement that the product and SQLAlchemy's mssql dialect emit, run through the engine's port."""
+"""The shapes of statement that the product and SQLAlchemy's mssql dialect emit, run through the engine's
+port.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,16 @@ WHERE  s.[LastModified] >= @lo AND s.[LastModified] <= @hi;"""
 
 
 def test_a_window_bounded_by_text_loses_no_row(session) -> None:
-    stamps = sorted(text for (text,) in query(session, "SELECT CONVERT(varchar(33), LastModified, 121) FROM Property"))
+    stamps = sorted(
+        text for (text,) in query(session, "SELECT CONVERT(varchar(33), LastModified, 121) FROM Property")
+    )
     lo = next(s for s in stamps if s.endswith(".003"))
     hi = next(s for s in stamps[2000:] if s.endswith(".007"))
     columns, rows = query_with_columns(session, WINDOW, [varchar("@lo_text", lo), varchar("@hi_text", hi)])
-    assert [(c.name, c.type.name, c.nullable) for c in columns][:2] == [("__lm", "varchar", False), ("PropertyID", "uniqueidentifier", False)]
+    assert [(c.name, c.type.name, c.nullable) for c in columns][:2] == [
+        ("__lm", "varchar", False),
+        ("PropertyID", "uniqueidentifier", False),
+    ]
     assert sorted(r[0] for r in rows) == [s for s in stamps if lo <= s <= hi]
 
 
@@ -45,44 +52,71 @@ def test_the_upper_bound_comes_in_the_columns_own_type(session) -> None:
     CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS src_utc,
     DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, @@SERVERNAME AS srv, DB_NAME() AS db"""
     ((hi, utc, offset, server, database),) = query(session, sql, [varchar("@lag_text", "60")])
-    assert (len(hi), hi[-1] in "037", len(utc), utc[10], offset, server, database) == (23, True, 27, "T", -480, "PACS-SANDBOX", "PACS")
+    assert (len(hi), hi[-1] in "037", len(utc), utc[10], offset, server, database) == (
+        23,
+        True,
+        27,
+        "T",
+        -480,
+        "PACS-SANDBOX",
+        "PACS",
+    )
     gap = datetime.fromisoformat(utc[:26]) - datetime.fromisoformat(hi)
     assert abs(gap.total_seconds() - 8 * 3600 - 60) < 0.01
 
 
 def test_oldest_writer_permissions_identity_and_catalog(session) -> None:
     oldest = (
-        "SELECT MIN(t.database_transaction_begin_time) AS oldest FROM sys.dm_tran_database_transactions AS t WHERE t.database_id = DB_ID() "
+        "SELECT MIN(t.database_transaction_begin_time) AS oldest FROM sys.dm_tran_database_transactions AS "
+        "t WHERE t.database_id = DB_ID() "
         "AND t.database_transaction_type = 1 AND t.database_transaction_begin_lsn IS NOT NULL"
     )
     assert query(session, oldest) == [(None,)]
-    assert query(session, "SELECT IS_SRVROLEMEMBER('sysadmin'), IS_MEMBER('db_owner'), IS_MEMBER('db_datareader'), IS_MEMBER('nope')") == [
-        (0, 0, 1, None)
-    ]
+    assert query(
+        session,
+        "SELECT IS_SRVROLEMEMBER('sysadmin'), IS_MEMBER('db_owner'), IS_MEMBER('db_datareader'), "
+        "IS_MEMBER('nope')",
+    ) == [(0, 0, 1, None)]
     assert (
-        query(session, "SELECT p.permission_name FROM sys.fn_my_permissions(NULL, 'DATABASE') AS p WHERE p.permission_name IN ('INSERT', 'ALTER')")
+        query(
+            session,
+            "SELECT p.permission_name FROM sys.fn_my_permissions(NULL, 'DATABASE') AS p WHERE "
+            "p.permission_name IN ('INSERT', 'ALTER')",
+        )
         == []
     )
-    sql = "SELECT HAS_PERMS_BY_NAME(N'[dbo].[Property]', 'OBJECT', 'SELECT'), HAS_PERMS_BY_NAME(N'[dbo].[Property]', 'OBJECT', 'UPDATE')"
+    sql = (
+        "SELECT HAS_PERMS_BY_NAME(N'[dbo].[Property]', 'OBJECT', 'SELECT'), "
+        "HAS_PERMS_BY_NAME(N'[dbo].[Property]', 'OBJECT', 'UPDATE')"
+    )
     assert query(session, sql) == [(1, 0)]
     sql = (
-        "SELECT d.name, CONVERT(varchar(36), rs.recovery_fork_guid), SERVERPROPERTY('EngineEdition') FROM sys.databases AS d "
-        "LEFT JOIN sys.database_recovery_status AS rs ON rs.database_id = d.database_id WHERE d.database_id = DB_ID()"
+        "SELECT d.name, CONVERT(varchar(36), rs.recovery_fork_guid), SERVERPROPERTY('EngineEdition') FROM "
+        "sys.databases AS d "
+        "LEFT JOIN sys.database_recovery_status AS rs ON rs.database_id = d.database_id WHERE d.database_id "
+        "= DB_ID()"
     )
     ((name, fork, edition),) = query(session, sql)
     assert (name, len(fork), fork, edition) == ("PACS", 36, fork.upper(), 3)
     sql = (
-        "SELECT c.column_id, c.name, ty.name AS type_name, c.max_length, c.is_nullable, CONVERT(int, COLLATIONPROPERTY(c.collation_name, "
+        "SELECT c.column_id, c.name, ty.name AS type_name, c.max_length, c.is_nullable, CONVERT(int, "
+        "COLLATIONPROPERTY(c.collation_name, "
         "'CodePage')) FROM sys.columns AS c "
-        "JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(@quoted_name) ORDER BY c.column_id"
+        "JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id WHERE c.object_id = "
+        "OBJECT_ID(@quoted_name) ORDER BY c.column_id"
     )
     found = query(session, sql, [varchar("@quoted_name", "[dbo].[Property]")])
-    assert found[:2] == [(1, "PropertyID", "uniqueidentifier", 16, False, None), (2, "ParcelNumber", "varchar", 50, False, 1252)]
+    assert found[:2] == [
+        (1, "PropertyID", "uniqueidentifier", 16, False, None),
+        (2, "ParcelNumber", "varchar", 50, False, 1252),
+    ]
     assert found[6] == (7, "LegalDescription", "text", 16, True, 1252)
 
 
 def test_deleted_keys_are_found_again(session) -> None:
-    ((alive,),) = query(session, "SELECT TOP (1) CONVERT(varchar(36), PropertyID) FROM Property ORDER BY PropertyID")
+    ((alive,),) = query(
+        session, "SELECT TOP (1) CONVERT(varchar(36), PropertyID) FROM Property ORDER BY PropertyID"
+    )
     sql = """SELECT k.pk FROM (VALUES (CONVERT(uniqueidentifier, @p0)), (CONVERT(uniqueidentifier, @p1))) AS k(pk)
     LEFT JOIN [dbo].[Property] AS s WITH (READCOMMITTEDLOCK) ON s.[PropertyID] = k.pk WHERE s.[PropertyID] IS NULL"""
     gone = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -98,7 +132,15 @@ FROM [dbo].[T] AS s WHERE s.[rv] > @lo AND s.[rv] < @hi;"""
 def test_rowversion_never_passes_an_open_writer() -> None:
     engine = SandboxEngine()
     engine.catalog.add_database("PACS", datetime(2020, 1, 1))
-    engine.catalog.add_table(Table("PACS", "dbo", "T", (Column("id", SqlType("int"), False), Column("rv", SqlType("rowversion", 8), False)), ("id",)))
+    engine.catalog.add_table(
+        Table(
+            "PACS",
+            "dbo",
+            "T",
+            (Column("id", SqlType("int"), False), Column("rv", SqlType("rowversion", 8), False)),
+            ("id",),
+        )
+    )
     engine.publish()
     one, two = engine.login(*ADMIN), engine.login(*ADMIN)
     run(one, "INSERT INTO T (id) VALUES (1), (2)")
@@ -118,19 +160,48 @@ def test_sqlalchemys_reflection_statements(session) -> None:
     dialect.server_version_info = (16, 0, 0, 0)
 
     def answer(statement, **params) -> list[tuple[object, ...]]:
-        return query(session, str(statement.params(**params).compile(dialect=dialect, compile_kwargs={"literal_binds": True})))
+        return query(
+            session,
+            str(statement.params(**params).compile(dialect=dialect, compile_kwargs={"literal_binds": True})),
+        )
 
     scope = {"owner": "dbo", "filter_names": ["Structure"]}
-    assert [r[2] for r in answer(dialect._columns_select(), **scope)][:3] == ["StructureID", "PropertyID", "StructureType"]
-    assert [r[2:4] for r in answer(dialect._pk_constraint_select(), **scope)] == [("PK_Structure", "StructureID")]
-    assert [r[3] for r in answer(dialect._indexes_metadata_select(), **scope)] == ["IX_Structure_LastModified", "IX_Structure_PropertyID"]
+    assert [r[2] for r in answer(dialect._columns_select(), **scope)][:3] == [
+        "StructureID",
+        "PropertyID",
+        "StructureType",
+    ]
+    assert [r[2:4] for r in answer(dialect._pk_constraint_select(), **scope)] == [
+        ("PK_Structure", "StructureID")
+    ]
+    assert [r[3] for r in answer(dialect._indexes_metadata_select(), **scope)] == [
+        "IX_Structure_LastModified",
+        "IX_Structure_PropertyID",
+    ]
     assert len(answer(dialect._indexes_columns_select(), **scope)) == 3
     assert answer(dialect._table_comment_select(), **scope) == [("Structure", None)]
-    foreign = query(session, dialect._fk_query_sql("ischema_key_col.table_schema = 'dbo' AND ischema_key_col.table_name = 'Structure'"))
-    assert [r[1:7] for r in foreign] == [("FK_Structure_Property", 1, "PropertyID", "dbo", "Property", "PropertyID")]
+    foreign = query(
+        session,
+        dialect._fk_query_sql(
+            "ischema_key_col.table_schema = 'dbo' AND ischema_key_col.table_name = 'Structure'"
+        ),
+    )
+    assert [r[1:7] for r in foreign] == [
+        ("FK_Structure_Property", 1, "PropertyID", "dbo", "Property", "PropertyID")
+    ]
     assert ("dbo",) in answer(select(ischema.schemata.c.schema_name))
     assert query(session, "SELECT CAST(SERVERPROPERTY('ProductVersion') AS VARCHAR)") == [("16.0.4135.4",)]
     assert query(session, "SELECT schema_name()") == [("dbo",)]
-    assert query(session, "SELECT 1 FROM fn_listextendedproperty(default, default, default, default, default, default, default)") == []
-    level = "SELECT CASE transaction_isolation_level WHEN 2 THEN 'READ COMMITTED' END AS x FROM sys.dm_exec_sessions where session_id = @@SPID"
+    assert (
+        query(
+            session,
+            "SELECT 1 FROM fn_listextendedproperty(default, default, default, default, default, default, "
+            "default)",
+        )
+        == []
+    )
+    level = (
+        "SELECT CASE transaction_isolation_level WHEN 2 THEN 'READ COMMITTED' END AS x FROM "
+        "sys.dm_exec_sessions where session_id = @@SPID"
+    )
     assert query(session, level) == [("READ COMMITTED",)]

@@ -1,4 +1,6 @@
-"""Every type, its limits and its NULL arrive as Microsoft's driver should see them, through pyodbc and through arrow-odbc."""
+"""Every type, its limits and its NULL arrive as Microsoft's driver should see them, through pyodbc and
+through arrow-odbc.
+"""
 
 from __future__ import annotations
 
@@ -88,9 +90,14 @@ def identifier(case: tuple[SqlType, pa.Array, list[Any] | None]) -> str:
 
 @pytest.mark.parametrize("nulls", ["without NULL", "with NULL"])
 def test_all_types_through_pyodbc(server: SandboxServer, engine: ScriptedEngine, nulls: str) -> None:
-    columns = [Column("key", SqlType("int"), nullable=False)] + [Column(f"c{position}", case[0]) for position, case in enumerate(CASES)]
+    columns = [Column("key", SqlType("int"), nullable=False)] + [
+        Column(f"c{position}", case[0]) for position, case in enumerate(CASES)
+    ]
     arrays = [
-        array if nulls == "without NULL" else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)]) for _, array, _ in CASES
+        array
+        if nulls == "without NULL"
+        else pa.concat_arrays([pa.nulls(1, array.type), array, pa.nulls(1, array.type)])
+        for _, array, _ in CASES
     ]
     keys = pa.array(range(len(arrays[0])), pa.int32())
     engine.answers["SELECT everything"] = lambda: rows_of(columns, [keys, *arrays])
@@ -103,11 +110,19 @@ def test_all_types_through_pyodbc(server: SandboxServer, engine: ScriptedEngine,
 
 
 @pytest.mark.parametrize("case", CASES, ids=identifier)
-def test_each_type_through_arrow_odbc(server: SandboxServer, engine: ScriptedEngine, case: tuple[SqlType, pa.Array, list[Any] | None]) -> None:
+def test_each_type_through_arrow_odbc(
+    server: SandboxServer, engine: ScriptedEngine, case: tuple[SqlType, pa.Array, list[Any] | None]
+) -> None:
     sql_type, array, expected = case
-    engine.answers["SELECT c"] = lambda: rows_of([Column("c", sql_type)], [pa.concat_arrays([array, pa.nulls(1, array.type)])])
+    engine.answers["SELECT c"] = lambda: rows_of(
+        [Column("c", sql_type)], [pa.concat_arrays([array, pa.nulls(1, array.type)])]
+    )
     reader = arrow_odbc.read_arrow_batches_from_odbc(
-        "SELECT c", connection_string=connection_string(server.port), max_text_size=200_000, max_binary_size=200_000, batch_size=10
+        "SELECT c",
+        connection_string=connection_string(server.port),
+        max_text_size=200_000,
+        max_binary_size=200_000,
+        batch_size=10,
     )
     column = pa.Table.from_batches(list(reader), reader.schema).column("c")
     wanted = [*(expected or array.to_pylist()), None]
@@ -118,7 +133,9 @@ def test_each_type_through_arrow_odbc(server: SandboxServer, engine: ScriptedEng
 
 
 def test_datetimeoffset_and_its_seventh_digit(server: SandboxServer, engine: ScriptedEngine) -> None:
-    values = pa.array([{"utc": DTO, "offset_minutes": -330}, None, {"utc": DAY(1, 1, 2), "offset_minutes": 840}], OFFSET)
+    values = pa.array(
+        [{"utc": DTO, "offset_minutes": -330}, None, {"utc": DAY(1, 1, 2), "offset_minutes": 840}], OFFSET
+    )
     engine.answers["SELECT o"] = lambda: rows_of([Column("o", SqlType("datetimeoffset", scale=7))], [values])
     connection = connect(server.port)
     connection.add_output_converter(-155, lambda raw: struct.unpack("<hHHHHHIhh", raw))
@@ -144,21 +161,27 @@ def test_arrow_schema(server: SandboxServer, engine: ScriptedEngine) -> None:
     by_type = {case[0]: case[1] for case in CASES}
     columns = [Column(f"c{position}", sql_type, nullable=False) for position, sql_type in enumerate(wanted)]
     engine.answers["SELECT schema"] = lambda: rows_of(columns, [by_type[column.type] for column in columns])
-    reader = arrow_odbc.read_arrow_batches_from_odbc("SELECT schema", connection_string=connection_string(server.port))
+    reader = arrow_odbc.read_arrow_batches_from_odbc(
+        "SELECT schema", connection_string=connection_string(server.port)
+    )
     assert reader.schema.types == list(wanted.values())
     assert [field.name for field in reader.schema if field.nullable] == []
     assert sum(batch.num_rows for batch in reader) == 2
 
 
 def test_raw_utf16_keeps_a_lone_surrogate(server: SandboxServer, engine: ScriptedEngine) -> None:
-    engine.answers["SELECT raw"] = lambda: rows_of([Column("raw", SqlType("nvarchar", 5))], [binary(b"a\x00\x00\xd8")])
+    engine.answers["SELECT raw"] = lambda: rows_of(
+        [Column("raw", SqlType("nvarchar", 5))], [binary(b"a\x00\x00\xd8")]
+    )
     connection = connect(server.port)
     connection.add_output_converter(pyodbc.SQL_WVARCHAR, lambda raw: raw)
     assert connection.execute("SELECT raw").fetchval() == b"a\x00\x00\xd8"
 
 
 def test_value_longer_than_declared_is_an_error(server: SandboxServer, engine: ScriptedEngine) -> None:
-    engine.answers["SELECT long"] = lambda: rows_of([Column("long", SqlType("varchar", 3))], [pa.array(["four"])])
+    engine.answers["SELECT long"] = lambda: rows_of(
+        [Column("long", SqlType("varchar", 3))], [pa.array(["four"])]
+    )
     connection = connect(server.port)
     with pytest.raises(pyodbc.Error, match=r"column long: 4 bytes in varchar\(3\)"):
         connection.execute("SELECT long").fetchall()
@@ -167,9 +190,24 @@ def test_value_longer_than_declared_is_an_error(server: SandboxServer, engine: S
 
 @pytest.mark.parametrize("rows", [0, 1, 1000])
 def test_slices_and_empty_results(server: SandboxServer, engine: ScriptedEngine, rows: int) -> None:
-    make: Callable[[int], pa.Array] = lambda size: pa.array([None if n % 3 == 0 else f"{n} é" for n in range(size)])  # noqa: E731
-    columns = [Column("n", SqlType("nvarchar", 20)), Column("v", SqlType("varchar", 20)), Column("d", SqlType("decimal", precision=20, scale=1))]
+    make: Callable[[int], pa.Array] = lambda size: pa.array(  # noqa: E731
+        [None if n % 3 == 0 else f"{n} é" for n in range(size)]
+    )
+    columns = [
+        Column("n", SqlType("nvarchar", 20)),
+        Column("v", SqlType("varchar", 20)),
+        Column("d", SqlType("decimal", precision=20, scale=1)),
+    ]
     numbers = pa.array([None if n % 2 else Decimal(n) / 10 for n in range(rows + 7)], pa.decimal128(20, 1))
-    engine.answers["SELECT sliced"] = lambda: rows_of(columns, [make(rows + 7).slice(7), make(rows + 7).slice(7), numbers.slice(7)])
+    engine.answers["SELECT sliced"] = lambda: rows_of(
+        columns, [make(rows + 7).slice(7), make(rows + 7).slice(7), numbers.slice(7)]
+    )
     got = [tuple(row) for row in connect(server.port).execute("SELECT sliced")]
-    assert got == list(zip(make(rows + 7).to_pylist()[7:], make(rows + 7).to_pylist()[7:], numbers.to_pylist()[7:], strict=True))
+    assert got == list(
+        zip(
+            make(rows + 7).to_pylist()[7:],
+            make(rows + 7).to_pylist()[7:],
+            numbers.to_pylist()[7:],
+            strict=True,
+        )
+    )

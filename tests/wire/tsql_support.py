@@ -36,7 +36,10 @@ def rows_of(result: ResultSet) -> list[tuple[Any, ...]]:
     out: list[tuple[Any, ...]] = []
     for batch in result.batches:
         lists = [batch.column(n).to_pylist() for n in range(batch.num_columns)]
-        lists = [[None if v is None else UUID(bytes_le=v) for v in values] if n in guids else values for n, values in enumerate(lists)]
+        lists = [
+            [None if v is None else UUID(bytes_le=v) for v in values] if n in guids else values
+            for n, values in enumerate(lists)
+        ]
         out += zip(*lists, strict=True)
     return out
 
@@ -46,7 +49,9 @@ def varchar(name: str, value: str | None) -> Param:
     return Param(name, SqlType("varchar", max(1, len(value or ""))), value)
 
 
-def run(session: SqlSession, sql: str, params: Sequence[Param] = ()) -> list[list[tuple[Any, ...]] | int | None]:
+def run(
+    session: SqlSession, sql: str, params: Sequence[Param] = ()
+) -> list[list[tuple[Any, ...]] | int | None]:
     """Every answer of a batch: rows, or a row count."""
     return [rows_of(r) if isinstance(r, ResultSet) else r.rows for r in session.execute(sql, params)]
 
@@ -56,7 +61,9 @@ def query(session: SqlSession, sql: str, params: Sequence[Param] = ()) -> list[t
     return query_with_columns(session, sql, params)[1]
 
 
-def query_with_columns(session: SqlSession, sql: str, params: Sequence[Param] = ()) -> tuple[list[Column], list[tuple[Any, ...]]]:
+def query_with_columns(
+    session: SqlSession, sql: str, params: Sequence[Param] = ()
+) -> tuple[list[Column], list[tuple[Any, ...]]]:
     """Columns and rows of the last result set of a batch."""
     found: tuple[list[Column], list[tuple[Any, ...]]] = ([], [])
     for result in session.execute(sql, params):
@@ -66,7 +73,9 @@ def query_with_columns(session: SqlSession, sql: str, params: Sequence[Param] = 
 
 
 def duck(engine: SandboxEngine, sql: str) -> list[tuple[Any, ...]]:
-    """What DuckDB itself answers on the stored tables (P, O, V and S name them); a stored GUID is turned back."""
+    """What DuckDB itself answers on the stored tables (P, O, V and S name them); a stored GUID is turned
+    back.
+    """
     names = {"{P}": "Property", "{O}": "PropertyOwner", "{V}": "PropertyValue", "{S}": "Structure"}
     for mark, table in names.items():
         sql = sql.replace(mark, f'"PACS.dbo"."{table}"')

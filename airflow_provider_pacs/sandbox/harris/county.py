@@ -1,4 +1,7 @@
-"""An engine, a size and a seed in; the engine with a generated county in the core tables of PACS 9.0 out. The same arguments give the same rows."""
+"""An engine, a size and a seed in; the engine with a generated county in the core tables of PACS 9.0 out.
+
+The same arguments give the same rows.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,14 @@ def size_of(text: str) -> Size:
     name, _, number = text.partition("=")
     if name == "properties" and number.isdigit() and int(number) >= 100:
         like, rows = SIZES["benton"], int(number)
-        share = [rows * of // like.properties for of in (like.owners, like.improvements, like.details, like.land)]
+        share = [
+            rows * of // like.properties for of in (like.owners, like.improvements, like.details, like.land)
+        ]
         return Size(rows, like.years, *share)
     if text not in SIZES:
-        raise ValueError(f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N from 100 on")
+        raise ValueError(
+            f"unknown sandbox size {text!r}: use one of {', '.join(SIZES)}, or properties=N from 100 on"
+        )
     return SIZES[text]
 
 

@@ -1,4 +1,7 @@
-"""Rows of a query and a few columns' texts in; whole rows of a declared table out. What is not named becomes NULL, its default, or nothing much."""
+"""Rows of a query and a few columns' texts in; whole rows of a declared table out.
+
+What is not named becomes NULL, its default, or nothing much.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ NEXT_VERSION = "unhex(lpad(hex(nextval('tsql.rv')), 16, '0'))"
 def dice(con: duckdb.DuckDBPyConnection, seed: int) -> None:
     """Defines `dice(what, a, b)`: a number below a million that depends on its arguments and the seed alone."""
     con.execute(
-        f"CREATE OR REPLACE TEMP MACRO dice(what, a, b) AS CAST(md5_number_lower('{seed}:' || what || ':' || a || ':' || b) % 1000000 AS BIGINT)"
+        f"CREATE OR REPLACE TEMP MACRO dice(what, a, b) AS CAST(md5_number_lower('{seed}:' || what || ':' "
+        "|| a || ':' || b) % 1000000 AS BIGINT)"
     )
 
 
@@ -33,7 +37,10 @@ def fill(con: duckdb.DuckDBPyConnection, name: str, source: str, columns: dict[s
         if all(column != c.name for c in table.columns):
             raise KeyError(f"{name} has no column {column}")
     cells = {c.name: text for c in table.columns if (text := _cell(table, c, columns)) is not None}
-    con.execute(f"INSERT INTO {table.stored} ({', '.join(map(quoted, cells))}) SELECT {', '.join(cells.values())} FROM {source}")
+    con.execute(
+        f"INSERT INTO {table.stored} ({', '.join(map(quoted, cells))}) SELECT {', '.join(cells.values())} "
+        f"FROM {source}"
+    )
 
 
 def pick(number: str, choices: Sequence[str]) -> str:

@@ -1,7 +1,10 @@
-"""A size and a seed in; the temporary tables that everything else is made from out: lots, layers, values, buildings, editions, holders, deeds.
+"""A size and a seed in; the temporary tables that everything else is made from out: lots, layers, values,
+buildings, editions, holders, deeds.
 
-lots: one row a property. layers: one row a property, year and supplement; `latest` marks the one that prop_supp_assoc names. worth: a layer's money.
-buildings: one row an improvement. editions: the layers, and beside them the snapshots at a sale (sale_id <> 0). deeds: one row a change of owner.
+lots: one row a property. layers: one row a property, year and supplement; `latest` marks the one that
+    prop_supp_assoc names. worth: a layer's money.
+buildings: one row an improvement. editions: the layers, and beside them the snapshots at a sale (sale_id <>
+    0). deeds: one row a change of owner.
 holders: one row an owner of a layer.
 """
 
@@ -59,13 +62,19 @@ def lay(con: duckdb.DuckDBPyConnection, size: Size, seed: int) -> None:
 
 
 def _lots(random: np.random.Generator, size: Size) -> dict[str, npt.NDArray[np.generic]]:
-    """One row a property: its kind, its part in a UDI group, when it ended and began, and how many of everything it has."""
+    """One row a property: its kind, its part in a UDI group, when it ended and began, and how many of
+    everything it has.
+    """
     i = np.arange(size.properties, dtype=np.int64)
     place = i % 90
     part = np.where((place >= 20) & (place <= 23), np.where(place == 20, "parent", "child"), "plain")
     part = np.where((part != "plain") & (i - place + 23 >= size.properties), "plain", part)
     plain = part == "plain"
-    kind = np.select([plain & (i % 16 == 5), plain & (i % 20 == 7), plain & (i % 64 == 9), plain & (i % 256 == 11)], ["P", "MH", "MN", "A"], "R")
+    kind = np.select(
+        [plain & (i % 16 == 5), plain & (i % 20 == 7), plain & (i % 64 == 9), plain & (i % 256 == 11)],
+        ["P", "MH", "MN", "A"],
+        "R",
+    )
     chance = random.random(size.properties)
     ended = np.select(
         [~plain, i % 67 == 3, i % 211 == 4, (chance < 0.05) & (i % 113 != 30) & (i % 113 != 31)],
@@ -103,11 +112,17 @@ def _dealt(random: np.random.Generator, places: Ints, length: int, total: int) -
     counts = np.zeros(length, dtype=np.int64)
     counts[places[:total]] = 1
     extra = total - int(counts.sum())
-    counts += np.bincount(places[random.integers(0, len(places), max(0, extra))], minlength=length) if len(places) else 0
+    counts += (
+        np.bincount(places[random.integers(0, len(places), max(0, extra))], minlength=length)
+        if len(places)
+        else 0
+    )
     return counts
 
 
-def _buildings(random: np.random.Generator, size: Size, counts: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.generic]]:
+def _buildings(
+    random: np.random.Generator, size: Size, counts: npt.NDArray[np.generic]
+) -> dict[str, npt.NDArray[np.generic]]:
     repeats = counts.astype(np.int64)
     parents = np.repeat(np.arange(len(repeats), dtype=np.int64), repeats)
     rows = len(parents)
@@ -127,7 +142,10 @@ def _buildings(random: np.random.Generator, size: Size, counts: npt.NDArray[np.g
 
 
 def _layers(years: int) -> str:
-    """Of about one layer in a hundred there is a supplement; of some a second one. Year 0 is the future year's layer of a few."""
+    """Of about one layer in a hundred there is a supplement; of some a second one.
+
+    Year 0 is the future year's layer of a few.
+    """
     return f"""CREATE OR REPLACE TEMP TABLE layers AS
     WITH base AS (
         SELECT l.*, y.yr, CASE WHEN y.yr = 0 THEN {APPRAISAL_YEAR + 1} ELSE y.yr END AS stands,
@@ -168,7 +186,9 @@ _EDITIONS = """CREATE OR REPLACE TEMP TABLE editions AS
 
 
 def _holders(total: int) -> str:
-    """Who owns: one account holds many parcels; the children of a UDI parent have one of its owners each; a deed changes the owner."""
+    """Who owns: one account holds many parcels; the children of a UDI parent have one of its owners each; a
+    deed changes the owner.
+    """
     root = "CASE part WHEN 'child' THEN i - i % 90 + 20 ELSE i END"
     place = "CASE part WHEN 'child' THEN i % 90 - 21 ELSE n END"
     return f"""CREATE OR REPLACE TEMP TABLE holders AS

@@ -1,7 +1,9 @@
-"""A seed in; one night's changes in a county of PACS 9.0, by the sandbox's clock (which moves on by 8 hours), and their counts out.
+"""A seed in; one night's changes in a county of PACS 9.0, by the sandbox's clock (which moves on by 8 hours),
+and their counts out.
 
-The night does what the vendor's software does: a change of owner deletes a row and inserts another, a new supplement copies a property's whole layer
-with its old dates and moves prop_supp_assoc at once, a deleted one leaves no trace.
+The night does what the vendor's software does: a change of owner deletes a row and inserts another, a new
+supplement copies a property's whole layer with its old dates and moves prop_supp_assoc at once, a deleted one
+leaves no trace.
 """
 
 from __future__ import annotations
@@ -74,7 +76,10 @@ def mutate(engine: SandboxEngine, seed: int) -> Night:
 
 
 def procedure(session: SqlSession, args: dict[str, Any]) -> Iterator[ResultSet | RowCount]:
-    """`EXEC sandbox.mutate @seed = 1`: the counts as one row. Its rowversions are of an open writer until it commits."""
+    """`EXEC sandbox.mutate @seed = 1`: the counts as one row.
+
+    Its rowversions are of an open writer until it commits.
+    """
     session.begin()
     session.transactions.writing()
     try:
@@ -107,16 +112,29 @@ class _Night:
             owners_changed=self._owners(),
             shares_changed=self._update("owner", self._next(), "pct_ownership = 99.9999999999"),
             accounts_renamed=self._rename(),
-            accounts_hidden=self._update("account", self._accounts(), f"confidential_flag = 'T', update_dt = {self._at(3)}"),
-            situs_edited=self._update("situs", f"{self._next()} AND coalesce(primary_situs, '') = 'Y'", "situs_num = '1000', situs_unit = '#7'"),
+            accounts_hidden=self._update(
+                "account", self._accounts(), f"confidential_flag = 'T', update_dt = {self._at(3)}"
+            ),
+            situs_edited=self._update(
+                "situs",
+                f"{self._next()} AND coalesce(primary_situs, '') = 'Y'",
+                "situs_num = '1000', situs_unit = '#7'",
+            ),
             attributes_edited=self._update(
                 "imprv_attr",
-                f"{self._next()} AND {_now('prop_val_yr')} AND sale_id = 0 AND i_attr_val_id IN ({BEDROOMS}, {BATHROOMS})",
+                f"{self._next()} AND {_now('prop_val_yr')} AND sale_id = 0 AND i_attr_val_id IN "
+                f"({BEDROOMS}, {BATHROOMS})",
                 "i_attr_val_cd = '7', i_attr_unit = 7",
             ),
             improvements_deleted=self._delete_improvements(),
-            years_zeroed=self._update("imprv", f"{self._next()} AND {_now('prop_val_yr')} AND sale_id = 0", "actual_year_built = 0"),
-            ended=self._update("property_val", f"{self._next()} AND {_now('prop_val_yr')}", f"prop_inactive_dt = {self._at(4)}, sup_action = 'D'"),
+            years_zeroed=self._update(
+                "imprv", f"{self._next()} AND {_now('prop_val_yr')} AND sale_id = 0", "actual_year_built = 0"
+            ),
+            ended=self._update(
+                "property_val",
+                f"{self._next()} AND {_now('prop_val_yr')}",
+                f"prop_inactive_dt = {self._at(4)}, sup_action = 'D'",
+            ),
             recovered=self._recover(),
             deeds=self._sell(),
         )
@@ -124,7 +142,10 @@ class _Night:
         return night
 
     def _values(self) -> int:
-        rise = "land_non_hstd_val = land_non_hstd_val + 1000, market = market + 1000, appraised_val = appraised_val + 1000"
+        rise = (
+            "land_non_hstd_val = land_non_hstd_val + 1000, market = market + 1000, appraised_val = "
+            "appraised_val + 1000"
+        )
         return self._update(
             "property_val",
             f"{self._next(3)} AND {_now('prop_val_yr')}",
@@ -132,19 +153,40 @@ class _Night:
         )
 
     def _add_supplements(self, year: int) -> int:
-        chosen = f"{self._next()} AND prop_id NOT IN (SELECT prop_id FROM {_t('prop_supp_assoc')} WHERE owner_tax_yr = {year} AND sup_num > 0)"
+        chosen = (
+            f"{self._next()} AND prop_id NOT IN (SELECT prop_id FROM {_t('prop_supp_assoc')} WHERE "
+            f"owner_tax_yr = {year} AND sup_num > 0)"
+        )
         group = self._count(f"SELECT coalesce(max(sup_group_id), 0) + 1 FROM {_t('sup_group')}")
-        if not self._count(f"SELECT count(*) FROM {_t('supplement')} WHERE sup_tax_yr = {year} AND sup_num = {SUPPLEMENT}"):
-            fill(self._con, "supplement", "range(1)", {"sup_tax_yr": str(year), "sup_num": str(SUPPLEMENT), "sup_group_id": str(group)})
-            created = {"sup_group_id": str(group), "sup_group_desc": "'a night''s supplement'", "status_cd": "'C'", "sup_create_dt": self._at(2)}
+        if not self._count(
+            f"SELECT count(*) FROM {_t('supplement')} WHERE sup_tax_yr = {year} AND sup_num = {SUPPLEMENT}"
+        ):
+            fill(
+                self._con,
+                "supplement",
+                "range(1)",
+                {"sup_tax_yr": str(year), "sup_num": str(SUPPLEMENT), "sup_group_id": str(group)},
+            )
+            created = {
+                "sup_group_id": str(group),
+                "sup_group_desc": "'a night''s supplement'",
+                "status_cd": "'C'",
+                "sup_create_dt": self._at(2),
+            }
             fill(self._con, "sup_group", "range(1)", created)
         where = f"{chosen} AND {{year}} = {year} AND sup_num = 0"
         for name, column in LAYERS.items():
             cells = {c.name: quoted(c.name) for c in tables()[name].writable} | {"sup_num": str(SUPPLEMENT)}
             fill(self._con, name, f"{_t(name)} WHERE {where.format(year=column)}", cells)
-        self._update("property_val", f"{chosen} AND prop_val_yr = {year} AND sup_num = {SUPPLEMENT}", "prev_sup_num = 0, sup_action = 'M'")
+        self._update(
+            "property_val",
+            f"{chosen} AND prop_val_yr = {year} AND sup_num = {SUPPLEMENT}",
+            "prev_sup_num = 0, sup_action = 'M'",
+        )
         self._update("property_profile", f"{chosen} AND prop_val_yr = {year}", f"sup_num = {SUPPLEMENT}")
-        return self._update("prop_supp_assoc", f"{chosen} AND owner_tax_yr = {year}", f"sup_num = {SUPPLEMENT}")
+        return self._update(
+            "prop_supp_assoc", f"{chosen} AND owner_tax_yr = {year}", f"sup_num = {SUPPLEMENT}"
+        )
 
     def _delete_supplements(self) -> int:
         """Supplements that are not accepted go, as if they had never been."""
@@ -156,8 +198,13 @@ class _Night:
         )
         for name, column in LAYERS.items():
             self._con.execute(f"DELETE FROM {_t(name)} WHERE (prop_id, {column}, sup_num) IN (FROM gone)")
-        self._con.execute(f"DELETE FROM {_t('property_assoc')} WHERE (child_prop_id, prop_val_yr, sup_num) IN (FROM gone)")
-        left = f"SELECT max(sup_num) FROM {_t('property_val')} AS v WHERE v.prop_id = {{0}}.prop_id AND v.prop_val_yr = {{0}}.{{1}}"
+        self._con.execute(
+            f"DELETE FROM {_t('property_assoc')} WHERE (child_prop_id, prop_val_yr, sup_num) IN (FROM gone)"
+        )
+        left = (
+            f"SELECT max(sup_num) FROM {_t('property_val')} AS v WHERE v.prop_id = {{0}}.prop_id AND "
+            f"v.prop_val_yr = {{0}}.{{1}}"
+        )
         for name, column in (("prop_supp_assoc", "owner_tax_yr"), ("property_profile", "prop_val_yr")):
             found = left.format(name, column)
             count = self._update(name, f"(prop_id, {column}, sup_num) IN (FROM gone)", f"sup_num = ({found})")
@@ -165,7 +212,9 @@ class _Night:
         return count
 
     def _owners(self) -> int:
-        """The owner's row of the appraisal year goes, the buyer's comes; who may come is a stranger to the parcel."""
+        """The owner's row of the appraisal year goes, the buyer's comes; who may come is a stranger to the
+        parcel.
+        """
         here = f"{self._next()} AND {_now('owner_tax_yr')}"
         self._con.execute(
             f"""CREATE OR REPLACE TEMP TABLE bought AS SELECT o.prop_id, o.sup_num, o.owner_id AS seller,
@@ -177,48 +226,89 @@ class _Night:
         for name, column in (("owner", "owner_tax_yr"), ("wash_prop_owner_val", "year")):
             cells = {c.name: f"o.{quoted(c.name)}" for c in tables()[name].writable} | {"owner_id": "b.buyer"}
             cells |= {"updt_dt": self._at(2)} if name == "owner" else {}
-            self._con.execute(f"CREATE OR REPLACE TEMP TABLE old AS SELECT * FROM {_t(name)} AS o WHERE (prop_id, owner_id, sup_num) IN "
+            self._con.execute(f"CREATE OR REPLACE TEMP TABLE old AS SELECT * FROM {_t(name)} AS o WHERE (prop_id, "
+                              "owner_id, sup_num) IN "
                               f"(SELECT prop_id, seller, sup_num FROM bought) AND {_now(column)}")  # fmt: skip
-            self._con.execute(f"DELETE FROM {_t(name)} WHERE (prop_id, owner_id, sup_num) IN (SELECT prop_id, owner_id, sup_num FROM old) "
+            self._con.execute(f"DELETE FROM {_t(name)} WHERE (prop_id, owner_id, sup_num) IN (SELECT prop_id, owner_id, "
+                              "sup_num FROM old) "
                               f"AND {_now(column)}")  # fmt: skip
-            fill(self._con, name, "old AS o JOIN bought AS b ON b.prop_id = o.prop_id AND b.sup_num = o.sup_num", cells)
+            fill(
+                self._con,
+                name,
+                "old AS o JOIN bought AS b ON b.prop_id = o.prop_id AND b.sup_num = o.sup_num",
+                cells,
+            )
         return self._count("SELECT count(*) FROM bought")
 
     def _sell(self) -> int:
         """The deeds and sales of the owners who changed."""
-        deed = {"chg_of_owner_id": "deed", "deed_type_cd": "'SWD'", "deed_dt": self._at(0), "recorded_dt": self._at(0)}
+        deed = {
+            "chg_of_owner_id": "deed",
+            "deed_type_cd": "'SWD'",
+            "deed_dt": self._at(0),
+            "recorded_dt": self._at(0),
+        }
         once = "bought AS b"
         fill(self._con, "chg_of_owner", once, deed)
-        fill(self._con, "chg_of_owner_prop_assoc", once, {"chg_of_owner_id": "deed", "prop_id": "prop_id", "sup_tax_yr": str(APPRAISAL_YEAR)})
+        fill(
+            self._con,
+            "chg_of_owner_prop_assoc",
+            once,
+            {"chg_of_owner_id": "deed", "prop_id": "prop_id", "sup_tax_yr": str(APPRAISAL_YEAR)},
+        )
         fill(self._con, "buyer_assoc", once, {"chg_of_owner_id": "deed", "buyer_id": "buyer"})
-        fill(self._con, "seller_assoc", once, {"chg_of_owner_id": "deed", "prop_id": "prop_id", "seller_id": "seller"})
+        fill(
+            self._con,
+            "seller_assoc",
+            once,
+            {"chg_of_owner_id": "deed", "prop_id": "prop_id", "seller_id": "seller"},
+        )
         price = {"chg_of_owner_id": "deed", "sl_price": "410000", "sl_dt": self._at(0), "sl_type_cd": "'I'"}
         fill(self._con, "sale", once, price)
         return self._count(f"SELECT count(*) FROM {once}")
 
     def _rename(self) -> int:
         """Some owners, and the holder of many parcels: no owner's row changes."""
-        change = f"file_as_name = left(file_as_name, 60) || ' #' || '{self._start:%d}', update_dt = {self._at(3)}"
+        change = (
+            f"file_as_name = left(file_as_name, 60) || ' #' || '{self._start:%d}', update_dt = {self._at(3)}"
+        )
         return self._update("account", f"({self._accounts()} OR acct_id = {BIG_HOLDER})", change)
 
     def _accounts(self) -> str:
         """Accounts of owners that are not hidden yet."""
         owners = f"SELECT owner_id FROM {_t('owner')} WHERE {self._next()} AND {_now('owner_tax_yr')}"
-        return f"(acct_id IN ({owners}) AND coalesce(confidential_flag, 'F') <> 'T' AND acct_id <> {BIG_HOLDER})"
+        return (
+            f"(acct_id IN ({owners}) AND coalesce(confidential_flag, 'F') <> 'T' AND acct_id <> {BIG_HOLDER})"
+        )
 
     def _delete_improvements(self) -> int:
         where = (
-            f"{_now('prop_val_yr')} AND sale_id = 0 AND imprv_id IN (SELECT max(imprv_id) FROM {_t('imprv')} WHERE {self._next()} GROUP BY prop_id)"
+            f"{_now('prop_val_yr')} AND sale_id = 0 AND imprv_id IN (SELECT max(imprv_id) FROM "
+            f"{_t('imprv')} WHERE {self._next()} GROUP BY prop_id)"
         )
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE gone AS SELECT imprv_id FROM {_t('imprv')} WHERE {where}")
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP TABLE gone AS SELECT imprv_id FROM {_t('imprv')} WHERE {where}"
+        )
         for name in ("imprv_attr", "imprv_detail", "imprv"):
-            found = self._count(f"DELETE FROM {_t(name)} WHERE {_now('prop_val_yr')} AND sale_id = 0 AND imprv_id IN (FROM gone)")
+            found = self._count(
+                f"DELETE FROM {_t(name)} WHERE {_now('prop_val_yr')} AND sale_id = 0 AND imprv_id IN (FROM "
+                "gone)"
+            )
         return found
 
     def _recover(self) -> int:
-        ended = f"SELECT prop_id FROM {_t('property_val')} WHERE {_now('prop_val_yr')} AND udi_parent IS NULL AND prop_inactive_dt > "
-        some = f"{ended} TIMESTAMP '2000-01-01' AND prop_id NOT IN (SELECT id FROM picks) ORDER BY 1 LIMIT {self._few}"
-        return self._update("property_val", f"prop_id IN ({some}) AND {_now('prop_val_yr')}", "prop_inactive_dt = NULL")
+        ended = (
+            f"SELECT prop_id FROM {_t('property_val')} WHERE {_now('prop_val_yr')} AND udi_parent IS "
+            "NULL "
+            "AND prop_inactive_dt > "
+        )
+        some = (
+            f"{ended} TIMESTAMP '2000-01-01' AND prop_id NOT IN (SELECT id FROM picks) ORDER BY 1 LIMIT "
+            f"{self._few}"
+        )
+        return self._update(
+            "property_val", f"prop_id IN ({some}) AND {_now('prop_val_yr')}", "prop_inactive_dt = NULL"
+        )
 
     def _next(self, times: int = 1) -> str:
         """A condition that takes the next few properties that nothing has happened to."""
@@ -231,7 +321,9 @@ class _Night:
         return f"(TIMESTAMP '{ticks(self._start).isoformat(' ')}' + INTERVAL {hours} HOUR)"
 
     def _update(self, name: str, where: str, change: str) -> int:
-        versions = "".join(f", {c.name} = {NEXT_VERSION}" for c in tables()[name].columns if c.type.name == "rowversion")
+        versions = "".join(
+            f", {c.name} = {NEXT_VERSION}" for c in tables()[name].columns if c.type.name == "rowversion"
+        )
         return self._count(f"UPDATE {_t(name)} SET {change}{versions} WHERE {where}")
 
     def _count(self, sql: str) -> int:

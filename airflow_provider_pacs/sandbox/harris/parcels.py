@@ -1,4 +1,6 @@
-"""The ground in; properties, their situs, their values of every layer and what goes with a layer (supplements, tax areas, UDI links) out."""
+"""The ground in; properties, their situs, their values of every layer and what goes with a layer
+(supplements, tax areas, UDI links) out.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,61 @@ TAX_AREAS = 109
 
 
 def parcels(con: duckdb.DuckDBPyConnection) -> None:
-    """Fills property, situs, property_val, prop_supp_assoc, property_assoc, property_profile, wash_property_val and property_tax_area."""
+    """Fills property, situs, property_val, prop_supp_assoc, property_assoc, property_profile,
+    wash_property_val and property_tax_area.
+    """
     fill(con, "property", "lots", _PROPERTY)
     for number, where in ((1, "r % 100 <> 99"), (2, "r % 14 = 3"), (3, "r % 42 = 3")):
-        fill(con, "situs", f"(SELECT *, dice('situs', i, {number}) AS s, dice('places', i, 0) AS r FROM lots) AS p WHERE {where}", _situs(number))
+        fill(
+            con,
+            "situs",
+            f"(SELECT *, dice('situs', i, {number}) AS s, dice('places', i, 0) AS r FROM lots) AS p WHERE "
+            f"{where}",
+            _situs(number),
+        )
     fill(con, "property_val", "layers AS l JOIN worth AS w USING (i, prop_id, yr, sup)", _VALUES)
-    fill(con, "prop_supp_assoc", "layers WHERE latest", {"prop_id": "prop_id", "owner_tax_yr": "yr", "sup_num": "sup"})
-    child = {"parent_prop_id": "prop_id - (i % 90 - 20)", "child_prop_id": "prop_id", "prop_val_yr": "yr", "sup_num": "sup"}
-    fill(con, "property_assoc", "layers WHERE part = 'child'", child | {"lOrder": "i % 90 - 20", "link_type_cd": "'UDI'"})
-    fill(con, "property_profile", "layers AS l JOIN worth AS w USING (i, prop_id, yr, sup) WHERE latest", _PROFILE)
+    fill(
+        con,
+        "prop_supp_assoc",
+        "layers WHERE latest",
+        {"prop_id": "prop_id", "owner_tax_yr": "yr", "sup_num": "sup"},
+    )
+    child = {
+        "parent_prop_id": "prop_id - (i % 90 - 20)",
+        "child_prop_id": "prop_id",
+        "prop_val_yr": "yr",
+        "sup_num": "sup",
+    }
+    fill(
+        con,
+        "property_assoc",
+        "layers WHERE part = 'child'",
+        child | {"lOrder": "i % 90 - 20", "link_type_cd": "'UDI'"},
+    )
+    fill(
+        con,
+        "property_profile",
+        "layers AS l JOIN worth AS w USING (i, prop_id, yr, sup) WHERE latest",
+        _PROFILE,
+    )
     fill(con, "wash_property_val", "layers AS l JOIN worth AS w USING (i, prop_id, yr, sup)", _WASH)
     area = {"year": "yr", "sup_num": "sup", "prop_id": "prop_id", "tax_area_id": f"1 + i % {TAX_AREAS}"}
-    pending = {"tax_area_id_pending": f"CASE WHEN i % 500 = 7 THEN 1 + (i + 1) % {TAX_AREAS} END", "effective_date": "TIMESTAMP '2017-02-06'"}
+    pending = {
+        "tax_area_id_pending": f"CASE WHEN i % 500 = 7 THEN 1 + (i + 1) % {TAX_AREAS} END",
+        "effective_date": "TIMESTAMP '2017-02-06'",
+    }
     fill(con, "property_tax_area", "layers", area | pending)
 
 
-_PARCEL = "printf('1-%04d-%d-%04d-%03d', 588 + {0} // 104976, 100 * (1 + ({0} // 11664) % 9), ({0} // 12) % 972 + 1, {0} % 12 + 1)"
+_PARCEL = (
+    "printf('1-%04d-%d-%04d-%03d', 588 + {0} // 104976, 100 * (1 + ({0} // 11664) % 9), ({0} // 12) % "
+    "972 + 1, {0} % 12 + 1)"
+)
 # A mobile home, and what a business keeps on a parcel, bear the parcel's number; some have none.
-_GEO = f"CASE WHEN kind = 'A' OR i % 400 = 5 THEN NULL WHEN kind IN ('MH', 'P') THEN {_PARCEL.format('(i - 1)')} ELSE {_PARCEL.format('i')} END"
+_GEO = (
+    "CASE WHEN kind = 'A' OR i % 400 = 5 THEN NULL WHEN kind IN ('MH', 'P') THEN "
+    f"{_PARCEL.format('(i - 1)')} ELSE {_PARCEL.format('i')} END"
+)
 _PROPERTY = {
     "prop_id": "prop_id",
     "prop_type_cd": "kind",
@@ -46,7 +85,11 @@ _PROPERTY = {
 
 def _situs(number: int) -> dict[str, str]:
     """The first row is the primary one; of some properties no row is."""
-    primary = "CASE WHEN r % 200 = 3 THEN NULL WHEN r % 200 = 17 THEN 'N' ELSE 'Y' END" if number == 1 else pick("s", ("N", "F", "n"))
+    primary = (
+        "CASE WHEN r % 200 = 3 THEN NULL WHEN r % 200 = 17 THEN 'N' ELSE 'Y' END"
+        if number == 1
+        else pick("s", ("N", "F", "n"))
+    )
     return {
         "prop_id": "prop_id",
         "situs_id": f"prop_id * 10 + {4 - number}",
@@ -58,17 +101,23 @@ def _situs(number: int) -> dict[str, str]:
         "situs_unit": "CASE WHEN s % 12 = 0 THEN '#' || (s % 90) END",
         "situs_city": f"CASE WHEN s % 40 = 3 THEN NULL ELSE {pick('s', CITIES)} END",
         "situs_state": "CASE WHEN s % 60 = 3 THEN NULL ELSE 'WA' END",
-        "situs_zip": f"CASE WHEN s % 30 = 3 THEN NULL ELSE {pick('s', ZIPS)} || CASE WHEN s % 5 = 0 THEN '-0112' ELSE '' END END",
+        "situs_zip": f"CASE WHEN s % 30 = 3 THEN NULL ELSE {pick('s', ZIPS)} || CASE WHEN s % 5 = 0 THEN '-0112' "
+        "ELSE '' END END",
         "building_num": "CASE WHEN s % 33 = 0 THEN 'BLDG ' || (s % 9) END",
     }
 
 
 _LEGAL = (
-    f"'LOT ' || (i % 40 + 1) || ', BLOCK ' || (i % 9 + 1) || ', ' || {pick('i', PLATS)} || chr(13) || chr(10) || 'AF# ' || (i * 17) || "
+    f"'LOT ' || (i % 40 + 1) || ', BLOCK ' || (i % 9 + 1) || ', ' || {pick('i', PLATS)} || chr(13) || "
+    "chr(10) || 'AF# ' || (i * 17) || "
     "CASE WHEN i % 7 = 0 THEN repeat(', LESS RD R/W; SUBJECT TO EASEMENTS', 4) ELSE '' END"
 )
-_CHANGED = "TIMESTAMP '2024-01-08 10:11:12.013333' + to_hours(CAST(dice('changed', i, yr) % 17000 AS INTEGER))"
-_APPRAISED = "market - (ag - ag // 5) - (timber - timber // 10) - (ag_hs - ag_hs // 5) - (timber_hs - timber_hs // 10)"
+_CHANGED = (
+    "TIMESTAMP '2024-01-08 10:11:12.013333' + to_hours(CAST(dice('changed', i, yr) % 17000 AS INTEGER))"
+)
+_APPRAISED = (
+    "market - (ag - ag // 5) - (timber - timber // 10) - (ag_hs - ag_hs // 5) - (timber_hs - timber_hs // 10)"
+)
 _MONEY = {
     "land_hstd_val": "land_hs",
     "land_non_hstd_val": "land - ag - timber - ag_hs - timber_hs - land_hs",

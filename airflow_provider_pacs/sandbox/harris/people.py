@@ -1,6 +1,8 @@
-"""The ground in; accounts with their addresses and phones, owners, what they are taxed for and their exemptions out.
+"""The ground in; accounts with their addresses and phones, owners, what they are taxed for and their
+exemptions out.
 
-Everything private is made up and marks itself: numbers begin with 900 or DL, so that a test can look for them where they must not be.
+Everything private is made up and marks itself: numbers begin with 900 or DL, so that a test can look for them
+where they must not be.
 """
 
 from __future__ import annotations
@@ -38,11 +40,23 @@ def people(con: duckdb.DuckDBPyConnection, accounts: int) -> None:
         },
     )
     fill(con, "owner", "holders AS h", _OWNER)
-    fill(con, "wash_prop_owner_val", "holders AS h JOIN worth AS w USING (i, prop_id, yr, sup)", _owned_values())
-    fill(con, "property_exemption", "holders AS h JOIN accounts AS a USING (acct_id) WHERE h.i % 14 = 3 AND h.n = 0 AND h.kind = 'R'", _EXEMPTION)
+    fill(
+        con,
+        "wash_prop_owner_val",
+        "holders AS h JOIN worth AS w USING (i, prop_id, yr, sup)",
+        _owned_values(),
+    )
+    fill(
+        con,
+        "property_exemption",
+        "holders AS h JOIN accounts AS a USING (acct_id) WHERE h.i % 14 = 3 AND h.n = 0 AND h.kind = 'R'",
+        _EXEMPTION,
+    )
 
 
-_NAME = "CASE WHEN firm THEN firm_name ELSE last || ', ' || first || CASE WHEN r % 9 = 1 THEN ' ' ELSE '' END END"
+_NAME = (
+    "CASE WHEN firm THEN firm_name ELSE last || ', ' || first || CASE WHEN r % 9 = 1 THEN ' ' ELSE '' END END"
+)
 _BORN = "TIMESTAMP '1935-01-01' + to_days(CAST({0} % 20000 AS INTEGER))"
 _ACCOUNT = {
     "acct_id": "acct_id",
@@ -60,7 +74,8 @@ _ACCOUNT = {
     "confidential_first_name": "CASE WHEN hidden THEN first END",
     "confidential_last_name": "CASE WHEN hidden THEN 'SECRET ' || last END",
     "email_addr": "CASE WHEN r % 11 = 0 THEN 'owner' || acct_id || '@example.org' END",
-    "update_dt": "CASE WHEN r % 4 <> 0 THEN TIMESTAMP '2019-03-04 09:10:11.003333' + to_hours(CAST(r % 50000 AS INTEGER)) END",
+    "update_dt": "CASE WHEN r % 4 <> 0 THEN TIMESTAMP '2019-03-04 09:10:11.003333' + to_hours(CAST(r % 50000 AS "
+    "INTEGER)) END",
     "web_suppression": "CASE WHEN hidden THEN 'T' ELSE 'F' END",
 }
 
@@ -70,13 +85,15 @@ def _address(kind: str, primary: str) -> dict[str, str]:
         "acct_id": "acct_id",
         "addr_type_cd": kind,
         "primary_addr": primary,
-        "addr_line1": f"CASE WHEN a % 12 = 0 THEN 'PO BOX ' || (a % 9000 + 1) ELSE (100 + a % 9900) || ' ' || {pick('a', STREETS)} || ' ST' END",
+        "addr_line1": "CASE WHEN a % 12 = 0 THEN 'PO BOX ' || (a % 9000 + 1) ELSE (100 + a % 9900) || ' ' || "
+        f"{pick('a', STREETS)} || ' ST' END",
         "addr_line2": "CASE WHEN a % 25 = 0 THEN 'C/O “TRUSTEE”' END",
         "addr_city": pick("a", CITIES),
         "addr_state": "CASE WHEN a % 17 = 0 THEN 'OR' ELSE 'WA' END",
         "country_cd": "CASE WHEN a % 90 = 0 THEN 'CA' ELSE 'US' END",
         "ml_deliverable": "CASE WHEN a % 60 = 0 THEN 'N' ELSE 'Y' END",
-        "last_change_dt": "CASE WHEN a % 3 <> 0 THEN TIMESTAMP '2020-01-02 03:04:05' + to_hours(CAST(a % 52000 AS INTEGER)) END",
+        "last_change_dt": "CASE WHEN a % 3 <> 0 THEN TIMESTAMP '2020-01-02 03:04:05' + to_hours(CAST(a % 52000 AS "
+        "INTEGER)) END",
         "zip": pick("a", ZIPS),
         "cass": "CASE WHEN a % 4 = 0 THEN lpad((a % 10000)::VARCHAR, 4, '0') END",
         "route": "CASE WHEN a % 8 = 0 THEN lpad((a % 100)::VARCHAR, 2, '0') END",
@@ -109,7 +126,8 @@ _EXEMPTION = {
     "birth_dt": _BORN.format("acct_id * 7"),
     "spouse_birth_dt": f"CASE WHEN acct_id % 2 = 0 THEN {_BORN.format('acct_id * 11')} END",
     "prop_exmpt_dl_num": "'DL' || lpad(acct_id::VARCHAR, 8, '0')",
-    "prop_exmpt_ss_num": "'900-' || lpad((acct_id % 100)::VARCHAR, 2, '0') || '-' || lpad((acct_id * 7 % 10000)::VARCHAR, 4, '0')",
+    "prop_exmpt_ss_num": "'900-' || lpad((acct_id % 100)::VARCHAR, 2, '0') || '-' || lpad((acct_id * 7 % 10000)::VARCHAR, 4, "
+    "'0')",
     "effective_dt": "TIMESTAMP '2019-01-01' + to_days(CAST(i % 900 AS INTEGER))",
     "termination_dt": "CASE WHEN i % 70 = 3 THEN TIMESTAMP '2026-12-31' END",
     "effective_tax_yr": "2019 + i % 3",

@@ -1,4 +1,7 @@
-"""The ground in; deeds with their parcels, sales, buyers and sellers out. Some deeds are of several parcels, and a price is for all of them."""
+"""The ground in; deeds with their parcels, sales, buyers and sellers out.
+
+Some deeds are of several parcels, and a price is for all of them.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,37 @@ def sales(con: duckdb.DuckDBPyConnection) -> None:
         FROM deeds AS d JOIN range(4) AS r(k) ON r.k = 0 OR d.several JOIN lots AS l ON l.i = d.i + r.k"""
     )
     fill(con, "chg_of_owner", "deeds", _DEED)
-    parcel = {"chg_of_owner_id": "deed", "prop_id": "parcel", "seq_num": "k", "sup_tax_yr": "yr", "bPrimary": "k = 0"}
+    parcel = {
+        "chg_of_owner_id": "deed",
+        "prop_id": "parcel",
+        "seq_num": "k",
+        "sup_tax_yr": "yr",
+        "bPrimary": "k = 0",
+    }
     fill(con, "chg_of_owner_prop_assoc", "conveyed", parcel)
-    fill(con, "sale", "(SELECT *, dice('price', i, 0) AS r FROM deeds JOIN lots USING (i, prop_id) WHERE sold) AS s", _SALE)
+    fill(
+        con,
+        "sale",
+        "(SELECT *, dice('price', i, 0) AS r FROM deeds JOIN lots USING (i, prop_id) WHERE sold) AS s",
+        _SALE,
+    )
     layer = f"(SELECT * FROM holders WHERE yr = {APPRAISAL_YEAR} AND sup = 0 AND term = 1) AS h"
-    fill(con, "buyer_assoc", f"deeds AS d JOIN {layer} USING (i)", {"chg_of_owner_id": "deed", "buyer_id": "acct_id"})
-    before = f"(SELECT * FROM holders QUALIFY yr = max(yr) OVER (PARTITION BY i) AND sup = 0 AND n = 0 AND yr <= {APPRAISAL_YEAR}) AS h"
-    seller = {"chg_of_owner_id": "deed", "prop_id": "parcel", "seller_id": "100 + dice('seller', lot, deed) % 100"}
+    fill(
+        con,
+        "buyer_assoc",
+        f"deeds AS d JOIN {layer} USING (i)",
+        {"chg_of_owner_id": "deed", "buyer_id": "acct_id"},
+    )
+    before = (
+        "(SELECT * FROM holders QUALIFY yr = max(yr) OVER (PARTITION BY i) AND sup = 0 AND n = 0 AND "
+        "yr <= "
+        f"{APPRAISAL_YEAR}) AS h"
+    )
+    seller = {
+        "chg_of_owner_id": "deed",
+        "prop_id": "parcel",
+        "seller_id": "100 + dice('seller', lot, deed) % 100",
+    }
     fill(con, "seller_assoc", f"conveyed AS c SEMI JOIN {before} ON h.i = c.lot", seller)
 
 

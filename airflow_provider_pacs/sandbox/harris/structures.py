@@ -1,4 +1,6 @@
-"""The ground in; improvements with details and attributes, and land segments, of every edition of a layer (current and as of a sale) out."""
+"""The ground in; improvements with details and attributes, and land segments, of every edition of a layer
+(current and as of a sale) out.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,29 @@ def structures(con: duckdb.DuckDBPyConnection) -> None:
         h.imprv_id * 10 + r.k AS det_id, CASE WHEN r.k = 0 THEN 'MA' ELSE {pick("h.imprv_id + r.k", list(DETAIL_TYPES)[1:])} END AS type
         FROM homes AS h JOIN range(64) AS r(k) ON r.k < h.details"""
     )
-    fill(con, "imprv", "editions AS e JOIN homes AS h USING (i) JOIN worth AS w USING (i, prop_id, yr, sup)", _IMPROVEMENT)
+    fill(
+        con,
+        "imprv",
+        "editions AS e JOIN homes AS h USING (i) JOIN worth AS w USING (i, prop_id, yr, sup)",
+        _IMPROVEMENT,
+    )
     fill(con, "imprv_detail", "editions AS e JOIN rooms AS r USING (i)", _DETAIL)
     homes = "editions AS e JOIN homes AS h USING (i)"
     for number, where, code, unit in (
-        (BEDROOMS, "h.type IN ('R1', 'MH') AND imprv_id % 23 <> 4", "beds::VARCHAR", "CASE WHEN imprv_id % 19 = 2 THEN NULL ELSE beds END"),
+        (
+            BEDROOMS,
+            "h.type IN ('R1', 'MH') AND imprv_id % 23 <> 4",
+            "beds::VARCHAR",
+            "CASE WHEN imprv_id % 19 = 2 THEN NULL ELSE beds END",
+        ),
         (BATHROOMS, "h.type IN ('R1', 'MH', 'CONDO')", "printf('%.1f', baths / 2.0)", "baths / 2.0"),
         (HEATING, "h.type <> 'AG'", pick("imprv_id", ("FA", "HP", "BB", "Wärmepumpe")), "1"),
     ):
         fill(con, "imprv_attr", f"{homes} WHERE {where}", _attribute(number, code, unit))
     segments = (
-        "editions AS e JOIN lots AS l USING (i, prop_id) JOIN worth AS w USING (i, prop_id, yr, sup) JOIN range(64) AS r(k) ON r.k < l.segments"
+        "editions AS e JOIN lots AS l USING (i, prop_id) JOIN worth AS w USING (i, prop_id, yr, sup) "
+        "JOIN "
+        "range(64) AS r(k) ON r.k < l.segments"
     )
     fill(con, "land_detail", segments, _LAND)
 
@@ -73,7 +87,8 @@ _DETAIL = _KEYS | {
     "seq_num": "k",
     "imprv_det_val": "area * 3 + k",
     "imprv_det_desc": "CASE WHEN k = 3 THEN 'dëck' ELSE type END",
-    "imprv_det_area": "CASE WHEN k > 0 THEN 100 + (imprv_id * 7 + k) % 900 + 0.5 WHEN imprv_id % 120 <> 11 THEN area / 2.0 END",
+    "imprv_det_area": "CASE WHEN k > 0 THEN 100 + (imprv_id * 7 + k) % 900 + 0.5 WHEN imprv_id % 120 <> 11 THEN area / "
+    "2.0 END",
     "condition_cd": f"CASE WHEN imprv_id % 21 = 4 THEN NULL ELSE {pick('imprv_id', CONDITIONS)} END",
     "yr_built": "CASE WHEN built > 0 THEN built ELSE 0 END",
     "percent_complete": "100",
@@ -98,7 +113,8 @@ _ACRES = "CAST(l.acres / 10000 / segments AS DECIMAL(18,4))"
 _VALUE = "w.land // segments + CASE WHEN r.k = 0 THEN w.land % segments ELSE 0 END"
 _LAND = _KEYS | {
     "land_seg_id": "prop_id * 100 + r.k",
-    "land_type_cd": "CASE WHEN ag + ag_hs > 0 AND r.k = 0 THEN 'AG' WHEN timber + timber_hs > 0 AND r.k = 0 THEN 'TIMB' ELSE 'RES' END",
+    "land_type_cd": "CASE WHEN ag + ag_hs > 0 AND r.k = 0 THEN 'AG' WHEN timber + timber_hs > 0 AND r.k = 0 THEN 'TIMB' "
+    "ELSE 'RES' END",
     "land_seg_desc": "CASE WHEN r.k = 0 THEN 'Primary – site' END",
     "land_seg_sl_lock": "CASE WHEN sale_id = 0 THEN 'F' ELSE 'T' END",
     "state_cd": "'11'",

@@ -1,4 +1,6 @@
-"""Nothing in; the one row of pacs_system, the years, the supplement groups, the dictionaries, tax areas and a short journal out."""
+"""Nothing in; the one row of pacs_system, the years, the supplement groups, the dictionaries, tax areas and a
+short journal out.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,43 @@ SUPPLEMENTS = 4
 
 
 def system(con: duckdb.DuckDBPyConnection, years: int) -> None:
-    """Fills pacs_system, pacs_year, supplement, sup_group, property_type, imprv_type, imprv_det_type, tax_area, change_log and change_log_keys."""
+    """Fills pacs_system, pacs_year, supplement, sup_group, property_type, imprv_type, imprv_det_type,
+    tax_area, change_log and change_log_keys.
+    """
     fill(con, "pacs_system", "(SELECT 1)", _SYSTEM)
     layers = f"(SELECT {APPRAISAL_YEAR} - n AS yr FROM range({years}) AS r(n)) AS y"
     certified = f"CASE WHEN yr < {APPRAISAL_YEAR} THEN make_timestamp(yr, 7, 15, 17, 0, 0) END"
-    fill(con, "pacs_year", layers, {"tax_yr": "yr", "certification_dt": certified, "assessment_certification_date": certified})
-    groups = f"(SELECT yr, s, (yr - 2000) * 10 + s AS g FROM {layers}, range(1, {SUPPLEMENTS + 1}) AS t(s)) AS x"
+    fill(
+        con,
+        "pacs_year",
+        layers,
+        {"tax_yr": "yr", "certification_dt": certified, "assessment_certification_date": certified},
+    )
+    groups = (
+        f"(SELECT yr, s, (yr - 2000) * 10 + s AS g FROM {layers}, range(1, {SUPPLEMENTS + 1}) AS t(s)) AS x"
+    )
     fill(con, "supplement", groups, {"sup_tax_yr": "yr", "sup_num": "s", "sup_group_id": "g"})
     fill(con, "sup_group", groups, _GROUP)
-    fill(con, "property_type", _listed(PROPERTY_TYPES.items()), {"prop_type_cd": "c0", "prop_type_desc": "c1"})
+    fill(
+        con, "property_type", _listed(PROPERTY_TYPES.items()), {"prop_type_cd": "c0", "prop_type_desc": "c1"}
+    )
     fill(
         con,
         "imprv_type",
         _listed(BUILDING_TYPES.items()),
-        {"imprv_type_cd": "c0", "imprv_type_desc": "c1", "mobile_home": "CASE WHEN c0 = 'MH' THEN 'Y' ELSE 'N' END"},
+        {
+            "imprv_type_cd": "c0",
+            "imprv_type_desc": "c1",
+            "mobile_home": "CASE WHEN c0 = 'MH' THEN 'Y' ELSE 'N' END",
+        },
     )
     details = _listed((code, text, main) for code, (text, main) in DETAIL_TYPES.items())
-    fill(con, "imprv_det_type", details, {"imprv_det_type_cd": "c0", "imprv_det_typ_desc": "c1", "main_area": "c2"})
+    fill(
+        con,
+        "imprv_det_type",
+        details,
+        {"imprv_det_type_cd": "c0", "imprv_det_typ_desc": "c1", "main_area": "c2"},
+    )
     fill(
         con,
         "tax_area",
@@ -46,7 +68,12 @@ def system(con: duckdb.DuckDBPyConnection, years: int) -> None:
         },
     )
     fill(con, "change_log", "range(1, 21) AS t(n)", _CHANGE)
-    key = {"lChangeID": "n", "iColumnID": "4026", "szKeyValue": f"({FIRST_PROPERTY} + n)::VARCHAR", "lKeyValue": f"{FIRST_PROPERTY} + n"}
+    key = {
+        "lChangeID": "n",
+        "iColumnID": "4026",
+        "szKeyValue": f"({FIRST_PROPERTY} + n)::VARCHAR",
+        "lKeyValue": f"{FIRST_PROPERTY} + n",
+    }
     fill(con, "change_log_keys", "range(1, 21) AS t(n)", key)
 
 
@@ -72,8 +99,12 @@ _SYSTEM = {
     "num_bedrooms_code_attribute_id": str(BEDROOMS),
     "num_bathrooms_code_attribute_id": str(BATHROOMS),
 }
-# Group 1 of a closed year has its bills too (BC); of the appraisal year only group 1 is accepted. C and L are open.
-_STATUS = f"CASE WHEN s = 4 THEN 'L' WHEN yr = {APPRAISAL_YEAR} AND s > 1 THEN 'C' WHEN yr < {APPRAISAL_YEAR - 1} AND s = 1 THEN 'BC' ELSE 'A' END"
+# Group 1 of a closed year has its bills too (BC); of the appraisal year only group 1 is accepted. C and L are
+# open.
+_STATUS = (
+    f"CASE WHEN s = 4 THEN 'L' WHEN yr = {APPRAISAL_YEAR} AND s > 1 THEN 'C' WHEN yr < "
+    f"{APPRAISAL_YEAR - 1} AND s = 1 THEN 'BC' ELSE 'A' END"
+)
 _OPEN = f"(s = 4 OR yr = {APPRAISAL_YEAR} AND s > 1)"
 _GROUP = {
     "sup_group_id": "g",

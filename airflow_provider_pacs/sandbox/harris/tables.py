@@ -1,6 +1,7 @@
 """tables.txt in; the declared core tables of PACS 9.0 (database pacs_oltp, schema dbo) out.
 
-Column names, types, keys and indexes are those of a county's real database; what computes a column is written here, in DuckDB's words.
+Column names, types, keys and indexes are those of a county's real database; what computes a column is written
+here, in DuckDB's words.
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ def _said(name: str) -> str:
 
 
 _DIGITS = "(trim(coalesce(zip, '')) || trim(coalesce(cass, '')) || trim(coalesce(route, '')))"
-_DIGIT_SUM = " + ".join(f"{digit} * (length({_DIGITS}) - length(replace({_DIGITS}, '{digit}', '')))" for digit in range(1, 10))
+_DIGIT_SUM = " + ".join(
+    f"{digit} * (length({_DIGITS}) - length(replace({_DIGITS}, '{digit}', '')))" for digit in range(1, 10)
+)
 COMPUTED = {
-    "situs.situs_display": f"{_said('situs_num')} || {_said('sub_num')} || {_said('situs_street_prefx')} || {_trimmed('situs_street', ' ')} || "
+    "situs.situs_display": f"{_said('situs_num')} || {_said('sub_num')} || {_said('situs_street_prefx')} || "
+    f"{_trimmed('situs_street', ' ')} || "
     f"{_trimmed('situs_street_sufix', ' ')} || {_said('building_num')} || {_trimmed('situs_unit')} || "
-    "CASE WHEN situs_city IS NULL AND situs_state IS NULL AND situs_zip IS NULL THEN '' ELSE chr(13) || chr(10) END || "
+    "CASE WHEN situs_city IS NULL AND situs_state IS NULL AND situs_zip IS NULL THEN '' ELSE chr(13) || "
+    "chr(10) END || "
     f"{_trimmed('situs_city', ', ')} || {_trimmed('situs_state', ' ')} || {_trimmed('situs_zip')}",
-    "address.addr_zip": "trim(coalesce(zip, '')) || CASE WHEN length(trim(coalesce(cass, ''))) = 4 THEN '-' || trim(cass) ELSE '' END",
+    "address.addr_zip": "trim(coalesce(zip, '')) || CASE WHEN length(trim(coalesce(cass, ''))) = 4 THEN '-' || trim(cass) "
+    "ELSE '' END",
     "address.zip_4_2": f"CASE WHEN length(trim(coalesce(cass, ''))) = 4 AND length(trim(coalesce(route, ''))) = 2 AND "
     f"regexp_full_match({_DIGITS}, '[0-9]+') THEN '*' || {_DIGITS} || "
     f"((10 - ({_DIGIT_SUM}) % 10) % 10) || '*' ELSE '' END",
@@ -93,7 +99,13 @@ def _indexes(lines: list[str]) -> Iterator[Index]:
         word = line.partition(" ")[0]
         if word in ("index", "unique", "clustered"):
             name, columns = _named(line)
-            yield Index(name, columns, unique=word == "unique", clustered=word == "clustered", constraint=word == "unique")
+            yield Index(
+                name,
+                columns,
+                unique=word == "unique",
+                clustered=word == "clustered",
+                constraint=word == "unique",
+            )
 
 
 def _references(lines: list[str]) -> Iterator[ForeignKey]:

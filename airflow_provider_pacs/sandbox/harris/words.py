@@ -1,7 +1,39 @@
-"""Nothing in; the names, streets and codes that the generated county is written with out. CP1252 is part of it: ñ, é, curly quotes, dashes."""
+"""Nothing in; the names, streets and codes that the generated county is written with out.
 
-LAST = ("O'BRIEN", "PEÑA", "SMITH", "GARCÍA", "NGUYEN", "MÜLLER", "DE LA CRUZ", "JOHNSON", "D’ANGELO", "MACDONALD", "LEE", "ŠIMEK", "BROWN", "NÚÑEZ")
-FIRST = ("ANN", "JOSÉ", "ROBERT", "MARY-JANE", "ZOË", "WILLIAM", "LINDA", "RENÉ", "CARLOS", "SUSAN", "BJÖRN", "PATRICIA", "M")
+CP1252 is part of it: ñ, é, curly quotes, dashes.
+"""
+
+LAST = (
+    "O'BRIEN",
+    "PEÑA",
+    "SMITH",
+    "GARCÍA",
+    "NGUYEN",
+    "MÜLLER",
+    "DE LA CRUZ",
+    "JOHNSON",
+    "D’ANGELO",
+    "MACDONALD",
+    "LEE",
+    "ŠIMEK",
+    "BROWN",
+    "NÚÑEZ",
+)
+FIRST = (
+    "ANN",
+    "JOSÉ",
+    "ROBERT",
+    "MARY-JANE",
+    "ZOË",
+    "WILLIAM",
+    "LINDA",
+    "RENÉ",
+    "CARLOS",
+    "SUSAN",
+    "BJÖRN",
+    "PATRICIA",
+    "M",
+)
 FIRMS = (
     "“COLUMBIA FAMILY” TRUST",
     "SMITH, JONES & SONS LLC",
@@ -15,7 +47,13 @@ SUFFIXES = ("AVE", "ST", "DR", "BLVD", "CT", "RD")
 PREFIXES = ("W", "S", "N", "E", "")
 CITIES = ("KENNEWICK", "RICHLAND", "PROSSER", "BENTON CITY", "WEST RICHLAND", "FINLEY", "PATERSON")
 ZIPS = ("99336", "99352", "99350", "99320", "99353", "99337", "99345")
-PLATS = ("MEADOW HILLS", "“CAÑON VIEW” ESTATES", "O'HARA'S ADDITION", "HORN RAPIDS, PHASE 2", "SHORT PLAT 1234; 5%")
+PLATS = (
+    "MEADOW HILLS",
+    "“CAÑON VIEW” ESTATES",
+    "O'HARA'S ADDITION",
+    "HORN RAPIDS, PHASE 2",
+    "SHORT PLAT 1234; 5%",
+)
 PROPERTY_TYPES = {"R": "Real", "P": "Personal", "MH": "Mobile Home", "MN": "Mineral", "A": "Automobile"}
 BUILDING_TYPES = {
     "R1": "Single Family Residence",

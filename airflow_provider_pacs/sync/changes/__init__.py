@@ -1,4 +1,5 @@
-"""Which rows to read: one module per change family, and here the ladder that picks one for a table and the statements that go with it.
+"""Which rows to read: one module per change family, and here the ladder that picks one for a table and the
+statements that go with it.
 
 A new change mode is one module and one line in `LADDER`.
 """
@@ -19,7 +20,9 @@ Pin = Literal["auto", "rowversion", "last_modified", "compare"]
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """The statements of a family that keeps a cursor: see `ordered.py`, whose functions these are or mirror."""
+    """The statements of a family that keeps a cursor: see `ordered.py`, whose functions these are or
+    mirror.
+    """
 
     bounds: Callable[..., ChangeQuery]
     window: Callable[[TableShape, Window], ChangeQuery]
@@ -27,9 +30,15 @@ class Stamps:
     count_since: Callable[[TableShape, str], ChangeQuery]
 
 
-LAST_MODIFIED = Stamps(ordered.bounds_query, ordered.window_query, ordered.late_flag_query, ordered.count_since_query)
-RELATED = Stamps(rowversion.bounds_query, related.window_query, related.late_flag_query, related.count_since_query)
-ROWVERSION = Stamps(rowversion.bounds_query, rowversion.window_query, rowversion.late_flag_query, rowversion.count_since_query)
+LAST_MODIFIED = Stamps(
+    ordered.bounds_query, ordered.window_query, ordered.late_flag_query, ordered.count_since_query
+)
+RELATED = Stamps(
+    rowversion.bounds_query, related.window_query, related.late_flag_query, related.count_since_query
+)
+ROWVERSION = Stamps(
+    rowversion.bounds_query, rowversion.window_query, rowversion.late_flag_query, rowversion.count_since_query
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,14 @@ LADDER: tuple[Family, ...] = (
 """Best first. Below it stands `compare`, which fits every table."""
 
 
-def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: bool = True, feeds: Sequence[str] = ()) -> tuple[str, str]:
+def choose(
+    shape: TableShape,
+    *,
+    enable_cdc: bool,
+    pin: Pin = "auto",
+    writable: bool = True,
+    feeds: Sequence[str] = (),
+) -> tuple[str, str]:
     """The family for a table, and the reason in one sentence.
 
     Args:
@@ -66,7 +82,8 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
         enable_cdc: False compares everything in every run.
         pin: the family that the county's file asks for.
         writable: False on a readable secondary, where a rowversion bound is not to be trusted.
-        feeds: change feeds that the source offers for the table and that no family here reads yet, best first.
+        feeds: change feeds that the source offers for the table and that no family here reads yet, best
+            first.
 
     Raises:
         ConfigError: the table can't be read in the pinned way.
@@ -82,7 +99,10 @@ def choose(shape: TableShape, *, enable_cdc: bool, pin: Pin = "auto", writable: 
         secondary = family.name == "rowversion" and not writable
         if pin == family.name and (column is None or secondary):
             because = "the database is a readable secondary" if secondary else family.missing
-            raise ConfigError(f"{shape.map.entity} can't be read by {pin}: {because}", remedy=f"change tables.{shape.map.entity}.mode")
+            raise ConfigError(
+                f"{shape.map.entity} can't be read by {pin}: {because}",
+                remedy=f"change tables.{shape.map.entity}.mode",
+            )
         if pin in ("auto", family.name) and column is not None and not secondary:
             return family.name, f"{column} is {_told_type(shape, column)}" + (
                 _unused(feeds) if (family.name, pin) == ("last_modified", "auto") else ""
@@ -99,15 +119,22 @@ def _choose_joined(shape: TableShape, pin: Pin, writable: bool) -> tuple[str, st
         )
     watched = related.watches(shape)
     if not watched or not writable:
-        because = "the database is a readable secondary" if watched else "no table of it has a rowversion to watch"
+        because = (
+            "the database is a readable secondary" if watched else "no table of it has a rowversion to watch"
+        )
         return "compare", f"{because}: every run reads {shape.map.entity} whole and compares"
     stamped = ", ".join(watch.name for watch in watched if watch.stamp)
     contents = ", ".join(watch.name for watch in watched if watch.stamp is None)
-    return "related", f"properties changed in {stamped} (rowversion) or {contents} (contents compared) are read again"
+    return (
+        "related",
+        f"properties changed in {stamped} (rowversion) or {contents} (contents compared) are read again",
+    )
 
 
 def read_by(shape: TableShape, family: str) -> TableShape:
-    """The shape with the family's change column in place. `compare` keeps the best column there is: it still marks rows that came late."""
+    """The shape with the family's change column in place. `compare` keeps the best column there is: it still
+    marks rows that came late.
+    """
     for candidate in LADDER:
         if candidate.name == family and (column := candidate.column(shape)) is not None:
             return replace(shape, map=replace(shape.map, change_column=column))

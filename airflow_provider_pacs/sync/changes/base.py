@@ -1,4 +1,6 @@
-"""What every change family shares: the query it hands out and the select list that names each column canonically."""
+"""What every change family shares: the query it hands out and the select list that names each column
+canonically.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class ChangeQuery:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first read."""
+    """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first
+    read.
+    """
 
     lo: str | None
     hi: str
@@ -45,15 +49,24 @@ def rows_of(shape: TableShape) -> str:
 
 
 def select_list(shape: TableShape) -> str:
-    """Every mapped column under its canonical name, those of `extra` by alias, a joined entity's keys, then `_source_version`.
+    """Every mapped column under its canonical name, those of `extra` by alias, a joined entity's keys, then
+    `_source_version`.
 
     The version is the change stamp as SQL Server writes it.
     """
-    parts = [f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}" for canonical, source in shape.map.columns]
+    parts = [
+        f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}"
+        for canonical, source in shape.map.columns
+    ]
     extra = [source if shape.selection is None else alias(n) for n, (_, source) in enumerate(shape.map.extra)]
-    parts += [f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}" for n, source in enumerate(extra)]
+    parts += [
+        f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}"
+        for n, source in enumerate(extra)
+    ]
     if shape.selection is not None:
-        parts += ["s.[_source_key]"] + (["s.[_parent_key]"] if load_entities()[shape.map.entity].parent else [])
+        parts += ["s.[_source_key]"] + (
+            ["s.[_parent_key]"] if load_entities()[shape.map.entity].parent else []
+        )
     return ", ".join([*parts, f"{version_text(shape)} AS [_source_version]"])
 
 
@@ -78,6 +91,7 @@ def _expression(column: SourceColumn | None, name: str) -> str:
         value = f"CONVERT(datetime2(7), SWITCHOFFSET({value}, '+00:00'))"
         column = SourceColumn(column.name, "datetime2", 0, 0, 7, column.nullable)
     if column.type_name == "datetime2" and column.scale == 7:
-        # PostgreSQL keeps microseconds. CONVERT would round, at 9999-12-31 into year 10000; so the seventh digit is cut first.
+        # PostgreSQL keeps microseconds. CONVERT would round, at 9999-12-31 into year 10000; so the seventh
+        # digit is cut first.
         return f"CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, {value}) % 1000), {value}))"
     return value

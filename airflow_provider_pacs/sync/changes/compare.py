@@ -1,4 +1,7 @@
-"""The compare family: a table map -> every row of the table. Full load, compare load and reconcile read through this."""
+"""The compare family: a table map -> every row of the table.
+
+Full load, compare load and reconcile read through this.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ def sample_query(shape: TableShape, rows: int) -> ChangeQuery:
 def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
     """The rows with these keys (text, at most `KEYS_PER_STATEMENT`), where they still exist.
 
-    Keys are compared in the column's own type. A GUID that the county keeps as text is known by its digits: its case, braces and dashes are the
-    county's, while our keys are written as PostgreSQL writes them.
+    Keys are compared in the column's own type. A GUID that the county keeps as text is known by its digits:
+    its case, braces and dashes are the county's, while our keys are written as PostgreSQL writes them.
 
     Args:
         shape: the table.
@@ -46,19 +49,33 @@ def keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None = No
         digits = tuple(key.strip("{}").replace("-", "").upper() for key in keys)
         value = f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
         marks = ", ".join(["CONVERT(varchar(32), ?)"] * len(keys))
-        return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {value} IN ({marks})", digits)  # noqa: S608
+        return ChangeQuery(
+            f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {value} IN ({marks})",  # noqa: S608
+            digits,
+        )
     marks = ", ".join([_converted(shape, column)] * len(keys))
-    return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.{quote(column)} IN ({marks})", keys)  # noqa: S608
+    return ChangeQuery(
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.{quote(column)} IN ({marks})",  # noqa: S608
+        keys,
+    )
 
 
 def _joined_keys_query(shape: TableShape, keys: tuple[str, ...], column: str | None) -> ChangeQuery:
-    """A key begins with its scope, by which the tables underneath are found; the key itself is made by the SELECT."""
+    """A key begins with its scope, by which the tables underneath are found; the key itself is made by the
+    SELECT.
+    """
     scope_type = shape.selection.scope_type if shape.selection else ""
     scopes = tuple(dict.fromkeys(key.split("/")[0] for key in keys))
-    text = f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.[_scope] IN ({', '.join([f'CONVERT({scope_type}, ?)'] * len(scopes))})"  # noqa: S608
+    text = (
+        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.[_scope] IN "  # noqa: S608
+        f"({', '.join([f'CONVERT({scope_type}, ?)'] * len(scopes))})"
+    )
     if column == SCOPE:
         return ChangeQuery(text, scopes)
-    return ChangeQuery(f"{text} AND s.[_source_key] IN ({', '.join(['CONVERT(varchar(60), ?)'] * len(keys))})", (*scopes, *keys))
+    return ChangeQuery(
+        f"{text} AND s.[_source_key] IN ({', '.join(['CONVERT(varchar(60), ?)'] * len(keys))})",
+        (*scopes, *keys),
+    )
 
 
 def count_query(shape: TableShape) -> ChangeQuery:
@@ -67,22 +84,31 @@ def count_query(shape: TableShape) -> ChangeQuery:
 
 
 def redaction_query(shape: TableShape) -> ChangeQuery | None:
-    """One column `party`: whose rows must say no more than a new row of theirs would; None where the entity has no such parties."""
+    """One column `party`: whose rows must say no more than a new row of theirs would; None where the entity
+    has no such parties.
+    """
     redaction = shape.selection.redaction if shape.selection else None
     return ChangeQuery(redaction.sql) if redaction else None
 
 
 def lob_query(shape: TableShape) -> ChangeQuery | None:
-    """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such column."""
+    """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such
+    column.
+    """
     lobs = [source for source in shape.map.sources if (column := shape.columns.get(source)) and column.is_lob]
     if not lobs:
         return None
-    inner = ", ".join(f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs))
+    inner = ", ".join(
+        f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs)
+    )
     return ChangeQuery(f"SELECT {inner} FROM {rows_of(shape)}")  # noqa: S608
 
 
 def lob_bound(source: SourceReader, shape: TableShape) -> Callable[[], int] | None:
-    """For `SourceReader.stream`: asks the server for the length of the longest LOB value. None where there is no such column."""
+    """For `SourceReader.stream`: asks the server for the length of the longest LOB value.
+
+    None where there is no such column.
+    """
     query = lob_query(shape)
     if query is None:
         return None
@@ -97,7 +123,11 @@ def _is_guid_as_text(shape: TableShape, name: str) -> bool:
     """Whether a text column of the source is mapped to GUIDs."""
     declared = shape.columns.get(name)
     guids = {column.name for column in load_entities()[shape.map.entity].columns if column.type == "uuid"}
-    return declared is not None and declared.type_name in _SHORT_TEXTS and any(n == name and canonical in guids for canonical, n in shape.map.columns)
+    return (
+        declared is not None
+        and declared.type_name in _SHORT_TEXTS
+        and any(n == name and canonical in guids for canonical, n in shape.map.columns)
+    )
 
 
 def _converted(shape: TableShape, name: str) -> str:

@@ -1,9 +1,11 @@
-"""The ordered family: a change column and a stored cursor -> one window of changed rows (LastModified; design.md 3.5, 3.6; tsql/01, 02, 03).
+"""The ordered family: a change column and a stored cursor -> one window of changed rows (LastModified;
+design.md 3.5, 3.6; tsql/01, 02, 03).
 
-The cursor is text made by SQL Server in the column's own type and handed back as text; it is never parsed, compared or sorted here.
-A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound; the overlap covers writers that commit late and the hour that
-repeats in autumn; `hi` lags the source's clock. Rows without a stamp, and rows stamped more than a day ahead, are read every time: no window
-would ever reach them. Inactive rows travel like any other.
+The cursor is text made by SQL Server in the column's own type and handed back as text; it is never parsed,
+compared or sorted here. A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound;
+the overlap covers writers that commit late and the hour that repeats in autumn; `hi` lags the source's clock.
+Rows without a stamp, and rows stamped more than a day ahead, are read every time: no window would ever reach
+them. Inactive rows travel like any other.
 """
 
 from __future__ import annotations
@@ -27,18 +29,24 @@ def is_ordered_type(declared: str | None) -> bool:
 
 
 def clock_query(clock: Clock) -> ChangeQuery:
-    """One row: `now` (text, the clock that stamps rows), `tz_offset_min`, `server`, `db`. Asked once per run, so that all entities share one cut."""
+    """One row: `now` (text, the clock that stamps rows), `tz_offset_min`, `server`, `db`.
+
+    Asked once per run, so that all entities share one cut.
+    """
     function = "SYSUTCDATETIME()" if clock == "utc" else "SYSDATETIME()"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
+        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), "
+        "SYSDATETIME()) AS tz_offset_min, "
         "@@SERVERNAME AS server, DB_NAME() AS db"
     )
 
 
 def oldest_writer_query(clock: Clock) -> ChangeQuery:
-    """One row: `oldest`, when the oldest open writer began (text), on the clock that stamps rows; NULL where nobody writes.
+    """One row: `oldest`, when the oldest open writer began (text), on the clock that stamps rows; NULL where
+    nobody writes.
 
-    Needs VIEW SERVER STATE (VIEW DATABASE STATE on Azure); without it the overlap alone covers late commits (tsql/03).
+    Needs VIEW SERVER STATE (VIEW DATABASE STATE on Azure); without it the overlap alone covers late commits
+    (tsql/03).
     """
     begin = "MIN(t.database_transaction_begin_time)"
     if clock == "utc":
@@ -51,12 +59,19 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
 
 
 def bounds_query(
-    change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int, offset_minutes: int = 0
+    change_type: str,
+    *,
+    now: str,
+    cursor: str | None,
+    oldest: str | None,
+    lag_seconds: int,
+    overlap_minutes: int,
+    offset_minutes: int = 0,
 ) -> ChangeQuery:
     """One row: `lo`, `hi` (text in `change_type`) of the next window.
 
-    `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and earlier; it never falls behind the
-    cursor, so a clock that was set back moves nothing backwards (case 22).
+    `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and
+    earlier; it never falls behind the cursor, so a clock that was set back moves nothing backwards (case 22).
 
     Args:
         change_type: declared type of the change column, e.g. `datetime`.
@@ -65,13 +80,18 @@ def bounds_query(
         oldest: begin of the oldest open writer, or None where nobody writes or it is unknown.
         lag_seconds: seconds that `hi` stays behind the clock.
         overlap_minutes: minutes read again before the cursor.
-        offset_minutes: how far `now` and `oldest` are ahead of UTC; only a datetimeoffset column needs to know.
+        offset_minutes: how far `now` and `oldest` are ahead of UTC; only a datetimeoffset column needs to
+            know.
     """
     base = change_type.split("(")[0]
     unit = _WHOLE_UNITS.get(base)
     exact = f"DATEADD({unit}, -1, @safe)" if unit else "@safe"
     bound = f"TODATETIMEOFFSET({exact}, {int(offset_minutes)})" if base == "datetimeoffset" else exact
-    back = "DATEADD(DAY, -1 - @overlap / 1440, @cursor)" if base == "date" else "DATEADD(MINUTE, -@overlap, @cursor)"
+    back = (
+        "DATEADD(DAY, -1 - @overlap / 1440, @cursor)"
+        if base == "date"
+        else "DATEADD(MINUTE, -@overlap, @cursor)"
+    )
     return ChangeQuery(
         "DECLARE @lag int = CONVERT(int, ?);\n"
         "DECLARE @overlap int = CONVERT(int, ?);\n"
@@ -88,7 +108,10 @@ def bounds_query(
 
 
 def window_query(shape: TableShape, window: Window) -> ChangeQuery:
-    """The rows of one window, plus those no window reaches. No TOP and no ORDER BY: one statement, streamed (tsql/01)."""
+    """The rows of one window, plus those no window reaches.
+
+    No TOP and no ORDER BY: one statement, streamed (tsql/01).
+    """
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
@@ -100,17 +123,22 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
 
 
 def span_query(change_type: str, since: str, until: str) -> ChangeQuery:
-    """One row: `lo`, `hi` (text in `change_type`) of a window that somebody chose, and `forward`, 1 where it holds any moment."""
+    """One row: `lo`, `hi` (text in `change_type`) of a window that somebody chose, and `forward`, 1 where it
+    holds any moment.
+    """
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        "SELECT CONVERT(varchar(34), @lo, 121) AS lo, CONVERT(varchar(34), @hi, 121) AS hi, CASE WHEN @lo < @hi THEN 1 ELSE 0 END AS forward",
+        "SELECT CONVERT(varchar(34), @lo, 121) AS lo, CONVERT(varchar(34), @hi, 121) AS hi, CASE WHEN @lo < "
+        "@hi THEN 1 ELSE 0 END AS forward",
         (since, until),
     )
 
 
 def between_query(shape: TableShape, window: Window) -> ChangeQuery:
-    """Rows stamped in [lo, hi), and no others: windows that meet share no row, so their order does not matter."""
+    """Rows stamped in [lo, hi), and no others: windows that meet share no row, so their order does not
+    matter.
+    """
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
@@ -124,7 +152,8 @@ def since_query(shape: TableShape, since: str) -> ChangeQuery:
     """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
     column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
     return ChangeQuery(
-        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\nSELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {column} >= @since",
+        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\nSELECT {select_list(shape)} FROM "
+        f"{rows_of(shape)} WHERE {column} >= @since",
         (since,),
     )
 

@@ -1,7 +1,8 @@
-"""The related family: a joined entity's watched tables -> the scopes that changed, and their rows (docs/adr/0005-joined-entities.md).
+"""The related family: a joined entity's watched tables -> the scopes that changed, and their rows
+(docs/adr/0005-joined-entities.md).
 
-A rowversion shows the scopes written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION(); a table without one is read in the few
-columns that count, and its contents are compared in the target.
+A rowversion shows the scopes written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION(); a
+table without one is read in the few columns that count, and its contents are compared in the target.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def window_query(shape: TableShape, window: Window) -> ChangeQuery:
 def scopes_query(shape: TableShape, window: Window) -> ChangeQuery:
     """One column `scope` (text): the scopes of `window_query`, also those that have no row left."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(shape, '>= @lo', '< @hi')}) AS c",  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM "  # noqa: S608
+        f"({_stamped(shape, '>= @lo', '< @hi')}) AS c",
         (window.lo or window.hi, window.hi),
     )
 
@@ -41,7 +43,8 @@ def compared(shape: TableShape) -> tuple[tuple[str, ChangeQuery], ...]:
 def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
     """All rows, with `_late` = 1 for those of a scope written at `hi` or after."""
     return ChangeQuery(
-        f"{_declared('hi')}SELECT {select_list(shape)}, CASE WHEN late.scope IS NULL THEN 0 ELSE 1 END AS [_late] FROM {_with_late(shape)}",  # noqa: S608
+        f"{_declared('hi')}SELECT {select_list(shape)}, CASE WHEN late.scope IS NULL THEN 0 ELSE 1 END AS "  # noqa: S608
+        f"[_late] FROM {_with_late(shape)}",
         (hi,),
         complete=True,
     )
@@ -49,7 +52,10 @@ def late_flag_query(shape: TableShape, hi: str) -> ChangeQuery:
 
 def count_since_query(shape: TableShape, hi: str) -> ChangeQuery:
     """One row: `n` rows, `late` of them of a scope written at `hi` or after."""
-    return ChangeQuery(f"{_declared('hi')}SELECT COUNT_BIG(*) AS n, COUNT_BIG(late.scope) AS late FROM {_with_late(shape)}", (hi,))  # noqa: S608
+    return ChangeQuery(
+        f"{_declared('hi')}SELECT COUNT_BIG(*) AS n, COUNT_BIG(late.scope) AS late FROM {_with_late(shape)}",  # noqa: S608
+        (hi,),
+    )
 
 
 def _declared(*names: str) -> str:
@@ -65,5 +71,7 @@ def _stamped(shape: TableShape, *bounds: str) -> str:
     parts = []
     for watch in watches(shape):
         if watch.stamp is not None:
-            parts.append(watch.sql.replace(CHANGED, " AND ".join(f"{watch.stamp} {bound}" for bound in bounds)))
+            parts.append(
+                watch.sql.replace(CHANGED, " AND ".join(f"{watch.stamp} {bound}" for bound in bounds))
+            )
     return " UNION ALL ".join(parts)

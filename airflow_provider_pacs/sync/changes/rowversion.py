@@ -1,7 +1,8 @@
-"""The ordered family on a rowversion column: the database's own counter, so no clock, no overlap and no hour that repeats (tsql/04).
+"""The ordered family on a rowversion column: the database's own counter, so no clock, no overlap and no hour
+that repeats (tsql/04).
 
-`hi` is MIN_ACTIVE_ROWVERSION(): below it no writer is open any more. A long transaction delays rows, it never loses them. Cursors are `0x` text.
-Not on a readable secondary: it does not know the primary's open writers.
+`hi` is MIN_ACTIVE_ROWVERSION(): below it no writer is open any more. A long transaction delays rows, it never
+loses them. Cursors are `0x` text. Not on a readable secondary: it does not know the primary's open writers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ WRITABLE = "SELECT CONVERT(varchar(20), DATABASEPROPERTYEX(DB_NAME(), 'Updateabi
 
 
 def column_of(shape: TableShape) -> str | None:
-    """The table's rowversion column (a table has at most one); None where it has none or the catalog is unknown."""
+    """The table's rowversion column (a table has at most one); None where it has none or the catalog is
+    unknown.
+    """
     return next((column.name for column in shape.columns.values() if column.type_name in _TYPES), None)
 
 
@@ -28,14 +31,25 @@ def is_rowversion(shape: TableShape) -> bool:
 
 
 def bounds_query(
-    change_type: str, *, now: str, cursor: str | None, oldest: str | None, lag_seconds: int, overlap_minutes: int, offset_minutes: int = 0
+    change_type: str,
+    *,
+    now: str,
+    cursor: str | None,
+    oldest: str | None,
+    lag_seconds: int,
+    overlap_minutes: int,
+    offset_minutes: int = 0,
 ) -> ChangeQuery:
-    """One row: `lo`, the cursor as it is, and `hi`, as `0x` text. Clock, lag and overlap have no meaning here."""
+    """One row: `lo`, the cursor as it is, and `hi`, as `0x` text.
+
+    Clock, lag and overlap have no meaning here.
+    """
     del change_type, now, oldest, lag_seconds, overlap_minutes, offset_minutes
     return ChangeQuery(
         "DECLARE @cursor binary(8) = CONVERT(binary(8), NULLIF(?, ''), 1);\n"
         "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION();\n"
-        "SELECT CONVERT(varchar(18), @cursor, 1) AS lo, CONVERT(varchar(18), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 1) AS hi",
+        "SELECT CONVERT(varchar(18), @cursor, 1) AS lo, CONVERT(varchar(18), CASE WHEN @cursor > @hi THEN "
+        "@cursor ELSE @hi END, 1) AS hi",
         (cursor or "",),
     )
 

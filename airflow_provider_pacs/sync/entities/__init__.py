@@ -1,6 +1,9 @@
-"""Canonical entities: one YAML each in this folder -> `Entity`, parents first. A new entity is one file here (and one suite).
+"""Canonical entities: one YAML each in this folder -> `Entity`, parents first.
 
-Every entity ends in a column `extra` of type `json`: what a county carries beyond the canonical columns. No YAML names it.
+A new entity is one file here (and one suite).
+
+Every entity ends in a column `extra` of type `json`: what a county carries beyond the canonical columns. No
+YAML names it.
 """
 
 from __future__ import annotations

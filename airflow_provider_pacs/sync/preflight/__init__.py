@@ -1,4 +1,7 @@
-"""A county and its two ends -> a report of all that a run depends on. Nothing is written, and no single failed look hides the others."""
+"""A county and its two ends -> a report of all that a run depends on.
+
+Nothing is written, and no single failed look hides the others.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,22 @@ from airflow_provider_pacs.sync.target.port import Target
 __all__ = ["Finding", "Report", "examine"]
 
 
-def examine(config: CountyConfig, source: SourceReader, target: Target | PacsError, *, thorough: bool = False, now: datetime | None = None) -> Report:
+def examine(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target | PacsError,
+    *,
+    thorough: bool = False,
+    now: datetime | None = None,
+) -> Report:
     """Look at everything, in the order in which a connection comes about.
 
     Args:
         config: the county.
         source: a reader that need not be open yet.
         target: an open target, or the error that kept it from opening.
-        thorough: count rows and look at some of the data too, which costs the source more than a run's own preflight should.
+        thorough: count rows and look at some of the data too, which costs the source more than a run's own
+            preflight should.
         now: our clock; for tests.
     """
     visit = Visit(config, source, target, thorough, now or datetime.now(UTC))

@@ -1,4 +1,6 @@
-"""A reader that need not be open yet -> can it be reached, is the connection encrypted and to the right server, which driver, which login."""
+"""A reader that need not be open yet -> can it be reached, is the connection encrypted and to the right
+server, which driver, which login.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES, DRIVE
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 
 _LOGIN = "SELECT ORIGINAL_LOGIN() AS login, DB_NAME() AS db"
-_ENCRYPTED = "SELECT c.encrypt_option AS encrypted FROM sys.dm_exec_connections AS c WHERE c.session_id = @@SPID"
+_ENCRYPTED = (
+    "SELECT c.encrypt_option AS encrypted FROM sys.dm_exec_connections AS c WHERE c.session_id = @@SPID"
+)
 
 
 def look_at_connection(visit: Visit) -> tuple[list[Finding], PacsError | None]:
@@ -46,28 +50,61 @@ def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     else:
         yield answers
         yield Finding("login.source", "login", "fail", text, error.remedy)
-    yield Finding("login.rest", "login", "unknown", "Everything behind the source's login was left out.", "Repair the connection, then check again.")
+    yield Finding(
+        "login.rest",
+        "login",
+        "unknown",
+        "Everything behind the source's login was left out.",
+        "Repair the connection, then check again.",
+    )
 
 
 def _encryption(visit: Visit, facts: ConnectionFacts) -> Iterator[Finding]:
     if facts.encrypt == "no":
-        yield Finding("tls.source", "tls", "warn", "The connection does not ask for encryption.", "Set encrypt=yes in the source's connection.")
+        yield Finding(
+            "tls.source",
+            "tls",
+            "warn",
+            "The connection does not ask for encryption.",
+            "Set encrypt=yes in the source's connection.",
+        )
     elif facts.any_certificate:
-        text = "Any certificate is taken: neither its chain nor its name is looked at, so anybody between can pose as the server."
-        yield Finding("tls.source", "tls", "warn", text, "Trust the CA of the server's certificate here, and drop trust_server_certificate.")
+        text = (
+            "Any certificate is taken: neither its chain nor its name is looked at, so anybody between "
+            "can "
+            "pose as the server."
+        )
+        yield Finding(
+            "tls.source",
+            "tls",
+            "warn",
+            text,
+            "Trust the CA of the server's certificate here, and drop trust_server_certificate.",
+        )
     else:
-        text = f"The certificate's chain, dates and name ({facts.certificate_name}) were checked (encrypt={facts.encrypt})."
+        text = (
+            f"The certificate's chain, dates and name ({facts.certificate_name}) were checked "
+            f"(encrypt={facts.encrypt})."
+        )
         yield Finding("tls.source", "tls", "ok", text)
     rows = optional_query(visit.source, _ENCRYPTED)
     if not rows:
         grant = f"GRANT VIEW SERVER STATE TO {visit.grantee}; (optional)"
-        yield Finding("tls.in_force", "tls", "unknown", "The login may not see whether its connection is encrypted.", grant)
+        yield Finding(
+            "tls.in_force",
+            "tls",
+            "unknown",
+            "The login may not see whether its connection is encrypted.",
+            grant,
+        )
     elif str(rows[0]["encrypted"]).upper() == "TRUE":
         yield Finding("tls.in_force", "tls", "ok", "The server says that this connection is encrypted.")
     else:
         state: State = "warn" if facts.encrypt == "no" else "fail"
         remedy = "Set encrypt=yes, and look for what ends TLS on the way to the server."
-        yield Finding("tls.in_force", "tls", state, "The server says that this connection is not encrypted.", remedy)
+        yield Finding(
+            "tls.in_force", "tls", state, "The server says that this connection is not encrypted.", remedy
+        )
 
 
 def _driver(facts: ConnectionFacts) -> Finding:
@@ -75,5 +112,11 @@ def _driver(facts: ConnectionFacts) -> Finding:
         return Finding("driver.source", "driver", "unknown", "The driver does not tell its version.")
     if "msodbcsql17" in facts.driver or "msodbcsql-17" in facts.driver:
         remedy = "Install Microsoft's ODBC Driver 18."
-        return Finding("driver.source", "driver", "warn", f"{facts.driver}: with Driver 17 only connection strings were tested.", remedy)
+        return Finding(
+            "driver.source",
+            "driver",
+            "warn",
+            f"{facts.driver}: with Driver 17 only connection strings were tested.",
+            remedy,
+        )
     return Finding("driver.source", "driver", "ok", f"{facts.driver}.")

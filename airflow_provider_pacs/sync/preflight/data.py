@@ -1,4 +1,7 @@
-"""Some rows of each mapped table -> findings: stamps, sentinel dates, top codes, duplicates, colliding keys. Counts alone for what is personal."""
+"""Some rows of each mapped table -> findings: stamps, sentinel dates, top codes, duplicates, colliding keys.
+
+Counts alone for what is personal.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,24 @@ def look_at_data(visit: Visit) -> Iterator[Finding]:
         for table in visit.tables(entity):
             name = visit.name("data", table)
             if not table.declared:
-                yield Finding(name, "data", "unknown", f"The data of {table.text} was not looked at: its columns' types are unknown.")
+                yield Finding(
+                    name,
+                    "data",
+                    "unknown",
+                    f"The data of {table.text} was not looked at: its columns' types are unknown.",
+                )
                 continue
             grant = f"GRANT SELECT ON OBJECT::{table.quoted} TO {visit.grantee};"
-            for part, look in (("stamps", _stamps), ("dates", _dates), ("codes", _codes), ("keys", _keys), ("personal", _personal)):
-                yield from attempt(f"{name}.{part}", "data", lambda look=look, table=table: look(visit, table), grant)  # type: ignore[misc]
+            for part, look in (
+                ("stamps", _stamps),
+                ("dates", _dates),
+                ("codes", _codes),
+                ("keys", _keys),
+                ("personal", _personal),
+            ):
+                yield from attempt(
+                    f"{name}.{part}", "data", lambda look=look, table=table: look(visit, table), grant
+                )  # type: ignore[misc]
 
 
 def _of(n: int) -> str:
@@ -43,11 +59,27 @@ def _stamps(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     if column is None or visit.source_now is None or not is_ordered_type(table.declared[column].declared):
         return
     row = visit.source.query(queries.stamps_query(table, column), (visit.source_now,))[0]
-    odd = [f"{row['missing']:,} have no {column}"] * bool(row["missing"]) + [f"{row['future']:,} are stamped over a day ahead"] * bool(row["future"])
-    text = f"Of {_of(row['n'])} of {table.text} {' and '.join(odd)}" if odd else f"Every stamp of {_of(row['n'])} of {table.text} is usable"
-    newest = f"; the newest is {row['newest']}, the source's clock says {visit.source_now}" if row["newest"] else ""
-    remedy = "These rows are read again in every run, so none is lost; correct the stamps at the source." if odd else ""
-    yield Finding(f"{visit.name('data', table)}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy)
+    odd = [f"{row['missing']:,} have no {column}"] * bool(row["missing"]) + [
+        f"{row['future']:,} are stamped over a day ahead"
+    ] * bool(row["future"])
+    text = (
+        f"Of {_of(row['n'])} of {table.text} {' and '.join(odd)}"
+        if odd
+        else f"Every stamp of {_of(row['n'])} of {table.text} is usable"
+    )
+    newest = (
+        f"; the newest is {row['newest']}, the source's clock says {visit.source_now}"
+        if row["newest"]
+        else ""
+    )
+    remedy = (
+        "These rows are read again in every run, so none is lost; correct the stamps at the source."
+        if odd
+        else ""
+    )
+    yield Finding(
+        f"{visit.name('data', table)}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy
+    )
 
 
 def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
@@ -63,9 +95,20 @@ def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     ]
     if found:
         text = f"{table.text} has days that often stand for none, in {_of(row['n'])}: {in_words(found)}."
-        yield Finding(f"{visit.name('data', table)}.dates", "data", "warn", text, "Ask the county what they mean; they are carried over as they are.")
+        yield Finding(
+            f"{visit.name('data', table)}.dates",
+            "data",
+            "warn",
+            text,
+            "Ask the county what they mean; they are carried over as they are.",
+        )
     else:
-        yield Finding(f"{visit.name('data', table)}.dates", "data", "ok", f"No 1900-01-01 and no 1980-01-01 in {_of(row['n'])} of {table.text}.")
+        yield Finding(
+            f"{visit.name('data', table)}.dates",
+            "data",
+            "ok",
+            f"No 1900-01-01 and no 1980-01-01 in {_of(row['n'])} of {table.text}.",
+        )
 
 
 def _codes(visit: Visit, table: SourceTable) -> Iterator[Finding]:
@@ -75,7 +118,12 @@ def _codes(visit: Visit, table: SourceTable) -> Iterator[Finding]:
         rows = visit.source.query(queries.values_query(table, column))
         told = [f"{_shown(row['value'])} {row['n']:,}" for row in rows if row["n"] >= _OFTEN]
         if told:
-            yield Finding(f"{visit.name('data', table)}.codes.{column}", "data", "ok", f"{table.text}.{column}, most often: {', '.join(told)}.")
+            yield Finding(
+                f"{visit.name('data', table)}.codes.{column}",
+                "data",
+                "ok",
+                f"{table.text}.{column}, most often: {', '.join(told)}.",
+            )
 
 
 def _is_code(table: SourceTable, column: str) -> bool:
@@ -88,7 +136,9 @@ def _is_code(table: SourceTable, column: str) -> bool:
     declared = table.declared[column]
     if declared.is_lob or is_ordered_type(declared.declared):
         return False
-    return kinds[canonical] == "boolean" or (kinds[canonical] == "text" and declared.type_name in _TEXTS and 0 < declared.max_length <= _CODE_BYTES)
+    return kinds[canonical] == "boolean" or (
+        kinds[canonical] == "text" and declared.type_name in _TEXTS and 0 < declared.max_length <= _CODE_BYTES
+    )
 
 
 def _shown(value: Any) -> str:
@@ -97,9 +147,18 @@ def _shown(value: Any) -> str:
 
 def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     """The keys, and the number that people know a parcel by."""
-    numbers = [column for column, canonical in table.canonical.items() if table.entity == "property" and canonical == "parcel_number"]
-    for column in (column for column in dict.fromkeys((*table.key, *numbers)) if not table.declared[column].is_lob):
-        name, is_text = f"{visit.name('data', table)}.keys.{column}", table.declared[column].type_name in _TEXTS
+    numbers = [
+        column
+        for column, canonical in table.canonical.items()
+        if table.entity == "property" and canonical == "parcel_number"
+    ]
+    for column in (
+        column for column in dict.fromkeys((*table.key, *numbers)) if not table.declared[column].is_lob
+    ):
+        name, is_text = (
+            f"{visit.name('data', table)}.keys.{column}",
+            table.declared[column].type_name in _TEXTS,
+        )
         odd = []
         if column in numbers or len(table.key) == 1:
             twice = visit.source.query(queries.duplicates_query(table, column))[0]["n"]
@@ -108,16 +167,34 @@ def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
             same = visit.source.query(queries.collisions_query(table, column))[0]["n"]
             odd += [f"{same:,} differ only by case or trailing blanks"] * bool(same)
         state: State = "warn" if odd else "ok"
-        text = f"{table.text}.{column}: {' and '.join(odd) if odd else 'no two values that could be taken for one another'}."
-        yield Finding(name, "data", state, text, "Ask the county which is right; PostgreSQL tells apart what SQL Server may not." if odd else "")
+        text = (
+            f"{table.text}.{column}: "
+            f"{' and '.join(odd) if odd else 'no two values that could be taken for one another'}."
+        )
+        yield Finding(
+            name,
+            "data",
+            state,
+            text,
+            "Ask the county which is right; PostgreSQL tells apart what SQL Server may not." if odd else "",
+        )
 
 
 def _personal(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     """Counts of what is missing; the values stay in the county."""
     columns = [
-        column for column in table.canonical if table.is_personal(column) and table.declared[column].type_name in _TEXTS and column not in table.key
+        column
+        for column in table.canonical
+        if table.is_personal(column)
+        and table.declared[column].type_name in _TEXTS
+        and column not in table.key
     ]
     if columns:
         row = visit.source.query(queries.empty_query(table, columns))[0]
         told = [f"{row[f'c{number}']:,} without {column}" for number, column in enumerate(columns)]
-        yield Finding(f"{visit.name('data', table)}.personal", "data", "ok", f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(told)}.")
+        yield Finding(
+            f"{visit.name('data', table)}.personal",
+            "data",
+            "ok",
+            f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(told)}.",
+        )

@@ -1,4 +1,6 @@
-"""The source's database -> findings: which server, compatibility level, snapshots, change feeds, whose database it is, and its clock."""
+"""The source's database -> findings: which server, compatibility level, snapshots, change feeds, whose
+database it is, and its clock.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ from airflow_provider_pacs.sync.preflight.visit import Visit, told
 from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
 
-_VERSION = (
-    """SELECT CONVERT(varchar(128), SERVERPROPERTY('ProductVersion')) AS version, CONVERT(varchar(128), SERVERPROPERTY('Edition')) AS edition"""
+_VERSION = """SELECT CONVERT(varchar(128), SERVERPROPERTY('ProductVersion')) AS version, CONVERT(varchar(128),
+  SERVERPROPERTY('Edition')) AS edition"""
+_LEVEL = (
+    "SELECT d.compatibility_level AS level, d.is_read_only AS read_only FROM sys.databases AS d WHERE "
+    "d.database_id = DB_ID()"
 )
-_LEVEL = "SELECT d.compatibility_level AS level, d.is_read_only AS read_only FROM sys.databases AS d WHERE d.database_id = DB_ID()"
 OLDEST_SERVER, OLDEST_LEVEL = 11, 110
 """SQL Server 2012."""
 SKEW_SECONDS = 120
@@ -36,23 +40,47 @@ def _version(visit: Visit) -> Iterator[Finding]:
     if row["version"] is None:
         yield Finding("database.version", "database", "unknown", "The server does not tell its version.")
         return
-    old = str(row["version"]).split(".")[0].isdecimal() and int(str(row["version"]).split(".")[0]) < OLDEST_SERVER
+    old = (
+        str(row["version"]).split(".")[0].isdecimal()
+        and int(str(row["version"]).split(".")[0]) < OLDEST_SERVER
+    )
     remedy = "SQL Server 2012 or later is needed." if old else ""
     yield Finding(
-        "database.version", "database", "fail" if old else "ok", f"SQL Server {row['version']}, {row['edition'] or 'edition unknown'}.", remedy
+        "database.version",
+        "database",
+        "fail" if old else "ok",
+        f"SQL Server {row['version']}, {row['edition'] or 'edition unknown'}.",
+        remedy,
     )
 
 
 def _level(visit: Visit) -> Iterator[Finding]:
     row = (optional_query(visit.source, _LEVEL) or [{"level": None, "read_only": None}])[0]
     if row["level"] is None:
-        yield Finding("database.level", "database", "unknown", "The login may not see the database's compatibility level.", _settings_grant(visit))
+        yield Finding(
+            "database.level",
+            "database",
+            "unknown",
+            "The login may not see the database's compatibility level.",
+            _settings_grant(visit),
+        )
         return
     low = int(row["level"]) < OLDEST_LEVEL
-    remedy = f"Below {OLDEST_LEVEL} nothing was ever tried: watch the first full run, or ask for a higher level." if low else ""
-    yield Finding("database.level", "database", "warn" if low else "ok", f"Compatibility level {row['level']}.", remedy)
+    remedy = (
+        f"Below {OLDEST_LEVEL} nothing was ever tried: watch the first full run, or ask for a higher level."
+        if low
+        else ""
+    )
+    yield Finding(
+        "database.level", "database", "warn" if low else "ok", f"Compatibility level {row['level']}.", remedy
+    )
     if row["read_only"]:
-        yield Finding("database.read_only", "database", "ok", "The database itself is read-only (a replica or a restored copy).")
+        yield Finding(
+            "database.read_only",
+            "database",
+            "ok",
+            "The database itself is read-only (a replica or a restored copy).",
+        )
 
 
 def _settings_grant(visit: Visit) -> str:
@@ -66,11 +94,17 @@ def _snapshots(visit: Visit) -> Iterator[Finding]:
         text = "The login may not see whether SNAPSHOT isolation is allowed."
         yield Finding("database.snapshot", "database", "unknown", text, _settings_grant(visit))
     elif wanted and not abilities.snapshot_isolation:
-        remedy = "Have it allowed (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON), or drop isolation_level from the connection."
+        remedy = (
+            "Have it allowed (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON), or drop "
+            "isolation_level "
+            "from the connection."
+        )
         text = "The connection asks for SNAPSHOT isolation, which the database does not allow (error 3952)."
         yield Finding("database.snapshot", "database", "fail", text, remedy)
     else:
-        text = f"SNAPSHOT isolation is {'allowed' if abilities.snapshot_isolation else 'not allowed'}{versions}."
+        text = (
+            f"SNAPSHOT isolation is {'allowed' if abilities.snapshot_isolation else 'not allowed'}{versions}."
+        )
         yield Finding("database.snapshot", "database", "ok", text)
 
 
@@ -82,16 +116,29 @@ def _feeds(visit: Visit) -> Iterator[Finding]:
         ("database.cdc", "Change Data Capture", visit.abilities.cdc, "cdc"),
     ):
         if on is None:
-            yield Finding(name, "database", "unknown", f"The login may not see whether {feed} is on.", _settings_grant(visit))
+            yield Finding(
+                name,
+                "database",
+                "unknown",
+                f"The login may not see whether {feed} is on.",
+                _settings_grant(visit),
+            )
             continue
         of = {table.text: getattr(visit.abilities.of(table.schema, table.name), which) for table in tables}
-        tracked, unseen = [table for table, on in of.items() if on], [table for table, on in of.items() if on is None]
+        tracked, unseen = (
+            [table for table, on in of.items() if on],
+            [table for table, on in of.items() if on is None],
+        )
         kept = visit.abilities.retention_minutes if which == "change_tracking" else None
         parts = [f"{feed} is {'on' if on else 'off'}"]
         parts += [f"for {in_words(tracked)}" if tracked else "for no mapped table"] * (on and not unseen)
-        parts += [f"unknown for {in_words(unseen)}"] * bool(unseen) + [f"changes are kept {(kept or 0) / 60:,.0f} h"] * bool(kept)
+        parts += [f"unknown for {in_words(unseen)}"] * bool(unseen) + [
+            f"changes are kept {(kept or 0) / 60:,.0f} h"
+        ] * bool(kept)
         text = f"{', '.join(parts)}."
-        yield Finding(name, "database", "unknown" if unseen else "ok", text, _settings_grant(visit) if unseen else "")
+        yield Finding(
+            name, "database", "unknown" if unseen else "ok", text, _settings_grant(visit) if unseen else ""
+        )
 
 
 def _identity(visit: Visit) -> Iterator[Finding]:
@@ -106,9 +153,17 @@ def _identity(visit: Visit) -> Iterator[Finding]:
         yield Finding("database.identity", "database", "fail", told(error), error.remedy)
         return
     state: State = "warn" if restored else "ok"
-    text = f"The same database as before: {found['db']} on {found['server']}." if not restored else f"{found['db']} was restored since the last run."
+    text = (
+        f"The same database as before: {found['db']} on {found['server']}."
+        if not restored
+        else f"{found['db']} was restored since the last run."
+    )
     yield Finding(
-        "database.identity", "database", state, text, f"The next run reads everything and compares; {accept} says so now." if restored else ""
+        "database.identity",
+        "database",
+        state,
+        text,
+        f"The next run reads everything and compares; {accept} says so now." if restored else "",
     )
 
 
@@ -120,19 +175,40 @@ def look_at_clock(visit: Visit) -> Iterator[Finding]:
     ahead = offset if visit.config.sync.clock == "local" else 0
     skew = (stamp - visit.now.replace(tzinfo=None)).total_seconds() - ahead * 60
     far = abs(skew) > SKEW_SECONDS
-    text = f"The source's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} ours." if far else "The source's clock agrees with ours."
-    remedy = "Set both machines by NTP. Runs go by the source's clock alone, so only what people read is off." if far else ""
+    text = (
+        f"The source's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} ours."
+        if far
+        else "The source's clock agrees with ours."
+    )
+    remedy = (
+        "Set both machines by NTP. Runs go by the source's clock alone, so only what people read is off."
+        if far
+        else ""
+    )
     yield Finding("clock.skew", "clock", "warn" if far else "ok", text, remedy)
     zone = visit.config.timezone
     ours = visit.now.astimezone(ZoneInfo(zone)).utcoffset()
     minutes = int(ours.total_seconds() // 60) if ours is not None else 0
     if minutes == offset:
-        yield Finding("clock.zone", "clock", "ok", f"The server's time zone is the county's: {zone}, {_offset(offset)}.")
+        yield Finding(
+            "clock.zone", "clock", "ok", f"The server's time zone is the county's: {zone}, {_offset(offset)}."
+        )
     elif visit.config.sync.clock == "utc":
-        yield Finding("clock.zone", "clock", "ok", f"The server is at {_offset(offset)}, the county at {_offset(minutes)}; its stamps are UTC.")
+        yield Finding(
+            "clock.zone",
+            "clock",
+            "ok",
+            f"The server is at {_offset(offset)}, the county at {_offset(minutes)}; its stamps are UTC.",
+        )
     else:
         text = f"The server's clock is at {_offset(offset)}, but {zone} is at {_offset(minutes)} now."
-        yield Finding("clock.zone", "clock", "warn", text, "Correct `timezone` in the county's file, or set sync.clock: utc where stamps are UTC.")
+        yield Finding(
+            "clock.zone",
+            "clock",
+            "warn",
+            text,
+            "Correct `timezone` in the county's file, or set sync.clock: utc where stamps are UTC.",
+        )
 
 
 def _offset(minutes: int) -> str:

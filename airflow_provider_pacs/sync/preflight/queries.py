@@ -1,4 +1,6 @@
-"""A source's table -> the T-SQL that looks at its data: at most so many rows, each statement one answer, nothing that locks for long."""
+"""A source's table -> the T-SQL that looks at its data: at most so many rows, each statement one answer,
+nothing that locks for long.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def some_rows(table: SourceTable, columns: Sequence[str]) -> str:
 def dates_query(table: SourceTable, columns: Sequence[str]) -> str:
     """One row: `n` rows, and per date column `c<i>_<day>` with how many stand at a sentinel day."""
     parts = [
-        f"COUNT_BIG(CASE WHEN s.{quote(column)} = CONVERT(datetime, '{day}', 112) THEN 1 END) AS [c{number}_{day}]"
+        f"COUNT_BIG(CASE WHEN s.{quote(column)} = CONVERT(datetime, '{day}', 112) THEN 1 END) AS "
+        f"[c{number}_{day}]"
         for number, column in enumerate(columns)
         for day in SENTINELS
     ]
@@ -36,18 +39,27 @@ def dates_query(table: SourceTable, columns: Sequence[str]) -> str:
 
 
 def stamps_query(table: SourceTable, column: str) -> str:
-    """One row: `n`, `missing` (no stamp), `future` (over a day after the clock given as the parameter), `newest` (text)."""
+    """One row: `n`, `missing` (no stamp), `future` (over a day after the clock given as the parameter),
+    `newest` (text).
+    """
     stamp = f"s.{quote(column)}"
     return (
         f"SELECT COUNT_BIG(*) AS [n], COUNT_BIG(CASE WHEN {stamp} IS NULL THEN 1 END) AS [missing], "  # noqa: S608
-        f"COUNT_BIG(CASE WHEN {stamp} > DATEADD(DAY, 1, CONVERT(datetime2(7), ?, 121)) THEN 1 END) AS [future], "
+        f"COUNT_BIG(CASE WHEN {stamp} > DATEADD(DAY, 1, CONVERT(datetime2(7), ?, 121)) THEN 1 END) AS "
+        "[future], "
         f"CONVERT(varchar(34), MAX({stamp}), 121) AS [newest] FROM {some_rows(table, [column])}"
     )
 
 
 def empty_query(table: SourceTable, columns: Sequence[str]) -> str:
-    """One row: `n` rows, and `c<i>` per text column with how many are NULL or blank. No value leaves the server."""
-    parts = [f"COUNT_BIG(CASE WHEN {_filled(column)} THEN NULL ELSE 1 END) AS [c{number}]" for number, column in enumerate(columns)]
+    """One row: `n` rows, and `c<i>` per text column with how many are NULL or blank.
+
+    No value leaves the server.
+    """
+    parts = [
+        f"COUNT_BIG(CASE WHEN {_filled(column)} THEN NULL ELSE 1 END) AS [c{number}]"
+        for number, column in enumerate(columns)
+    ]
     return f"SELECT COUNT_BIG(*) AS [n], {', '.join(parts)} FROM {some_rows(table, columns)}"  # noqa: S608
 
 
@@ -79,9 +91,12 @@ def duplicates_query(table: SourceTable, column: str) -> str:
 
 
 def collisions_query(table: SourceTable, column: str) -> str:
-    """One row: `n`, how many values of a text column are the same but for case or trailing blanks, and differ to the byte."""
+    """One row: `n`, how many values of a text column are the same but for case or trailing blanks, and differ
+    to the byte.
+    """
     name = f"s.{quote(column)}"
     return (
         f"SELECT COUNT_BIG(*) AS [n] FROM (SELECT COUNT_BIG(*) AS [rows] FROM {some_rows(table, [column])} "  # noqa: S608
-        f"WHERE {name} IS NOT NULL GROUP BY UPPER(RTRIM({name})) HAVING COUNT(DISTINCT CONVERT(varbinary(8000), {name})) > 1) AS d"
+        f"WHERE {name} IS NOT NULL GROUP BY UPPER(RTRIM({name})) HAVING COUNT(DISTINCT "
+        f"CONVERT(varbinary(8000), {name})) > 1) AS d"
     )

@@ -1,4 +1,7 @@
-"""What a look at a county's two ends found: findings in a fixed order, each with what to do. Never a value of a personal column."""
+"""What a look at a county's two ends found: findings in a fixed order, each with what to do.
+
+Never a value of a personal column.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,20 @@ from typing import Any, Literal
 from airflow_provider_pacs.sync.errors import PacsError
 
 State = Literal["ok", "warn", "fail", "unknown"]
-Area = Literal["reachability", "tls", "driver", "login", "rights", "database", "schema", "sizes", "clock", "data", "changes", "target"]
+Area = Literal[
+    "reachability",
+    "tls",
+    "driver",
+    "login",
+    "rights",
+    "database",
+    "schema",
+    "sizes",
+    "clock",
+    "data",
+    "changes",
+    "target",
+]
 WORST_FIRST: tuple[State, ...] = ("fail", "warn", "unknown", "ok")
 
 
@@ -66,7 +82,13 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         findings = [asdict(finding) for finding in self.findings]
-        return {"county": self.county, "at": self.at.isoformat(), "state": self.state, "thorough": self.thorough, "findings": findings}
+        return {
+            "county": self.county,
+            "at": self.at.isoformat(),
+            "state": self.state,
+            "thorough": self.thorough,
+            "findings": findings,
+        }
 
 
 def in_words(names: Iterable[str], most: int = 8) -> str:

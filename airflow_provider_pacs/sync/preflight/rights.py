@@ -1,4 +1,6 @@
-"""The login's effective rights -> findings: what it could do beyond reading, and whether it may read every mapped column."""
+"""The login's effective rights -> findings: what it could do beyond reading, and whether it may read every
+mapped column.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,21 @@ def _beyond(visit: Visit, rights: Rights) -> Finding:
         strict = visit.config.source.read_only == "strict"
         state: State = "fail" if strict else "warn"
         text = f"The login could do more than read: {more}."
-        return Finding(name, "rights", state, text, f"Use a login that only reads: pacs grants {visit.config.county}.")
+        return Finding(
+            name, "rights", state, text, f"Use a login that only reads: pacs grants {visit.config.county}."
+        )
     if not rights.is_known:
-        text = "Nothing beyond reading was found, but the server did not answer every question about the login's rights."
-        return Finding(name, "rights", "unknown", text, f"Compare the login's rights with pacs grants {visit.config.county}.")
+        text = (
+            "Nothing beyond reading was found, but the server did not answer every question about the "
+            "login's rights."
+        )
+        return Finding(
+            name,
+            "rights",
+            "unknown",
+            text,
+            f"Compare the login's rights with pacs grants {visit.config.county}.",
+        )
     return Finding(name, "rights", "ok", "The login can read, and nothing else.")
 
 
@@ -41,10 +54,19 @@ def _reads(visit: Visit, name: str, table: SourceTable, rights: TableRights) -> 
         grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
         return Finding(name, "rights", "unknown", text, grant)
     if rights.unreadable and not isinstance(visit.reading(table.entity), Reading):
-        text = f"{table.text} has no {in_words(rights.unreadable)}, or the login may not read it: see schema.{table.entity}."
+        text = (
+            f"{table.text} has no {in_words(rights.unreadable)}, or the login may not read it: see "
+            f"schema.{table.entity}."
+        )
         return Finding(name, "rights", "unknown", text)
     if rights.unreadable:
         columns = ", ".join(quote(column) for column in rights.unreadable)
         text = f"The login may not read {in_words(rights.unreadable)} of {table.text}."
-        return Finding(name, "rights", "fail", text, f"GRANT SELECT ON OBJECT::{table.quoted} ({columns}) TO {visit.grantee};")
+        return Finding(
+            name,
+            "rights",
+            "fail",
+            text,
+            f"GRANT SELECT ON OBJECT::{table.quoted} ({columns}) TO {visit.grantee};",
+        )
     return Finding(name, "rights", "ok", f"{len(table.columns)} mapped columns of {table.text} may be read.")

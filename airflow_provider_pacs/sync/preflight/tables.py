@@ -1,4 +1,6 @@
-"""The mapped tables -> findings: their columns beside the profile, their size and how long a full load takes, how their changes are found."""
+"""The mapped tables -> findings: their columns beside the profile, their size and how long a full load takes,
+how their changes are found.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ ASSUMED_ROWS_PER_SECOND = 20_000
 
 
 def look_at_schema(visit: Visit) -> Iterator[Finding]:
-    """One finding per entity: what is missing (with the nearest name), of another type, or has drifted since the cursor was stored."""
+    """One finding per entity: what is missing (with the nearest name), of another type, or has drifted since
+    the cursor was stored.
+    """
     journal = visit.journal()
     states = journal.states(visit.config.fips) if journal else {}
     for entity in visit.entities:
@@ -30,7 +34,10 @@ def look_at_schema(visit: Visit) -> Iterator[Finding]:
             yield Finding(name, "schema", "fail", told(found), found.remedy)
         elif not found.shape.known:
             (table, *_) = visit.tables(entity)
-            text = f"The columns of {table.text} are unknown: the catalog can't be read. The mapping's names are taken as they are."
+            text = (
+                f"The columns of {table.text} are unknown: the catalog can't be read. The mapping's names "
+                "are taken as they are."
+            )
             grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
             yield Finding(name, "schema", "unknown", text, grant)
         else:
@@ -45,15 +52,27 @@ def _drifted(visit: Visit, name: str, reading: Reading, state: Mapping[str, Any]
         return Finding(name, "schema", "fail", told(error), error.remedy)
     if drift:
         parts = [f"{kind} {in_words(names)}" for kind, names in drift.as_dict().items() if names]
-        again = "" if state.get("schema_fingerprint") == shape.fingerprint else " The next run reads the table whole."
+        again = (
+            ""
+            if state.get("schema_fingerprint") == shape.fingerprint
+            else " The next run reads the table whole."
+        )
         text = f"{shape.name} drifted since the last run: {'; '.join(parts)}.{again}"
-        return Finding(name, "schema", "warn", text, f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.")
+        return Finding(
+            name,
+            "schema",
+            "warn",
+            text,
+            f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.",
+        )
     text = f"{len(shape.mapped)} mapped columns of {shape.name} are as the profile has them"
     return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
 
 
 def look_at_sizes(visit: Visit) -> Iterator[Finding]:
-    """Rows per table and the time of a full load; the rows of a table that the catalog does not count are counted only in a thorough look."""
+    """Rows per table and the time of a full load; the rows of a table that the catalog does not count are
+    counted only in a thorough look.
+    """
     journal = visit.journal()
     speeds = journal.read_speeds(visit.config.fips) if journal else {}
     seconds, missing = 0.0, []
@@ -62,19 +81,37 @@ def look_at_sizes(visit: Visit) -> Iterator[Finding]:
         known = [count for count in rows if count is not None]
         if not known:
             missing.append(entity)
-            grants = [f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};" for table in visit.tables(entity)]
+            grants = [
+                f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
+                for table in visit.tables(entity)
+            ]
             remedy = " ".join(grants) if visit.thorough else f"pacs check {visit.config.county} counts them."
-            yield Finding(f"sizes.{entity}", "sizes", "unknown", f"The number of rows of {entity} is unknown.", remedy)
+            yield Finding(
+                f"sizes.{entity}", "sizes", "unknown", f"The number of rows of {entity} is unknown.", remedy
+            )
             continue
-        speed, basis = (speeds[entity], "this county's last reads") if entity in speeds else (ASSUMED_ROWS_PER_SECOND, "an assumption")
+        speed, basis = (
+            (speeds[entity], "this county's last reads")
+            if entity in speeds
+            else (ASSUMED_ROWS_PER_SECOND, "an assumption")
+        )
         took = sum(known) / speed
         seconds += took
         whose = entity if len(rows) == 1 else f"the {len(rows)} tables of {entity}"
-        text = f"{sum(known):,} rows of {whose}: about {_duration(took)} to read whole, at {speed:,.0f} rows/s ({basis})."
+        text = (
+            f"{sum(known):,} rows of {whose}: about {_duration(took)} to read whole, at {speed:,.0f} "
+            "rows/s "
+            f"({basis})."
+        )
         yield Finding(f"sizes.{entity}", "sizes", "ok", text)
     if seconds or not missing:
         beside = f", {in_words(missing)} not counted" if missing else ""
-        yield Finding("sizes.full_load", "sizes", "ok", f"A full load reads for about {_duration(seconds)}, table after table{beside}.")
+        yield Finding(
+            "sizes.full_load",
+            "sizes",
+            "ok",
+            f"A full load reads for about {_duration(seconds)}, table after table{beside}.",
+        )
 
 
 def _rows(visit: Visit, table: SourceTable) -> int | None:
@@ -96,11 +133,27 @@ def look_at_changes(visit: Visit) -> Iterator[Finding]:
     for entity in visit.entities:
         found = visit.reading(entity)
         if isinstance(found, PacsError):
-            yield Finding(f"changes.{entity}", "changes", "unknown", f"How {entity} is read is open until its table is as mapped.")
+            yield Finding(
+                f"changes.{entity}",
+                "changes",
+                "unknown",
+                f"How {entity} is read is open until its table is as mapped.",
+            )
             continue
         chosen = found.family != "compare" or not visit.config.sync.enable_cdc or _pinned(visit, entity)
-        remedy = "" if chosen else f"Map a change column under tables.{entity}.change_column; without one a large table costs a whole read per run."
-        yield Finding(f"changes.{entity}", "changes", "ok" if chosen else "warn", f"{entity} is read by {found.family}: {found.reason}.", remedy)
+        remedy = (
+            ""
+            if chosen
+            else f"Map a change column under tables.{entity}.change_column; without one a large table costs "
+            "a whole read per run."
+        )
+        yield Finding(
+            f"changes.{entity}",
+            "changes",
+            "ok" if chosen else "warn",
+            f"{entity} is read by {found.family}: {found.reason}.",
+            remedy,
+        )
 
 
 def _pinned(visit: Visit, entity: str) -> bool:

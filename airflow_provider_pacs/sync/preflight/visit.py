@@ -1,4 +1,6 @@
-"""What every look at a county shares: both ends, how its tables are read, and the way in which a question that fails becomes a finding."""
+"""What every look at a county shares: both ends, how its tables are read, and the way in which a question
+that fails becomes a finding.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ class Visit:
         if entity not in self._readings:
             sync = self.config.sync.model_copy(update={"entities": (entity,)})
             try:
-                self._readings[entity] = readings(self.config.model_copy(update={"sync": sync}), self.source, self.abilities)[entity]
+                self._readings[entity] = readings(
+                    self.config.model_copy(update={"sync": sync}), self.source, self.abilities
+                )[entity]
             except PacsError as error:
                 self._readings[entity] = error
         return self._readings[entity]

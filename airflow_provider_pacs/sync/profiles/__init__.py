@@ -20,12 +20,14 @@ from airflow_provider_pacs.sync.profiles.options import complete_options
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What makes an entity one SELECT over several tables: the profile's YAML, and a county's choices and names.
+    """What makes an entity one SELECT over several tables: the profile's YAML, and a county's choices and
+    names.
 
     Attributes:
         profile: the profile's YAML; `source/joined.py` renders it.
         options: every option's value.
-        tables: the profile's table -> the county's `schema`, `table`, `columns` (profile's column -> source's column).
+        tables: the profile's table -> the county's `schema`, `table`, `columns` (profile's column -> source's
+            column).
     """
 
     profile: Mapping[str, Any]
@@ -42,9 +44,12 @@ class TableMap:
         schema: the source's schema, unquoted.
         table: the source's table or view, unquoted.
         change_column: the source column whose value moves when a row changes; None where there is none.
-        columns: canonical column -> source column, unquoted, in the entity's order; a canonical column that the source lacks is left out.
-        extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined entity.
-        joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and `table` is the profile's name.
+        columns: canonical column -> source column, unquoted, in the entity's order; a canonical column that
+            the source lacks is left out.
+        extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined
+            entity.
+        joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and
+            `table` is the profile's name.
     """
 
     entity: str
@@ -74,18 +79,30 @@ class TableMap:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides which rows and values are read."""
         joined = [self.joined.profile, self.joined.options, self.joined.tables] if self.joined else []
-        text = json.dumps([self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined], sort_keys=True)
+        text = json.dumps(
+            [self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined],
+            sort_keys=True,
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def alias(number: int) -> str:
-    """What a select list calls the column of `extra` with this number. Its name in `extra` may be as long as an identifier can be."""
+    """What a select list calls the column of `extra` with this number.
+
+    Its name in `extra` may be as long as an identifier can be.
+    """
     return f"extra.{number}"
 
 
 def profile_names() -> tuple[str, ...]:
     """The names that `source.profile` may take."""
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in resources.files(__package__).iterdir() if file.name.endswith(".yaml")))
+    return tuple(
+        sorted(
+            file.name.removesuffix(".yaml")
+            for file in resources.files(__package__).iterdir()
+            if file.name.endswith(".yaml")
+        )
+    )
 
 
 @cache
@@ -96,8 +113,12 @@ def load_profile(profile: str) -> dict[str, Any]:
         ConfigError: unknown profile.
     """
     if profile not in profile_names():
-        raise ConfigError(f"unknown source profile {profile!r}", remedy=f"use one of: {', '.join(profile_names())}")
-    raw: dict[str, Any] = yaml.safe_load((resources.files(__package__) / f"{profile}.yaml").read_text("utf-8"))
+        raise ConfigError(
+            f"unknown source profile {profile!r}", remedy=f"use one of: {', '.join(profile_names())}"
+        )
+    raw: dict[str, Any] = yaml.safe_load(
+        (resources.files(__package__) / f"{profile}.yaml").read_text("utf-8")
+    )
     return raw
 
 
@@ -112,7 +133,9 @@ def profile_options(profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def profile_columns(profile: str) -> dict[str, set[str]]:
-    """Every table that a joined profile may read, with the columns, by the profile's names; empty for a profile of single tables."""
+    """Every table that a joined profile may read, with the columns, by the profile's names; empty for a
+    profile of single tables.
+    """
     raw = load_profile(profile)
     if "snippets" not in raw:
         return {}
@@ -138,12 +161,14 @@ def load_tables(
 
     Args:
         profile: a name from `profile_names()`.
-        overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical -> source).
+        overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical
+            -> source).
         options: the county's choices in a joined profile.
         source_tables: the county's names of a joined profile's tables and their columns.
 
     Raises:
-        ConfigError: unknown profile, entity, option or table, or a canonical column that the entity does not have.
+        ConfigError: unknown profile, entity, option or table, or a canonical column that the entity does not
+            have.
     """
     raw = load_profile(profile)
     joined = None
@@ -155,24 +180,36 @@ def load_tables(
     tables = {name: _table_map(name, raw["schema"], spec, joined) for name, spec in raw["entities"].items()}
     for name, override in (overrides or {}).items():
         if name not in tables:
-            raise ConfigError(f"tables.{name}: profile {profile!r} has no such entity", remedy=f"use one of: {', '.join(tables)}")
+            raise ConfigError(
+                f"tables.{name}: profile {profile!r} has no such entity",
+                remedy=f"use one of: {', '.join(tables)}",
+            )
         tables[name] = _overridden(tables[name], override)
     return tables
 
 
 def _table_map(name: str, schema: str, spec: Mapping[str, Any], joined: Joined | None) -> TableMap:
     given = spec["columns"]
-    columns = tuple((canonical, canonical if joined else given[canonical]) for canonical in load_entities()[name].mapped_names if canonical in given)
+    columns = tuple(
+        (canonical, canonical if joined else given[canonical])
+        for canonical in load_entities()[name].mapped_names
+        if canonical in given
+    )
     return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined=joined)
 
 
 def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
-    given = {name: value for name, value in override.items() if value and name in ("schema", "table", "change_column", "columns")}
+    given = {
+        name: value
+        for name, value in override.items()
+        if value and name in ("schema", "table", "change_column", "columns")
+    }
     extra = tuple((override.get("extra") or {}).items())
     if table.joined is not None:
         if given:
             raise ConfigError(
-                f"tables.{table.entity}.{next(iter(given))}: this profile reads {table.entity} from several tables",
+                f"tables.{table.entity}.{next(iter(given))}: this profile reads {table.entity} from several "
+                "tables",
                 remedy="name the county's tables and columns under source.tables",
             )
         return replace(table, extra=extra)
@@ -181,7 +218,10 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
     unknown = sorted(set(renamed) - set(entity.mapped_names))
     if unknown:
         known = ", ".join(entity.mapped_names)
-        raise ConfigError(f"tables.{table.entity}.columns: unknown canonical column {unknown[0]!r}", remedy=f"use one of: {known}")
+        raise ConfigError(
+            f"tables.{table.entity}.columns: unknown canonical column {unknown[0]!r}",
+            remedy=f"use one of: {known}",
+        )
     sources = dict(table.columns) | renamed
     change_column = given.get("change_column") or table.change_column
     if given.get("change_column") is None and "last_modified" in renamed:
@@ -191,6 +231,8 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
         schema=given.get("schema") or table.schema,
         table=given.get("table") or table.table,
         change_column=change_column,
-        columns=tuple((canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources),
+        columns=tuple(
+            (canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources
+        ),
         extra=extra,
     )

@@ -1,4 +1,6 @@
-"""What a county may choose in a profile: the profile's own declarations -> checked values, defaults filled in."""
+"""What a county may choose in a profile: the profile's own declarations -> checked values, defaults filled
+in.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,19 @@ def complete_options(declared: Mapping[str, Mapping[str, Any]], given: Mapping[s
     Raises:
         ValueError: an unknown option or a value that it can't take; says which and what it takes.
     """
-    problems = [f"unknown option {name!r}; known: {', '.join(declared) or 'none'}" for name in given if name not in declared]
+    problems = [
+        f"unknown option {name!r}; known: {', '.join(declared) or 'none'}"
+        for name in given
+        if name not in declared
+    ]
     chosen = {name: given.get(name, spec["default"]) for name, spec in declared.items()}
     for name, spec in declared.items():
         if not _fits(spec, chosen[name]):
-            meant = f"must be one of: {', '.join(spec['values'])}" if spec["type"] == "choice" else _MEANT[spec["type"]]
+            meant = (
+                f"must be one of: {', '.join(spec['values'])}"
+                if spec["type"] == "choice"
+                else _MEANT[spec["type"]]
+            )
             problems.append(f"{name}: {meant}")
     if problems:
         raise ValueError("; ".join(problems))
@@ -45,6 +55,12 @@ def _fits(spec: Mapping[str, Any], value: Any) -> bool:
     if kind == "count":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if kind == "year":
-        return isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 1900 <= value <= 2200)
+        return (
+            isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 1900 <= value <= 2200)
+        )
     pattern = {"codes": _CODE, "dates": _DATE, "columns": _NAME}[kind]
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) and pattern.match(one) for one in value)
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(one, str) and pattern.match(one) for one in value)
+    )

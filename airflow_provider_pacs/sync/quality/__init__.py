@@ -1,7 +1,9 @@
-"""Quality: a staged entity and its suite of rules -> what Great Expectations says of it, and which rows are set aside.
+"""Quality: a staged entity and its suite of rules -> what Great Expectations says of it, and which rows are
+set aside.
 
-One rule, one definition: a rule is data in `suites/<entity>.yaml`; the same definition gives Great Expectations its
-expectation and PostgreSQL the predicate that finds the rows. Importing this package costs nothing: Great Expectations is imported when `judge` runs.
+One rule, one definition: a rule is data in `suites/<entity>.yaml`; the same definition gives Great
+Expectations its expectation and PostgreSQL the predicate that finds the rows. Importing this package costs
+nothing: Great Expectations is imported when `judge` runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""A staged entity and its rules -> one `RuleResult` per rule, judged by Great Expectations in one run. The only module that imports it.
+"""A staged entity and its rules -> one `RuleResult` per rule, judged by Great Expectations in one run.
 
-Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is told by its class, its own log and warnings are silenced
-(they quote values), and no file is written.
+The only module that imports it.
+
+Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is told by its
+class, its own log and warnings are silenced (they quote values), and no file is written.
 """
 # ruff: noqa: S608 - names come out of `identifier`, constants out of `literal`
 
@@ -34,12 +36,16 @@ _IMPORTING = threading.Lock()
 
 
 def warm_up() -> None:
-    """Imports Great Expectations, which takes seconds: a command may do so in a thread while it waits for the source."""
+    """Imports Great Expectations, which takes seconds: a command may do so in a thread while it waits for the
+    source.
+    """
     with _IMPORTING, _quiet():
         import great_expectations  # noqa: F401
 
 
-def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
+def judge(
+    url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext
+) -> list[RuleResult]:
     """Judges the staged rows of an entity; an empty staging table passes every rule.
 
     Args:
@@ -64,7 +70,9 @@ def judge(url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], cont
         try:
             outcomes = _run(target, entity, rules, context)
         except Exception as error:
-            raise FatalError(f"Great Expectations could not start on {context.stage}: {type(error).__name__}") from None
+            raise FatalError(
+                f"Great Expectations could not start on {context.stage}: {type(error).__name__}"
+            ) from None
     return [_result(rule, outcomes.get(rule.id), evaluated) for rule in rules]
 
 
@@ -76,7 +84,9 @@ def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
 
 
 def _count_rows(url: sqlalchemy.URL, context: JudgeContext) -> int:
-    """The staged rows; found out first, so that an unreachable database or a missing table is told apart from a failing rule."""
+    """The staged rows; found out first, so that an unreachable database or a missing table is told apart from
+    a failing rule.
+    """
     import sqlalchemy as sa
 
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
@@ -120,30 +130,47 @@ def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: Ju
     """The raw outcome per rule id, from one validation run of the whole suite."""
     import great_expectations as gx
     import sqlalchemy
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
 
     # Without a configuration of its own an ephemeral context reserves a folder for HTML pages.
     stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
     silent = ProgressBarsConfig(globally=False, metric_calculations=False)
-    project = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores, progress_bars=silent))
+    project = gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(store_backend_defaults=stores, progress_bars=silent),
+    )
     # `$` would start a substitution in Great Expectations' configuration; in a URL %24 is the same sign.
-    source = project.data_sources.add_sql(name="target", connection_string=url.render_as_string(hide_password=False).replace("$", "%24"))
+    source = project.data_sources.add_sql(
+        name="target", connection_string=url.render_as_string(hide_password=False).replace("$", "%24")
+    )
     try:
         sqlalchemy.event.listen(source.get_engine(), "connect", _set_up)
-        asset = source.add_table_asset(name=entity.name, table_name=identifier(context.stage_table), schema_name=context.schema)
+        asset = source.add_table_asset(
+            name=entity.name, table_name=identifier(context.stage_table), schema_name=context.schema
+        )
         suite = project.suites.add(gx.ExpectationSuite(name=entity.name))
         for rule in rules:
             suite.add_expectation(_expectation(entity, rule, context))
-        definition = gx.ValidationDefinition(name=entity.name, data=asset.add_batch_definition_whole_table("staged"), suite=suite)
+        definition = gx.ValidationDefinition(
+            name=entity.name, data=asset.add_batch_definition_whole_table("staged"), suite=suite
+        )
         outcome = definition.run(result_format=_COUNTS_ONLY)
     finally:
         source.get_execution_engine().close()
         source.get_engine().dispose()
-    return {found.expectation_config.meta["rule"]: found for found in outcome.results if found.expectation_config}
+    return {
+        found.expectation_config.meta["rule"]: found for found in outcome.results if found.expectation_config
+    }
 
 
 def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
-    """The rule as an expectation: the native one of the same meaning, else the count of the rows that its predicate finds."""
+    """The rule as an expectation: the native one of the same meaning, else the count of the rows that its
+    predicate finds.
+    """
     from great_expectations import expectations
 
     check = build_check(entity, rule.check, rule.args)
@@ -152,21 +179,31 @@ def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
     if native is not None:
         return getattr(expectations, native.name)(**native.kwargs, meta=meta)
     query = f"SELECT 1 AS bad FROM {context.stage} AS s WHERE {check.predicate(entity, context)}"
-    # The query is a format string to Great Expectations (which wants to see {batch}, but renders it unquoted) and a `text()` to SQLAlchemy.
+    # The query is a format string to Great Expectations (which wants to see {batch}, but renders it unquoted)
+    # and a `text()` to SQLAlchemy.
     escaped = re.sub(r"(?<!:):(?=\w)", r"\\:", query).replace("{", "{{").replace("}", "}}")
     return _counted_rows()(unexpected_rows_query=f"{escaped} /* {{batch}} */", meta=meta)
 
 
 @cache
 def _counted_rows() -> Any:
-    """The expectation that a query finds no row; it asks for the number of rows only, where Great Expectations' own fetches the rows as well."""
+    """The expectation that a query finds no row; it asks for the number of rows only, where Great
+    Expectations' own fetches the rows as well.
+    """
     from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
 
     class CountedRowsExpectation(UnexpectedRowsExpectation):
         metric_dependencies = ("unexpected_rows_query.row_count",)
 
-        def _validate(self, metrics: dict[Any, Any], runtime_configuration: dict[Any, Any] | None = None, execution_engine: Any = None) -> Any:
-            return super()._validate({"unexpected_rows_query.table": [], **metrics}, runtime_configuration, execution_engine)
+        def _validate(
+            self,
+            metrics: dict[Any, Any],
+            runtime_configuration: dict[Any, Any] | None = None,
+            execution_engine: Any = None,
+        ) -> Any:
+            return super()._validate(
+                {"unexpected_rows_query.table": [], **metrics}, runtime_configuration, execution_engine
+            )
 
     return CountedRowsExpectation
 
@@ -178,16 +215,29 @@ def _result(rule: Rule, outcome: Any, evaluated: int) -> RuleResult:
         unexpected = 0  # a SUM over no rows
     if outcome is None or not isinstance(unexpected, int):
         reason = "no result" if outcome is None else _error_class(outcome.exception_info)
-        return RuleResult(rule.id, rule.severity, rule.title, False, evaluated, 0, True, f"could not be judged ({reason}), so nothing is published")
+        return RuleResult(
+            rule.id,
+            rule.severity,
+            rule.title,
+            False,
+            evaluated,
+            0,
+            True,
+            f"could not be judged ({reason}), so nothing is published",
+        )
     blocks = rule.blocks(unexpected, evaluated)
     detail = f"{unexpected:,} of {evaluated:,} rows" if unexpected else ""
     if blocks and rule.max_percent is not None:
         detail += f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data"
-    return RuleResult(rule.id, rule.severity, rule.title, unexpected == 0, evaluated, unexpected, blocks, detail)
+    return RuleResult(
+        rule.id, rule.severity, rule.title, unexpected == 0, evaluated, unexpected, blocks, detail
+    )
 
 
 def _error_class(info: Any) -> str:
-    """The class of what was raised, out of Great Expectations' nested report; its message could quote a value."""
+    """The class of what was raised, out of Great Expectations' nested report; its message could quote a
+    value.
+    """
     if isinstance(info, dict):
         found = [_error_class(part) for part in info.values() if isinstance(part, dict)]
         names = _ERROR_CLASS.findall(str(info.get("exception_traceback") or ""))

@@ -1,4 +1,6 @@
-"""What mapping refused, counted per reason -> one `RuleResult` per column, which blocks the entity where it is too much to be bad data."""
+"""What mapping refused, counted per reason -> one `RuleResult` per column, which blocks the entity where it
+is too much to be bad data.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ _PREFIX = "MAP."
 
 
 def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) -> list[RuleResult]:
-    """Judge the values that did not fit their column's type. Such rows are set aside already; here falls whether the others may be published.
+    """Judge the values that did not fit their column's type.
+
+    Such rows are set aside already; here falls whether the others may be published.
 
     Args:
         entity: what is staged.
@@ -19,7 +23,18 @@ def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) 
         rejects: rows per `MAP.<column>`.
     """
     return [
-        _result(Rule(reason, "quarantine", f"{column.name} can be read as {column.type}", "mapping", {}, QUARANTINE_MAX_PERCENT), evaluated, bad)
+        _result(
+            Rule(
+                reason,
+                "quarantine",
+                f"{column.name} can be read as {column.type}",
+                "mapping",
+                {},
+                QUARANTINE_MAX_PERCENT,
+            ),
+            evaluated,
+            bad,
+        )
         for column in entity.columns
         if (bad := rejects.get(reason := f"{_PREFIX}{column.name}", 0))
     ]
@@ -27,5 +42,16 @@ def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) 
 
 def _result(rule: Rule, evaluated: int, bad: int) -> RuleResult:
     blocks = rule.blocks(bad, evaluated)
-    more = f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data" if blocks else ""
-    return RuleResult(rule.id, rule.severity, rule.title, False, evaluated, bad, blocks, f"{bad:,} of {evaluated:,} rows{more}")
+    more = (
+        f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data" if blocks else ""
+    )
+    return RuleResult(
+        rule.id,
+        rule.severity,
+        rule.title,
+        False,
+        evaluated,
+        bad,
+        blocks,
+        f"{bad:,} of {evaluated:,} rows{more}",
+    )

@@ -1,4 +1,7 @@
-"""The nouns of this room: a rule, a kind of check, what is judged against, what judging returned. No database, no Great Expectations."""
+"""The nouns of this room: a rule, a kind of check, what is judged against, what judging returned.
+
+No database, no Great Expectations.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from airflow_provider_pacs.sync.quality.sql import identifier
 Severity = Literal["block", "quarantine", "warn"]
 
 QUARANTINE_MAX_PERCENT = 5.0
-"""Above this share of bad rows a `quarantine` rule blocks the entity: so many bad rows mean a broken mapping, not bad data."""
+"""Above this share of bad rows a `quarantine` rule blocks the entity: so many bad rows mean a broken mapping,
+not bad data.
+"""
 
 BLOCK_FLOOR = 25
-"""Fewer bad rows than this never exceed a `max_percent`: one bad row of the three that changed tonight is no broken mapping."""
+"""Fewer bad rows than this never exceed a `max_percent`: one bad row of the three that changed tonight is no
+broken mapping.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +31,13 @@ class Rule:
 
     Attributes:
         id: stable id, e.g. `F3.24` (domain.md F); where one rule of the list needs several, `F3.23-market`.
-        severity: `block` stops the entity's publish, `quarantine` moves the bad rows aside, `warn` only reports.
+        severity: `block` stops the entity's publish, `quarantine` moves the bad rows aside, `warn` only
+            reports.
         title: one sentence a property data manager understands, e.g. "Parcel number is present".
         check: the kind of check, a key of the registry in `checks.py`, e.g. `not_null`.
         args: the check's arguments, e.g. {"column": "parcel_number"}.
-        max_percent: bad rows tolerated, in percent of the staged rows, before a `quarantine` or `warn` rule blocks the entity; None for no limit.
+        max_percent: bad rows tolerated, in percent of the staged rows, before a `quarantine` or `warn` rule
+            blocks the entity; None for no limit.
     """
 
     id: str
@@ -70,10 +79,12 @@ class JudgeContext:
         current_year: the county's current appraisal year, for rules such as "tax year at most next year".
         schema: the schema of the staging table, as it is (unquoted).
         stage_table: the staging table, as it is (unquoted).
-        parent_stage: the parent's staging table of the same run, qualified and quoted; None where the parent is not part of the run.
+        parent_stage: the parent's staging table of the same run, qualified and quoted; None where the parent
+            is not part of the run.
         parent_leaf: the parent's published leaf, qualified and quoted; None where nothing was published yet.
-        leaf: this entity's own published leaf, qualified and quoted, where the staging table holds only what changed: rules over a
-            group (one property's percentages) then see the rest of the group. None for a full load, which stages every row.
+        leaf: this entity's own published leaf, qualified and quoted, where the staging table holds only what
+            changed: rules over a group (one property's percentages) then see the rest of the group. None for
+            a full load, which stages every row.
     """
 
     county_id: str

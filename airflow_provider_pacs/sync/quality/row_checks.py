@@ -55,7 +55,8 @@ class NotNull:
 class HasText:
     """The text is there and holds more than spaces and punctuation.
 
-    The class lists ASCII signs instead of naming a POSIX class: in the C locale a name in another script would otherwise count as no text.
+    The class lists ASCII signs instead of naming a POSIX class: in the C locale a name in another script
+    would otherwise count as no text.
     """
 
     kind: ClassVar[str] = "has_text"
@@ -74,7 +75,10 @@ class HasText:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The number lies between the bounds, both included; the numbers in `also` pass too. A bound is an integer or `current_year + n`."""
+    """The number lies between the bounds, both included; the numbers in `also` pass too.
+
+    A bound is an integer or `current_year + n`.
+    """
 
     kind: ClassVar[str] = "between"
     column: str
@@ -96,7 +100,9 @@ class Between:
         name = _column(self.column)
         outside = [f"{name} < {literal(_bound(self.min, context))}"] if self.min is not None else []
         outside += [f"{name} > {literal(_bound(self.max, context))}"] if self.max is not None else []
-        allowed = f" AND {name} NOT IN ({', '.join(literal(value) for value in self.also)})" if self.also else ""
+        allowed = (
+            f" AND {name} NOT IN ({', '.join(literal(value) for value in self.also)})" if self.also else ""
+        )
         return f"(({' OR '.join(outside)}){allowed})"
 
     def native(self, context: JudgeContext) -> Native | None:
@@ -104,7 +110,9 @@ class Between:
             return None
         low = None if self.min is None else _bound(self.min, context)
         high = None if self.max is None else _bound(self.max, context)
-        return Native("ExpectColumnValuesToBeBetween", {"column": self.column, "min_value": low, "max_value": high})
+        return Native(
+            "ExpectColumnValuesToBeBetween", {"column": self.column, "min_value": low, "max_value": high}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,9 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class MatchesRegex:
-    """The text matches the POSIX regular expression (PostgreSQL's `~`, which Great Expectations uses as well); anchor it with ^ and $."""
+    """The text matches the POSIX regular expression (PostgreSQL's `~`, which Great Expectations uses as
+    well); anchor it with ^ and $.
+    """
 
     kind: ClassVar[str] = "matches_regex"
     column: str
@@ -176,7 +186,12 @@ class ColumnOrder:
         return f"{_column(self.lower)} > {_column(self.upper)}"
 
     def native(self, context: JudgeContext) -> Native | None:
-        pair = {"column_A": self.upper, "column_B": self.lower, "or_equal": True, "ignore_row_if": "either_value_is_missing"}
+        pair = {
+            "column_A": self.upper,
+            "column_B": self.lower,
+            "or_equal": True,
+            "ignore_row_if": "either_value_is_missing",
+        }
         return Native("ExpectColumnPairValuesAToBeGreaterThanB", pair)
 
 

@@ -1,4 +1,5 @@
-"""Checks that need other rows (a duplicate, a sum per property, a missing parent) -> predicate and expectation (see `checks.py`).
+"""Checks that need other rows (a duplicate, a sum per property, a missing parent) -> predicate and
+expectation (see `checks.py`).
 
 Every subquery is one that PostgreSQL can hash once; none is evaluated per row.
 """
@@ -17,14 +18,20 @@ from airflow_provider_pacs.sync.quality.sql import identifier, literal
 
 
 def _group_rows(entity: Entity, context: JudgeContext, columns: tuple[str, ...], condition: str) -> str:
-    """The rows a rule over groups looks at: the staged ones and, where only changes are staged, the published rows they don't replace."""
+    """The rows a rule over groups looks at: the staged ones and, where only changes are staged, the published
+    rows they don't replace.
+    """
     names = ", ".join(f"g.{identifier(name)}" for name in columns)
     staged = f"SELECT {names} FROM {context.stage} AS g WHERE {condition}"
     if context.leaf is None:
         return staged
     key = identifier(entity.key)
     replaced = f"EXISTS (SELECT 1 FROM {context.stage} AS n WHERE n.{key} = g.{key})"
-    return f'{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND g."_deleted_at" IS NULL AND NOT {replaced}'
+    return (
+        f"{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND "
+        'g."_deleted_at" '
+        f"IS NULL AND NOT {replaced}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,10 @@ class Unique:
 
     def predicate(self, entity: Entity, context: JudgeContext) -> str:
         name = identifier(self.column)
-        return f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY g.{name} HAVING count(*) > 1)"
+        return (
+            f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY "
+            f"g.{name} HAVING count(*) > 1)"
+        )
 
     def native(self, context: JudgeContext) -> Native | None:
         return Native("ExpectColumnValuesToBeUnique", {"column": self.column})
@@ -47,7 +57,9 @@ class Unique:
 
 @dataclass(frozen=True, slots=True)
 class UniqueWhere:
-    """No two rows for which `where` is true share the value; with `among` only rows count whose `among` is one of `values`, or unknown."""
+    """No two rows for which `where` is true share the value; with `among` only rows count whose `among` is
+    one of `values`, or unknown.
+    """
 
     kind: ClassVar[str] = "unique_where"
     column: str
@@ -56,12 +68,19 @@ class UniqueWhere:
     values: tuple[str, ...] = ()
 
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
-        return {self.column: ANY, self.where: frozenset({"boolean"})} | ({self.among: TEXT} if self.among else {})
+        return {self.column: ANY, self.where: frozenset({"boolean"})} | (
+            {self.among: TEXT} if self.among else {}
+        )
 
     def predicate(self, entity: Entity, context: JudgeContext) -> str:
         name, where = identifier(self.column), identifier(self.where)
-        rows = _group_rows(entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL{self._counts('g')}")
-        return f"(s.{where}{self._counts('s')} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY r.{name} HAVING count(*) > 1))"
+        rows = _group_rows(
+            entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL{self._counts('g')}"
+        )
+        return (
+            f"(s.{where}{self._counts('s')} AND s.{name} IN (SELECT r.{name} FROM ({rows}) AS r GROUP BY "
+            f"r.{name} HAVING count(*) > 1))"
+        )
 
     def native(self, context: JudgeContext) -> Native | None:
         return None
@@ -75,10 +94,11 @@ class UniqueWhere:
 
 @dataclass(frozen=True, slots=True)
 class SumEqualsPerGroup:
-    """The column's sum over the rows that share `group_by` is `total`, give or take `tolerance`; every row of a group that misses it is bad.
+    """The column's sum over the rows that share `group_by` is `total`, give or take `tolerance`; every row of
+    a group that misses it is bad.
 
-    With `open_until` only the rows that are still open count: those whose `open_until` is NULL or yet to come. A group with a NULL among its values
-    can't be judged and passes.
+    With `open_until` only the rows that are still open count: those whose `open_until` is NULL or yet to
+    come. A group with a NULL among its values can't be judged and passes.
     """
 
     kind: ClassVar[str] = "sum_equals_per_group"
@@ -97,7 +117,8 @@ class SumEqualsPerGroup:
         rows = _group_rows(entity, context, (self.group_by, self.column), self._counts("g"))
         missed = f"abs(sum(r.{column}) - {literal(self.total)}) > {literal(Decimal(str(self.tolerance)))}"
         groups = (
-            f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING count(r.{column}) = count(*) AND {missed}"
+            f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING "
+            f"count(r.{column}) = count(*) AND {missed}"
         )
         return f"({self._counts('s')} AND s.{group} IN ({groups}))"
 
@@ -132,7 +153,8 @@ class ExistsInParent:
         parent_key = identifier(load_entities()[str(entity.parent)].key)
         places = ((context.parent_stage, '"_reject"'), (context.parent_leaf, '"_deleted_at"'))
         found = [
-            f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND p.{absent_if} IS NULL)"
+            f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND "
+            f"p.{absent_if} IS NULL)"
             for table, absent_if in places
             if table is not None
         ]

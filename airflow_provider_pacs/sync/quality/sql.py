@@ -1,4 +1,7 @@
-"""A name or a constant of a rule -> its PostgreSQL text. The only two places in this room where text becomes SQL."""
+"""A name or a constant of a rule -> its PostgreSQL text.
+
+The only two places in this room where text becomes SQL.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`suites/<entity>.yaml` -> the entity's rules, every one verified; all that is wrong with the file is said at once."""
+"""`suites/<entity>.yaml` -> the entity's rules, every one verified; all that is wrong with the file is said
+at once.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ def _shipped(entity: Entity) -> tuple[Rule, ...]:
 def _read(entity: Entity, folder: Path | None) -> tuple[Rule, ...]:
     file: Traversable = (folder or resources.files(__package__) / "suites") / f"{entity.name}.yaml"
     if not file.is_file():
-        raise ConfigError(f"{file}: there is no suite for entity `{entity.name}`", remedy="Write one; an empty list judges nothing.")
+        raise ConfigError(
+            f"{file}: there is no suite for entity `{entity.name}`",
+            remedy="Write one; an empty list judges nothing.",
+        )
     try:
         raw = yaml.safe_load(file.read_text("utf-8"))
     except yaml.YAMLError as error:
@@ -87,7 +92,9 @@ def _problems(entity: Entity, entry: object) -> Iterator[str]:
     if entry["severity"] not in get_args(Severity):
         yield f"severity `{entry['severity']}` is none of {', '.join(get_args(Severity))}"
     limit = entry.get("max_percent")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 100):
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 100
+    ):
         yield "max_percent must be a number from 0 to 100, or null for no limit"
     if limit is not None and entry["severity"] == "block":
         yield "a blocking rule tolerates no bad row, so max_percent has no meaning"

@@ -1,4 +1,7 @@
-"""The source's catalog -> which change feeds and snapshots the database and its tables offer. What a view denies or lacks is unknown, never off."""
+"""The source's catalog -> which change feeds and snapshots the database and its tables offer.
+
+What a view denies or lacks is unknown, never off.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from dataclasses import dataclass, field
 from airflow_provider_pacs.sync.source.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-_DATABASE = """SELECT d.is_cdc_enabled AS cdc, d.snapshot_isolation_state AS snapshots, d.is_read_committed_snapshot_on AS committed
+_DATABASE = """SELECT d.is_cdc_enabled AS cdc, d.snapshot_isolation_state AS snapshots,
+  d.is_read_committed_snapshot_on AS committed
 FROM sys.databases AS d WHERE d.database_id = DB_ID()"""
-_TRACKING = """SELECT c.is_auto_cleanup_on AS cleanup, c.retention_period AS period, c.retention_period_units AS units
+_TRACKING = """SELECT c.is_auto_cleanup_on AS cleanup, c.retention_period AS period, c.retention_period_units
+  AS units
 FROM sys.change_tracking_databases AS c WHERE c.database_id = DB_ID()"""
 _TRACKED = """SELECT s.name AS schema_name, t.name AS table_name FROM sys.change_tracking_tables AS c
 JOIN sys.tables AS t ON t.object_id = c.object_id JOIN sys.schemas AS s ON s.schema_id = t.schema_id"""
@@ -60,7 +65,9 @@ class Abilities:
     def of(self, schema: str, table: str) -> TableAbilities:
         """One table's feeds."""
         name = (schema.lower(), table.lower())
-        return TableAbilities(_holds(self.change_tracking, self.tracked, name), _holds(self.cdc, self.captured, name))
+        return TableAbilities(
+            _holds(self.change_tracking, self.tracked, name), _holds(self.cdc, self.captured, name)
+        )
 
 
 def read_abilities(reader: SourceReader) -> Abilities:
@@ -82,7 +89,9 @@ def read_abilities(reader: SourceReader) -> Abilities:
     )
 
 
-def _holds(database: bool | None, tables: frozenset[tuple[str, str]] | None, name: tuple[str, str]) -> bool | None:
+def _holds(
+    database: bool | None, tables: frozenset[tuple[str, str]] | None, name: tuple[str, str]
+) -> bool | None:
     return False if database is False else None if tables is None else name in tables
 
 
@@ -91,7 +100,11 @@ def _bit(value: object) -> bool | None:
 
 
 def _tables(rows: list[dict[str, str]] | None) -> frozenset[tuple[str, str]] | None:
-    return None if rows is None else frozenset((row["schema_name"].lower(), row["table_name"].lower()) for row in rows)
+    return (
+        None
+        if rows is None
+        else frozenset((row["schema_name"].lower(), row["table_name"].lower()) for row in rows)
+    )
 
 
 def _retention(row: Mapping[str, object]) -> int | None:

@@ -1,6 +1,8 @@
-"""Where a county's PACS is: a URL, environment variables or named options come in, an ODBC connection string or a SQLAlchemy URL goes out.
+"""Where a county's PACS is: a URL, environment variables or named options come in, an ODBC connection string
+or a SQLAlchemy URL goes out.
 
-Keywords follow Microsoft's page "DSN and connection string keywords and attributes" of the ODBC driver; quoting follows the ODBC reference for
+Keywords follow Microsoft's page "DSN and connection string keywords and attributes" of the ODBC driver;
+quoting follows the ODBC reference for
 SQLDriverConnect: a value in braces ends at the first `}` that is not doubled.
 """
 
@@ -27,7 +29,10 @@ AUTHENTICATIONS = {
     "ActiveDirectoryMsi": (False, False),
     "ActiveDirectoryIntegrated": (False, False),
 }
-"""Values of `Authentication`, each with: must have a user, must have a password. The interactive one needs a person and is left out."""
+"""Values of `Authentication`, each with: must have a user, must have a password.
+
+The interactive one needs a person and is left out.
+"""
 
 _FLAGS = frozenset({"trust_server_certificate", "multi_subnet_failover", "trusted_connection"})
 _NUMBERS = frozenset({"login_timeout", "query_timeout"})
@@ -51,7 +56,8 @@ class SourceAddress:
         host_name_in_certificate: the name that the certificate carries where it is not `host`.
         odbc_driver: registered name, or the path of the driver's library.
         authentication: a key of `AUTHENTICATIONS`; None is a SQL login.
-        application_intent: `ReadOnly` reads from a readable secondary of an availability group (not with Change Tracking: error 22117).
+        application_intent: `ReadOnly` reads from a readable secondary of an availability group (not with
+            Change Tracking: error 22117).
         multi_subnet_failover: try all addresses of the host at once.
         isolation_level: one of `ISOLATION_LEVELS`; None leaves the server's default.
         login_timeout: seconds; 0 waits without end.
@@ -88,14 +94,19 @@ class SourceAddress:
         for option in fields(self):
             value = getattr(self, option.name)
             if isinstance(value, str) and _CONTROL.search(value):
-                raise ConfigError(f"Option {option.name} holds a control character.", remedy="Remove it; often a line end was pasted with the value.")
+                raise ConfigError(
+                    f"Option {option.name} holds a control character.",
+                    remedy="Remove it; often a line end was pasted with the value.",
+                )
         self._check_place()
         _one_of("encrypt", self.encrypt, ENCRYPT)
         _one_of("application_intent", self.application_intent, INTENTS)
         _one_of("isolation_level", self.isolation_level, ISOLATION_LEVELS)
         _one_of("authentication", self.authentication, tuple(AUTHENTICATIONS))
         if min(self.login_timeout, self.query_timeout) < 0:
-            raise ConfigError("Option login_timeout or query_timeout is negative.", remedy="Give seconds, 0 for no limit.")
+            raise ConfigError(
+                "Option login_timeout or query_timeout is negative.", remedy="Give seconds, 0 for no limit."
+            )
         if len(self.application_name) > 128:
             raise ConfigError("Option application_name is longer than 128 characters.", remedy="Shorten it.")
         self._check_login()
@@ -105,41 +116,81 @@ class SourceAddress:
         """Refuses a missing or impossible host, port or database."""
         if not self.host or not self.database:
             missing = "host" if not self.host else "database"
-            raise ConfigError(f"The source has no {missing}.", remedy=f"Set the {missing} (an Airflow connection's database is its schema).")
+            raise ConfigError(
+                f"The source has no {missing}.",
+                remedy=f"Set the {missing} (an Airflow connection's database is its schema).",
+            )
         if re.search(r"[,;={}/@\s]", self.host):
-            raise ConfigError(f"Host {self.host!r} is not a host name.", remedy="Give `name` or `name\\instance`; the port has its own field.")
+            raise ConfigError(
+                f"Host {self.host!r} is not a host name.",
+                remedy="Give `name` or `name\\instance`; the port has its own field.",
+            )
         if self.port is not None and not 0 < self.port < 65536:
-            raise ConfigError(f"Port {self.port} of {self.host} is not a port.", remedy="Give a number from 1 to 65535.")
+            raise ConfigError(
+                f"Port {self.port} of {self.host} is not a port.", remedy="Give a number from 1 to 65535."
+            )
 
     def _check_login(self) -> None:
         """Refuses a login that lacks a part, or names two kinds at once."""
         if self.trusted_connection and self.authentication:
-            raise ConfigError(f"Both trusted_connection and authentication={self.authentication} are set.", remedy="Keep one of them.")
-        need_user, need_password = AUTHENTICATIONS[self.authentication] if self.authentication else (not self.trusted_connection,) * 2
-        missing = [name for name, need in (("user", need_user), ("password", need_password)) if need and not getattr(self, name)]
+            raise ConfigError(
+                f"Both trusted_connection and authentication={self.authentication} are set.",
+                remedy="Keep one of them.",
+            )
+        need_user, need_password = (
+            AUTHENTICATIONS[self.authentication]
+            if self.authentication
+            else (not self.trusted_connection,) * 2
+        )
+        missing = [
+            name
+            for name, need in (("user", need_user), ("password", need_password))
+            if need and not getattr(self, name)
+        ]
         if missing:
             raise ConfigError(
                 f"The login for {self.text} has no {' and no '.join(missing)}.",
-                remedy="Set it, or choose `trusted_connection` (Kerberos) or an `authentication` that needs none.",
+                remedy="Set it, or choose `trusted_connection` (Kerberos) or an `authentication` that needs "
+                "none.",
             )
 
     def _check_encryption(self) -> None:
-        """Refuses settings that the driver would ignore or not know, so that nobody believes in protection that is not there."""
+        """Refuses settings that the driver would ignore or not know, so that nobody believes in protection
+        that is not there.
+        """
         strict, old = self.encrypt == "strict", self.driver_version == 17
-        used = {"encrypt=strict": strict, "server_certificate": self.server_certificate, "host_name_in_certificate": self.host_name_in_certificate}
+        used = {
+            "encrypt=strict": strict,
+            "server_certificate": self.server_certificate,
+            "host_name_in_certificate": self.host_name_in_certificate,
+        }
         newer = ", ".join(name for name, value in used.items() if value)
         if old and newer:
-            raise ConfigError(f"{self.odbc_driver} does not know {newer}.", remedy="Use ODBC Driver 18 for SQL Server, or drop the option.")
+            raise ConfigError(
+                f"{self.odbc_driver} does not know {newer}.",
+                remedy="Use ODBC Driver 18 for SQL Server, or drop the option.",
+            )
         if self.server_certificate and not strict:
-            raise ConfigError("server_certificate has an effect only with encrypt=strict.", remedy="Set encrypt=strict, or trust the CA here.")
+            raise ConfigError(
+                "server_certificate has an effect only with encrypt=strict.",
+                remedy="Set encrypt=strict, or trust the CA here.",
+            )
         if strict and self.trust_server_certificate:
-            raise ConfigError("encrypt=strict always checks the certificate.", remedy="Drop trust_server_certificate, or pin server_certificate.")
+            raise ConfigError(
+                "encrypt=strict always checks the certificate.",
+                remedy="Drop trust_server_certificate, or pin server_certificate.",
+            )
         if self.host_name_in_certificate and self.trust_server_certificate:
-            raise ConfigError("host_name_in_certificate is not checked with trust_server_certificate.", remedy="Keep one of them.")
+            raise ConfigError(
+                "host_name_in_certificate is not checked with trust_server_certificate.",
+                remedy="Keep one of them.",
+            )
 
     @property
     def driver_version(self) -> int | None:
-        """17 or 18, by the driver's name or file name; None where neither says so (then options are passed on as they are)."""
+        """17 or 18, by the driver's name or file name; None where neither says so (then options are passed on
+        as they are).
+        """
         found = re.search(r"ODBC Driver (1[78])\b|msodbcsql-?(1[78])\b", self.odbc_driver)
         return int(found[1] or found[2]) if found else None
 
@@ -162,13 +213,18 @@ class SourceAddress:
             "ApplicationIntent": self.application_intent,
             "MultiSubnetFailover": "Yes" if self.multi_subnet_failover else None,
             "APP": self.application_name or None,
-            # The driver's own reconnect would lose SET options and hide the break; we open a fresh connection instead.
+            # The driver's own reconnect would lose SET options and hide the break; we open a fresh connection
+            # instead.
             "ConnectRetryCount": "0",
         }
         if self.trusted_connection:
             words["Trusted_Connection"] = "yes"
         else:
-            words |= {"Authentication": self.authentication, "UID": self.user or None, "PWD": self.password or None}
+            words |= {
+                "Authentication": self.authentication,
+                "UID": self.user or None,
+                "PWD": self.password or None,
+            }
         return {key: value for key, value in words.items() if value is not None}
 
     def connection_string(self) -> str:
@@ -176,9 +232,12 @@ class SourceAddress:
         return ";".join(f"{key}={quote(value)}" for key, value in self.keywords().items()) + ";"
 
     def sqlalchemy_url(self) -> URL:
-        """Returns a `mssql+pyodbc` URL. Its own text shows `odbc_connect` with the password: print `SourceAddress.text` instead.
+        """Returns a `mssql+pyodbc` URL.
 
-        SQLAlchemy 2.0 percent-decodes `odbc_connect` once more and 2.1 does not (its issue 11250), so the dialect is asked which it does.
+        Its own text shows `odbc_connect` with the password: print `SourceAddress.text` instead.
+
+        SQLAlchemy 2.0 percent-decodes `odbc_connect` once more and 2.1 does not (its issue 11250), so the
+        dialect is asked which it does.
         """
         from sqlalchemy.engine import URL
 
@@ -192,15 +251,20 @@ class SourceAddress:
         """Reads `mssql://user:p%40ss@host:1433/PACS?encrypt=yes&...`; a named instance is `host%5Cinstance`.
 
         Raises:
-            ConfigError: no such URL; an unknown or repeated option, named with the known ones. The password is never in the message.
+            ConfigError: no such URL; an unknown or repeated option, named with the known ones. The password
+                is never in the message.
         """
-        remedy = "Write mssql://user:password@host:1433/database?encrypt=yes and percent-encode special characters of user and password."
+        remedy = (
+            "Write mssql://user:password@host:1433/database?encrypt=yes and percent-encode special "
+            "characters of user and password."
+        )
         try:
             parts = urlsplit(url)
             port, scheme = parts.port, parts.scheme
         except ValueError:
             raise ConfigError("The source URL cannot be read.", remedy=remedy) from None
-        # An unencoded `/`, `?` or `#` in a password moves the rest of it to another part: an `@` there gives that away, and nothing may be echoed.
+        # An unencoded `/`, `?` or `#` in a password moves the rest of it to another part: an `@` there gives
+        # that away, and nothing may be echoed.
         if scheme.split("+")[0] not in ("mssql", "pacs") or parts.fragment or "@" in parts.path + parts.query:
             raise ConfigError("The source URL does not have the form of one.", remedy=remedy)
         host = re.sub(r":\d*$", "", parts.netloc.rpartition("@")[2]).strip("[]")
@@ -210,7 +274,10 @@ class SourceAddress:
             raise ConfigError("The source URL names an option twice.", remedy="Give each option once.")
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            raise ConfigError(f"The source URL has an unknown option {unknown[0]!r}.", remedy=f"Known options: {', '.join(OPTIONS)}.")
+            raise ConfigError(
+                f"The source URL has an unknown option {unknown[0]!r}.",
+                remedy=f"Known options: {', '.join(OPTIONS)}.",
+            )
         return cls(
             host=unquote(host),
             port=port,
@@ -222,7 +289,8 @@ class SourceAddress:
 
     @classmethod
     def from_environment(cls, county: str, environ: Mapping[str, str]) -> SourceAddress | None:
-        """Reads PACS_DB_HOST_<COUNTY>_SOURCE and its siblings PORT, NAME, USER, PASSWORD, and any option, e.g. PACS_DB_ENCRYPT_<COUNTY>_SOURCE.
+        """Reads PACS_DB_HOST_<COUNTY>_SOURCE and its siblings PORT, NAME, USER, PASSWORD, and any option,
+        e.g. PACS_DB_ENCRYPT_<COUNTY>_SOURCE.
 
         Returns:
             The address, or None where no host is set.
@@ -231,27 +299,42 @@ class SourceAddress:
             ConfigError: a host is set but other variables are missing (all are named) or wrong.
         """
         suffix = re.sub(r"[^A-Z0-9]", "_", county.upper()) + "_SOURCE"
-        name = {part: f"PACS_DB_{part.upper()}_{suffix}" for part in ("host", "port", "name", "user", "password", *OPTIONS)}
+        name = {
+            part: f"PACS_DB_{part.upper()}_{suffix}"
+            for part in ("host", "port", "name", "user", "password", *OPTIONS)
+        }
         value = {part: environ.get(variable, "") for part, variable in name.items()}
         if not value["host"]:
             return None
         options = read_options({option: value[option] for option in OPTIONS if value[option]})
         other_login = options.get("trusted_connection") or options.get("authentication")
-        missing = [name[part] for part in ("name", *(() if other_login else ("user", "password"))) if not value[part]]
+        missing = [
+            name[part] for part in ("name", *(() if other_login else ("user", "password"))) if not value[part]
+        ]
         if missing:
-            raise ConfigError(f"{name['host']} is set but {', '.join(missing)} is not.", remedy="Set them, or store an Airflow connection.")
+            raise ConfigError(
+                f"{name['host']} is set but {', '.join(missing)} is not.",
+                remedy="Set them, or store an Airflow connection.",
+            )
         if value["port"] and not value["port"].isdecimal():
             raise ConfigError(f"{name['port']} is not a number.", remedy="Give the TCP port, usually 1433.")
         port = int(value["port"]) if value["port"] else None
-        return cls(value["host"], port, value["name"], value["user"] or None, value["password"] or None, **options)
+        return cls(
+            value["host"], port, value["name"], value["user"] or None, value["password"] or None, **options
+        )
 
 
-OPTIONS = tuple(option.name for option in fields(SourceAddress) if option.name not in ("host", "port", "database", "user", "password"))
+OPTIONS = tuple(
+    option.name
+    for option in fields(SourceAddress)
+    if option.name not in ("host", "port", "database", "user", "password")
+)
 """Names of the options that a URL, an Airflow connection's extras and the environment may carry."""
 
 
 def read_options(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads the known options from text or JSON values by name; other names are left alone, empty ones count as not given.
+    """Reads the known options from text or JSON values by name; other names are left alone, empty ones count
+    as not given.
 
     Raises:
         ConfigError: a value is not what the option takes.
@@ -269,7 +352,10 @@ def read_options(raw: Mapping[str, Any]) -> dict[str, Any]:
             options[name] = lower in _TRUE
         elif name in _NUMBERS:
             if not text.isdecimal():
-                raise ConfigError(f"Option {name} is not a number of seconds.", remedy="Write a whole number, 0 for no limit.")
+                raise ConfigError(
+                    f"Option {name} is not a number of seconds.",
+                    remedy="Write a whole number, 0 for no limit.",
+                )
             options[name] = int(text)
         elif name == "encrypt":
             options[name] = "yes" if lower in _TRUE else "no" if lower in _FALSE else lower
@@ -279,12 +365,18 @@ def read_options(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def quote(value: str) -> str:
-    """Returns the value in braces, with `}` doubled: no value can end early and bring in a keyword of its own."""
+    """Returns the value in braces, with `}` doubled: no value can end early and bring in a keyword of its
+    own.
+    """
     return "{" + value.replace("}", "}}") + "}"
 
 
 def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
     """Raises ConfigError unless the value is None or allowed."""
     if value is not None and value not in allowed:
-        hint = " READ UNCOMMITTED is refused: it can miss rows and read them twice." if name == "isolation_level" else ""
+        hint = (
+            " READ UNCOMMITTED is refused: it can miss rows and read them twice."
+            if name == "isolation_level"
+            else ""
+        )
         raise ConfigError(f"Option {name} is {value!r}.", remedy=f"Use one of {', '.join(allowed)}.{hint}")

@@ -1,8 +1,10 @@
-"""One bulk read by arrow-odbc: an order (address, statement, sizes) comes in, Arrow record batches go out, all of them or an error.
+"""One bulk read by arrow-odbc: an order (address, statement, sizes) comes in, Arrow record batches go out,
+all of them or an error.
 
-Two traps of the driver are closed here. A connection that breaks while rows are fetched in blocks ends the result without an error (seen with
-Microsoft's driver 18.6 and arrow-odbc 10.6), so the connection must answer once more before the end is believed; `ConnectRetryCount=0` keeps the
-driver from mending it unseen. And a value longer than its buffer is an error, never cut: unbounded columns need a bound, which applies to all text
+Two traps of the driver are closed here. A connection that breaks while rows are fetched in blocks ends the
+result without an error (seen with Microsoft's driver 18.6 and arrow-odbc 10.6), so the connection must answer
+once more before the end is believed; `ConnectRetryCount=0` keeps the driver from mending it unseen. And a
+value longer than its buffer is an error, never cut: unbounded columns need a bound, which applies to all text
 columns.
 """
 
@@ -32,7 +34,9 @@ TEXT_FLOOR = 12_000
 """Bytes: the bound applies to all text columns, and nvarchar(4000) can be this long in UTF-8."""
 LARGEST_TEXT = 256 << 20
 UTF8_PER_BYTE = 3
-"""Most bytes of UTF-8 for a byte of varchar (a euro sign of code page 1252); a code unit of nvarchar, two bytes, has no more."""
+"""Most bytes of UTF-8 for a byte of varchar (a euro sign of code page 1252); a code unit of nvarchar, two
+bytes, has no more.
+"""
 _NO_BOUND, _TOO_LONG, _ROW_TOO_WIDE = "sensible upper bound", "without truncation", "single row does require"
 
 
@@ -80,7 +84,9 @@ class BulkResult:
     def __init__(self, order: Order) -> None:
         self._address = order.address
         with self._mapped():
-            self._connection = arrow_odbc.connect(order.address.connection_string(), login_timeout_sec=order.address.login_timeout)
+            self._connection = arrow_odbc.connect(
+                order.address.connection_string(), login_timeout_sec=order.address.login_timeout
+            )
             prepare(order.address, self._connection.execute)
             self._reader: Any = self._execute(order)
         self.schema: pa.Schema = self._reader.schema
@@ -104,7 +110,9 @@ class BulkResult:
                 if _ROW_TOO_WIDE not in str(error):
                     raise
                 if size >= LARGEST_BATCH_BYTES:
-                    if order.text_bound is None:  # the driver gives the types text, ntext and image as 2 GB long
+                    if (
+                        order.text_bound is None
+                    ):  # the driver gives the types text, ntext and image as 2 GB long
                         raise NoBoundError from error
                     raise
                 size = min(size * 4, LARGEST_BATCH_BYTES)
@@ -138,7 +146,8 @@ class BulkResult:
 
 
 def measure(order: Order) -> Order:
-    """Returns the order with a bound that fits: reads everything, handing out nothing, with a bound that grows until all values fit.
+    """Returns the order with a bound that fits: reads everything, handing out nothing, with a bound that
+    grows until all values fit.
 
     For callers that cannot ask the server for MAX(DATALENGTH(...)), which costs less.
 
@@ -167,6 +176,8 @@ def _checked(address: SourceAddress, bound: int) -> int:
 
 
 def _text_encoding() -> Any:
-    """The driver converts to the locale's encoding; where that is not UTF-8, texts travel as UTF-16 instead."""
+    """The driver converts to the
+    locale's encoding; where that is not UTF-8, texts travel as UTF-16 instead.
+    """
     utf8 = locale.getencoding().lower().replace("-", "") == "utf8"
     return arrow_odbc.TextEncoding.AUTO if utf8 else arrow_odbc.TextEncoding.UTF16

@@ -1,4 +1,7 @@
-"""The source's catalog -> what a table looks like. A view that the endpoint lacks or denies means "unknown", never a failure."""
+"""The source's catalog -> what a table looks like.
+
+A view that the endpoint lacks or denies means "unknown", never a failure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.source.columns import SourceColumn, columns_of, columns_of_several, optional_query, refuse_withheld
+from airflow_provider_pacs.sync.source.columns import (
+    SourceColumn,
+    columns_of,
+    columns_of_several,
+    optional_query,
+    refuse_withheld,
+)
 from airflow_provider_pacs.sync.source.joined import Selection, TableRead, render
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.tsql import qualified
@@ -31,9 +40,11 @@ class TableShape:
 
     Attributes:
         map: the table map; `columns` and `change_column` in the catalog's spelling where it is known.
-        columns: source column name -> declaration, for a joined entity `table.column`; empty where no catalog view could be read.
+        columns: source column name -> declaration, for a joined entity `table.column`; empty where no catalog
+            view could be read.
         selection: the rendered SELECT of a joined entity; None for a single table.
-        object_id: the source's number of a single table, another one after DROP and CREATE; None where it is unknown.
+        object_id: the source's number of a single table, another one after DROP and CREATE; None where it is
+            unknown.
     """
 
     map: TableMap
@@ -51,7 +62,11 @@ class TableShape:
     @property
     def name(self) -> str:
         """What messages call the place that the rows come from."""
-        return f"{self.map.schema}.{self.map.table}" if self.selection is None else f"{self.map.entity} of profile {self.map.profile}"
+        return (
+            f"{self.map.schema}.{self.map.table}"
+            if self.selection is None
+            else f"{self.map.entity} of profile {self.map.profile}"
+        )
 
     @property
     def known(self) -> bool:
@@ -67,8 +82,15 @@ class TableShape:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the table's identity and the declarations of all columns that are read. Other columns and the order do not count."""
-        pairs = (*self.map.columns, *self.map.extra) if self.selection is None else [(name, name) for name in self.mapped]
+        """SHA-256 (hex) of the table's identity and the declarations of all columns that are read.
+
+        Other columns and the order do not count.
+        """
+        pairs = (
+            (*self.map.columns, *self.map.extra)
+            if self.selection is None
+            else [(name, name) for name in self.mapped]
+        )
         mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in pairs]
         return hashlib.sha256(json.dumps([mapped, self.change_type, self.object_id]).encode()).hexdigest()
 
@@ -77,7 +99,8 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     """Look a mapped table up in the source's catalog.
 
     Raises:
-        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it, or the login may not see its values.
+        ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it, or the
+            login may not see its values.
     """
     if table.joined is not None:
         return _describe_joined(reader, table, render(table))
@@ -93,7 +116,8 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
     if missing:
         raise ConfigError(
             f"table {name} has no column {_listed(missing, [column.name for column in found])}",
-            remedy=f"name the county's columns under tables.{table.entity}.columns{' and .extra' if table.extra else ''}",
+            remedy="name the county's columns under "
+            f"tables.{table.entity}.columns{' and .extra' if table.extra else ''}",
             code="PACS-003",
         )
     _check_key(reader, table)
@@ -106,13 +130,20 @@ def describe(reader: SourceReader, table: TableMap) -> TableShape:
 
 
 def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> TableShape:
-    """Every table of a joined entity. A rowversion that a county's tables lack is no fault: then the entity is compared whole."""
+    """Every table of a joined entity.
+
+    A rowversion that a county's tables lack is no fault: then the entity is compared whole.
+    """
     stamps = {(one.name, one.stamp.lower()) for one in selection.tables if one.stamp}
     columns: dict[str, SourceColumn] = {}
     unknown, unstamped = False, False
     known = columns_of_several(reader, [(one.schema, one.table) for one in selection.tables])
     for one in selection.tables:
-        found = columns_of(reader, one.schema, one.table)[0] if known is None else known.get((one.schema.lower(), one.table.lower()), [])
+        found = (
+            columns_of(reader, one.schema, one.table)[0]
+            if known is None
+            else known.get((one.schema.lower(), one.table.lower()), [])
+        )
         if found is None:
             unknown = True
             continue
@@ -121,11 +152,14 @@ def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection
         unstamped = unstamped or any((one.name, name.lower()) in stamps for name in missing)
         if missing := [name for name in missing if (one.name, name.lower()) not in stamps]:
             raise ConfigError(
-                f"table {one.schema}.{one.table} has no column {_listed(missing, [column.name for column in found])}",
+                f"table {one.schema}.{one.table} has no column "
+                f"{_listed(missing, [column.name for column in found])}",
                 remedy=f"name the county's columns under source.tables.{one.name}.columns",
                 code="PACS-003",
             )
-    refuse_withheld(reader, [(one.schema, one.table, one.columns) for one in selection.tables], "source.tables")
+    refuse_withheld(
+        reader, [(one.schema, one.table, one.columns) for one in selection.tables], "source.tables"
+    )
     if unknown or unstamped or not stamps:
         selection = replace(selection, watches=())
     return TableShape(table, {} if unknown else columns, selection)
@@ -147,12 +181,15 @@ def _no_table(name: str, entity: str, setting: str) -> ConfigError:
 
 
 def _check_key(reader: SourceReader, table: TableMap) -> None:
-    """Where the source declares a primary key, it must be the mapped key: another one means that rows are no longer what they were (case 50)."""
+    """Where the source declares a primary key, it must be the mapped key: another one means that rows are no
+    longer what they were (case 50).
+    """
     rows = optional_query(reader, _PRIMARY_KEY, (qualified(table.schema, table.table),))
     declared = [str(row["name"]) for row in rows or []]
     if declared and [name.lower() for name in declared] != [table.key.lower()]:
         raise ConfigError(
-            f"the primary key of {table.schema}.{table.table} is ({', '.join(declared)}), the mapping's key is {table.key!r}",
+            f"the primary key of {table.schema}.{table.table} is ({', '.join(declared)}), the mapping's key "
+            f"is {table.key!r}",
             remedy=f"map the key under tables.{table.entity}.columns, then run with --full",
             code="PACS-003",
         )

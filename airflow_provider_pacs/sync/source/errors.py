@@ -1,8 +1,10 @@
-"""The one place where SQL Server's errors become ours: an error of pyodbc or arrow-odbc comes in, a PacsError that says what to do next goes out.
+"""The one place where SQL Server's errors become ours: an error of pyodbc or arrow-odbc comes in, a PacsError
+that says what to do next goes out.
 
-Classified by SQL Server's native number first, then by SQLSTATE, never by the driver's exception class: the classes are wrong (a deadlock is a plain
-`pyodbc.Error`, a database that fails over is a `ProgrammingError`). The numbers to try again are those of Entity Framework Core's
-SqlServerTransientExceptionDetector and of SqlClient. Neither driver is imported here.
+Classified by SQL Server's native number first, then by SQLSTATE, never by the driver's exception class: the
+classes are wrong (a deadlock is a plain `pyodbc.Error`, a database that fails over is a `ProgrammingError`).
+The numbers to try again are those of Entity Framework Core's SqlServerTransientExceptionDetector and of
+SqlClient. Neither driver is imported here.
 """
 
 from __future__ import annotations
@@ -16,18 +18,22 @@ from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError
 
 # fmt: off
 TRANSIENT = frozenset({
-    20, 64, 121, 233, 601, 615, 617, 669, 921, 926, 927, 941, 952, 982, 988, 997, 1203, 1204, 1205, 1221, 1222, 1232, 2816, 3635, 3941, 3947,
-    3948, 3950, 3953, 3957, 3960, 3961, 3966, 3980, 4117, 4184, 4221, 8628, 8645, 8651, 9515, 10922, 10928, 10929, 10930, 10936, 14906, 17197,
-    17889, 18401, 40143, 40189, 40197, 40501, 40540, 40613, 40623, 40642, 40648, 40671, 40675, 40890, 40903, 40918, 41301, 41302, 41305, 41325,
-    41339, 41383, 41614, 41619, 41640, 41700, 41701, 41823, 41839, 41840, 42029, 42108, 42109, 45153, 45156, 45157, 45161, 45179, 45182, 45319,
+    20, 64, 121, 233, 601, 615, 617, 669, 921, 926, 927, 941, 952, 982, 988, 997, 1203, 1204, 1205, 1221, 1222, 1232, 2816, 3635, 3941, 3947,  # noqa: E501
+    3948, 3950, 3953, 3957, 3960, 3961, 3966, 3980, 4117, 4184, 4221, 8628, 8645, 8651, 9515, 10922, 10928, 10929, 10930, 10936, 14906, 17197,  # noqa: E501
+    17889, 18401, 40143, 40189, 40197, 40501, 40540, 40613, 40623, 40642, 40648, 40671, 40675, 40890, 40903, 40918, 41301, 41302, 41305, 41325,  # noqa: E501
+    41339, 41383, 41614, 41619, 41640, 41700, 41701, 41823, 41839, 41840, 42029, 42108, 42109, 45153, 45156, 45157, 45161, 45179, 45182, 45319,  # noqa: E501
     45547, 49510, 49802, 49918, 49919, 49920, 49977, 49983,
 })
 """Deadlock, lock time-out, snapshot conflict, failover, throttling."""
 # fmt: on
 NETWORK = frozenset({104, 110, 111, 258, 10053, 10054, 10060, 11001})
-"""Numbers of the operating system and of Winsock that the driver passes on: reset, aborted, refused, timed out, unknown host."""
+"""Numbers of the operating system and of Winsock that the driver passes on: reset, aborted, refused, timed
+out, unknown host.
+"""
 TIMED_OUT = frozenset({-2})
-"""The statement may have been carried out: safe to try again only because everything we send to the source reads."""
+"""The statement may have been carried out: safe to try again only because everything we send to the source
+reads.
+"""
 LOGIN = frozenset({4064, 15404, 18452, 18456, 18470, 18486, 18487, 18488})
 SCHEMA = frozenset({207, 208, 229, 230, 262, 297, 300})
 """A name that is not there, or a right that is missing."""
@@ -38,7 +44,9 @@ KEYS = frozenset(range(33000, 34000))
 """Certificates and keys inside the server."""
 DATA = frozenset({241, 242, 245, 8114, 8115})
 STATEMENT = frozenset({102, 156, 195, 8117})
-"""The server does not understand what we sent: its version or compatibility level is older than the statement."""
+"""The server does not understand what we sent: its version or compatibility level is older than the
+statement.
+"""
 
 TRANSIENT_STATES = frozenset({"08001", "08004", "08007", "08S01", "40001", "40003", "HYT01", "IMC06"})
 TIMED_OUT_STATES = frozenset({"HYT00"})
@@ -49,18 +57,37 @@ DRIVER_STATES = frozenset({"IM002", "IM003", "01000"})
 THROTTLED = 40501
 """Azure SQL asks for 10 s of peace after this one."""
 
-GRANT = "Grant the login what `pacs grants COUNTY` prints, and compare the table and column names with the county's profile: `pacs check COUNTY`."
-REACH = "Check host, port and firewall, and that SQL Server listens on TCP there; an unreachable host is tried again."
+GRANT = (
+    "Grant the login what `pacs grants COUNTY` prints, and compare the table and column names with the "
+    "county's profile: `pacs check COUNTY`."
+)
+REACH = (
+    "Check host, port and firewall, and that SQL Server listens on TCP there; an unreachable host is "
+    "tried again."
+)
 CERTIFICATES = (
-    (re.compile(r"expired|not yet valid", re.IGNORECASE), "Have the server's certificate renewed, and check the clocks of both machines."),
+    (
+        re.compile(r"expired|not yet valid", re.IGNORECASE),
+        "Have the server's certificate renewed, and check the clocks of both machines.",
+    ),
     (
         re.compile(r"name does not match|name mismatch|principal name", re.IGNORECASE),
         "Connect by a name that the server's certificate carries, or set host_name_in_certificate to it.",
     ),
-    (re.compile(r"issuer|self.signed|unknown ca|not trusted", re.IGNORECASE), "Trust the CA that signed the server's certificate on this machine."),
+    (
+        re.compile(r"issuer|self.signed|unknown ca|not trusted", re.IGNORECASE),
+        "Trust the CA that signed the server's certificate on this machine.",
+    ),
 )
-CERTIFICATE = "Check that both ends share a TLS version and that this machine trusts the server's certificate, its name and its dates."
-DRIVER = "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path in `odbc_driver`."
+CERTIFICATE = (
+    "Check that both ends share a TLS version and that this machine trusts the server's "
+    "certificate, "
+    "its name and its dates."
+)
+DRIVER = (
+    "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path "
+    "in `odbc_driver`."
+)
 
 
 CERTIFICATE_REMEDIES = frozenset({CERTIFICATE, *(remedy for _, remedy in CERTIFICATES)})
@@ -69,7 +96,9 @@ CERTIFICATE_REMEDIES = frozenset({CERTIFICATE, *(remedy for _, remedy in CERTIFI
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted text is a name and may stay."""
+    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted
+    text is a name and may stay.
+    """
 
     kind: type[PacsError]
     remedy: str = ""
@@ -77,17 +106,44 @@ class Verdict:
     names: bool = False
 
 
-_SIGN_IN = Verdict(ConfigError, "Check user, password and default database of the login, and that the server lets it in.", "PACS-002", names=True)
+_SIGN_IN = Verdict(
+    ConfigError,
+    "Check user, password and default database of the login, and that the server lets it in.",
+    "PACS-002",
+    names=True,
+)
 BY_NUMBER: tuple[tuple[frozenset[int], Verdict], ...] = (
     (TRANSIENT | TIMED_OUT, Verdict(RetryableError)),
     (NETWORK, Verdict(RetryableError, REACH)),
     (LOGIN, _SIGN_IN),
     (SCHEMA, Verdict(ConfigError, GRANT, "PACS-003", names=True)),
-    (DATABASE, Verdict(ConfigError, "Check the database's name, and that the login has a user in it.", names=True)),
-    (FEED, Verdict(ConfigError, "Load the entity in full again; read Change Tracking from the primary (no application_intent).", names=True)),
-    (KEYS, Verdict(ConfigError, "Check the keys and certificates of the database with its administrator.", names=True)),
+    (
+        DATABASE,
+        Verdict(ConfigError, "Check the database's name, and that the login has a user in it.", names=True),
+    ),
+    (
+        FEED,
+        Verdict(
+            ConfigError,
+            "Load the entity in full again; read Change Tracking from the primary (no application_intent).",
+            names=True,
+        ),
+    ),
+    (
+        KEYS,
+        Verdict(
+            ConfigError, "Check the keys and certificates of the database with its administrator.", names=True
+        ),
+    ),
     (DATA, Verdict(DataError, "Map the column with the type it really has.")),
-    (STATEMENT, Verdict(FatalError, "SQL Server 2012 or later is needed; if it is that, report the number and the entity.", names=True)),
+    (
+        STATEMENT,
+        Verdict(
+            FatalError,
+            "SQL Server 2012 or later is needed; if it is that, report the number and the entity.",
+            names=True,
+        ),
+    ),
 )
 BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
     (TRANSIENT_STATES | TIMED_OUT_STATES | {"08", "40"}, Verdict(RetryableError, REACH)),
@@ -98,14 +154,20 @@ BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
     (frozenset({"22", "23"}), Verdict(DataError)),
 )
 
-_CERTIFICATE_TEXT = re.compile(r"certificate|ssl routines|tls alert|ssl_choose_client_version|target principal name", re.IGNORECASE)
+_CERTIFICATE_TEXT = re.compile(
+    r"certificate|ssl routines|tls alert|ssl_choose_client_version|target principal name", re.IGNORECASE
+)
 _PYODBC_NUMBER = re.compile(r"\((-?\d+)\)(?=\s*(?:\(SQL\w+\)|; \[|$))")
-_ARROW_RECORD = re.compile(r"State: (\w{5}), Native error: (-?\d+), Message: ?(.*?)(?=\nState: |$)", re.DOTALL)
+_ARROW_RECORD = re.compile(
+    r"State: (\w{5}), Native error: (-?\d+), Message: ?(.*?)(?=\nState: |$)", re.DOTALL
+)
 _SECRET = re.compile(
     r"\b(pwd|password|uid|accesstoken|access_token|secret|client_secret|token)\b\s*=\s*(\{(?:[^}]|\}\})*\}?|\"[^\"]*\"|'[^']*'|[^;\s]*)",
     re.IGNORECASE,
 )
-_CONNECTION_STRING = re.compile(r"\b(driver|server|dsn|data source)\s*=\s*(\{(?:[^}]|\}\})*\}?|[^;\s]*)\s*;.*", re.IGNORECASE | re.DOTALL)
+_CONNECTION_STRING = re.compile(
+    r"\b(driver|server|dsn|data source)\s*=\s*(\{(?:[^}]|\}\})*\}?|[^;\s]*)\s*;.*", re.IGNORECASE | re.DOTALL
+)
 _URL_SECRET = re.compile(r"://[^/\s@]*@")
 _ORIGIN = re.compile(r"^(?:\s*\[[^\]]*\])+")
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$")
@@ -115,7 +177,9 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the driver reported. `state` is '' and `numbers` empty where it said none; numbers are in the driver's order."""
+    """What the driver reported. `state` is '' and `numbers` empty where it said none; numbers are in the
+    driver's order.
+    """
 
     state: str
     numbers: tuple[int, ...]
@@ -132,7 +196,9 @@ def read_report(error: BaseException) -> Report:
     """Reads SQLSTATE, native numbers and message text out of an error of either driver."""
     arrow = _ARROW_RECORD.findall(str(error))
     if arrow:
-        return Report(arrow[0][0], tuple(int(number) for _, number, _ in arrow if number != "0"), arrow[0][2].strip())
+        return Report(
+            arrow[0][0], tuple(int(number) for _, number, _ in arrow if number != "0"), arrow[0][2].strip()
+        )
     args = error.args
     if _origin(error) == "pyodbc" and args and isinstance(args[0], str):
         text = str(args[1]) if len(args) > 1 else args[0]
@@ -143,7 +209,9 @@ def read_report(error: BaseException) -> Report:
 
 
 def scrub(text: str, *, names: bool) -> str:
-    """Returns the text short, without secrets and connection strings; without anything quoted unless `names` (then only names are quoted in it)."""
+    """Returns the text short, without secrets and connection strings; without anything quoted unless `names`
+    (then only names are quoted in it).
+    """
     text = _CONNECTION_STRING.sub("<connection string>", text)
     text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", text))
     text = " ".join(_ORIGIN.sub("", text).split())
@@ -155,10 +223,12 @@ def scrub(text: str, *, names: bool) -> str:
 def classify(error: BaseException, *, where: str = "", driver: str = "") -> PacsError:
     """Returns the PacsError for an error, with the error as its `__cause__`.
 
-    The cause's own text is scrubbed in place, because a traceback prints it: SQL Server quotes row values in conversion errors.
+    The cause's own text is scrubbed in place, because a traceback prints it: SQL Server quotes row values in
+    conversion errors.
 
     Args:
-        error: an error of pyodbc or arrow-odbc; a PacsError is returned as it is; anything else is fatal, except lost connections.
+        error: an error of pyodbc or arrow-odbc; a PacsError is returned as it is; anything else is fatal,
+            except lost connections.
         where: host:port/database, named in the message.
         driver: the ODBC driver asked for, named where it is missing.
     """
@@ -173,24 +243,42 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
         what = scrub(report.text, names=verdict.names) or type(error).__name__
     numbers = f"SQL Server error {report.number}, " if report.number is not None else ""
     origin = f" ({numbers}SQLSTATE {report.state})" if report.state else ""
-    mapped = verdict.kind(f"{f'{where}: ' if where else ''}{what.rstrip('.')}{origin}.", remedy=verdict.remedy, code=verdict.code)
+    mapped = verdict.kind(
+        f"{f'{where}: ' if where else ''}{what.rstrip('.')}{origin}.",
+        remedy=verdict.remedy,
+        code=verdict.code,
+    )
     _scrub_in_place(error, report, scrub(report.text, names=verdict.names))
     mapped.__cause__ = error
     return mapped
 
 
 def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
-    """Replaces a driver's error text by the scrubbed one, in the driver's own form so that it classifies as before."""
+    """Replaces a driver's error text by the scrubbed one, in the driver's own form so that it classifies as
+    before.
+    """
     if _origin(error) == "pyodbc":
         error.args = (report.state, f"[{report.state}] {text} ({report.number or 0})")
     elif _origin(error) == "arrow_odbc":
-        error.args = (f"State: {report.state}, Native error: {report.number or 0}, Message: {text}" if report.state else text,)
+        error.args = (
+            f"State: {report.state}, Native error: {report.number or 0}, Message: {text}"
+            if report.state
+            else text,
+        )
 
 
 def _decide(report: Report, error: BaseException) -> Verdict:
-    """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of SQLSTATE, by Python's own exception."""
-    if report.number not in TRANSIENT | NETWORK and report.state[:2] in ("08", "HY", "IM", "01") and _CERTIFICATE_TEXT.search(report.text):
-        remedy = next((remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE)
+    """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of
+    SQLSTATE, by Python's own exception.
+    """
+    if (
+        report.number not in TRANSIENT | NETWORK
+        and report.state[:2] in ("08", "HY", "IM", "01")
+        and _CERTIFICATE_TEXT.search(report.text)
+    ):
+        remedy = next(
+            (remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE
+        )
         return Verdict(ConfigError, remedy, names=True)
     for numbers, verdict in BY_NUMBER:
         if report.number in numbers:
@@ -203,14 +291,17 @@ def _decide(report: Report, error: BaseException) -> Verdict:
                 return verdict
     if isinstance(error, ImportError):
         return Verdict(ConfigError, DRIVER, names=True)
-    # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a host that speaks another protocol.
+    # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a
+    # host that speaks another protocol.
     if isinstance(error, (ConnectionError, TimeoutError)) or "Protocol error in TDS stream" in report.text:
         return Verdict(RetryableError, REACH)
     return Verdict(FatalError)
 
 
 def _origin(error: BaseException) -> str:
-    """Returns `pyodbc` or `arrow_odbc` where the error is theirs, by name so that neither is imported; '' otherwise."""
+    """Returns `pyodbc` or `arrow_odbc` where the error is theirs, by name so that neither is imported; ''
+    otherwise.
+    """
     roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return "pyodbc" if "pyodbc" in roots else "arrow_odbc" if "arrow_odbc" in roots else ""
 

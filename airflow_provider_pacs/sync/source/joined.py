@@ -1,6 +1,8 @@
-"""A table map that is one SELECT over several tables: the profile's YAML, a county's names and choices -> `Selection`, rendered T-SQL.
+"""A table map that is one SELECT over several tables: the profile's YAML, a county's names and choices ->
+`Selection`, rendered T-SQL.
 
-Every table and column stands in braces in the YAML, so rendering knows all that is ever read (docs/adr/0005-joined-entities.md).
+Every table and column stands in braces in the YAML, so rendering knows all that is ever read
+(docs/adr/0005-joined-entities.md).
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class TableRead:
         schema: its schema at the source.
         table: its name there.
         columns: the columns read, by the county's names.
-        canonical: column -> a canonical column that it goes into; one that holds personal data where there is any.
+        canonical: column -> a canonical column that it goes into; one that holds personal data where there is
+            any.
         stamp: the rowversion that is watched; None where none is.
     """
 
@@ -50,7 +53,8 @@ class Watch:
 
     Attributes:
         name: of the watch, unique in its entity.
-        sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the columns to compare, `c0`, `c1`, ...
+        sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the
+            columns to compare, `c0`, `c1`, ...
         stamp: the quoted rowversion column; None where contents are compared.
     """
 
@@ -61,7 +65,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what the columns become."""
+    """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
+    the columns become.
+    """
 
     by: str
     sql: str
@@ -123,9 +129,13 @@ class _Names:
         found = []
         for name, columns in sorted(self.used.items()):
             given = self.tables.get(name, {})
-            into = tuple((column, canonical) for (table, column), canonical in self.canonical.items() if table == name)
+            into = tuple(
+                (column, canonical) for (table, column), canonical in self.canonical.items() if table == name
+            )
             place = given.get("schema") or self.schema, given.get("table") or name
-            found.append(TableRead(name, *place, tuple(sorted(columns.values())), into, self.stamps.get(name)))
+            found.append(
+                TableRead(name, *place, tuple(sorted(columns.values())), into, self.stamps.get(name))
+            )
         return tuple(found)
 
 
@@ -155,7 +165,10 @@ class _Renderer:
             with self._names.going_into(canonical):
                 expressions.append((canonical, self._text(raw["columns"][canonical])))
         parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
-        parts += [f"{self._extra(table, name, place)} AS {quote(alias(number))}" for number, (name, place) in enumerate(table.extra)]
+        parts += [
+            f"{self._extra(table, name, place)} AS {quote(alias(number))}"
+            for number, (name, place) in enumerate(table.extra)
+        ]
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
         if "parent_key" in raw:
             parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
@@ -163,14 +176,22 @@ class _Renderer:
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         watches = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
-        return Selection(sql, self._profile["scope_type"], tuple(expressions), self._names.tables_read(), watches, redaction)
+        return Selection(
+            sql,
+            self._profile["scope_type"],
+            tuple(expressions),
+            self._names.tables_read(),
+            watches,
+            redaction,
+        )
 
     def _extra(self, table: TableMap, name: str, place: str) -> str:
         """A column that the county's file names: never more than that."""
         if not _PLACE.match(place) or place.partition(".")[0] not in self._aliases:
             known = ", ".join(sorted(f"{one} ({of})" for one, of in self._aliases.items()))
             raise ConfigError(
-                f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity", remedy=f"aliases and their tables: {known}"
+                f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity",
+                remedy=f"aliases and their tables: {known}",
             )
         return self._text("{" + place + "}")
 
@@ -181,7 +202,10 @@ class _Renderer:
         where = [self._text(spec["where"])] if "where" in spec else []
         if "stamp" in spec:
             where.append(CHANGED)
-            sql = f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE {' AND '.join(where)}"  # noqa: S608
+            sql = (
+                f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE "  # noqa: S608
+                f"{' AND '.join(where)}"
+            )
             alias, _, column = spec["stamp"].strip("{}").partition(".")
             stamp, table = self._text(spec["stamp"]), self._aliases[alias]
             self._names.stamps[table] = self._names.used[table][column]
@@ -191,7 +215,10 @@ class _Renderer:
         return Watch(name, sql + (f" WHERE {where[0]}" if where else ""))
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
-        sql = f"SELECT {self._text(spec['select'])} AS party FROM {self._text(spec['from'])} WHERE {self._text(spec['where'])}"  # noqa: S608
+        sql = (
+            f"SELECT {self._text(spec['select'])} AS party FROM {self._text(spec['from'])} WHERE "  # noqa: S608
+            f"{self._text(spec['where'])}"
+        )
         return Redaction(spec["by"], sql, tuple(spec["set"].items()))
 
     def _text(self, template: str) -> str:
@@ -205,7 +232,9 @@ class _Renderer:
         snippet = self._profile["snippets"].get(match[1])
         if snippet is None:
             return match[0]
-        return str(snippet if isinstance(snippet, str) else snippet[str(self._options[snippet["by"]]).lower()])
+        return str(
+            snippet if isinstance(snippet, str) else snippet[str(self._options[snippet["by"]]).lower()]
+        )
 
     def _name(self, match: re.Match[str]) -> str:
         token = match[1]
@@ -217,13 +246,21 @@ class _Renderer:
         if not column:
             return self._names.table(alias)
         if alias not in self._aliases:
-            raise ConfigError(f"nothing in the statement is called {alias!r}", remedy=f"use one of: {', '.join(sorted(self._aliases))}")
+            raise ConfigError(
+                f"nothing in the statement is called {alias!r}",
+                remedy=f"use one of: {', '.join(sorted(self._aliases))}",
+            )
         return f"{alias}.{self._names.column(self._aliases[alias], column)}"
 
     def _sum(self, option: str) -> str:
-        """The sum of the listed columns; NULL only where all of them are: a value that nobody entered is not 0."""
+        """The sum of the listed columns; NULL only where all of them are: a value that nobody entered is not
+        0.
+        """
         of = self._profile["options"][option]["of"]
         parts = [f"{of}.{self._names.column(self._aliases[of], name)}" for name in self._options[option]]
         if len(parts) == 1:
             return parts[0]
-        return f"CASE WHEN COALESCE({', '.join(parts)}) IS NOT NULL THEN {' + '.join(f'COALESCE({part}, 0)' for part in parts)} END"
+        return (
+            f"CASE WHEN COALESCE({', '.join(parts)}) IS NOT NULL THEN "
+            f"{' + '.join(f'COALESCE({part}, 0)' for part in parts)} END"
+        )

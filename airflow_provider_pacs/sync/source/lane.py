@@ -1,8 +1,9 @@
 """A driver's blocking call comes in, its result goes out, and the caller can be interrupted meanwhile.
 
-A signal handler of Python runs only between byte codes of the main thread, so a task that waits inside a driver hears SIGTERM when the driver
-returns, which for a blocked statement may be never. Calls therefore run on a thread of their own; it is a daemon, so a process that ends does not
-wait for it, and the connection that breaks then ends the statement at the server.
+A signal handler of Python runs only between byte codes of the main thread, so a task that waits inside a
+driver hears SIGTERM when the driver returns, which for a blocked statement may be never. Calls therefore run
+on a thread of their own; it is a daemon, so a process that ends does not wait for it, and the connection that
+breaks then ends the statement at the server.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ _LOOK = 0.2
 
 
 class Lane:
-    """Runs calls one after the other on one thread, because a connection must not be used by two at a time."""
+    """Runs calls one after the other on one thread, because a connection must not be used by two at a
+    time.
+    """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[tuple[Any, BaseException | None]]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[
+            tuple[Callable[[], Any], SimpleQueue[tuple[Any, BaseException | None]]] | None
+        ] = SimpleQueue()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -50,13 +55,17 @@ class Lane:
                 result, error = reply.get(timeout=_LOOK)
             except Empty:
                 if self.stopped:
-                    raise RetryableError("The read was cancelled.", remedy="Start it again with a fresh reader.") from None
+                    raise RetryableError(
+                        "The read was cancelled.", remedy="Start it again with a fresh reader."
+                    ) from None
                 continue
             if error is not None:
                 try:
                     raise error
                 finally:
-                    del error  # its traceback holds this frame: what failed, a connection maybe, would stay open until somebody collects garbage
+                    # its traceback holds this frame: what failed, a connection maybe, would stay open until
+                    # somebody collects garbage
+                    del error
             return result  # type: ignore[no-any-return]  # the reply to our own `work`
 
     def stop(self) -> None:

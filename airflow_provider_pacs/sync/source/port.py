@@ -1,4 +1,7 @@
-"""What the engine asks of a source: SQL text and parameters come in, rows or Arrow record batches go out. No driver here."""
+"""What the engine asks of a source: SQL text and parameters come in, rows or Arrow record batches go out.
+
+No driver here.
+"""
 
 from __future__ import annotations
 
@@ -47,23 +50,35 @@ class SourceReader(Protocol):
         """Returns all rows of the first result set, for small results; `?` stands for a parameter."""
 
     def stream(
-        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
+        self,
+        sql: str,
+        params: Sequence[str | None] = (),
+        *,
+        batch_rows: int | None = None,
+        lob_bound: Callable[[], int] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of the one result set, at least its schema's worth: an empty result yields one empty batch.
+        """Yields the rows of the one result set, at least its schema's worth: an empty result yields one
+        empty batch.
 
         Args:
             sql: a statement with one result set; it may start with DECLAREs.
             params: texts for the `?`s; the statement converts them to the columns' types.
             batch_rows: most rows in a batch.
-            lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) to be read; None where it is unknown.
+            lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) to be
+                read; None where it is unknown.
         """
 
     def cancel(self) -> None:
-        """Stops what runs, from any thread or a signal handler. The reader is of no use afterwards but to be closed."""
+        """Stops what runs, from any thread or a signal handler.
+
+        The reader is of no use afterwards but to be closed.
+        """
 
     def close(self) -> None:
         """Closes the connections; again is allowed."""
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

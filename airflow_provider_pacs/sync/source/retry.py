@@ -1,6 +1,8 @@
-"""When to try a read again: an attempt's error comes in, the seconds to wait (or the error, when it was the last) go out.
+"""When to try a read again: an attempt's error comes in, the seconds to wait (or the error, when it was the
+last) go out.
 
-Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 to 60 s; every attempt has a fresh connection.
+Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), 1 to 60 s;
+every attempt has a fresh connection.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Retry:
 
         Args:
             work: one attempt.
-            before_retry: called with the error before the wait, to drop the connection; it may raise to end the matter.
+            before_retry: called with the error before the wait, to drop the connection; it may raise to end
+                the matter.
 
         Raises:
             PacsError: the last attempt's error, or the first that trying again cannot help.
@@ -66,7 +69,9 @@ class Retry:
         return max(wait, SHORTEST_THROTTLED) if _number(error) == THROTTLED else wait
 
     def _worth_it(self, error: PacsError, attempt: int) -> bool:
-        return isinstance(error, RetryableError) or (self.failover and _number(error) == 4060 and attempt <= FAILOVER_TRIES)
+        return isinstance(error, RetryableError) or (
+            self.failover and _number(error) == 4060 and attempt <= FAILOVER_TRIES
+        )
 
 
 def _number(error: PacsError) -> int | None:

@@ -1,4 +1,6 @@
-"""What every connection to SQL Server is told first: an address and a way to execute come in, session settings are made."""
+"""What every connection to SQL Server is told first: an address and a way to execute come in, session
+settings are made.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ UNKNOWN_STATEMENT = frozenset({102, 195})
 
 
 def prepare(address: SourceAddress, execute: Callable[[str], object]) -> None:
-    """Sets the session up; a server that does not know one of `SETTINGS` (errors 102, 195) goes without it. An isolation level it must know."""
+    """Sets the session up; a server that does not know one of `SETTINGS` (errors 102, 195) goes without it.
+
+    An isolation level it must know.
+    """
     for statement in SETTINGS:
         try:
             execute(statement)

@@ -1,7 +1,9 @@
-"""Reads SQL Server: statements come in, dictionaries (pyodbc, small results) or Arrow record batches (arrow-odbc, bulk) go out.
+"""Reads SQL Server: statements come in, dictionaries (pyodbc, small results) or Arrow record batches
+(arrow-odbc, bulk) go out.
 
-Both drivers' connections are in autocommit mode: pyodbc's default keeps a transaction open from the first statement on, and with it old row versions
-at the server. Values are never truncated: where arrow-odbc cannot know how long one may be, it is measured before the first row is handed out.
+Both drivers' connections are in autocommit mode: pyodbc's default keeps a transaction open from the first
+statement on, and with it old row versions at the server. Values are never truncated: where arrow-odbc cannot
+know how long one may be, it is measured before the first row is handed out.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_pacs.sync.source.address import SourceAddress
 
 log = logging.getLogger(__name__)
-pyodbc.pooling = False  # a pooled connection is not a fresh one, and keeps the session settings of whoever had it before
+pyodbc.pooling = (
+    False  # a pooled connection is not a fresh one, and keeps the session settings of whoever had it before
+)
 T = TypeVar("T")
 
 BATCH_ROWS = 10_000
@@ -37,13 +41,16 @@ _DATETIMEOFFSET = -155
 
 
 def open_connection(address: SourceAddress) -> pyodbc.Connection:
-    """Returns a pyodbc connection in autocommit mode, with time-outs, session settings and isolation level set.
+    """Returns a pyodbc connection in autocommit mode, with time-outs, session settings and isolation level
+    set.
 
     Raises:
         PacsError: as `source/errors.py` maps the driver's error.
     """
     with mapped_errors(address.text, address.odbc_driver):
-        connection = pyodbc.connect(address.connection_string(), autocommit=True, timeout=address.login_timeout)
+        connection = pyodbc.connect(
+            address.connection_string(), autocommit=True, timeout=address.login_timeout
+        )
         connection.timeout = address.query_timeout
         connection.add_output_converter(_DATETIMEOFFSET, read_datetimeoffset)
         prepare(address, connection.execute)
@@ -51,7 +58,9 @@ def open_connection(address: SourceAddress) -> pyodbc.Connection:
 
 
 def read_datetimeoffset(raw: bytes) -> str:
-    """Returns ISO text, with all seven digits, of the driver's SQL_SS_TIMESTAMPOFFSET_STRUCT, for which pyodbc has no type."""
+    """Returns ISO text, with all seven digits, of the driver's SQL_SS_TIMESTAMPOFFSET_STRUCT, for which
+    pyodbc has no type.
+    """
     year, month, day, hour, minute, second, nanos, offset_hour, offset_minute = struct.unpack("<6hI2h", raw)
     sign = "-" if offset_hour < 0 or offset_minute < 0 else "+"
     zone = f"{sign}{abs(offset_hour):02d}:{abs(offset_minute):02d}"
@@ -65,12 +74,19 @@ class SqlServerReader:
         address: where, and how to log in.
         batch_rows: most rows in a batch of `stream`.
         batch_bytes: size of a batch's transit buffer; a batch has fewer rows where they are wide.
-        attempts: how often a connection or a query is attempted; a stream only until its first batch is there.
+        attempts: how often a connection or a query is attempted; a stream only until its first batch is
+            there.
         retry: replaces the waiting, for tests.
     """
 
     def __init__(
-        self, address: SourceAddress, *, batch_rows: int = BATCH_ROWS, batch_bytes: int = BATCH_BYTES, attempts: int = 5, retry: Retry | None = None
+        self,
+        address: SourceAddress,
+        *,
+        batch_rows: int = BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
+        attempts: int = 5,
+        retry: Retry | None = None,
     ) -> None:
         self._address = address
         self._batch_rows = batch_rows
@@ -80,7 +96,9 @@ class SqlServerReader:
         self._lane = Lane()
         self._connection: pyodbc.Connection | None = None
         self._cursor: pyodbc.Cursor | None = None
-        self._cancelling = threading.RLock()  # pyodbc crashes where a cursor is closed while another thread cancels it
+        self._cancelling = (
+            threading.RLock()
+        )  # pyodbc crashes where a cursor is closed while another thread cancels it
 
     @property
     def address_text(self) -> str:
@@ -96,7 +114,9 @@ class SqlServerReader:
         address = self._address
         name = address.host_name_in_certificate or address.host
         driver = self._attempts(lambda: self._lane.call(self._driver))
-        return ConnectionFacts(driver, address.encrypt, address.trust_server_certificate, name, address.isolation_level)
+        return ConnectionFacts(
+            driver, address.encrypt, address.trust_server_certificate, name, address.isolation_level
+        )
 
     def _driver(self) -> str:
         connection = self._open()
@@ -131,20 +151,31 @@ class SqlServerReader:
                     pass
                 return rows
             finally:
-                with self._cancelling, contextlib.suppress(pyodbc.Error):  # a lost connection cannot be closed in good order
+                with (
+                    self._cancelling,
+                    contextlib.suppress(pyodbc.Error),
+                ):  # a lost connection cannot be closed in good order
                     self._cursor = None
                     cursor.close()
 
     def stream(
-        self, sql: str, params: Sequence[str | None] = (), *, batch_rows: int | None = None, lob_bound: Callable[[], int] | None = None
+        self,
+        sql: str,
+        params: Sequence[str | None] = (),
+        *,
+        batch_rows: int | None = None,
+        lob_bound: Callable[[], int] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Yields the result set in batches; an empty one as one batch without rows, so that its schema is known.
+        """Yields the result set in batches; an empty one as one batch without rows, so that its schema is
+        known.
 
-        Up to the first batch it tries again; after that an error is raised, because rows are out already: whoever got some of them must not use them
-        unless the iterator ends without an error. `lob_bound` may use `query` of this reader.
+        Up to the first batch it tries again; after that an error is raised, because rows are out already:
+        whoever got some of them must not use them unless the iterator ends without an error. `lob_bound` may
+        use `query` of this reader.
 
         Raises:
-            PacsError: the driver's error. RetryableError also where values grew while they were read, or the connection broke.
+            PacsError: the driver's error. RetryableError also where values grew while they were read, or the
+                connection broke.
         """
         order = Order(self._address, sql, tuple(params), batch_rows or self._batch_rows, self._batch_bytes)
         result, batch = self._attempts(lambda: self._first_batch(order, lob_bound))
@@ -155,8 +186,12 @@ class SqlServerReader:
         finally:
             del result  # frees the driver's statement and connection
 
-    def _first_batch(self, order: Order, lob_bound: Callable[[], int] | None) -> tuple[BulkResult, pa.RecordBatch]:
-        """Returns the opened result and its first batch, with a bound for long values that is measured where one is needed."""
+    def _first_batch(
+        self, order: Order, lob_bound: Callable[[], int] | None
+    ) -> tuple[BulkResult, pa.RecordBatch]:
+        """Returns the opened result and its first batch, with a bound for long values that is measured where
+        one is needed.
+        """
         if lob_bound is not None:
             order = order.with_bound(lob_bound())
         try:
@@ -178,7 +213,9 @@ class SqlServerReader:
             raise
 
     def _attempts(self, work: Callable[[], T]) -> T:
-        """Tries as often as it is worth, each time on a fresh connection; whatever interrupts the wait also stops the statement."""
+        """Tries as often as it is worth, each time on a fresh connection; whatever interrupts the wait also
+        stops the statement.
+        """
         try:
             return self._retry.run(work, before_retry=self._before_retry)
         except PacsError:
@@ -215,5 +252,7 @@ class SqlServerReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -1,4 +1,6 @@
-"""A table's shape -> the tables of the source that it is read from, column by column: what must be granted, counted and looked at."""
+"""A table's shape -> the tables of the source that it is read from, column by column: what must be granted,
+counted and looked at.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +62,28 @@ def source_tables(shape: TableShape) -> tuple[SourceTable, ...]:
     wanted = [*table.sources] + ([table.change_column] if table.change_column else [])
     canonical = {source: name for name, source in reversed(table.columns)}
     columns = tuple(dict.fromkeys(wanted))
-    return (SourceTable(table.entity, table.schema, table.table, columns, (table.key,), table.change_column, canonical, shape.columns),)
+    return (
+        SourceTable(
+            table.entity,
+            table.schema,
+            table.table,
+            columns,
+            (table.key,),
+            table.change_column,
+            canonical,
+            shape.columns,
+        ),
+    )
 
 
 def _joined(shape: TableShape, read: TableRead) -> SourceTable:
     prefix = f"{read.table}."
-    declared = {name.removeprefix(prefix): column for name, column in shape.columns.items() if name.startswith(prefix)}
-    columns = tuple(column for column in read.columns if not declared or column in declared)  # a rowversion may be missing, and then is not read
+    declared = {
+        name.removeprefix(prefix): column for name, column in shape.columns.items() if name.startswith(prefix)
+    }
+    columns = tuple(
+        column for column in read.columns if not declared or column in declared
+    )  # a rowversion may be missing, and then is not read
     canonical = {column: name for column, name in read.canonical if column in columns}
     stamp = read.stamp if read.stamp in columns else None
     return SourceTable(shape.map.entity, read.schema, read.table, columns, (), stamp, canonical, declared)

@@ -1,4 +1,6 @@
-"""The one place that turns names into T-SQL: identifiers come from the source's catalog or a profile, values are always parameters."""
+"""The one place that turns names into T-SQL: identifiers come from the source's catalog or a profile, values
+are always parameters.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,17 @@ def quote(name: str) -> str:
     """`name` as a delimited identifier; `]` is doubled.
 
     Raises:
-        ConfigError: an empty name, one over 128 characters, or one with what is no character: NUL, U+FFFF, half a surrogate pair.
+        ConfigError: an empty name, one over 128 characters, or one with what is no character: NUL, U+FFFF,
+            half a surrogate pair.
     """
     try:
         units = len(name.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
         units = 0
     if not 0 < units <= MAX_IDENTIFIER or "\x00" in name or "\uffff" in name:
-        raise ConfigError(f"not a SQL Server identifier: {name!r}", remedy="names have 1 to 128 characters and no NUL")
+        raise ConfigError(
+            f"not a SQL Server identifier: {name!r}", remedy="names have 1 to 128 characters and no NUL"
+        )
     return "[" + name.replace("]", "]]") + "]"
 
 

@@ -1,4 +1,7 @@
-"""What the steps of a run ask of a target. A new target is a folder beside `postgres` with a class of this shape."""
+"""What the steps of a run ask of a target.
+
+A new target is a folder beside `postgres` with a class of this shape.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,9 @@ class Target(Protocol):
 
     def read_speeds(self, county_id: str) -> dict[str, float]: ...
 
-    def note_check(self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]) -> None: ...
+    def note_check(
+        self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]
+    ) -> None: ...
 
     def states(self, county_id: str) -> dict[str, dict[str, Any]]: ...
 
@@ -105,11 +110,24 @@ class Target(Protocol):
 
     def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int: ...
 
-    def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None: ...
+    def open_run(
+        self,
+        plan: RunPlan,
+        *,
+        trigger: str,
+        source_now: str,
+        identity: dict[str, Any],
+        config: str,
+        code: str,
+    ) -> None: ...
 
-    def note_event(self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]) -> None: ...
+    def note_event(
+        self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]
+    ) -> None: ...
 
-    def note_failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None: ...
+    def note_failure(
+        self, county_id: str, step: str, error: PacsError, run_id: str | None = None
+    ) -> None: ...
 
     def end_run(self, run_id: str, message: str) -> None: ...
 
@@ -122,7 +140,14 @@ class Target(Protocol):
     def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None: ...
 
     def write_stage(
-        self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+        self,
+        entity: Entity,
+        table: str,
+        names: Sequence[str],
+        payloads: Iterable[bytes],
+        *,
+        county_id: str,
+        append: bool = False,
     ) -> None: ...
 
     def rows_view(self, table: str) -> str: ...
@@ -153,7 +178,14 @@ class Target(Protocol):
 
     def drop_scopes(self, stage_tables: Iterable[str]) -> None: ...
 
-    def redact(self, run_id: str, entity: Entity, by: str, parties: Sequence[str], values: Mapping[str, str | bool | None]) -> int: ...
+    def redact(
+        self,
+        run_id: str,
+        entity: Entity,
+        by: str,
+        parties: Sequence[str],
+        values: Mapping[str, str | bool | None],
+    ) -> int: ...
 
     def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int: ...
 
@@ -173,7 +205,9 @@ class Target(Protocol):
 
     def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]: ...
 
-    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int: ...
+    def apply_held(
+        self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str
+    ) -> int: ...
 
     def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str: ...
 
@@ -181,6 +215,10 @@ class Target(Protocol):
 
     def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome: ...
 
-    def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]: ...
+    def differences(
+        self, entity: Entity, county_id: str, table: str, *, complete: bool
+    ) -> list[tuple[str, Kind]]: ...
 
-    def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome: ...
+    def certify(
+        self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]
+    ) -> CertificateOutcome: ...

@@ -1,4 +1,5 @@
-"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the ladder that picks a family.
+"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the ladder that picks a
+family.
 
 A golden file is rewritten with `PACS_WRITE_GOLDEN=1`; read the difference before it is committed.
 """
@@ -49,14 +50,22 @@ def shape(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> Tab
     if change is None:
         return TableShape(table, {})
     known = {"PropertyID": "uniqueidentifier", "LegalDescription": "text", "ZipCode": "char", **types}
-    columns = {name: SourceColumn(name, known.get(name, "varchar"), 16, 0, 0, True) for _, name in table.columns}
+    columns = {
+        name: SourceColumn(name, known.get(name, "varchar"), 16, 0, 0, True) for _, name in table.columns
+    }
     columns["LastModified"] = SourceColumn("LastModified", change[0], 8, 0, change[1], True)
     return TableShape(table, columns)
 
 
 def bounds(made: TableShape) -> ChangeQuery:
     return bounds_query(
-        str(made.change_type), now="2026-01-15 06:00:00.0000000", cursor="c", oldest=None, lag_seconds=60, overlap_minutes=75, offset_minutes=-480
+        str(made.change_type),
+        now="2026-01-15 06:00:00.0000000",
+        cursor="c",
+        oldest=None,
+        lag_seconds=60,
+        overlap_minutes=75,
+        offset_minutes=-480,
     )
 
 
@@ -81,9 +90,15 @@ def compare(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_statements_of_a_change_column_type(kind: str) -> None:
-    """Cases 13 to 16, 57: each statement converts its texts to the column's own type, and nothing else is ever compared."""
+    """Cases 13 to 16, 57: each statement converts its texts to the column's own type, and nothing else is
+    ever compared.
+    """
     made = shape(TYPES[kind])
-    parts = [f"-- {name}\n{query.sql}\n-- {query.params}\n" for name, build in BUILDERS.items() if (query := build(made))]
+    parts = [
+        f"-- {name}\n{query.sql}\n-- {query.params}\n"
+        for name, build in BUILDERS.items()
+        if (query := build(made))
+    ]
     compare(f"property_{kind}", "\n".join(parts))
 
 
@@ -117,17 +132,22 @@ def test_no_statement_filters_inactive_rows_or_reads_dirty() -> None:
 
 
 def test_no_statement_is_a_page_of_another() -> None:
-    """Cases 10, 18: one statement reads a whole window or table: no TOP, no order that a next page would rest on, however the key is made up."""
+    """Cases 10, 18: one statement reads a whole window or table: no TOP, no order that a next page would rest
+    on, however the key is made up.
+    """
     for build in BUILDERS.values():
         query = build(shape())
         assert not {"TOP", "ORDER", "OFFSET"} & set((query.sql if query else "").upper().split())
 
 
 @pytest.mark.parametrize(
-    ("declared", "length", "spelled"), [("varchar", 16, "varchar(16)"), ("nvarchar", 16, "nvarchar(8)"), ("char", 16, "char(16)")]
+    ("declared", "length", "spelled"),
+    [("varchar", 16, "varchar(16)"), ("nvarchar", 16, "nvarchar(8)"), ("char", 16, "char(16)")],
 )
 def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spelled: str) -> None:
-    """Case 11: an nvarchar text beside a varchar column would convert the column, and read the table instead of its index."""
+    """Case 11: an nvarchar text beside a varchar column would convert the column, and read the table instead
+    of its index.
+    """
     made = shape(ParcelNumber=declared)
     assert made.columns["ParcelNumber"].max_length == length
     query = keys_query(made, ("1-1", "1-2"), "ParcelNumber")
@@ -138,9 +158,13 @@ def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spel
 @pytest.mark.parametrize("declared", ["char", "varchar", "nchar", "nvarchar"])
 def test_a_guid_that_is_kept_as_text_is_known_by_its_digits(declared: str) -> None:
     """Case 36: the county's spelling of a key need not be PostgreSQL's."""
-    query = keys_query(shape(PropertyID=declared), ("00112233-4455-6677-8899-aabbccddeeff", "{00112233-4455-6677-8899-AABBCCDDEE00}"))
+    query = keys_query(
+        shape(PropertyID=declared),
+        ("00112233-4455-6677-8899-aabbccddeeff", "{00112233-4455-6677-8899-AABBCCDDEE00}"),
+    )
     assert query.sql.partition(" WHERE ")[2] == (
-        "REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.[PropertyID])), '-', ''), '{', ''), '}', '') IN (CONVERT(varchar(32), ?), CONVERT(varchar(32), ?))"
+        "REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.[PropertyID])), '-', ''), '{', ''), '}', '') IN "
+        "(CONVERT(varchar(32), ?), CONVERT(varchar(32), ?))"
     )
     assert query.params == ("00112233445566778899AABBCCDDEEFF", "00112233445566778899AABBCCDDEE00")
 
@@ -184,6 +208,9 @@ def test_below_the_ladder_stands_compare_which_fits_every_table() -> None:
     assert choose(shape(None), enable_cdc=True)[0] == "compare"
 
 
-@pytest.mark.parametrize(("declared", "ordered"), [("datetime2(3)", True), ("date", True), ("varchar(30)", False), ("time(7)", False), (None, False)])
+@pytest.mark.parametrize(
+    ("declared", "ordered"),
+    [("datetime2(3)", True), ("date", True), ("varchar(30)", False), ("time(7)", False), (None, False)],
+)
 def test_types_that_carry_a_window(declared: str | None, ordered: bool) -> None:
     assert is_ordered_type(declared) is ordered

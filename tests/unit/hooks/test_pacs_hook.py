@@ -1,4 +1,6 @@
-"""PacsHook: fields and extras by name, the environment's fallback, what common.sql needs of it, and that it shows no secret."""
+"""PacsHook: fields and extras by name, the environment's fallback, what common.sql needs of it, and that it
+shows no secret.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,16 @@ class FakeCursor:
     def execute(self, sql: str, *params: Any) -> FakeCursor:
         self.connection.asked.append((sql, params))
         if "BREAK" in sql:
-            raise pyodbc.Error("40001", "[40001] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Deadlock. (1205) (SQLExecDirectW)")
+            raise pyodbc.Error(
+                "40001",
+                "[40001] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Deadlock. (1205) "
+                "(SQLExecDirectW)",
+            )
         if "dm_exec" in sql:
             raise pyodbc.ProgrammingError(
-                "42000", "[42000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]VIEW SERVER STATE denied. (300) (S)"
+                "42000",
+                "[42000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]VIEW SERVER STATE denied. "
+                "(300) (S)",
             )
         value = "PACS" if "DB_NAME" in sql else 1
         self.description = (("v", str, None, 4, 10, 0, False),)
@@ -96,7 +104,15 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def store(monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any] | None = None, **fields: Any) -> None:
-    given = {"conn_type": "pacs", "host": "db", "port": 1433, "schema": "PACS", "login": "reader", "password": SECRET, **fields}
+    given = {
+        "conn_type": "pacs",
+        "host": "db",
+        "port": 1433,
+        "schema": "PACS",
+        "login": "reader",
+        "password": SECRET,
+        **fields,
+    }
     made = Connection(conn_id="pacs_benton_wa", extra=json.dumps(extra or {}), **given)
     monkeypatch.setattr(PacsHook, "get_connection", classmethod(lambda cls, conn_id: made))
 
@@ -113,7 +129,9 @@ def hook(**options: Any) -> PacsHook:
 
 
 @pytest.mark.parametrize("conn_type", ["pacs", "mssql"])
-def test_fields_and_extras_are_read_by_name(monkeypatch: pytest.MonkeyPatch, masked: list[str], conn_type: str) -> None:
+def test_fields_and_extras_are_read_by_name(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str], conn_type: str
+) -> None:
     extra = {
         "encrypt": "strict",
         "server_certificate": "/x.pem",
@@ -124,14 +142,24 @@ def test_fields_and_extras_are_read_by_name(monkeypatch: pytest.MonkeyPatch, mas
     }
     store(monkeypatch, extra, conn_type=conn_type)
     expected = SourceAddress(
-        "db", 1433, "PACS", "reader", SECRET, encrypt="strict", server_certificate="/x.pem", multi_subnet_failover=True, login_timeout=3
+        "db",
+        1433,
+        "PACS",
+        "reader",
+        SECRET,
+        encrypt="strict",
+        server_certificate="/x.pem",
+        multi_subnet_failover=True,
+        login_timeout=3,
     )
     assert hook().address() == expected
     assert SECRET in masked
     assert expected.connection_string() in masked
 
 
-def test_the_callers_database_and_application_name_win(monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
+def test_the_callers_database_and_application_name_win(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str]
+) -> None:
     store(monkeypatch, {"application_name": "x"})
     address = hook(schema="PACS_TEST", application_name="pacs/benton_wa/run1").address()
     assert (address.database, address.application_name) == ("PACS_TEST", "pacs/benton_wa/run1")
@@ -146,18 +174,31 @@ def test_a_wrong_extra_names_the_connection(monkeypatch: pytest.MonkeyPatch, mas
         hook().address()
 
 
-def test_the_environment_stands_in_for_a_connection_that_is_not_stored(monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
+def test_the_environment_stands_in_for_a_connection_that_is_not_stored(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str]
+) -> None:
     nothing_stored(monkeypatch)
-    for part, value in {"HOST": "envdb", "NAME": "PACS", "USER": "u", "PASSWORD": SECRET, "ENCRYPT": "no", "LOGIN_TIMEOUT": "4"}.items():
+    for part, value in {
+        "HOST": "envdb",
+        "NAME": "PACS",
+        "USER": "u",
+        "PASSWORD": SECRET,
+        "ENCRYPT": "no",
+        "LOGIN_TIMEOUT": "4",
+    }.items():
         monkeypatch.setenv(f"PACS_DB_{part}_BENTON_WA_SOURCE", value)
-    assert hook().address() == SourceAddress("envdb", None, "PACS", "u", SECRET, encrypt="no", login_timeout=4)
+    assert hook().address() == SourceAddress(
+        "envdb", None, "PACS", "u", SECRET, encrypt="no", login_timeout=4
+    )
     assert PacsHook(pacs_conn_id="other", county="benton_wa").address().host == "envdb"
     assert SECRET in masked
     with pytest.raises(AirflowNotFoundException, match="PACS_DB_HOST_FRANKLIN_WA_SOURCE"):
         PacsHook(pacs_conn_id="pacs_franklin_wa").address()
 
 
-def test_common_sql_operators_can_use_it(monkeypatch: pytest.MonkeyPatch, masked: list[str], opened: list[FakeConnection]) -> None:
+def test_common_sql_operators_can_use_it(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str], opened: list[FakeConnection]
+) -> None:
     store(monkeypatch)
     tested = hook()
     assert (tested.placeholder, tested.dialect_name, type(tested.dialect)) == ("?", "mssql", MsSqlDialect)
@@ -172,29 +213,44 @@ def test_common_sql_operators_can_use_it(monkeypatch: pytest.MonkeyPatch, masked
 
 
 def test_the_engine_pools_and_shows_no_secret(
-    monkeypatch: pytest.MonkeyPatch, masked: list[str], caplog: pytest.LogCaptureFixture, opened: list[FakeConnection]
+    monkeypatch: pytest.MonkeyPatch,
+    masked: list[str],
+    caplog: pytest.LogCaptureFixture,
+    opened: list[FakeConnection],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     store(monkeypatch)
     engine = hook().get_sqlalchemy_engine({"pool_size": 2})
-    assert SECRET not in f"{engine!r} {engine.url!r} {engine.url.render_as_string(hide_password=False)} {caplog.text}"
+    assert (
+        SECRET
+        not in f"{engine!r} {engine.url!r} {engine.url.render_as_string(hide_password=False)} {caplog.text}"
+    )
     assert (engine.dialect.name, engine.dialect.driver, engine.pool._pre_ping) == ("mssql", "pyodbc", True)
     made = engine.pool._creator()  # type: ignore[call-arg]
     assert (made.text, made.autocommit) == (hook().address().connection_string(), False)
     assert hook().sqlalchemy_url.drivername == "mssql+pyodbc"
 
 
-def test_checking_says_unknown_where_it_may_not_look(monkeypatch: pytest.MonkeyPatch, masked: list[str], opened: list[FakeConnection]) -> None:
+def test_checking_says_unknown_where_it_may_not_look(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str], opened: list[FakeConnection]
+) -> None:
     store(monkeypatch)
     found = hook().check_connection()
-    assert (found["address"], found["database"], found["encrypted"], found["authentication"]) == ("db:1433/PACS", "PACS", "unknown", "unknown")
+    assert (found["address"], found["database"], found["encrypted"], found["authentication"]) == (
+        "db:1433/PACS",
+        "PACS",
+        "unknown",
+        "unknown",
+    )
     assert hook().test_connection() == (True, "db:1433/PACS: SQL Server 1, login 1, encryption unknown.")
 
 
 def test_testing_a_connection_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
     def connect(text: str, **options: Any) -> None:
         raise pyodbc.InterfaceError(
-            "28000", "[28000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Login failed for user 'reader'. (18456) (S)"
+            "28000",
+            "[28000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Login failed for user 'reader'. "
+            "(18456) (S)",
         )
 
     monkeypatch.setattr(sqlserver.pyodbc, "connect", connect)

@@ -21,7 +21,9 @@ TRACKING = {"cleanup": True, "period": 14, "units": 3}
 class Catalog:
     """A source of which only these four views answer; None: denied."""
 
-    def __init__(self, database: Any = None, tracking: Any = None, tracked: Any = None, captured: Any = None) -> None:
+    def __init__(
+        self, database: Any = None, tracking: Any = None, tracked: Any = None, captured: Any = None
+    ) -> None:
         self.answers = {
             "sys.databases": database,
             "change_tracking_databases": tracking,
@@ -40,7 +42,9 @@ def shape(change_type: str | None, **more: str) -> TableShape:
     table = load_tables("generic")["property"]
     columns = {name: SourceColumn(name, "varchar", 16, 0, 0, True) for _, name in table.columns}
     columns["LastModified"] = SourceColumn("LastModified", change_type or "varchar", 8, 0, 0, True)
-    return TableShape(table, columns | {name: SourceColumn(name, kind, 8, 0, 0, False) for name, kind in more.items()})
+    return TableShape(
+        table, columns | {name: SourceColumn(name, kind, 8, 0, 0, False) for name, kind in more.items()}
+    )
 
 
 def test_everything_is_on() -> None:
@@ -78,8 +82,16 @@ def test_a_broken_connection_is_not_unknown() -> None:
 @pytest.mark.parametrize(
     ("made", "feeds", "expected"),
     [
-        (shape("datetime"), ("Change Tracking", "Change Data Capture"), "LastModified is datetime (Change Tracking is on, not used yet)"),
-        (shape("datetime"), ("Change Data Capture",), "LastModified is datetime (Change Data Capture is on, not used yet)"),
+        (
+            shape("datetime"),
+            ("Change Tracking", "Change Data Capture"),
+            "LastModified is datetime (Change Tracking is on, not used yet)",
+        ),
+        (
+            shape("datetime"),
+            ("Change Data Capture",),
+            "LastModified is datetime (Change Data Capture is on, not used yet)",
+        ),
         (shape("datetime"), (), "LastModified is datetime"),
         (shape("datetime", Version="timestamp"), ("Change Tracking",), "Version is rowversion"),
     ],
@@ -89,7 +101,15 @@ def test_a_reason_names_the_better_feed(made: TableShape, feeds: tuple[str, ...]
 
 
 def test_a_whole_read_names_the_better_feed_unless_it_was_asked_for() -> None:
-    assert choose(shape(None), enable_cdc=True, feeds=("Change Tracking",))[1].endswith("compares (Change Tracking is on, not used yet)")
+    assert choose(shape(None), enable_cdc=True, feeds=("Change Tracking",))[1].endswith(
+        "compares (Change Tracking is on, not used yet)"
+    )
     assert "not used yet" not in choose(shape("datetime"), enable_cdc=False, feeds=("Change Tracking",))[1]
-    assert "not used yet" not in choose(shape("datetime"), enable_cdc=True, pin="compare", feeds=("Change Tracking",))[1]
-    assert "not used yet" not in choose(shape("datetime"), enable_cdc=True, pin="last_modified", feeds=("Change Tracking",))[1]
+    assert (
+        "not used yet"
+        not in choose(shape("datetime"), enable_cdc=True, pin="compare", feeds=("Change Tracking",))[1]
+    )
+    assert (
+        "not used yet"
+        not in choose(shape("datetime"), enable_cdc=True, pin="last_modified", feeds=("Change Tracking",))[1]
+    )

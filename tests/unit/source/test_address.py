@@ -15,16 +15,26 @@ from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, re
 
 DRIVER_17 = "ODBC Driver 17 for SQL Server"
 SECRET = "Tr0ub4dor&3"
-HOSTILE = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40) | st.text("{}[];='\" \\Pwd", min_size=1, max_size=40)
+HOSTILE = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40) | st.text(
+    "{}[];='\" \\Pwd", min_size=1, max_size=40
+)
 
 
 def address(**options: object) -> SourceAddress:
-    given_options: dict[str, object] = {"host": "pacs.benton.local", "port": 1433, "database": "PACS", "user": "reader", "password": SECRET}
+    given_options: dict[str, object] = {
+        "host": "pacs.benton.local",
+        "port": 1433,
+        "database": "PACS",
+        "user": "reader",
+        "password": SECRET,
+    }
     return SourceAddress(**{**given_options, **options})  # type: ignore[arg-type]
 
 
 def parse_odbc(text: str) -> dict[str, str]:
-    """The grammar of SQLDriverConnect, written anew: keyword=value or keyword={value with }} for }}; a keyword twice is an error here."""
+    """The grammar of SQLDriverConnect, written anew: keyword=value or keyword={value with }} for }}; a
+    keyword twice is an error here.
+    """
     found: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -59,7 +69,9 @@ def test_everything_that_protects_is_said_even_by_default() -> None:
     }
 
 
-@pytest.mark.parametrize("driver", ["ODBC Driver 18 for SQL Server", DRIVER_17, "/opt/lib/libmsodbcsql-18.6.so.2.1", "FreeTDS"])
+@pytest.mark.parametrize(
+    "driver", ["ODBC Driver 18 for SQL Server", DRIVER_17, "/opt/lib/libmsodbcsql-18.6.so.2.1", "FreeTDS"]
+)
 @pytest.mark.parametrize("encrypt", ["yes", "no"])
 def test_encryption_is_explicit_for_every_driver(driver: str, encrypt: str) -> None:
     words = parse_odbc(address(odbc_driver=driver, encrypt=encrypt).connection_string())
@@ -106,8 +118,14 @@ def test_trusted_connection_sends_no_login() -> None:
     ],
 )
 @pytest.mark.parametrize("driver", ["ODBC Driver 18 for SQL Server", DRIVER_17])
-def test_entra_logins(authentication: str, user: str | None, password: str | None, sent: set[str], driver: str) -> None:
-    words = parse_odbc(address(authentication=authentication, user=user, password=password, odbc_driver=driver).connection_string())
+def test_entra_logins(
+    authentication: str, user: str | None, password: str | None, sent: set[str], driver: str
+) -> None:
+    words = parse_odbc(
+        address(
+            authentication=authentication, user=user, password=password, odbc_driver=driver
+        ).connection_string()
+    )
     assert words["Authentication"] == authentication
     assert {"UID", "PWD"} & set(words) == sent
 
@@ -140,7 +158,10 @@ def test_server(host: str, port: int | None, server: str) -> None:
         ({"password": ""}, "no password"),
         ({"encrypt": "maybe"}, "encrypt"),
         ({"odbc_driver": DRIVER_17, "encrypt": "strict"}, "encrypt=strict"),
-        ({"odbc_driver": "/opt/libmsodbcsql-17.10.so", "host_name_in_certificate": "x"}, "host_name_in_certificate"),
+        (
+            {"odbc_driver": "/opt/libmsodbcsql-17.10.so", "host_name_in_certificate": "x"},
+            "host_name_in_certificate",
+        ),
         ({"server_certificate": "/x.pem"}, "server_certificate"),
         ({"encrypt": "strict", "trust_server_certificate": True}, "strict"),
         ({"host_name_in_certificate": "x", "trust_server_certificate": True}, "host_name_in_certificate"),
@@ -165,7 +186,9 @@ def test_what_cannot_work_is_refused_with_a_remedy(options: dict[str, object], n
 
 @given(password=HOSTILE, user=HOSTILE, database=HOSTILE, name=HOSTILE)
 def test_no_value_can_bring_in_a_keyword(password: str, user: str, database: str, name: str) -> None:
-    words = parse_odbc(address(password=password, user=user, database=database, application_name=name).connection_string())
+    words = parse_odbc(
+        address(password=password, user=user, database=database, application_name=name).connection_string()
+    )
     assert (words["PWD"], words["UID"], words["Database"], words["APP"]) == (password, user, database, name)
     assert (words["Encrypt"], words["TrustServerCertificate"], len(words)) == ("yes", "no", 9)
 
@@ -182,7 +205,9 @@ def test_sqlalchemy_hands_the_same_string_to_the_driver(password: str) -> None:
 @given(user=HOSTILE, password=HOSTILE, database=HOSTILE)
 def test_a_url_carries_every_value(user: str, password: str, database: str) -> None:
     url = f"mssql://{percent(user, safe='')}:{percent(password, safe='')}@db%5CPACS:1444/{percent(database, safe='')}?encrypt=no&login_timeout=3"
-    assert SourceAddress.from_url(url) == SourceAddress("db\\PACS", 1444, database, user, password, encrypt="no", login_timeout=3)
+    assert SourceAddress.from_url(url) == SourceAddress(
+        "db\\PACS", 1444, database, user, password, encrypt="no", login_timeout=3
+    )
 
 
 def test_a_url_takes_every_option() -> None:
@@ -191,8 +216,16 @@ def test_a_url_takes_every_option() -> None:
         "&application_intent=ReadOnly&isolation_level=read_committed&query_timeout=600&odbc_driver=ODBC+Driver+17+for+SQL+Server&application_name=x"
     )
     assert (source.host, source.text) == ("::1", "::1:1433/PACS")
-    assert (source.trusted_connection, source.trust_server_certificate, source.multi_subnet_failover) == (True, True, True)
-    assert (source.application_intent, source.isolation_level, source.query_timeout) == ("ReadOnly", "READ COMMITTED", 600)
+    assert (source.trusted_connection, source.trust_server_certificate, source.multi_subnet_failover) == (
+        True,
+        True,
+        True,
+    )
+    assert (source.application_intent, source.isolation_level, source.query_timeout) == (
+        "ReadOnly",
+        "READ COMMITTED",
+        600,
+    )
     assert source.driver_version == 17
 
 
@@ -204,16 +237,26 @@ def test_an_unknown_option_is_named_with_the_known_ones() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("part", ["zq/zq", "12/zq", "zq?zq", "12?zq&x", "zq#zq", "12#zq", "zq:zq", "zq@zq", "[zq", "zq zq", "zq]"])
-@pytest.mark.parametrize("tail", ["@h:1433/d?encrypt=perhaps", "@h:1433/d?nope=1", "@h:99999/d", "@h/", "@/d", "@h,1/d"])
+@pytest.mark.parametrize(
+    "part", ["zq/zq", "12/zq", "zq?zq", "12?zq&x", "zq#zq", "12#zq", "zq:zq", "zq@zq", "[zq", "zq zq", "zq]"]
+)
+@pytest.mark.parametrize(
+    "tail", ["@h:1433/d?encrypt=perhaps", "@h:1433/d?nope=1", "@h:99999/d", "@h/", "@/d", "@h,1/d"]
+)
 def test_a_broken_url_never_shows_the_password(part: str, tail: str) -> None:
     with pytest.raises(ConfigError) as caught:
         SourceAddress.from_url(f"mssql://user:{part}{tail}")
-    shown = f"{caught.value} {caught.value.__cause__} {caught.value.__context__ if not caught.value.__suppress_context__ else ''}"
+    shown = (
+        f"{caught.value} {caught.value.__cause__} "
+        f"{caught.value.__context__ if not caught.value.__suppress_context__ else ''}"
+    )
     assert "zq" not in shown
 
 
-@pytest.mark.parametrize("url", ["", "PACS", "postgresql://u:p@h/d", "mssql:///", "mssql://h", "mssql://u:p@h/d?encrypt=yes&encrypt=no"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "PACS", "postgresql://u:p@h/d", "mssql:///", "mssql://h", "mssql://u:p@h/d?encrypt=yes&encrypt=no"],
+)
 def test_what_is_no_source_url(url: str) -> None:
     with pytest.raises(ConfigError):
         SourceAddress.from_url(url)
@@ -233,28 +276,47 @@ def test_the_environment_of_a_county() -> None:
     assert SourceAddress.from_environment("benton_wa", ENVIRON) == expected
     assert SourceAddress.from_environment("Benton-WA", ENVIRON) == expected
     assert SourceAddress.from_environment("franklin_wa", ENVIRON) is None
-    strict = SourceAddress.from_environment("benton_wa", {**ENVIRON, "PACS_DB_ENCRYPT_BENTON_WA_SOURCE": "strict"})
+    strict = SourceAddress.from_environment(
+        "benton_wa", {**ENVIRON, "PACS_DB_ENCRYPT_BENTON_WA_SOURCE": "strict"}
+    )
     assert strict == dataclasses.replace(expected, encrypt="strict")
 
 
 def test_missing_variables_are_all_named() -> None:
     with pytest.raises(ConfigError) as caught:
-        SourceAddress.from_environment("benton_wa", {"PACS_DB_HOST_BENTON_WA_SOURCE": "db", "PACS_DB_PASSWORD_BENTON_WA_SOURCE": SECRET})
+        SourceAddress.from_environment(
+            "benton_wa", {"PACS_DB_HOST_BENTON_WA_SOURCE": "db", "PACS_DB_PASSWORD_BENTON_WA_SOURCE": SECRET}
+        )
     assert "PACS_DB_NAME_BENTON_WA_SOURCE, PACS_DB_USER_BENTON_WA_SOURCE" in caught.value.message
     assert SECRET not in str(caught.value)
     with pytest.raises(ConfigError, match="PACS_DB_PORT_BENTON_WA_SOURCE"):
         SourceAddress.from_environment("benton_wa", {**ENVIRON, "PACS_DB_PORT_BENTON_WA_SOURCE": "abc"})
 
 
-@pytest.mark.parametrize(("name", "value"), [("trust_server_certificate", "perhaps"), ("login_timeout", "3s"), ("query_timeout", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("trust_server_certificate", "perhaps"), ("login_timeout", "3s"), ("query_timeout", "-1")],
+)
 def test_an_option_of_the_wrong_kind_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         read_options({name: value})
 
 
 def test_json_values_of_extras_are_read() -> None:
-    raw = {"trust_server_certificate": True, "multi_subnet_failover": False, "login_timeout": 7, "encrypt": True, "isolation_level": "", "x": {}}
-    assert read_options(raw) == {"trust_server_certificate": True, "multi_subnet_failover": False, "login_timeout": 7, "encrypt": "yes"}
+    raw = {
+        "trust_server_certificate": True,
+        "multi_subnet_failover": False,
+        "login_timeout": 7,
+        "encrypt": True,
+        "isolation_level": "",
+        "x": {},
+    }
+    assert read_options(raw) == {
+        "trust_server_certificate": True,
+        "multi_subnet_failover": False,
+        "login_timeout": 7,
+        "encrypt": "yes",
+    }
 
 
 def test_the_password_is_never_shown() -> None:

@@ -22,7 +22,10 @@ ADDRESS = SourceAddress("db", 1433, "PACS", "reader", "secret")
 
 
 def error(number: int, state: str = "42000") -> Exception:
-    return pyodbc.Error(state, f"[{state}] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Text. ({number}) (SQLExecDirectW)")
+    return pyodbc.Error(
+        state,
+        f"[{state}] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Text. ({number}) (SQLExecDirectW)",
+    )
 
 
 class Attempts:
@@ -55,7 +58,10 @@ def test_the_last_error_is_raised() -> None:
     assert len(attempts.waits) == 4
 
 
-@pytest.mark.parametrize("final", [ConfigError("x"), DataError("x"), classify(error(18456)), classify(error(208)), classify(error(4060))])
+@pytest.mark.parametrize(
+    "final",
+    [ConfigError("x"), DataError("x"), classify(error(18456)), classify(error(208)), classify(error(4060))],
+)
 def test_what_cannot_help_is_not_tried_again(final: PacsError) -> None:
     attempts = Attempts(final)
     with pytest.raises(type(final)):
@@ -93,7 +99,10 @@ def test_connecting_is_tried_again_and_each_time_anew(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sqlserver.pyodbc, "connect", connect)
     waits: list[float] = []
-    with SqlServerReader(ADDRESS, retry=Retry(sleep=waits.append)) as reader, pytest.raises(RetryableError) as caught:
+    with (
+        SqlServerReader(ADDRESS, retry=Retry(sleep=waits.append)) as reader,
+        pytest.raises(RetryableError) as caught,
+    ):
         reader.query("SELECT 1")
     assert (len(calls), len(waits)) == (5, 4)
     assert calls[0] == {"text": ADDRESS.connection_string(), "autocommit": True, "timeout": 15}
@@ -123,7 +132,11 @@ def test_a_stopped_lane_does_not_wait_for_the_driver() -> None:
 
 
 def test_datetimeoffset_keeps_seven_digits_and_its_sign() -> None:
-    raw = bytes.fromhex("e807 0b00 0300 0100 3b00 3b00".replace(" ", "")) + (999_999_900).to_bytes(4, "little") + bytes.fromhex("0000e2ff")
+    raw = (
+        bytes.fromhex("e807 0b00 0300 0100 3b00 3b00".replace(" ", ""))
+        + (999_999_900).to_bytes(4, "little")
+        + bytes.fromhex("0000e2ff")
+    )
     assert read_datetimeoffset(raw) == "2024-11-03 01:59:59.9999999 -00:30"
 
 

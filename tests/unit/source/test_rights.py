@@ -1,4 +1,6 @@
-"""A login's rights, as SQL Server tells them to the login: which count as more than reading, and what a server that is silent means."""
+"""A login's rights, as SQL Server tells them to the login: which count as more than reading, and what a
+server that is silent means.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ class Server:
         if "'OBJECT'" in sql:
             assert params == (OWNER.quoted,)
             return [{"column": column, "permission": permission} for column, permission in told(self.table)]
-        return [{"permission": permission} for permission in told(self.server if "'SERVER'" in sql else self.database)]
+        return [
+            {"permission": permission}
+            for permission in told(self.server if "'SERVER'" in sql else self.database)
+        ]
 
 
 def told(answer: Sequence[Any] | None) -> Sequence[Any]:
@@ -53,8 +58,18 @@ def rights(**answers: Any) -> Rights:
 
 def test_what_public_and_column_grants_give_is_reading() -> None:
     """What `pacs grants` prints leaves exactly this behind."""
-    found = rights(table=[*((column, "SELECT") for column in OWNER.columns), ("", "VIEW DEFINITION"), ("", "VIEW CHANGE TRACKING")])
-    assert (found.beyond_reading, found.is_known, found.tables["owner", "dbo.PropertyOwner"].unreadable) == ("", True, ())
+    found = rights(
+        table=[
+            *((column, "SELECT") for column in OWNER.columns),
+            ("", "VIEW DEFINITION"),
+            ("", "VIEW CHANGE TRACKING"),
+        ]
+    )
+    assert (found.beyond_reading, found.is_known, found.tables["owner", "dbo.PropertyOwner"].unreadable) == (
+        "",
+        True,
+        (),
+    )
 
 
 @pytest.mark.parametrize("role", ["sysadmin", "securityadmin", "db_owner", "db_datawriter", "db_ddladmin"])
@@ -63,11 +78,26 @@ def test_a_role_alone_is_more_than_reading(role: str) -> None:
     assert rights(roles=[role], server=None, database=None, table=None).beyond_reading == f"member of {role}"
 
 
-@pytest.mark.parametrize("permission", ["INSERT", "UPDATE", "DELETE", "ALTER", "CONTROL", "EXECUTE", "TAKE OWNERSHIP", "A PERMISSION OF TOMORROW"])
+@pytest.mark.parametrize(
+    "permission",
+    [
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "ALTER",
+        "CONTROL",
+        "EXECUTE",
+        "TAKE OWNERSHIP",
+        "A PERMISSION OF TOMORROW",
+    ],
+)
 def test_a_permission_that_is_not_known_to_read_is_more(permission: str) -> None:
     assert rights(database=[*PUBLIC, permission]).beyond_reading == f"in the database {permission}"
     assert rights(server=["CONNECT SQL", permission]).beyond_reading == f"on the server {permission}"
-    assert rights(table=[("", "SELECT"), ("", permission)]).beyond_reading == f"on dbo.PropertyOwner {permission}"
+    assert (
+        rights(table=[("", "SELECT"), ("", permission)]).beyond_reading
+        == f"on dbo.PropertyOwner {permission}"
+    )
 
 
 @pytest.mark.parametrize("part", ["roles", "server", "database", "table"])
@@ -85,7 +115,10 @@ def test_columns_without_a_grant_are_named() -> None:
     granted = [(column.upper(), "SELECT") for column in OWNER.columns if column != "OwnerName"]
     assert rights(table=granted).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
     assert rights(table=[("", "SELECT")]).tables["owner", "dbo.PropertyOwner"].unreadable == ()
-    denied = [("", "SELECT"), *granted]  # a table's grant and a column's DENY: the server lists the columns that are left
+    denied = [
+        ("", "SELECT"),
+        *granted,
+    ]  # a table's grant and a column's DENY: the server lists the columns that are left
     assert rights(table=denied).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
 
 

@@ -1,4 +1,6 @@
-"""SQL Server's errors: every number and SQLSTATE of correctness.md C8 is classified once, as it says; nothing secret and no row value gets out."""
+"""SQL Server's errors: every number and SQLSTATE of correctness.md C8 is classified once, as it says; nothing
+secret and no row value gets out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ import pytest
 
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source import errors
-from airflow_provider_pacs.sync.source.errors import BY_NUMBER, BY_STATE, classify, mapped_errors, read_report, scrub
+from airflow_provider_pacs.sync.source.errors import (
+    BY_NUMBER,
+    BY_STATE,
+    classify,
+    mapped_errors,
+    read_report,
+    scrub,
+)
 
 TRANSIENT = """
 20, 64, 121, 233, 601, 615, 617, 669, 921, 926, 927, 941, 952, 982, 988, 997, 1203, 1204, 1205, 1221, 1222, 1232, 2816, 3635, 3941, 3947,
@@ -33,14 +42,21 @@ def numbers(text: str) -> list[int]:
 
 
 def from_pyodbc(state: str, *records: tuple[str, int], kind: type[Exception] = pyodbc.Error) -> Exception:
-    parts = [f"[{state}] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]{text} ({number})" for text, number in records]
+    parts = [
+        f"[{state}] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]{text} ({number})"
+        for text, number in records
+    ]
     return kind(state, f"{parts[0]} (SQLExecDirectW)" + "".join(f"; {part}" for part in parts[1:]))
 
 
 def from_arrow(state: str, text: str, number: int) -> Exception:
     error = arrow_odbc.Error.__new__(arrow_odbc.Error)
     where = "ODBC emitted an error calling 'SQLExecute':\n"
-    Exception.__init__(error, f"{where}State: {state}, Native error: {number}, Message: [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]{text}")
+    Exception.__init__(
+        error,
+        f"{where}State: {state}, Native error: {number}, Message: [Microsoft][ODBC Driver 18 for SQL "
+        f"Server][SQL Server]{text}",
+    )
     return error
 
 
@@ -56,7 +72,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("number", "kind"), CASES)
-def test_a_listed_number_is_covered_once_and_decides_before_the_state(number: int, kind: type[PacsError]) -> None:
+def test_a_listed_number_is_covered_once_and_decides_before_the_state(
+    number: int, kind: type[PacsError]
+) -> None:
     assert sum(number in group for group, _ in BY_NUMBER) == 1
     for state in ("42000", "HY000", "28000", "40001"):
         for error in both(state, "Something.", number):
@@ -66,8 +84,12 @@ def test_a_listed_number_is_covered_once_and_decides_before_the_state(number: in
 
 
 def test_no_number_is_in_two_groups() -> None:
-    assert sum(len(group) for group, _ in BY_NUMBER) == len(frozenset().union(*(group for group, _ in BY_NUMBER)))
-    assert sum(len(group) for group, _ in BY_STATE) == len(frozenset().union(*(group for group, _ in BY_STATE)))
+    assert sum(len(group) for group, _ in BY_NUMBER) == len(
+        frozenset().union(*(group for group, _ in BY_NUMBER))
+    )
+    assert sum(len(group) for group, _ in BY_STATE) == len(
+        frozenset().union(*(group for group, _ in BY_STATE))
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +125,11 @@ def test_codes(number: int, state: str, code: str) -> None:
 
 
 def test_login_to_a_missing_database_is_about_the_database() -> None:
-    error = from_pyodbc("28000", ("Login failed for user 'reader'.", 18456), ('Cannot open database "PAX" requested by the login.', 4060))
+    error = from_pyodbc(
+        "28000",
+        ("Login failed for user 'reader'.", 18456),
+        ('Cannot open database "PAX" requested by the login.', 4060),
+    )
     assert read_report(error).numbers == (18456, 4060)
     mapped = classify(error, where="db:1433/PAX")
     assert (type(mapped), mapped.code) == (ConfigError, "PACS-006")
@@ -111,17 +137,34 @@ def test_login_to_a_missing_database_is_about_the_database() -> None:
 
 
 def test_a_number_in_the_text_is_not_a_number_of_the_server() -> None:
-    error = from_pyodbc("42S02", ("Invalid object name 'dbo.x (1205)'. Process (1205) said so", 208), ("Statement(s) could not be prepared.", 8180))
+    error = from_pyodbc(
+        "42S02",
+        ("Invalid object name 'dbo.x (1205)'. Process (1205) said so", 208),
+        ("Statement(s) could not be prepared.", 8180),
+    )
     assert read_report(error).number == 208
 
 
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate]", "Trust the CA"),
-        ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:certificate has expired]", "renewed"),
-        ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:subject name does not match host name]", "host_name_in_certificate"),
-        ("SSL Provider: The certificate chain was issued by an authority that is not trusted.", "Trust the CA"),
+        (
+            "SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate]",
+            "Trust the CA",
+        ),
+        (
+            "SSL Provider: [error:0A000086:SSL routines::certificate verify failed:certificate has expired]",
+            "renewed",
+        ),
+        (
+            "SSL Provider: [error:0A000086:SSL routines::certificate verify failed:subject name does not "
+            "match host name]",
+            "host_name_in_certificate",
+        ),
+        (
+            "SSL Provider: The certificate chain was issued by an authority that is not trusted.",
+            "Trust the CA",
+        ),
         ("SSL Provider: [error:0A000102:SSL routines::unsupported protocol]", "TLS version"),
     ],
 )
@@ -138,7 +181,9 @@ def test_a_connection_that_breaks_in_the_handshake_is_tried_again() -> None:
 
 
 def test_an_unreachable_host_is_tried_again_and_named() -> None:
-    for error in both("HYT00", "Login timeout expired", 0) + both("08001", "TCP Provider: Error code 0x2AF9", 11001):
+    for error in both("HYT00", "Login timeout expired", 0) + both(
+        "08001", "TCP Provider: Error code 0x2AF9", 11001
+    ):
         mapped = classify(error, where="db.benton.local:1433/PACS")
         assert (type(mapped), mapped.code) == (RetryableError, "PACS-001")
         assert "db.benton.local:1433" in mapped.message
@@ -147,10 +192,15 @@ def test_an_unreachable_host_is_tried_again_and_named() -> None:
 
 def test_a_missing_driver_is_named_with_what_to_install() -> None:
     lost = pyodbc.Error(
-        "01000", "[01000] [unixODBC][Driver Manager]Can't open lib 'ODBC Driver 18 for SQL Server' : file not found (0) (SQLDriverConnect)"
+        "01000",
+        "[01000] [unixODBC][Driver Manager]Can't open lib 'ODBC Driver 18 for SQL Server' : file not found "
+        "(0) (SQLDriverConnect)",
     )
     assert "'ODBC Driver 18 for SQL Server' is not installed" in classify(lost).message
-    unknown = pyodbc.InterfaceError("IM002", "[IM002] [unixODBC][Driver Manager]Data source name not found and no default driver specified (0)")
+    unknown = pyodbc.InterfaceError(
+        "IM002",
+        "[IM002] [unixODBC][Driver Manager]Data source name not found and no default driver specified (0)",
+    )
     mapped = classify(unknown, driver="ODBC Driver 17 for SQL Server")
     assert type(mapped) is ConfigError
     assert "ODBC Driver 17 for SQL Server" in mapped.message
@@ -160,12 +210,16 @@ def test_a_missing_driver_is_named_with_what_to_install() -> None:
 
 @pytest.mark.parametrize("value", ["John Smith", "O'Brien", 'J. "Jack" Smith', "Smith' and (1205)", "a\nb"])
 def test_a_row_value_in_a_message_gets_nowhere(value: str) -> None:
-    for error in both("22018", f"Conversion failed when converting the varchar value '{value}' to data type int.", 245):
+    for error in both(
+        "22018", f"Conversion failed when converting the varchar value '{value}' to data type int.", 245
+    ):
         with pytest.raises(DataError) as caught, mapped_errors("db/PACS"):
             raise error
         shown = "".join(traceback.format_exception(caught.value))
         assert "Conversion failed when converting the varchar value" in shown
-        assert not any(word in shown.split("Conversion failed")[-1] for word in ("Smith", "Brien", "Jack", "a\nb"))
+        assert not any(
+            word in shown.split("Conversion failed")[-1] for word in ("Smith", "Brien", "Jack", "a\nb")
+        )
         assert type(classify(error)) is DataError, "the scrubbed cause still says what it is"
 
 
@@ -188,7 +242,10 @@ def test_secrets_are_scrubbed(text: str) -> None:
 
 
 def test_names_stay_where_they_help_and_long_texts_are_cut() -> None:
-    assert "'dbo.property_val'" in classify(from_pyodbc("42S02", ("Invalid object name 'dbo.property_val'.", 208))).message
+    assert (
+        "'dbo.property_val'"
+        in classify(from_pyodbc("42S02", ("Invalid object name 'dbo.property_val'.", 208))).message
+    )
     assert len(scrub("x" * 5000, names=True)) == 200
 
 
@@ -205,5 +262,8 @@ def test_only_the_drivers_errors_are_mapped() -> None:
 
 
 def test_importing_the_mapping_imports_no_driver() -> None:
-    code = f"import sys, {errors.__name__}; sys.exit(bool({{'pyodbc', 'arrow_odbc', 'pyarrow'}} & set(sys.modules)))"
+    code = (
+        f"import sys, {errors.__name__}; sys.exit(bool({{'pyodbc', 'arrow_odbc', 'pyarrow'}} & "
+        "set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

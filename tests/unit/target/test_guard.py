@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, EntityPlan, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.results import (
+    CertificateOutcome,
+    EntityCertificate,
+    EntityOutcome,
+    EntityPlan,
+    RunOutcome,
+    RunPlan,
+)
 from airflow_provider_pacs.sync.target.postgres.apply import Guard
 
 
@@ -31,9 +38,23 @@ def test_the_guard(gone: int, live: int, earlier: int, empty: bool, held: bool) 
 
 def certificate(**changes: object) -> EntityCertificate:
     values = dict.fromkeys(
-        ("source_rows", "target_rows", "quarantined", "late", "missing", "differing", "ghosts", "repaired", "held", "remaining"), 0
+        (
+            "source_rows",
+            "target_rows",
+            "quarantined",
+            "late",
+            "missing",
+            "differing",
+            "ghosts",
+            "repaired",
+            "held",
+            "remaining",
+        ),
+        0,
     )
-    return EntityCertificate(**{"entity": "owner", "scope": "full", "clean": True, "upper": None, **values, **changes})  # type: ignore[arg-type]
+    return EntityCertificate(
+        **{"entity": "owner", "scope": "full", "clean": True, "upper": None, **values, **changes}
+    )  # type: ignore[arg-type]
 
 
 def test_a_certificate_is_clean_only_as_a_whole() -> None:
@@ -47,13 +68,30 @@ def test_a_certificate_is_clean_only_as_a_whole() -> None:
 
 def test_results_are_small_and_hold_no_keys() -> None:
     """Rows never cross XCom: what a step returns is counts, and JSON."""
-    told = CertificateOutcome("r", "53005", "full", "succeeded", (certificate(sample_keys=("ghost:secret",), source_digest=b"\x01"),)).as_dict()
+    told = CertificateOutcome(
+        "r",
+        "53005",
+        "full",
+        "succeeded",
+        (certificate(sample_keys=("ghost:secret",), source_digest=b"\x01"),),
+    ).as_dict()
     assert "secret" not in json.dumps(told)
     assert told["entities"]["owner"]["source_digest"] == "01"
-    run = RunOutcome("r", "53005", "published", (EntityOutcome("owner", "blocked", "full"), EntityOutcome("value", "published", "full")))
+    run = RunOutcome(
+        "r",
+        "53005",
+        "published",
+        (EntityOutcome("owner", "blocked", "full"), EntityOutcome("value", "published", "full")),
+    )
     assert [part.entity for part in run.held_back] == ["owner"]
     assert json.loads(json.dumps(run.as_dict()))["entities"]["value"]["state"] == "published"
-    plan = RunPlan("r", "53005", 1, "sync", (EntityPlan("owner", "full", "compare", "first load", None, None, None, "m", "s"),))
+    plan = RunPlan(
+        "r",
+        "53005",
+        1,
+        "sync",
+        (EntityPlan("owner", "full", "compare", "first load", None, None, None, "m", "s"),),
+    )
     assert json.loads(json.dumps(plan.as_dict()))["entities"]["owner"]["reason"] == "first load"
 
 

@@ -12,7 +12,9 @@ from psycopg import errors
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.postgres.errors import BY_STATE, classify, mapped_errors
 
-RETRY = "08000 08003 08006 08007 57P01 57P02 57P03 57014 40001 40P01 40003 53100 53200 53300 25006 55P03 58030"
+RETRY = (
+    "08000 08003 08006 08007 57P01 57P02 57P03 57014 40001 40P01 40003 53100 53200 53300 25006 55P03 58030"
+)
 CONFIG = "28000 28P01 3D000 42501 42P01 42703 42883 3F000 0A000"
 DATA = "22001 22003 22007 22021 22P02 23502 23503 23505 23514 21000"
 FATAL = "42601 XX000 25P02 54000"
@@ -49,11 +51,20 @@ def test_a_state_becomes_what_to_do_next(state: str, kind: type[PacsError]) -> N
 
 
 def test_no_state_is_in_two_groups() -> None:
-    assert sum(len(group) for group, _ in BY_STATE) == len(frozenset().union(*(group for group, _ in BY_STATE)))
+    assert sum(len(group) for group, _ in BY_STATE) == len(
+        frozenset().union(*(group for group, _ in BY_STATE))
+    )
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [("28P01", "PACS-002"), ("42P01", "PACS-003"), ("42501", "PACS-003"), ("3D000", "PACS-006"), ("23505", "PACS-004")]
+    ("state", "code"),
+    [
+        ("28P01", "PACS-002"),
+        ("42P01", "PACS-003"),
+        ("42501", "PACS-003"),
+        ("3D000", "PACS-006"),
+        ("23505", "PACS-004"),
+    ],
 )
 def test_codes(state: str, code: str) -> None:
     assert classify(failure(state, "x")).code == code
@@ -65,7 +76,11 @@ def test_codes(state: str, code: str) -> None:
         ("22P02", 'invalid input syntax for type integer: "Smith"', ""),
         ("22P02", 'invalid input syntax for type integer: "J. "Jack" Smith\n(1)"', ""),
         ("22007", 'invalid input syntax for type date: "Smith', ""),
-        ("23505", 'duplicate key value violates unique constraint "owner_pkey"', "Key (name)=(Smith) already exists."),
+        (
+            "23505",
+            'duplicate key value violates unique constraint "owner_pkey"',
+            "Key (name)=(Smith) already exists.",
+        ),
         ("P0001", "owner 'Smith' is bad", ""),
     ],
 )
@@ -84,7 +99,11 @@ def test_row_values_get_nowhere(state: str, primary: str, detail: str) -> None:
         ('connection failed: FATAL:  no pg_hba.conf entry for host "1.2.3.4"', ConfigError, "PACS-002"),
         ('connection failed: FATAL:  database "nope" does not exist', ConfigError, "PACS-006"),
         ("connection failed: SSL error: certificate verify failed", ConfigError, "PACS-006"),
-        ('connection to server at "127.0.0.1", port 1 failed: Connection refused', RetryableError, "PACS-001"),
+        (
+            'connection to server at "127.0.0.1", port 1 failed: Connection refused',
+            RetryableError,
+            "PACS-001",
+        ),
         ("[Errno -2] Name or service not known", RetryableError, "PACS-001"),
         ("connection timeout expired", RetryableError, "PACS-001"),
         ("the connection is closed", RetryableError, "PACS-001"),
@@ -97,7 +116,13 @@ def test_a_connection_that_fails_has_no_state(text: str, kind: type[PacsError], 
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:s3cr3t@127.0.0.1:abc/db", "host=127.0.0.1 password=s3cr3t nonsense=1", "postgresql://u:s3cr3t@h/db?x=1", "u:s3cr3t"]
+    "url",
+    [
+        "postgresql://u:s3cr3t@127.0.0.1:abc/db",
+        "host=127.0.0.1 password=s3cr3t nonsense=1",
+        "postgresql://u:s3cr3t@h/db?x=1",
+        "u:s3cr3t",
+    ],
 )
 def test_a_connection_text_is_never_shown(url: str) -> None:
     with pytest.raises(ConfigError) as caught, mapped_errors():

@@ -41,7 +41,9 @@ def test_it_ends() -> None:
     assert (work.calls, len(waits)) == (ATTEMPTS, ATTEMPTS - 1)
 
 
-@pytest.mark.parametrize("error", [errors.AdminShutdown("bye"), errors.LockNotAvailable("busy"), errors.UniqueViolation("twice")])
+@pytest.mark.parametrize(
+    "error", [errors.AdminShutdown("bye"), errors.LockNotAvailable("busy"), errors.UniqueViolation("twice")]
+)
 def test_what_needs_a_fresh_connection_or_somebodys_help_is_not(error: psycopg.Error) -> None:
     work = Work(error)
     with pytest.raises(PacsError):

@@ -1,4 +1,6 @@
-"""Staged rows -> the county's partitions, quarantine, tombstones and cursors, inside the caller's transaction. Only rows that differ are written."""
+"""Staged rows -> the county's partitions, quarantine, tombstones and cursors, inside the caller's
+transaction. Only rows that differ are written.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """How many rows one run may delete: more than both bounds allow is held (domain.md G9, correctness.md C7)."""
+    """How many rows one run may delete: more than both bounds allow is held (domain.md G9, correctness.md
+    C7).
+    """
 
     max_rows: int
     max_percent: float
@@ -38,7 +42,9 @@ class Guard:
         """Whether to hold `gone` deletes of `live` rows, after `earlier` deletes of the same run."""
         if gone == 0:
             return False
-        return source_is_empty or gone + earlier > max(self.max_rows, (live + earlier) * self.max_percent / 100)
+        return source_is_empty or gone + earlier > max(
+            self.max_rows, (live + earlier) * self.max_percent / 100
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +57,25 @@ class Fence:
 
 
 def apply_stage(
-    connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool, waiting_rule: str | None = None
+    connection: Connection,
+    entity: Entity,
+    fence: Fence,
+    table: str,
+    guard: Guard,
+    *,
+    source_is_empty: bool,
+    waiting_rule: str | None = None,
 ) -> Applied:
-    """Bring the county's partition to what the staging table says. A partition made here is attached by the caller, at the transaction's end.
+    """Bring the county's partition to what the staging table says.
+
+    A partition made here is attached by the caller, at the transaction's end.
 
     Args:
         connection: in a transaction of the caller.
         entity: the canonical entity.
         fence: run and county.
-        table: staging table; rows with `_reject` go to quarantine, rows with `_op` D become tombstones if the guard lets them.
+        table: staging table; rows with `_reject` go to quarantine, rows with `_op` D become tombstones if the
+            guard lets them.
         guard: the delete guard.
         source_is_empty: the whole source was read and had no row, which no guard lets pass.
         waiting_rule: the rule under which rows without a parent wait; None for a root.
@@ -92,14 +108,20 @@ def _format(entity: Entity, fence: Fence, table: str, text: str, **more: sql.Com
 
 
 def _update(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
-    assignments = sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in entity.column_names if name != entity.key)
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{0} = s.{0}").format(sql.Identifier(name))
+        for name in entity.column_names
+        if name != entity.key
+    )
     statement = _format(
         entity,
         fence,
         table,
-        "UPDATE {l} AS l SET {set}, _row_hash = {hash}, _source_key = s._source_key, _source_version = s._source_version, "
+        "UPDATE {l} AS l SET {set}, _row_hash = {hash}, _source_key = s._source_key, _source_version = "
+        "s._source_version, "
         "_run_id = %s, _changed_at = now(), _deleted_at = NULL "
-        "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT NULL)",
+        "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR "
+        "l._deleted_at IS NOT NULL)",
         differs=differs(entity),
         set=assignments,
     )
@@ -114,7 +136,8 @@ def _insert(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         entity,
         fence,
         table,
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _row_hash, _source_version, _first_seen_at, _changed_at) "  # noqa: S608
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _row_hash, _source_version, "  # noqa: S608
+        "_first_seen_at, _changed_at) "
         "SELECT %s, {scols}, s._source_key, %s, {hash}, s._source_version, now(), now() "
         + _PUBLISHED
         + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
@@ -123,13 +146,18 @@ def _insert(connection: Connection, entity: Entity, fence: Fence, table: str) ->
 
 
 def _first_load(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
-    """A detached table of all rows, in the columns of the root. CREATE TABLE AS hashes in parallel and checks nothing row by row, as INSERT would."""
+    """A detached table of all rows, in the columns of the root.
+
+    CREATE TABLE AS hashes in parallel and checks nothing row by row, as INSERT would.
+    """
     statement = _format(
         entity,
         fence,
         table,
-        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS _run_id, {hash} AS _row_hash, "
-        "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at " + _PUBLISHED,
+        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS "
+        "_run_id, {hash} AS _row_hash, "
+        "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at "
+        + _PUBLISHED,
         county=sql.Literal(fence.county_id),
         run=sql.Literal(fence.run_id),
     )
@@ -138,18 +166,25 @@ def _first_load(connection: Connection, entity: Entity, fence: Fence, table: str
 
 def is_empty(connection: Connection, table: str) -> bool:
     """Whether a staging table holds no row of the source."""
-    return connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone() is None
+    return (
+        connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone()
+        is None
+    )
 
 
-def _delete(connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool) -> tuple[int, int]:
+def _delete(
+    connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool
+) -> tuple[int, int]:
     """(tombstoned, held)."""
     counted = connection.execute(
         _format(
             entity,
             fence,
             table,
-            "SELECT (SELECT count(*) FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND l._deleted_at IS NULL), "
-            "count(*) FILTER (WHERE _deleted_at IS NULL), count(*) FILTER (WHERE _deleted_at IS NOT NULL AND _run_id = %s) FROM {l}",
+            "SELECT (SELECT count(*) FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND "
+            "l._deleted_at IS NULL), "
+            "count(*) FILTER (WHERE _deleted_at IS NULL), count(*) FILTER (WHERE _deleted_at IS NOT NULL "
+            "AND _run_id = %s) FROM {l}",
         ),
         (fence.run_id,),
     ).fetchone()
@@ -170,17 +205,24 @@ def _delete(connection: Connection, entity: Entity, fence: Fence, table: str, gu
 
 
 def _hold(connection: Connection, entity: Entity, fence: Fence, table: str, gone: int, live: int) -> None:
-    """Keep the set of deletes, with its digest, for somebody to decide on; an older undecided set of the entity is replaced."""
+    """Keep the set of deletes, with its digest, for somebody to decide on; an older undecided set of the
+    entity is replaced.
+    """
     connection.execute(
-        "UPDATE pacs_ops.held_delete SET state = 'replaced' WHERE county_id = %s AND entity = %s AND state = 'held'", (fence.county_id, entity.name)
+        "UPDATE pacs_ops.held_delete SET state = 'replaced' WHERE county_id = %s AND entity = %s AND state "
+        "= 'held'",
+        (fence.county_id, entity.name),
     )
     statement = _format(
         entity,
         fence,
         table,
-        "WITH gone AS (SELECT {lkey} AS key FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND l._deleted_at IS NULL), "
-        "held AS (INSERT INTO pacs_ops.held_delete (county_id, entity, run_id, row_count, live_count, digest, reason) "
-        "SELECT %s, %s, %s, %s, %s, sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %s FROM gone RETURNING held_id) "
+        "WITH gone AS (SELECT {lkey} AS key FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND "
+        "l._deleted_at IS NULL), "
+        "held AS (INSERT INTO pacs_ops.held_delete (county_id, entity, run_id, row_count, live_count, "
+        "digest, reason) "
+        "SELECT %s, %s, %s, %s, %s, sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %s FROM "
+        "gone RETURNING held_id) "
         "INSERT INTO pacs_ops.held_delete_key SELECT held.held_id, gone.key FROM held, gone",
     )
     reason = f"{gone} of {live} rows are gone at the source"
@@ -188,7 +230,8 @@ def _hold(connection: Connection, entity: Entity, fence: Fence, table: str, gone
 
 
 def _close_moved(connection: Connection, entity: Entity, fence: Fence, table: str, waiting_rule: str) -> int:
-    """Children that waiting keeps from their new parent don't stay with the old one: their row becomes a tombstone until the parent arrives.
+    """Children that waiting keeps from their new parent don't stay with the old one: their row becomes a
+    tombstone until the parent arrives.
 
     A child that still names the parent it had, which is gone, stays as it is (case 114).
     """
@@ -197,7 +240,8 @@ def _close_moved(connection: Connection, entity: Entity, fence: Fence, table: st
         fence,
         table,
         "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM {s} AS s "
-        "WHERE s._op = 'U' AND s._reject = ARRAY[%s]::text[] AND l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} IS DISTINCT FROM s.{parent}",
+        "WHERE s._op = 'U' AND s._reject = ARRAY[%s]::text[] AND l.{k} = s.{k} AND l._deleted_at IS NULL "
+        "AND l.{parent} IS DISTINCT FROM s.{parent}",
         parent=sql.Identifier(str(entity.parent_key)),
     )
     return connection.execute(statement, (fence.run_id, waiting_rule)).rowcount
@@ -208,11 +252,14 @@ def _quarantine(connection: Connection, entity: Entity, fence: Fence, table: str
         entity,
         fence,
         table,
-        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, payload_digest, run_id) "
+        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, "
+        "payload_digest, run_id) "
         "SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, {hash}, %s "
         "FROM {s} AS s WHERE s._reject IS NOT NULL ORDER BY s.{k}, s._seq DESC "
-        "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, source_version = excluded.source_version, "
-        "payload_digest = excluded.payload_digest, run_id = excluded.run_id, last_seen_at = now(), attempts = q.attempts + 1, state = 'open', "
+        "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, source_version = "
+        "excluded.source_version, "
+        "payload_digest = excluded.payload_digest, run_id = excluded.run_id, last_seen_at = now(), attempts "
+        "= q.attempts + 1, state = 'open', "
         "first_seen_at = CASE q.state WHEN 'open' THEN q.first_seen_at ELSE now() END",
     )
     return connection.execute(statement, (fence.county_id, entity.name, fence.run_id)).rowcount
@@ -224,14 +271,19 @@ def _release(connection: Connection, entity: Entity, fence: Fence, table: str) -
         entity,
         fence,
         table,
-        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} AS s "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = q.source_key",
+        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} "
+        "AS s "
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = "
+        "q.source_key",
     )
     return connection.execute(statement, (fence.run_id, fence.county_id, entity.name)).rowcount
 
 
 def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) -> tuple[int, int, int]:
-    """(rows judged, rows whose parent is not live in the county's partition, of these new). Parents must have been applied before."""
+    """(rows judged, rows whose parent is not live in the county's partition, of these new).
+
+    Parents must have been applied before.
+    """
     if entity.parent is None or entity.parent_key is None:
         return 0, 0, 0
     parent = load_entities()[entity.parent]
@@ -239,7 +291,8 @@ def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) ->
         entity,
         fence,
         table,
-        "SELECT count(*), count(*) FILTER (WHERE {orphan}), count(*) FILTER (WHERE {orphan} AND NOT EXISTS (SELECT FROM pacs_ops.quarantine AS q "
+        "SELECT count(*), count(*) FILTER (WHERE {orphan}), count(*) FILTER (WHERE {orphan} AND NOT EXISTS "
+        "(SELECT FROM pacs_ops.quarantine AS q "
         "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key = {key})) "
         "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
         orphan=_orphan(connection, entity, parent, fence),
@@ -249,13 +302,16 @@ def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) ->
 
 
 def reject_orphans(connection: Connection, entity: Entity, fence: Fence, table: str, rule_id: str) -> int:
-    """Set the waiting children aside under `rule_id`: they stay in quarantine, are read again each run, and attach when the parent is there."""
+    """Set the waiting children aside under `rule_id`: they stay in quarantine, are read again each run, and
+    attach when the parent is there.
+    """
     parent = load_entities()[str(entity.parent)]
     statement = _format(
         entity,
         fence,
         table,
-        "UPDATE {s} AS s SET _reject = ARRAY[%s]::text[] WHERE s._reject IS NULL AND s._op = 'U' AND {orphan}",
+        "UPDATE {s} AS s SET _reject = ARRAY[%s]::text[] WHERE s._reject IS NULL AND s._op = 'U' AND "
+        "{orphan}",
         orphan=_orphan(connection, entity, parent, fence),
     )
     return connection.execute(statement, (rule_id,)).rowcount

@@ -35,8 +35,8 @@ def certify(
         guard: the delete guard.
         relations: per child entity the rule under which rows without a parent wait.
         found: per entity what was compared, parents first.
-        seen: by staging table what this process saw when it compared a whole table. It is the evidence where nothing had to be repaired; otherwise,
-            and in another process, everything is compared again.
+        seen: by staging table what this process saw when it compared a whole table. It is the evidence where
+            nothing had to be repaired; otherwise, and in another process, everything is compared again.
 
     Raises:
         ConflictError: a later run has taken the county.
@@ -44,35 +44,68 @@ def certify(
     run = journal.run(connection, run_id)
     journal.hold_epoch(connection, run["county_id"], run["epoch"])
     fence = apply.Fence(run_id, run["county_id"], run["epoch"])
-    certificates = tuple(_one(connection, fence, guard, relations, comparison, seen or {}) for comparison in found)
+    certificates = tuple(
+        _one(connection, fence, guard, relations, comparison, seen or {}) for comparison in found
+    )
     for child, rule in relations.items():
-        journal.record_quality(connection, run_id, child, _deleted_parents(connection, load_entities()[child], fence.county_id, rule))
-    if run["kind"] == "reconcile":  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
+        journal.record_quality(
+            connection,
+            run_id,
+            child,
+            _deleted_parents(connection, load_entities()[child], fence.county_id, rule),
+        )
+    if (
+        run["kind"] == "reconcile"
+    ):  # such a run publishes nothing but its repairs: its entity rows tell what it read and wrote
         for certificate in certificates:
             if (told := certificate.applied) is not None:
                 _note_repairs(connection, run_id, told)
-    held_back = tuple(row["entity"] for row in journal.entities(connection, run_id) if row["state"] not in {"published", "planned"})
+    held_back = tuple(
+        row["entity"]
+        for row in journal.entities(connection, run_id)
+        if row["state"] not in {"published", "planned"}
+    )
     for certificate in certificates:
-        journal.issue_certificate(connection, run_id, fence.county_id, certificate, config=run["config_fingerprint"], code=run["code_version"])
+        journal.issue_certificate(
+            connection,
+            run_id,
+            fence.county_id,
+            certificate,
+            config=run["config_fingerprint"],
+            code=run["code_version"],
+        )
     state = _final_state(certificates, held_back)
     message = f"held back: {', '.join(held_back)}" if held_back else ""
     journal.note_run(connection, run_id, state, message, finished=True)
     scope: Literal["delta", "full"] = "full" if all(c.scope == "full" for c in certificates) else "delta"
     result = CertificateOutcome(run_id, fence.county_id, scope, state, certificates, held_back=held_back)
-    details = {c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining} for c in certificates}
-    journal.audit(connection, fence.county_id, run_id, "run.certificate", scope, {"clean": result.clean, "state": state, "entities": details})
+    details = {
+        c.entity: {"clean": c.clean, "repaired": c.repaired, "held": c.held, "remaining": c.remaining}
+        for c in certificates
+    }
+    journal.audit(
+        connection,
+        fence.county_id,
+        run_id,
+        "run.certificate",
+        scope,
+        {"clean": result.clean, "state": state, "entities": details},
+    )
     ddl.attach_leaves(connection, fence.county_id)
     return result
 
 
 def _deleted_parents(connection: Connection, child: Entity, county_id: str, rule: Rule) -> list[RuleResult]:
-    """A warning that counts the live children of parents that were deleted: they stay as they are, and somebody should know (case 114)."""
+    """A warning that counts the live children of parents that were deleted: they stay as they are, and
+    somebody should know (case 114).
+    """
     parent = load_entities()[str(child.parent)]
     if not (ddl.leaf_exists(connection, child, county_id) and ddl.leaf_exists(connection, parent, county_id)):
         return []
     counted = connection.execute(
         sql.SQL(
-            "SELECT count(*), count(*) FILTER (WHERE c.{link} IN (SELECT p.{key} FROM {parents} AS p WHERE p._deleted_at IS NOT NULL)) "
+            "SELECT count(*), count(*) FILTER (WHERE c.{link} IN (SELECT p.{key} FROM {parents} AS p WHERE "
+            "p._deleted_at IS NOT NULL)) "
             "FROM {children} AS c WHERE c._deleted_at IS NULL"
         ).format(
             link=sql.Identifier(str(child.parent_key)),
@@ -123,9 +156,19 @@ def _one(
         rule = relations.get(entity.name)
         if rule is not None:
             apply.reject_orphans(connection, entity, fence, found.recheck_table, rule.id)
-        empty = complete and apply.is_empty(connection, found.table) and apply.is_empty(connection, found.recheck_table)
+        empty = (
+            complete
+            and apply.is_empty(connection, found.table)
+            and apply.is_empty(connection, found.recheck_table)
+        )
         applied = apply.apply_stage(
-            connection, entity, fence, found.recheck_table, guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
+            connection,
+            entity,
+            fence,
+            found.recheck_table,
+            guard,
+            source_is_empty=empty,
+            waiting_rule=rule.id if rule else None,
         )
         compare.replace_keys(connection, entity, found.table, found.recheck_table)
     kinds = [kind for _, kind in found.differences]
@@ -160,8 +203,13 @@ def _one(
     )
 
 
-def _delta(connection: Connection, fence: apply.Fence, found: Comparison, remaining: int, common: dict[str, Any]) -> EntityCertificate:
-    """Counts and touched keys (backfill: keys alone). Rows stamped after the upper bound may be in the target or not: the count may lie between."""
+def _delta(
+    connection: Connection, fence: apply.Fence, found: Comparison, remaining: int, common: dict[str, Any]
+) -> EntityCertificate:
+    """Counts and touched keys (backfill: keys alone).
+
+    Rows stamped after the upper bound may be in the target or not: the count may lie between.
+    """
     entity = load_entities()[found.entity]
     if found.window_only:
         rows, waiting = compare.window_counts(connection, entity, fence.county_id, found.table)

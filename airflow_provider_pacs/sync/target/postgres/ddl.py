@@ -1,6 +1,8 @@
-"""Migrations: the numbered files beside this module, a table per canonical entity, views -> a target that is ready, each step recorded.
+"""Migrations: the numbered files beside this module, a table per canonical entity, views -> a target that is
+ready, each step recorded.
 
-Every migration runs in one transaction together with its own record, under a lock, so two preflights can't run it twice and a crash leaves no half.
+Every migration runs in one transaction together with its own record, under a lock, so two preflights can't
+run it twice and a crash leaves no half.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres.reports import views
-from airflow_provider_pacs.sync.target.postgres.sql import PG_TYPES, PROVENANCE, columns, definitions, leaf, leaf_name, root
+from airflow_provider_pacs.sync.target.postgres.sql import (
+    PG_TYPES,
+    PROVENANCE,
+    columns,
+    definitions,
+    leaf,
+    leaf_name,
+    root,
+)
 
 MINIMUM_VERSION = 150000
 _LOCK = 0x70616373  # "pacs": one lock for all migrations of a database
@@ -33,10 +43,14 @@ def migrate(connection: Connection) -> list[str]:
         The names of the migrations applied now; empty when everything was in place.
 
     Raises:
-        ConfigError: PostgreSQL is older than 15, or a recorded migration differs from the file that this version ships.
+        ConfigError: PostgreSQL is older than 15, or a recorded migration differs from the file that this
+            version ships.
     """
     if connection.info.server_version < MINIMUM_VERSION:
-        raise ConfigError(f"PostgreSQL {connection.info.server_version // 10000} is too old", remedy="use PostgreSQL 15 or newer")
+        raise ConfigError(
+            f"PostgreSQL {connection.info.server_version // 10000} is too old",
+            remedy="use PostgreSQL 15 or newer",
+        )
     steps = _steps()
     done = _recorded(connection)
     if all(done.get(name) == digest for name, digest, _ in steps):
@@ -46,18 +60,28 @@ def migrate(connection: Connection) -> list[str]:
         connection.execute("CREATE SCHEMA IF NOT EXISTS pacs_ops")
         connection.execute(_RECORD)
         done = _recorded(connection)
-        return [name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)]
+        return [
+            name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)
+        ]
 
 
 def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(migrations that are not applied yet, migrations that were applied with other content); nothing is changed."""
+    """(migrations that are not applied yet, migrations that were applied with other content); nothing is
+    changed.
+    """
     done = _recorded(connection)
     other = [(name, statement) for name, digest, statement in _steps() if done.get(name) != digest]
     altered = tuple(name for name, statement in other if name in done and isinstance(statement, str))
     return tuple(name for name, _ in other if name not in altered), altered
 
 
-def _apply(connection: Connection, done: dict[str, str], name: str, digest: str, statement: str | Entity | sql.Composed) -> bool:
+def _apply(
+    connection: Connection,
+    done: dict[str, str],
+    name: str,
+    digest: str,
+    statement: str | Entity | sql.Composed,
+) -> bool:
     if done.get(name) == digest:
         return False
     if isinstance(statement, Entity):
@@ -65,7 +89,10 @@ def _apply(connection: Connection, done: dict[str, str], name: str, digest: str,
     elif isinstance(statement, sql.Composed):
         connection.execute(statement)
     elif name in done:
-        raise ConfigError(f"migration {name} was applied with other content", remedy="never change a shipped migration: restore the package's file")
+        raise ConfigError(
+            f"migration {name} was applied with other content",
+            remedy="never change a shipped migration: restore the package's file",
+        )
     else:
         connection.execute(statement.encode())
     connection.execute(
@@ -79,11 +106,17 @@ def _apply(connection: Connection, done: dict[str, str], name: str, digest: str,
 
 def _steps() -> list[tuple[str, str, str | Entity | sql.Composed]]:
     folder = resources.files(__package__) / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
     texts = [(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files]
-    steps: list[tuple[str, str, str | Entity | sql.Composed]] = [(name, _digest(text), text) for name, text in texts]
+    steps: list[tuple[str, str, str | Entity | sql.Composed]] = [
+        (name, _digest(text), text) for name, text in texts
+    ]
     steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
-    steps += [(f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()]
+    steps += [
+        (f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()
+    ]
     return steps
 
 
@@ -98,26 +131,42 @@ def _recorded(connection: Connection) -> dict[str, str]:
 
 
 def _make_table(connection: Connection, entity: Entity) -> None:
-    """The partitioned root of one entity with its indexes, comments, row-level security and grants; adds columns a newer entity brings."""
+    """The partitioned root of one entity with its indexes, comments, row-level security and grants; adds
+    columns a newer entity brings.
+    """
     table = root(entity)
     connection.execute(
-        sql.SQL("CREATE TABLE IF NOT EXISTS {} (county_id text NOT NULL, {}, {}, PRIMARY KEY (county_id, {})) PARTITION BY LIST (county_id)").format(
-            table, definitions(entity), sql.SQL(PROVENANCE), sql.Identifier(entity.key)
-        )
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (county_id text NOT NULL, {}, {}, PRIMARY KEY (county_id, {})) "
+            "PARTITION BY LIST (county_id)"
+        ).format(table, definitions(entity), sql.SQL(PROVENANCE), sql.Identifier(entity.key))
     )
     connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS _source_key text").format(table))
     for column in entity.columns:
         connection.execute(
-            sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
+            sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
+                table, sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type])
+            )
         )
-        connection.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, sql.Identifier(column.name), sql.Literal(f"PII: {column.pii}")))
+        connection.execute(
+            sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+                table, sql.Identifier(column.name), sql.Literal(f"PII: {column.pii}")
+            )
+        )
     if entity.parent_key:
         name = sql.Identifier(f"{entity.table}_{entity.parent_key}_idx")
-        connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (county_id, {})").format(name, table, sql.Identifier(entity.parent_key)))
+        connection.execute(
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (county_id, {})").format(
+                name, table, sql.Identifier(entity.parent_key)
+            )
+        )
     connection.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(table))
     connection.execute(sql.SQL("DROP POLICY IF EXISTS granted_counties ON {}").format(table))
     connection.execute(
-        sql.SQL("CREATE POLICY granted_counties ON {} FOR SELECT USING (county_id IN (SELECT pacs_ops.readable_counties()))").format(table)
+        sql.SQL(
+            "CREATE POLICY granted_counties ON {} FOR SELECT USING (county_id IN (SELECT "
+            "pacs_ops.readable_counties()))"
+        ).format(table)
     )
     if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'pacs_read'").fetchone():
         connection.execute(sql.SQL("GRANT SELECT ON {} TO pacs_read").format(table))
@@ -125,18 +174,23 @@ def _make_table(connection: Connection, entity: Entity) -> None:
 
 def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
     """Whether the county has a partition of this entity: false before its first load."""
-    found = connection.execute("SELECT to_regclass(%s)", (f"pacs_part.{leaf_name(entity, county_id)}",)).fetchone()
+    found = connection.execute(
+        "SELECT to_regclass(%s)", (f"pacs_part.{leaf_name(entity, county_id)}",)
+    ).fetchone()
     return found is not None and found[0] is not None
 
 
 def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
-    """Constraints, indexes and statistics of a filled, detached table; `attach_leaves` makes it the county's partition, last of all.
+    """Constraints, indexes and statistics of a filled, detached table; `attach_leaves` makes it the county's
+    partition, last of all.
 
-    The table has the columns of the root and nothing else; all that needs a look at every row is one ALTER TABLE.
+    The table has the columns of the root and nothing else; all that needs a look at every row is one ALTER
+    TABLE.
     """
     table = leaf(entity, county_id)
     required = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnotnull AND attnum > 0 AND NOT attisdropped",
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnotnull AND attnum > 0 "
+        "AND NOT attisdropped",
         (f"pacs.{entity.table}",),
     ).fetchall()
     parts = [sql.SQL("ALTER {} SET NOT NULL").format(sql.Identifier(name)) for (name,) in required]
@@ -144,17 +198,26 @@ def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
     parts.append(sql.SQL("ADD PRIMARY KEY ({})").format(columns(["county_id", entity.key])))
     connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(parts)))
     if entity.parent_key:
-        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key])))
+        connection.execute(
+            sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key]))
+        )
     connection.execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def attach_leaves(connection: Connection, county_id: str) -> None:
     """Make the county's finished tables its partitions: the last thing before the commit.
 
-    The lock on the root stops no reader, but it does stop another county's first load: it must be held for a moment only.
+    The lock on the root stops no reader, but it does stop another county's first load: it must be held for a
+    moment only.
     """
     for entity in load_entities().values():
         table = leaf(entity, county_id)
-        found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)).fetchone()
+        found = connection.execute(
+            "SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)
+        ).fetchone()
         if found == (False,):
-            connection.execute(sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(root(entity), table, sql.Literal(county_id)))
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
+                    root(entity), table, sql.Literal(county_id)
+                )
+            )

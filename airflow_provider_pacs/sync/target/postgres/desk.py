@@ -52,8 +52,12 @@ class Desk(ABC):
         with self.statements() as connection:
             return held.load(connection, county_id, held_id, digest)
 
-    def apply_held(self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str) -> int:
-        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the rows."""
+    def apply_held(
+        self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str
+    ) -> int:
+        """Tombstone a held set as far as the staging table confirms it, in one transaction; returns the
+        rows.
+        """
         with self.transaction() as connection:
             return held.apply_held(connection, run_id, entity, held_id, digest, table, actor)
 

@@ -1,7 +1,9 @@
-"""The one place where PostgreSQL's errors become ours: an error of psycopg comes in, a PacsError that says what to do next goes out.
+"""The one place where PostgreSQL's errors become ours: an error of psycopg comes in, a PacsError that says
+what to do next goes out.
 
-Classified by SQLSTATE (PostgreSQL's appendix "Error Codes"), never by the driver's exception class; a failed connection has no SQLSTATE and is told
-by libpq's text. Only the primary message is kept: DETAIL and CONTEXT hold row values, and even the primary message of class 22 quotes one.
+Classified by SQLSTATE (PostgreSQL's appendix "Error Codes"), never by the driver's exception class; a failed
+connection has no SQLSTATE and is told by libpq's text. Only the primary message is kept: DETAIL and CONTEXT
+hold row values, and even the primary message of class 22 quotes one.
 """
 
 from __future__ import annotations
@@ -13,8 +15,26 @@ from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
 
-RETRY_STATES = frozenset({"25006", "25P03", "25P04", "55006", "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "72000", "40001", "40P01"})
-"""Read-only after a failover, deadlock, a lock or statement that took too long, a server that stops or starts."""
+RETRY_STATES = frozenset(
+    {
+        "25006",
+        "25P03",
+        "25P04",
+        "55006",
+        "55P03",
+        "57014",
+        "57P01",
+        "57P02",
+        "57P03",
+        "57P05",
+        "72000",
+        "40001",
+        "40P01",
+    }
+)
+"""Read-only after a failover, deadlock, a lock or statement that took too long, a server that stops or
+starts.
+"""
 AMBIGUOUS_STATES = frozenset({"08007", "40003"})
 """The commit may have happened: whoever tries again looks up the recorded run first (publish does)."""
 RIGHT_STATES = frozenset({"42501"})
@@ -23,13 +43,21 @@ STATEMENT_STATES = frozenset({"42601", "42P02", "42P18"})
 """The statement itself is wrong."""
 
 INIT = "Run `pacs migrate COUNTY` with the owner's connection; it creates and upgrades the schemas."
-GRANT = "Grant the target's login what `pacs grants COUNTY --target` prints, or connect as the owner of the schemas pacs, pacs_part and pacs_ops."
-REACH = "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is tried again."
+GRANT = (
+    "Grant the target's login what `pacs grants COUNTY --target` prints, or connect as the owner of the "
+    "schemas pacs, pacs_part and pacs_ops."
+)
+REACH = (
+    "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is "
+    "tried again."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted text is a name and may stay."""
+    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted
+    text is a name and may stay.
+    """
 
     kind: type[PacsError]
     remedy: str = ""
@@ -38,15 +66,23 @@ class Verdict:
 
 
 _SIGN_IN = Verdict(ConfigError, "Check user, password and pg_hba.conf of the target.", "PACS-002", names=True)
-_NO_DATABASE = Verdict(ConfigError, "Check the database's name and settings in the target's connection.", names=True)
+_NO_DATABASE = Verdict(
+    ConfigError, "Check the database's name and settings in the target's connection.", names=True
+)
 _BAD_OPTION = Verdict(ConfigError, "Write the target as postgresql://user:password@host:5432/database.")
-_OPTION_TEXT = re.compile(r"connection (info|option)|conninfo|invalid (port|sslmode|integer value|URI|percent)|parsing URI", re.IGNORECASE)
+_OPTION_TEXT = re.compile(
+    r"connection (info|option)|conninfo|invalid (port|sslmode|integer value|URI|percent)|parsing URI",
+    re.IGNORECASE,
+)
 BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
     (RETRY_STATES | AMBIGUOUS_STATES | frozenset({"08", "40", "58"}), Verdict(RetryableError)),
     (frozenset({"53"}), Verdict(RetryableError, "Free space, memory or connections on the target's server.")),
     (frozenset({"28"}), _SIGN_IN),
     (RIGHT_STATES, Verdict(ConfigError, GRANT, "PACS-003", names=True)),
-    (STATEMENT_STATES, Verdict(FatalError, "PostgreSQL 15 or later is needed; if it is that, report the entity.")),
+    (
+        STATEMENT_STATES,
+        Verdict(FatalError, "PostgreSQL 15 or later is needed; if it is that, report the entity."),
+    ),
     (CONFIG_STATES, _NO_DATABASE),
     (frozenset({"42"}), Verdict(ConfigError, INIT, "PACS-003", names=True)),
     (frozenset({"21", "22"}), Verdict(DataError)),
@@ -56,14 +92,23 @@ BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
 BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
     (
         "OperationalError",
-        re.compile(r"authentication failed|no password supplied|pg_hba\.conf|role .* (does not exist|is not permitted)|GSSAPI", re.IGNORECASE),
+        re.compile(
+            r"authentication failed|no password supplied|pg_hba\.conf|role .* (does not exist|is not "
+            r"permitted)|GSSAPI",
+            re.IGNORECASE,
+        ),
         _SIGN_IN,
     ),
     ("OperationalError", re.compile(r'database "[^"]*" does not exist', re.IGNORECASE), _NO_DATABASE),
     (
         "OperationalError",
         re.compile(r"certificate|SSL (error|was required)|does not support SSL|sslmode", re.IGNORECASE),
-        Verdict(ConfigError, "Trust the CA of the target's certificate (sslrootcert) and name the host as the certificate does.", names=True),
+        Verdict(
+            ConfigError,
+            "Trust the CA of the target's certificate (sslrootcert) and name the host as the certificate "
+            "does.",
+            names=True,
+        ),
     ),
     ("OperationalError", _OPTION_TEXT, _BAD_OPTION),
     ("OperationalError", re.compile(""), Verdict(RetryableError, REACH, names=True)),
@@ -72,7 +117,9 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
 )
 """For errors without SQLSTATE, by psycopg's class and libpq's text, in this order."""
 
-_SECRET = re.compile(r"\b(password|passfile|sslpassword|oauth_client_secret)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"\b(password|passfile|sslpassword|oauth_client_secret)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE
+)
 _URL_SECRET = re.compile(r"://[^/\s@]*@")
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$", re.DOTALL)
 _TAIL = re.compile(r"\n?\s*\b(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*", re.DOTALL)
@@ -80,17 +127,21 @@ _LONGEST = 200
 
 
 def scrub(text: str, *, names: bool) -> str:
-    """Returns the text short and on one line, without DETAIL, CONTEXT and secrets; without anything quoted unless `names`."""
+    """Returns the text short and on one line, without DETAIL, CONTEXT and secrets; without anything quoted
+    unless `names`.
+    """
     text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", _TAIL.sub("", text)))
     text = " ".join((text if names else _QUOTED.sub('"…"', text)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def classify(error: BaseException, *, where: str = "") -> PacsError:
-    """Returns the PacsError for an error of psycopg, with the error as its `__cause__`, whose own text is scrubbed too.
+    """Returns the PacsError for an error of psycopg, with the error as its `__cause__`, whose own text is
+    scrubbed too.
 
     Args:
-        error: an error of psycopg; a PacsError is returned as it is; anything else is fatal, except lost connections.
+        error: an error of psycopg; a PacsError is returned as it is; anything else is fatal, except lost
+            connections.
         where: host:port/database, named in the message.
     """
     if isinstance(error, PacsError):
@@ -100,7 +151,9 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
     verdict = _by_state(state) if state else _by_text(primary, error)
     what = scrub(str(primary), names=verdict.names).rstrip(".?") or type(error).__name__
     mapped = verdict.kind(
-        f"{f'{where}: ' if where else ''}{what}{f' (SQLSTATE {state})' if state else ''}.", remedy=verdict.remedy, code=verdict.code
+        f"{f'{where}: ' if where else ''}{what}{f' (SQLSTATE {state})' if state else ''}.",
+        remedy=verdict.remedy,
+        code=verdict.code,
     )
     if _is_psycopg(error):
         error.args = (what,)
@@ -123,7 +176,11 @@ def _by_text(text: str, error: BaseException) -> Verdict:
     for kind, pattern, verdict in BY_TEXT:
         if kind in kinds and pattern.search(text):
             return verdict
-    return Verdict(RetryableError, REACH) if isinstance(error, (ConnectionError, TimeoutError)) else Verdict(FatalError)
+    return (
+        Verdict(RetryableError, REACH)
+        if isinstance(error, (ConnectionError, TimeoutError))
+        else Verdict(FatalError)
+    )
 
 
 def _is_psycopg(error: BaseException) -> bool:

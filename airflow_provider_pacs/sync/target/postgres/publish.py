@@ -1,4 +1,6 @@
-"""A run whose entities are staged and judged -> the county's tables, in one transaction with tombstones, quarantine, cursors, run and audit rows."""
+"""A run whose entities are staged and judged -> the county's tables, in one transaction with tombstones,
+quarantine, cursors, run and audit rows.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,14 @@ from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, scop
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
-"""More children that begin to wait than both allow means that their parents were not published: then the children keep their last good data too."""
+"""More children that begin to wait than both allow means that their parents were not published: then the
+children keep their last good data too.
+"""
 
 
-def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: dict[str, Rule]) -> RunOutcome:
+def publish(
+    connection: Connection, run_id: str, guard: apply.Guard, relations: dict[str, Rule]
+) -> RunOutcome:
     """Publish every entity of the run that passed its checks; the others keep their last good data.
 
     Args:
@@ -43,7 +49,13 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
             empty = row["mode"] == "full" and apply.is_empty(connection, row["stage_table"])
             rule = relations.get(entity.name)
             applied = apply.apply_stage(
-                connection, entity, fence, row["stage_table"], guard, source_is_empty=empty, waiting_rule=rule.id if rule else None
+                connection,
+                entity,
+                fence,
+                row["stage_table"],
+                guard,
+                source_is_empty=empty,
+                waiting_rule=rule.id if rule else None,
             )
             if row["family"] != BACKFILL:
                 scopes.store(connection, fence.county_id, entity, row["stage_table"])
@@ -51,7 +63,13 @@ def publish(connection: Connection, run_id: str, guard: apply.Guard, relations: 
             journal.note_entity(connection, run_id, entity.name, state="published", **counts(applied))
     rows = journal.entities(connection, run_id)
     published = [row["entity"] for row in rows if row["state"] == "published"]
-    journal.note_run(connection, run_id, "published" if published else "failed", published=bool(published), finished=not published)
+    journal.note_run(
+        connection,
+        run_id,
+        "published" if published else "failed",
+        published=bool(published),
+        finished=not published,
+    )
     details = {row["entity"]: {name: row[name] for name in ("state", "rows_read", *COUNTS)} for row in rows}
     journal.audit(connection, fence.county_id, run_id, "run.publish", ",".join(published), details)
     told = outcome(connection, run_id)
@@ -71,7 +89,9 @@ def outcome(connection: Connection, run_id: str, *, already_published: bool = Fa
     """The run as the journal tells it."""
     run = journal.run(connection, run_id)
     failed = journal.failed_rules(connection, run_id)
-    entities = tuple(entity_outcome(row, failed.get(row["entity"], ())) for row in journal.entities(connection, run_id))
+    entities = tuple(
+        entity_outcome(row, failed.get(row["entity"], ())) for row in journal.entities(connection, run_id)
+    )
     return RunOutcome(run_id, run["county_id"], run["state"], entities, already_published)
 
 
@@ -103,8 +123,12 @@ def _hold_back(connection: Connection, run_id: str, row: dict[str, Any]) -> None
         journal.note_entity(connection, run_id, row["entity"], state="failed", message=reasons[row["state"]])
 
 
-def _relations_hold(connection: Connection, entity: Entity, fence: apply.Fence, row: dict[str, Any], rule: Rule | None) -> bool:
-    """Judge rows without a parent, set-wise and after the parents were applied; they wait in quarantine, unless there are too many."""
+def _relations_hold(
+    connection: Connection, entity: Entity, fence: apply.Fence, row: dict[str, Any], rule: Rule | None
+) -> bool:
+    """Judge rows without a parent, set-wise and after the parents were applied; they wait in quarantine,
+    unless there are too many.
+    """
     if rule is None:
         return True
     judged, waiting, fresh = apply.orphans(connection, entity, fence, row["stage_table"])
@@ -112,7 +136,9 @@ def _relations_hold(connection: Connection, entity: Entity, fence: apply.Fence, 
     result = RuleResult(rule.id, rule.severity, rule.title, waiting == 0, judged, waiting, blocks)
     journal.record_quality(connection, fence.run_id, entity.name, [result])
     if blocks:
-        message = f"{fresh} of {judged} rows have no {entity.parent} in the target: was {entity.parent} published?"
+        message = (
+            f"{fresh} of {judged} rows have no {entity.parent} in the target: was {entity.parent} published?"
+        )
         journal.note_entity(connection, fence.run_id, entity.name, state="blocked", message=message)
         return False
     if waiting:

@@ -1,4 +1,6 @@
-"""County ids -> what pacs_ops says of them, for the operations page: read-only, with short time limits, no row's values."""
+"""County ids -> what pacs_ops says of them, for the operations page: read-only, with short time limits, no
+row's values.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 CONNECT_SECONDS = 2
 STATEMENT_MILLISECONDS = 4_000
-_SESSION = f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS} -c lock_timeout=1000 -c timezone=UTC"
+_SESSION = (
+    f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS} -c "
+    "lock_timeout=1000 -c timezone=UTC"
+)
 
 
 class OpsReader:
@@ -36,15 +41,21 @@ class OpsReader:
 
     def __init__(self, params: Mapping[str, str]) -> None:
         wanted = {name: str(value) for name, value in params.items() if value not in (None, "")}
-        wanted["connect_timeout"] = str(min(int(wanted.get("connect_timeout", CONNECT_SECONDS)), CONNECT_SECONDS))
+        wanted["connect_timeout"] = str(
+            min(int(wanted.get("connect_timeout", CONNECT_SECONDS)), CONNECT_SECONDS)
+        )
         wanted["options"] = f"{wanted.get('options', '')} {_SESSION}".strip()
         with mapped_errors():
-            self._connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs-page", row_factory=dict_row, **wanted)  # type: ignore[arg-type]
+            self._connection = psycopg.connect(
+                autocommit=True, application_name="airflow-provider-pacs-page", row_factory=dict_row, **wanted
+            )  # type: ignore[arg-type]
 
     def __enter__(self) -> OpsReader:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._connection.close()
 
     def is_ready(self) -> bool:
@@ -53,7 +64,9 @@ class OpsReader:
         return found is not None and bool(found["ready"])
 
     def overview(self, county_ids: Sequence[str]) -> list[Row]:
-        """One row per county that this target knows: newest run, last good run, progress, verdicts, held deletes, failures."""
+        """One row per county that this target knows: newest run, last good run, progress, verdicts, held
+        deletes, failures.
+        """
         return self._all(read_sql.OVERVIEW, {"counties": list(county_ids)})
 
     def runs(self, county_id: str, kind: str, limit: int) -> list[Row]:
@@ -69,14 +82,19 @@ class OpsReader:
         return self._all(read_sql.RUN_ENTITIES, {"run": run_id})
 
     def expected_rows(self, county_id: str) -> dict[str, int]:
-        """Rows that a full read of each entity will bring, about: the planner's count of the county's partitions."""
+        """Rows that a full read of each entity will bring, about: the planner's count of the county's
+        partitions.
+        """
         tables = {f"{entity.table}_{county_id}": entity.name for entity in load_entities().values()}
         rows = self._all(read_sql.LEAF_ROWS, {"tables": list(tables)})
         return {tables[row["relname"]]: int(row["rows"]) for row in rows if row["rows"] > 0}
 
     def last_full_rows(self, county_id: str) -> dict[str, int]:
         """Rows that the last finished full read of each entity brought."""
-        return {row["entity"]: int(row["rows_read"]) for row in self._all(read_sql.LAST_FULL, {"county": county_id})}
+        return {
+            row["entity"]: int(row["rows_read"])
+            for row in self._all(read_sql.LAST_FULL, {"county": county_id})
+        }
 
     def states(self, county_id: str) -> list[Row]:
         """Cursors and schema fingerprints by entity."""
@@ -97,18 +115,25 @@ class OpsReader:
 
     def quarantine_keys(self, county_id: str, entity: str, rule: str, offset: int, limit: int) -> list[Row]:
         """Keys that wait under one rule, oldest first."""
-        return self._all(read_sql.QUARANTINE_KEYS, {"county": county_id, "entity": entity, "rule": rule, "offset": offset, "limit": limit})
+        return self._all(
+            read_sql.QUARANTINE_KEYS,
+            {"county": county_id, "entity": entity, "rule": rule, "offset": offset, "limit": limit},
+        )
 
     def rule_titles(self, county_id: str) -> dict[str, str]:
         """Each rule's title as it was last judged for the county."""
-        return {row["rule_id"]: row["title"] for row in self._all(read_sql.RULE_TITLES, {"county": county_id})}
+        return {
+            row["rule_id"]: row["title"] for row in self._all(read_sql.RULE_TITLES, {"county": county_id})
+        }
 
     def certificates(self, county_id: str, limit: int) -> list[Row]:
         """The newest certificates."""
         return self._all(read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
 
     def last_check(self, county_id: str) -> Row | None:
-        """The newest report of a look at both ends; None before the first, and in a target that an older version migrated."""
+        """The newest report of a look at both ends; None before the first, and in a target that an older
+        version migrated.
+        """
         there = self._one("SELECT to_regclass('pacs_ops.check_report') IS NOT NULL AS there", {})
         return self._one(read_sql.LAST_CHECK, {"county": county_id}) if there and there["there"] else None
 

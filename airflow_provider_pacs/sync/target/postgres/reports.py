@@ -1,4 +1,7 @@
-"""Canonical entities -> the views of schema `pacs_report`. They show what their reader may see in schema `pacs`: row-level security holds."""
+"""Canonical entities -> the views of schema `pacs_report`.
+
+They show what their reader may see in schema `pacs`: row-level security holds.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.target.postgres.sql import root
 
 _CHILDREN = (
-    "SELECT c.county_id, {child} AS entity, c.{key}::text AS source_key, {parent} AS parent, c.{parent_key}::text AS parent_key, "
-    "p._deleted_at AS parent_deleted_at FROM {children} AS c JOIN {parents} AS p ON p.county_id = c.county_id AND p.{its_key} = c.{parent_key} "
+    "SELECT c.county_id, {child} AS entity, c.{key}::text AS source_key, {parent} AS parent, "
+    "c.{parent_key}::text AS parent_key, "
+    "p._deleted_at AS parent_deleted_at FROM {children} AS c JOIN {parents} AS p ON p.county_id = "
+    "c.county_id AND p.{its_key} = c.{parent_key} "
     "WHERE c._deleted_at IS NULL AND p._deleted_at IS NOT NULL"
 )
 
@@ -17,13 +22,19 @@ _CHILDREN = (
 def views() -> dict[str, sql.Composed]:
     """Name -> the statements that make the view anew."""
     children = [entity for entity in load_entities().values() if entity.parent is not None]
-    return {"children_of_deleted": _view("children_of_deleted", sql.SQL(" UNION ALL ").join(_children_of_deleted(child) for child in children))}
+    return {
+        "children_of_deleted": _view(
+            "children_of_deleted",
+            sql.SQL(" UNION ALL ").join(_children_of_deleted(child) for child in children),
+        )
+    }
 
 
 def _view(name: str, body: sql.Composed) -> sql.Composed:
     return sql.SQL(
         "DROP VIEW IF EXISTS {view}; CREATE VIEW {view} WITH (security_invoker = true) AS {body}; "
-        "DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'pacs_read') THEN GRANT SELECT ON {view} TO pacs_read; END IF; END $$"
+        "DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'pacs_read') THEN GRANT SELECT ON "
+        "{view} TO pacs_read; END IF; END $$"
     ).format(view=sql.Identifier("pacs_report", name), body=body)
 
 

@@ -1,7 +1,9 @@
-"""A transaction that PostgreSQL gave up to end a deadlock is begun again here: work that may be repeated comes in, its result goes out.
+"""A transaction that PostgreSQL gave up to end a deadlock is begun again here: work that may be repeated
+comes in, its result goes out.
 
-Exponential backoff with full jitter, as at the source (sync/source/retry.py), but short: the other transaction is usually done in no time. What else
-can be tried again (a lost connection, a server that restarts) needs a fresh connection, and Airflow's retry brings one.
+Exponential backoff with full jitter, as at the source (sync/source/retry.py), but short: the other
+transaction is usually done in no time. What else can be tried again (a lost connection, a server that
+restarts) needs a fresh connection, and Airflow's retry brings one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a joined entity's load asks of a target: which scopes changed, what they no longer have, whose rows must be silent."""
+"""What a joined entity's load asks of a target: which scopes changed, what they no longer have, whose rows
+must be silent.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,16 @@ class ScopeKeeper(ABC):
         with self.statements() as connection:
             stage.drop(connection, [scopes.table_of(table) for table in stage_tables])
 
-    def redact(self, run_id: str, entity: Entity, by: str, parties: Sequence[str], values: Mapping[str, str | bool | None]) -> int:
-        """Give all rows of these parties, tombstones too, these values, in one transaction; returns how many rows said more."""
+    def redact(
+        self,
+        run_id: str,
+        entity: Entity,
+        by: str,
+        parties: Sequence[str],
+        values: Mapping[str, str | bool | None],
+    ) -> int:
+        """Give all rows of these parties, tombstones too, these values, in one transaction; returns how many
+        rows said more.
+        """
         with self.transaction() as connection:
             return scopes.redact(connection, run_id, entity, by, parties, values)

@@ -1,4 +1,7 @@
-"""Names of the target's tables and the SQL fragments that several steps share. Identifiers go through psycopg's quoting, values are parameters."""
+"""Names of the target's tables and the SQL fragments that several steps share.
+
+Identifiers go through psycopg's quoting, values are parameters.
+"""
 
 from __future__ import annotations
 
@@ -46,31 +49,46 @@ def stage(table: str) -> sql.Identifier:
 
 def columns(names: Iterable[str], alias: str | None = None) -> sql.Composed:
     """`a, b` or `s.a, s.b`."""
-    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names
+    )
 
 
 def key_text(entity: Entity, *aliases: str) -> sql.Composed:
-    """A row's key as the source knows it: `_source_key` where the canonical key was made from it, else the key. A FULL JOIN has two aliases."""
+    """A row's key as the source knows it: `_source_key` where the canonical key was made from it, else the
+    key. A FULL JOIN has two aliases.
+    """
     parts = [sql.SQL("{}._source_key").format(sql.Identifier(alias)) for alias in aliases]
-    parts += [sql.SQL("{}.{}::text").format(sql.Identifier(alias), sql.Identifier(entity.key)) for alias in aliases]
+    parts += [
+        sql.SQL("{}.{}::text").format(sql.Identifier(alias), sql.Identifier(entity.key)) for alias in aliases
+    ]
     return sql.SQL("coalesce({})").format(sql.SQL(", ").join(parts))
 
 
 def row_hash(entity: Entity, alias: str = "s") -> sql.Composed:
-    """SHA-256 of the mapped row's canonical text. ROW(...)::text tells NULL from '' and escapes every separator."""
+    """SHA-256 of the mapped row's canonical text.
+
+    ROW(...)::text tells NULL from '' and escapes every separator.
+    """
     return sql.SQL("sha256(convert_to((ROW({}))::text, 'UTF8'))").format(columns(entity.column_names, alias))
 
 
 def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:
-    """True where two rows are not the same to the byte: images are compared, so NULL, '' and 1.0 beside 1.00 are told apart, without hashing."""
-    return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(columns(entity.column_names, one), columns(entity.column_names, other))
+    """True where two rows are not the same to the byte: images are compared, so NULL, '' and 1.0 beside 1.00
+    are told apart, without hashing.
+    """
+    return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(
+        columns(entity.column_names, one), columns(entity.column_names, other)
+    )
 
 
 def definitions(entity: Entity) -> sql.Composed:
     """Column definitions of the canonical columns; only the key is NOT NULL: the rules judge the rest."""
     parts = [
         sql.SQL("{} {}{}").format(
-            sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]), sql.SQL(" NOT NULL" if column.name == entity.key else "")
+            sql.Identifier(column.name),
+            sql.SQL(PG_TYPES[column.type]),
+            sql.SQL(" NOT NULL" if column.name == entity.key else ""),
         )
         for column in entity.columns
     ]

@@ -22,7 +22,14 @@ class Stager(ABC):
         """Single statements."""
 
     def write_stage(
-        self, entity: Entity, table: str, names: Sequence[str], payloads: Iterable[bytes], *, county_id: str, append: bool = False
+        self,
+        entity: Entity,
+        table: str,
+        names: Sequence[str],
+        payloads: Iterable[bytes],
+        *,
+        county_id: str,
+        append: bool = False,
     ) -> None:
         """Fill a staging table with CSV payloads of the named columns; a new one unless `append`."""
         with self.statements() as connection:
@@ -52,7 +59,11 @@ class Stager(ABC):
     def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Live keys that a complete staging table does not have; none before the first load."""
         with self.statements() as connection:
-            return stage.missing_keys(connection, entity, county_id, table) if ddl.leaf_exists(connection, entity, county_id) else []
+            return (
+                stage.missing_keys(connection, entity, county_id, table)
+                if ddl.leaf_exists(connection, entity, county_id)
+                else []
+            )
 
     def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Keys in quarantine that a complete staging table does not have."""

@@ -1,4 +1,7 @@
-"""libpq parameters -> a target that the steps of a run call. One connection, autocommit, explicit transactions; every foreign error is mapped."""
+"""libpq parameters -> a target that the steps of a run call.
+
+One connection, autocommit, explicit transactions; every foreign error is mapped.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,13 @@ _SESSION = (
     "SET datestyle = 'ISO, YMD'",
     "SET lock_timeout = '60s'",
     "SET client_min_messages = warning",
-    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing compiled.
+    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing
+    # compiled.
     "SET work_mem = '64MB'",
     "SET maintenance_work_mem = '256MB'",
     "SET jit = off",
-    "SET idle_in_transaction_session_timeout = '5min'",  # a worker that froze inside publish must not hold its county for ever
+    # a worker that froze inside publish must not hold its county for ever
+    "SET idle_in_transaction_session_timeout = '5min'",
 )
 _IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
 """A worker that was killed must not hold its county until its last statement is through."""
@@ -43,7 +48,8 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
     """The platform database.
 
     Args:
-        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket directory.
+        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket
+            directory.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
@@ -60,7 +66,9 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(autocommit=True, application_name="airflow-provider-pacs", **self._params)  # type: ignore[arg-type]
+        connection = psycopg.connect(
+            autocommit=True, application_name="airflow-provider-pacs", **self._params
+        )  # type: ignore[arg-type]
         for statement in _SESSION:
             connection.execute(statement.encode())
         with suppress(psycopg.errors.InvalidParameterValue):
@@ -77,13 +85,18 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
         try:
             found = conninfo_to_dict(url)
         except psycopg.ProgrammingError:
-            raise ConfigError("the target is not a PostgreSQL URL", remedy="write postgresql://user:password@host:5432/database") from None
+            raise ConfigError(
+                "the target is not a PostgreSQL URL",
+                remedy="write postgresql://user:password@host:5432/database",
+            ) from None
         return cls({name: str(value) for name, value in found.items() if value is not None})
 
     def __enter__(self) -> PostgresTarget:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -110,7 +123,12 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
             host=None if socket else host or None,
             port=None if socket or "port" not in self._params else int(self._params["port"]),
             database=self._params.get("dbname"),
-            query=query | ({"host": host, **({"port": self._params["port"]} if "port" in self._params else {})} if socket else {}),
+            query=query
+            | (
+                {"host": host, **({"port": self._params["port"]} if "port" in self._params else {})}
+                if socket
+                else {}
+            ),
         )
 
     @contextmanager
@@ -135,7 +153,9 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
         with self.statements() as connection:
             return compare.quarantined_keys(connection, entity, county_id, rule, limit)
 
-    def differences(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> list[tuple[str, Kind]]:
+    def differences(
+        self, entity: Entity, county_id: str, table: str, *, complete: bool
+    ) -> list[tuple[str, Kind]]:
         """(key, kind) of every row in which the county's partition differs from a staging table."""
         with self.statements() as connection:
             if not complete:
@@ -146,7 +166,11 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
     def leaf_name(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
         with self.statements() as connection:
-            return leaf(entity, county_id).as_string(connection) if ddl.leaf_exists(connection, entity, county_id) else None
+            return (
+                leaf(entity, county_id).as_string(connection)
+                if ddl.leaf_exists(connection, entity, county_id)
+                else None
+            )
 
     def states(self, county_id: str) -> dict[str, dict[str, Any]]:
         """Stored cursors by entity."""
@@ -173,25 +197,53 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
         with self.transaction() as connection:
             return journal.claim(connection, county_id=county_id, county=county, name=name, identity=identity)
 
-    def open_run(self, plan: RunPlan, *, trigger: str, source_now: str, identity: dict[str, Any], config: str, code: str) -> None:
+    def open_run(
+        self,
+        plan: RunPlan,
+        *,
+        trigger: str,
+        source_now: str,
+        identity: dict[str, Any],
+        config: str,
+        code: str,
+    ) -> None:
         """Record a claimed run and its plan."""
         with self.transaction() as connection:
-            journal.open_run(connection, plan, trigger=trigger, source_now=source_now, identity=identity, config=config, code=code)
+            journal.open_run(
+                connection,
+                plan,
+                trigger=trigger,
+                source_now=source_now,
+                identity=identity,
+                config=config,
+                code=code,
+            )
 
-    def note_event(self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]) -> None:
+    def note_event(
+        self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]
+    ) -> None:
         """One audit row of a run."""
         with self.statements() as connection:
             journal.audit(connection, county_id, run_id, action, what, details)
 
     def note_failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
-        """An audit row for a step that failed, maybe before its run had a row; nothing where the schemas do not exist yet."""
-        details = {"code": error.code, "class": type(error).__name__, "message": error.message, "remedy": error.remedy}
+        """An audit row for a step that failed, maybe before its run had a row; nothing where the schemas do
+        not exist yet.
+        """
+        details = {
+            "code": error.code,
+            "class": type(error).__name__,
+            "message": error.message,
+            "remedy": error.remedy,
+        }
         with self.statements() as connection:
             if journal.is_ready(connection):
                 journal.audit(connection, county_id, run_id, "run.failed", step, details)
 
     def end_run(self, run_id: str, message: str) -> None:
-        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as it is."""
+        """Record that a run ended without its verdict; a run that has one, or that was superseded, is left as
+        it is.
+        """
         with self.transaction() as connection:
             journal.end_run(connection, run_id, message)
 
@@ -213,7 +265,10 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
             journal.note_run(connection, run_id, state, finished=True)
 
     def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
-        """Say how far a read is, on a connection of its own: this one is busy with the COPY. What can't be said is left unsaid."""
+        """Say how far a read is, on a connection of its own: this one is busy with the COPY.
+
+        What can't be said is left unsaid.
+        """
         with suppress(psycopg.Error):
             if self._teller is None:
                 self._teller = self._connect()
@@ -224,19 +279,32 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
             journal.record_quality(connection, run_id, entity, results)
 
     def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome:
-        """Publish the run's passed entities in one transaction; a run that is recorded already is left as it is."""
+        """Publish the run's passed entities in one transaction; a run that is recorded already is left as it
+        is.
+        """
 
         def once() -> RunOutcome:
             with self.transaction() as connection:
-                return publish.publish(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations)
+                return publish.publish(
+                    connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations
+                )
 
         return begun_again(once)
 
-    def certify(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]) -> CertificateOutcome:
+    def certify(
+        self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]
+    ) -> CertificateOutcome:
         """Repair, compare again and certify in one transaction."""
 
         def once() -> CertificateOutcome:
             with self.transaction() as connection:
-                return certify.certify(connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations, found, self._seen)
+                return certify.certify(
+                    connection,
+                    run_id,
+                    apply.Guard(bounds.max_rows, bounds.max_percent),
+                    relations,
+                    found,
+                    self._seen,
+                )
 
         return begun_again(once)

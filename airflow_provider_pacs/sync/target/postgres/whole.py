@@ -1,7 +1,9 @@
-"""A complete staging table and the county's partition -> how they differ, and counts, digests and sums of both sides, from one statement.
+"""A complete staging table and the county's partition -> how they differ, and counts, digests and sums of
+both sides, from one statement.
 
-One statement is one snapshot: all of the evidence speaks of the same moment. Both tables are read once and joined by key. Rows are compared by their
-images, byte by byte, so a row whose image equals its partner's needs to be hashed once only: both sides' digests hold that hash.
+One statement is one snapshot: all of the evidence speaks of the same moment. Both tables are read once and
+joined by key. Rows are compared by their images, byte by byte, so a row whose image equals its partner's
+needs to be hashed once only: both sides' digests hold that hash.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _OURS = "(s._op IS NOT NULL AND coalesce(s._late, 0) = 0 AND s._reject IS NULL A
 """A row at the source that the target must hold as it is: not late, not quarantined."""
 _PAIRS = """
 SELECT coalesce(s.{k}, l.{k}) AS k, {key} AS key,
-  CASE WHEN s._op IS NULL THEN 'ghost' WHEN NOT {ours} THEN NULL WHEN l.county_id IS NULL THEN 'missing' WHEN {differs} THEN 'differing' END AS kind,
+  CASE WHEN s._op IS NULL THEN 'ghost' WHEN NOT {ours} THEN NULL WHEN l.county_id IS NULL THEN 'missing' WHEN
+    {differs} THEN 'differing' END AS kind,
   s._late = 1 AS late,
   CASE WHEN {ours} THEN {source_hash} END AS source_hash,
   CASE WHEN l.county_id IS NULL THEN NULL
@@ -31,7 +34,8 @@ SELECT coalesce(s.{k}, l.{k}) AS k, {key} AS key,
     WHEN {ours} AND {differs} THEN {target_hash} END AS target_hash{money}
 FROM (SELECT * FROM {s} WHERE _op = 'U') AS s
 FULL JOIN (SELECT * FROM {l} WHERE _deleted_at IS NULL) AS l ON l.{k} = s.{k}
-LEFT JOIN (SELECT source_key FROM pacs_ops.quarantine WHERE county_id = {county} AND entity = {entity} AND state = 'open') AS q
+LEFT JOIN (SELECT source_key FROM pacs_ops.quarantine WHERE county_id = {county} AND entity = {entity} AND
+  state = 'open') AS q
   ON q.source_key = {key}
 """
 _AT_SOURCE = "source_hash IS NOT NULL"
@@ -90,15 +94,22 @@ def compare(connection: Connection, entity: Entity, county_id: str, table: str) 
         target_hash=row_hash(entity, "l"),
         money=_money(entity),
     )
-    source, target = _digest("source_hash", _AT_SOURCE), _digest("coalesce(target_hash, source_hash)", _IN_TARGET)
+    source, target = (
+        _digest("source_hash", _AT_SOURCE),
+        _digest("coalesce(target_hash, source_hash)", _IN_TARGET),
+    )
     statement = sql.SQL(
         "WITH pairs AS MATERIALIZED ({pairs}), "
-        "told AS (SELECT array_agg(key) FILTER (WHERE kind IS NOT NULL) AS keys, array_agg(kind) FILTER (WHERE kind IS NOT NULL) AS kinds, "
-        "count(*) FILTER (WHERE {at_source}) AS source_rows, count(*) FILTER (WHERE {in_target}) AS target_rows, "
+        "told AS (SELECT array_agg(key) FILTER (WHERE kind IS NOT NULL) AS keys, array_agg(kind) FILTER "
+        "(WHERE kind IS NOT NULL) AS kinds, "
+        "count(*) FILTER (WHERE {at_source}) AS source_rows, count(*) FILTER (WHERE {in_target}) AS "
+        "target_rows, "
         "count(*) FILTER (WHERE late) AS late FROM pairs), "
         "source AS MATERIALIZED (SELECT {source} AS digest) "
-        # Where no pair differs, every row of either side is the byte-equal partner of one of the other: the digests are the same by construction.
-        "SELECT keys, kinds, source_rows, target_rows, late, source.digest, CASE WHEN kinds IS NULL THEN source.digest ELSE {target} END, {sums} "
+        # Where no pair differs, every row of either side is the byte-equal partner of one of the other: the
+        # digests are the same by construction.
+        "SELECT keys, kinds, source_rows, target_rows, late, source.digest, CASE WHEN kinds IS NULL THEN "
+        "source.digest ELSE {target} END, {sums} "
         "FROM told CROSS JOIN source"
     ).format(
         pairs=pairs,
@@ -109,9 +120,20 @@ def compare(connection: Connection, entity: Entity, county_id: str, table: str) 
         sums=_sums(entity),
     )
     row = connection.execute(statement).fetchone()
-    keys, kinds, source_rows, target_rows, late, source_digest, target_digest, source_sums, target_sums = row or (None,) * 9
+    keys, kinds, source_rows, target_rows, late, source_digest, target_digest, source_sums, target_sums = (
+        row or (None,) * 9
+    )
     found = list(zip(keys or (), kinds or (), strict=True))
-    return Sides(found, source_rows or 0, target_rows or 0, late or 0, source_digest, target_digest, source_sums, target_sums)
+    return Sides(
+        found,
+        source_rows or 0,
+        target_rows or 0,
+        late or 0,
+        source_digest,
+        target_digest,
+        source_sums,
+        target_sums,
+    )
 
 
 def _digest(value: str, where: str) -> sql.Composed:
@@ -122,7 +144,9 @@ def _money(entity: Entity) -> sql.Composed:
     """The money columns and what they are grouped by, of both sides."""
     wanted = [name for name in (entity.money_by, *entity.money) if name] if entity.money else []
     parts = [
-        sql.SQL(", {}.{} AS {}").format(sql.Identifier(side), sql.Identifier(name), sql.Identifier(f"{side}_{name}"))
+        sql.SQL(", {}.{} AS {}").format(
+            sql.Identifier(side), sql.Identifier(name), sql.Identifier(f"{side}_{name}")
+        )
         for side in ("s", "l")
         for name in wanted
     ]
@@ -137,11 +161,17 @@ def _sums(entity: Entity) -> sql.Composed:
 
 
 def _side_sums(entity: Entity, side: str, where: str) -> sql.Composed:
-    group = sql.SQL("coalesce({}::text, '')").format(sql.Identifier(f"{side}_{entity.money_by}")) if entity.money_by else sql.SQL("''")
+    group = (
+        sql.SQL("coalesce({}::text, '')").format(sql.Identifier(f"{side}_{entity.money_by}"))
+        if entity.money_by
+        else sql.SQL("''")
+    )
     totals = sql.SQL(", ").join(
-        sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(name), sql.Identifier(f"{side}_{name}")) for name in entity.money
+        sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(name), sql.Identifier(f"{side}_{name}"))
+        for name in entity.money
     )
     return sql.SQL(
-        "(SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, jsonb_build_object({totals}) AS totals FROM pairs "
+        "(SELECT coalesce(jsonb_object_agg(grp, totals), '{{}}') FROM (SELECT {group} AS grp, "
+        "jsonb_build_object({totals}) AS totals FROM pairs "
         "WHERE {where} GROUP BY 1) AS t)"
     ).format(group=group, totals=totals, where=sql.SQL(where))
