@@ -24,20 +24,25 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_pacs.assets import held_asset
+from airflow_provider_pacs.operators.approvals import (
+    APPROVE,
+    REJECT,
+    PacsDecideOperator,
+    PacsHeldDeletesOperator,
+)
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import (
     PacsChangesOperator,
     PacsExtractOperator,
     PacsRelationshipOperator,
 )
-from airflow_provider_pacs.operators.held import APPROVE, REJECT, PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
-from airflow_provider_pacs.sync.counties import load_counties
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.config.folder import load_counties
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -168,17 +173,14 @@ def approvals_dag(config: CountyConfig) -> DAG:
     return dag
 
 
-_HELD_BODY = """The source no longer has these rows, and there are more of them than one run may delete by
-  itself.
+_HELD_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
 
 | set | entity | what | digest |
 |---|---|---|---|
-{% for s in (ti.xcom_pull(task_ids='held') or {'sets': []})['sets'] %}| {{ s.held_id }} | {{ s.entity }} |
-  {{ s.reason }} | `{{ s.digest[:16] }}` |
+{% for s in (ti.xcom_pull(task_ids='held') or {'sets': []})['sets'] %}| {{ s.held_id }} | {{ s.entity }} | {{ s.reason }} | `{{ s.digest[:16] }}` |
 {% endfor %}
-**Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps
-  them all.
-"""
+**Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps them all.
+"""  # noqa: E501
 
 
 class CountyDag(DAG):
@@ -270,15 +272,12 @@ def county_page(config: CountyConfig, cron: str | None) -> str:
 | Entities | {", ".join(config.sync.entities)} |
 | Schedule | {f"`{cron}` in {config.timezone}" if cron else "by hand only"} |
 | Change feed | {"the best that the source allows" if config.sync.enable_cdc else "off: every run compares everything"} |
-| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed
-  deadlines |
+| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed deadlines |
 
-Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the
-  others are published,
+Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published,
 and the run ends failed.
 
-**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is
-  more. A larger set is held, and
+**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is more. A larger set is held, and
 everything else is published. Decide on a held set in DAG `pacs_{config.county}_approvals`
 (Required Actions) or with `pacs approve {config.county}`; until somebody does, those rows stay.
 """  # noqa: E501

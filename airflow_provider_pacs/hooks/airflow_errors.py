@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
-from airflow_provider_pacs.sync.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
 
 
 @contextmanager
-def told_to_airflow(step: str = "this task") -> Iterator[None]:
+def translate_errors(step: str = "this task") -> Iterator[None]:
     """Let Airflow retry what may pass next time and fail at once what can't.
 
     Code and remedy stay in the message; other errors pass untouched.

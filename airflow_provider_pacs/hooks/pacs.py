@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 from airflow.providers.microsoft.mssql.hooks.mssql import MsSqlHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_pacs.sync import records
-from airflow_provider_pacs.sync.errors import ConfigError, FatalError, PacsError
+from airflow_provider_pacs.sync import entity_streams as records
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, FatalError, PacsError
 from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, quote, read_options
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider_pacs.monitor import routes_county, routes_overview, routes_static
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 
 def make_app() -> FastAPI:

@@ -15,8 +15,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_pacs.sync.config import county_files
-from airflow_provider_pacs.sync.counties import Counties, load_counties
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.config.folder import Counties, load_counties
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 _Stamp = tuple[tuple[str, int, int], ...]
 _lock = threading.Lock()

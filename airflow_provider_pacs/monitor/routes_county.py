@@ -13,15 +13,6 @@ from fastapi import APIRouter, HTTPException, Query
 from airflow_provider_pacs.monitor import targets
 from airflow_provider_pacs.monitor.access import CountyDep
 from airflow_provider_pacs.monitor.counties import dag_states
-from airflow_provider_pacs.monitor.lines import (
-    by_class,
-    check_report,
-    county_line,
-    entity_line,
-    failure,
-    run_line,
-    target_line,
-)
 from airflow_provider_pacs.monitor.models_county import (
     AuditLine,
     CertificateLine,
@@ -37,6 +28,15 @@ from airflow_provider_pacs.monitor.models_county import (
     QuarantineLine,
     RunDetail,
     SchemaLine,
+)
+from airflow_provider_pacs.monitor.presenters import (
+    by_class,
+    check_report,
+    county_line,
+    entity_line,
+    failure,
+    run_line,
+    target_line,
 )
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader

@@ -11,8 +11,8 @@ from fastapi import APIRouter
 
 from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
 from airflow_provider_pacs.monitor.counties import counties_folder, dag_states, find_counties
-from airflow_provider_pacs.monitor.lines import county_line, target_line
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
+from airflow_provider_pacs.monitor.presenters import county_line, target_line
 from airflow_provider_pacs.monitor.targets import ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import ConfigError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
+from airflow_provider_pacs.hooks.airflow_errors import translate_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,7 +46,7 @@ class PacsOperator(BaseOperator):
         """Do the work and give a small dict of counts and states; never rows."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        with told_to_airflow(f"{self.config.county}: {self.task_id}"):
+        with translate_errors(f"{self.config.county}: {self.task_id}"):
             outcome = self.step(context)
         self.log.info(
             "%s: %s done: %s", self.config.county, self.task_id, counts(outcome) or "nothing to count"

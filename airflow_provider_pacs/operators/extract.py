@@ -27,7 +27,7 @@ class PacsExtractOperator(PacsOperator):
         self.entity = entity
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import run
+        from airflow_provider_pacs.sync import steps as run
 
         run_id = self.run_id(context)
         with self.databases() as (source, target):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_pacs.operators.base import PacsOperator
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,7 +39,7 @@ class PacsPreflightOperator(PacsOperator):
         self.purpose = purpose
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import run
+        from airflow_provider_pacs.sync import steps as run
 
         mode = _MODES.get(self.mode)
         if mode is None:

@@ -31,7 +31,7 @@ class PacsPublishOperator(PacsOperator):
         ]
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import run
+        from airflow_provider_pacs.sync import steps as run
 
         run_id = self.run_id(context)
         with self.target() as target:

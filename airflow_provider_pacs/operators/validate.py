@@ -26,7 +26,7 @@ class PacsValidateOperator(PacsOperator):
         self.entity = entity
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import run
+        from airflow_provider_pacs.sync import steps as run
 
         run_id = self.run_id(context)
         with self.target() as target:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from airflow_provider_pacs.sync.changes.compare import full_query, lob_query
+from airflow_provider_pacs.sync.incremental.full import full_query, lob_query
 from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.schema.catalog import describe
 from airflow_provider_pacs.sync.source.address import SourceAddress
-from airflow_provider_pacs.sync.source.catalog import describe
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
 with SqlServerReader(SourceAddress.from_url(sys.argv[1])) as reader:

@@ -19,13 +19,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airflow_provider_pacs.sync import changes
-from airflow_provider_pacs.sync.changes.base import ChangeQuery, Window
-from airflow_provider_pacs.sync.changes.compare import SCOPE
-from airflow_provider_pacs.sync.errors import FatalError
+from airflow_provider_pacs.sync import incremental as changes
+from airflow_provider_pacs.sync.incremental.full import SCOPE
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
+from airflow_provider_pacs.sync.runtime.errors import FatalError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
-from airflow_provider_pacs.sync.source.catalog import TableShape, describe
 from tests.contract.tsql_judge import ROOT
 
 DATE_TYPES = [
@@ -139,7 +139,7 @@ def _catalog_row(name: str, declared: str) -> dict[str, Any]:
     }
 
 
-def shape_of(table: TableMap, types: dict[str, str] | None) -> TableShape:
+def shape_of(table: TableMap, types: dict[str, str] | None) -> ResolvedTable:
     """The shape that the product itself makes of a catalog's answer. `types` is source column -> declared
     type; None: no catalog.
     """
@@ -150,7 +150,7 @@ def make_shape(
     change_type: str | None = "datetime",
     key_type: str = "uniqueidentifier",
     rename: Callable[[str], str] = str,
-) -> TableShape:
+) -> ResolvedTable:
     """`property` with every other kind of column; `rename` turns each name of the source into another."""
     table = load_tables("generic")["property"]
     others = iter(OTHER_TYPES)
@@ -178,7 +178,7 @@ def odd(name: str) -> Callable[[str], str]:
     )
 
 
-def all_shapes() -> list[TableShape]:
+def all_shapes() -> list[ResolvedTable]:
     """One per change type, key type and odd name, and every table of the profile; also without a readable
     catalog.
     """
@@ -189,7 +189,7 @@ def all_shapes() -> list[TableShape]:
     return shapes + joined_shapes()
 
 
-def joined_shapes() -> list[TableShape]:
+def joined_shapes() -> list[ResolvedTable]:
     """Every entity of the joined profile, with each of its choices, with odd names, with `extra`, and without
     a readable catalog.
     """
@@ -236,7 +236,7 @@ def builders() -> dict[str, Callable[..., Built]]:
     return found
 
 
-def _asked_for(function: Callable[..., Built], shape: TableShape) -> bool:
+def _asked_for(function: Callable[..., Built], shape: ResolvedTable) -> bool:
     """Builders of a family with a cursor are asked only for tables of that family (`changes.stamps`)."""
     families = {each.window.__module__ for each in vars(changes).values() if isinstance(each, changes.Stamps)}
     own = changes.stamps(shape)
@@ -245,7 +245,7 @@ def _asked_for(function: Callable[..., Built], shape: TableShape) -> bool:
     )
 
 
-def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Iterator[ChangeQuery]:
+def queries(name: str, function: Callable[..., Built], shape: ResolvedTable) -> Iterator[ChangeQuery]:
     """What one builder makes for a shape, for every combination of its arguments; nothing where the product
     would not ask it.
     """
@@ -277,7 +277,7 @@ def queries(name: str, function: Callable[..., Built], shape: TableShape) -> Ite
         yield from [query] if isinstance(query, ChangeQuery) else [one for _, one in query or ()]
 
 
-def built(shapes: Sequence[TableShape]) -> dict[str, set[str]]:
+def built(shapes: Sequence[ResolvedTable]) -> dict[str, set[str]]:
     """Builder -> the different texts that it makes for these shapes."""
     return {
         name: {query.sql for shape in shapes for query in queries(name, function, shape)}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync.changes.compare import KEYS_PER_STATEMENT, keys_query
+from airflow_provider_pacs.sync.incremental.full import KEYS_PER_STATEMENT, keys_query
 from tests.contract import statements
 from tests.contract.tsql_judge import Judge, Statement, with_parameters
 
@@ -102,7 +102,7 @@ def test_an_isolation_level_is_one(tsql: Judge) -> None:
 @pytest.mark.parametrize(
     "shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type)
 )
-def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.TableShape) -> None:
+def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.ResolvedTable) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
     own = "binary" if shape.change_type == "varbinary(8)" else str(shape.change_type).partition("(")[0]
     texts = [

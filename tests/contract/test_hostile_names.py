@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sync.changes.compare import full_query, keys_query, lob_query
-from airflow_provider_pacs.sync.changes.ordered import late_flag_query, since_query, window_query
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.source.tsql import qualified, quote
+from airflow_provider_pacs.sync.incremental.full import full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.incremental.last_modified import late_flag_query, since_query, window_query
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import judge_read
 from tests.contract.tsql_judge import Judge

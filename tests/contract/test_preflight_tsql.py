@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.grants import mapped_tables, source_grants
 from airflow_provider_pacs.sync.preflight import queries
-from airflow_provider_pacs.sync.source.tables import SourceTable, source_tables
-from airflow_provider_pacs.sync.source.tsql import quote
+from airflow_provider_pacs.sync.preflight.grants import mapped_tables, source_grants
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.tables import SourceTable, source_tables
+from airflow_provider_pacs.sync.schema.tsql import quote
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import FUNCTIONS_OF_2012, NODES_THAT_WRITE_OR_HINT
 from tests.contract.tsql_judge import Judge

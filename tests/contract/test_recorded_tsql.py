@@ -18,19 +18,20 @@ from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import Param
 from airflow_provider_pacs.sandbox.serve import SandboxServer
 from airflow_provider_pacs.sandbox.statements import SqlSession
-from airflow_provider_pacs.sync import records
+from airflow_provider_pacs.sync import entity_streams as records
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.load import load_entity
-from airflow_provider_pacs.sync.plan import make_plan, map_fingerprint, readings, shapes
 from airflow_provider_pacs.sync.preflight import examine
-from airflow_provider_pacs.sync.preview import preview
-from airflow_provider_pacs.sync.reconcile import reconcile
-from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunPlan
+from airflow_provider_pacs.sync.preflight.preview import preview
+from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
+from airflow_provider_pacs.sync.records import Backfill, CertificateOutcome, RunPlan
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.address import SourceAddress
-from airflow_provider_pacs.sync.source.catalog import TableShape
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.source.tables import source_tables
+from airflow_provider_pacs.sync.steps.load import load_entity
+from airflow_provider_pacs.sync.steps.plan import make_plan, map_fingerprint, shapes
+from airflow_provider_pacs.sync.steps.reconcile import reconcile
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
@@ -146,7 +147,7 @@ def one_run(
     config: CountyConfig,
     target: ForgetfulTarget,
     kind: Literal["sync", "reconcile", "backfill"],
-) -> dict[str, TableShape]:
+) -> dict[str, ResolvedTable]:
     """Plan, load (a sync or backfill) and reconcile; returns the tables as they were found."""
     window = Backfill("value", "2026-01-01", statements.STAMP) if kind == "backfill" else None
     plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test", window=window)  # type: ignore[arg-type]
@@ -169,7 +170,7 @@ def one_run(
     return tables
 
 
-def judged(tables: Iterable[TableShape]) -> dict[str, set[str]]:
+def judged(tables: Iterable[ResolvedTable]) -> dict[str, set[str]]:
     """Builder -> what it makes for these tables, as the driver sends it, for any number of keys."""
     return {
         name: {statements.template(with_parameters(sql)) for sql in texts}
@@ -239,7 +240,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = [reading.shape for reading in readings(county(), reader).values()]
+        found = [reading.shape for reading in resolve_tables(county(), reader).values()]
     tables = [table for shape in found for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in judged(found).values() for text in texts}
@@ -249,7 +250,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         verdict.statements()
 
 
-def related(shape: TableShape) -> set[str]:
+def related(shape: ResolvedTable) -> set[str]:
     """The statement of `related_records`, of which `built` knows the form but not the column."""
     query = statements.builders()["compare.keys_query"](shape, tuple(KEYS), "PropertyID")
     assert query is not None

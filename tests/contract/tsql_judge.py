@@ -53,7 +53,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorRule:
     """What the parsers read in one text.
 
     Attributes:
@@ -121,7 +121,7 @@ class Judge:
         )
         self.parsed = 0
 
-    def verdicts(self, texts: Iterable[str]) -> list[Verdict]:
+    def verdicts(self, texts: Iterable[str]) -> list[ErrorRule]:
         """One verdict per text."""
         sent = [with_parameters(text) for text in texts]
         assert self._process.stdin is not None
@@ -135,7 +135,7 @@ class Judge:
         self.parsed += len(sent)
         return [_verdict(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
 
-    def verdict(self, text: str) -> Verdict:
+    def verdict(self, text: str) -> ErrorRule:
         return self.verdicts([text])[0]
 
     def close(self) -> None:
@@ -149,8 +149,8 @@ class Judge:
         self.close()
 
 
-def _verdict(sql: str, raw: dict[str, Any]) -> Verdict:
-    return Verdict(
+def _verdict(sql: str, raw: dict[str, Any]) -> ErrorRule:
+    return ErrorRule(
         sql,
         raw["errors"],
         raw["outlines"],

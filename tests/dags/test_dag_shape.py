@@ -15,7 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_pacs import dag_builder
 from airflow_provider_pacs.dag_builder import build_county_dags, raise_broken_counties
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"

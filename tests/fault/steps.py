@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_pacs.sync import run
+from airflow_provider_pacs.sync import steps as run
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.counties import load_counties
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.config.folder import load_counties
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget

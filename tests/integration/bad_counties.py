@@ -43,7 +43,7 @@ ODD_SCHEMA, ODD_TABLE = "dbo] o'clock", 'Select "the" \'Property] -- table'
 ODD_COLUMNS = {
     "property_id": "Primary Key",
     "parcel_number": "Parcel]Number",
-    "address": "Order",
+    "address": "BulkQuery",
     "city": 'it\'s a "city"',
     "state": "from",
     "zip_code": "Zip;Code--",

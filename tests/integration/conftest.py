@@ -22,7 +22,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.site import Endpoint
-from airflow_provider_pacs.sync import run
+from airflow_provider_pacs.sync import steps as run
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import ENTITIES, County, Pacs, counted_judge, county_config, empty, new_engine
 from tests.support.generated import generated_county, reading_login

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, predicate_sql
+from airflow_provider_pacs.sync.quality import Rule, ValidationContext, predicate_sql
 
 SCHEMA = "stage"
 _NAMESPACE = UUID("6b1f2c0e-4a57-4c0b-9d42-000000053005")
@@ -57,7 +57,7 @@ def insert_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[
 
 
 def found_rows(
-    connection: psycopg.Connection[Any], entity: Entity, rule: Rule, context: JudgeContext
+    connection: psycopg.Connection[Any], entity: Entity, rule: Rule, context: ValidationContext
 ) -> list[int]:
     """The `_seq` of the rows that a rule's predicate finds."""
     query = f"SELECT s._seq FROM {context.stage} AS s WHERE {predicate_sql(entity, rule, context)} ORDER BY 1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync import approve
-from airflow_provider_pacs.sync.errors import ConflictError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConflictError, RetryableError
+from airflow_provider_pacs.sync.steps import approve
 from tests.support.county import County, key
 
 

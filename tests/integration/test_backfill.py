@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync import run
-from airflow_provider_pacs.sync.errors import ConfigError, ConflictError, RetryableError
-from airflow_provider_pacs.sync.results import Backfill, CertificateOutcome, RunOutcome
+from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync.records import Backfill, CertificateOutcome, RunOutcome
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, new_engine, of, retype
 

@@ -16,10 +16,10 @@ from bad_counties import without_waiting as without_waiting
 from bad_counties import world as world
 
 from airflow_provider_pacs.cli import main
-from airflow_provider_pacs.commands.check import lines
+from airflow_provider_pacs.cli.check import lines
 from airflow_provider_pacs.sandbox import county as generic
-from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.preflight import Finding, examine
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from airflow_provider_pacs.sync.target.postgres.grants import target_grants
@@ -87,7 +87,7 @@ def test_a_check_of_a_strict_county_whose_login_could_write_is_status_1(
 def test_a_remedy_is_wrapped_below_its_finding() -> None:
     from datetime import UTC, datetime
 
-    from airflow_provider_pacs.sync.preflight import Report
+    from airflow_provider_pacs.sync.preflight import PreflightReport
 
     finding = Finding(
         "rights.beyond_reading",
@@ -96,7 +96,7 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
         "It could write.",
         "Use a login that only reads, as is printed by pacs grants.",
     )
-    told = lines(Report("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63)
+    told = lines(PreflightReport("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63)
     assert told == [
         "rights        WARN    It could write.",
         "                      -> Use a login that only reads, as is",

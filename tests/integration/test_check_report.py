@@ -12,12 +12,12 @@ import pytest
 
 from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync import run
-from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
-from airflow_provider_pacs.sync.plan import readings
-from airflow_provider_pacs.sync.preflight import Finding, Report, examine
+from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync.preflight import Finding, PreflightReport, examine
+from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
-from airflow_provider_pacs.sync.source.tables import source_tables
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, InProcessReader, new_engine, redeclare, retype
 
@@ -39,7 +39,7 @@ def look(county: County, *, thorough: bool = True, **sections: Any) -> dict[str,
     )
 
 
-def by_id(report: Report) -> dict[str, Finding]:
+def by_id(report: PreflightReport) -> dict[str, Finding]:
     found = {finding.id: finding for finding in report.findings}
     assert len(found) == len(report.findings)
     return found
@@ -497,7 +497,7 @@ def test_a_target_login_without_rights_is_told_what_it_lacks(county: County) -> 
 
 
 def test_the_tables_of_an_entity_name_every_column_that_is_read(county: County) -> None:
-    (table,) = source_tables(readings(county.config, county.source)["property"].shape)
+    (table,) = source_tables(resolve_tables(county.config, county.source)["property"].shape)
     assert (table.text, table.quoted, table.key, table.change_column) == (
         "dbo.Property",
         "[dbo].[Property]",

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, Pacs, key, new_engine, of, redeclare, retype
 

@@ -17,8 +17,8 @@ import pyodbc
 import pytest
 
 from airflow_provider_pacs.sandbox.site import Endpoint
-from airflow_provider_pacs.sync.changes import ordered
-from airflow_provider_pacs.sync.changes.base import Window
+from airflow_provider_pacs.sync.incremental import last_modified as ordered
+from airflow_provider_pacs.sync.incremental.statements import Window
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.integration.test_semantics_that_bite import STAMPED, shape_of
 from tests.support.server import MssqlServer, only_the_sandbox, sandbox

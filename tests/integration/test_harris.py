@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sync.approve import approve, held_sets
 from airflow_provider_pacs.sync.config import load_county
-from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.profiles import load_tables
-from airflow_provider_pacs.sync.source.joined import render
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.joined import render
+from airflow_provider_pacs.sync.steps.approve import approve, held_sets
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import certificate_of, county_config, of
 from tests.support.harris import ENTITIES, HarrisCounty, HarrisPacs
@@ -185,7 +185,7 @@ def test_an_edit_of_any_contributing_table_reads_that_property_only(make: Maker)
 
 def test_related_records_come_in_one_statement(make: Maker) -> None:
     """The hook's method for a relation: no statement per row."""
-    from airflow_provider_pacs.sync.records import related_records
+    from airflow_provider_pacs.sync.entity_streams import related_records
 
     county = make()
     keys = [str(prop_id) for prop_id in county.plain(40)]
@@ -541,7 +541,7 @@ def test_no_statement_reads_what_is_personal_and_no_business_of_ours(make: Maker
     texts = [sql.lower() for sql in county.source.asked]
     for table in load_tables("harris_pacs_9").values():
         selection = render(table)
-        texts += [selection.sql.lower(), *(watch.sql.lower() for watch in selection.watches)]
+        texts += [selection.sql.lower(), *(watch.sql.lower() for watch in selection.probes)]
         texts += [f"{source.table}.{column}" for source in selection.tables for column in source.columns]
     for word in NEVER_READ:
         assert not [text for text in texts if word in text], word

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pacs.sync.config import load_county
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.grants import mapped_tables, source_grants
 from airflow_provider_pacs.sync.preflight import examine
-from airflow_provider_pacs.sync.preview import HIDDEN, preview
+from airflow_provider_pacs.sync.preflight.grants import mapped_tables, source_grants
+from airflow_provider_pacs.sync.preflight.preview import HIDDEN, preview
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.support.harris import ENTITIES, HarrisPacs
 from tests.support.in_process import InProcessReader
 

@@ -20,7 +20,7 @@ from county_dags import airflow_folder as airflow_folder
 from county_dags import store
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("trusting", "without_waiting")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, Pacs, new_engine, of, redeclare, retype
 

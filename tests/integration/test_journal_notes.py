@@ -6,8 +6,8 @@ import uuid
 
 import psycopg
 
-from airflow_provider_pacs.sync.errors import DataError
-from airflow_provider_pacs.sync.results import EntityPlan, RunPlan
+from airflow_provider_pacs.sync.records import EntityPlan, RunPlan
+from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 

@@ -11,12 +11,12 @@ import pytest
 from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import Column, SqlType
-from airflow_provider_pacs.sync.changes import rowversion
-from airflow_provider_pacs.sync.errors import ConfigError, DataError
+from airflow_provider_pacs.sync.incremental import rowversion
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.source.catalog import describe
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
+from airflow_provider_pacs.sync.schema.catalog import describe
+from airflow_provider_pacs.sync.schema.tsql import quote
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.source.tsql import quote
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, InProcessReader, key, new_engine, of, redeclare, retype
 from tests.support.server import MssqlServer

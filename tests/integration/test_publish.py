@@ -11,8 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sync import quality, run
-from airflow_provider_pacs.sync.errors import ConflictError, DataError, PacsError, RetryableError
+from airflow_provider_pacs.sync import quality
+from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync.runtime.errors import ConflictError, DataError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.port import DeleteBounds
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, apply, publish
 from tests.integration.conftest import CountyMaker
@@ -389,7 +390,7 @@ def test_another_mapping(make_county: CountyMaker) -> None:
 
 def test_another_suite(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 124: a changed rule judges every row anew, not only those that change next."""
-    from airflow_provider_pacs.sync import plan
+    from airflow_provider_pacs.sync.steps import plan
 
     county.add("property", 1)
     county.sync()

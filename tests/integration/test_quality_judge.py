@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
-from airflow_provider_pacs.sync.errors import FatalError, RetryableError
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, RuleResult, judge, load_suite
+from airflow_provider_pacs.sync.quality import Rule, RuleResult, ValidationContext, judge, load_suite
+from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 
 ENTITIES = load_entities()
 OWNER = ENTITIES["owner"]
@@ -37,13 +37,13 @@ def connection(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def owners(connection: psycopg.Connection[Any]) -> JudgeContext:
+def owners(connection: psycopg.Connection[Any]) -> ValidationContext:
     """An empty staging table of owners, with their property staged and published leaves beside it."""
     create_stage(connection, OWNER, "owners")
     create_stage(connection, ENTITIES["property"], "parents")
     insert_rows(connection, "parents", [{"property_id": key("home")}])
     create_leaf(connection, OWNER, "owner_leaf")
-    return JudgeContext("53005", 2026, SCHEMA, "owners", parent_stage=f'"{SCHEMA}"."parents"')
+    return ValidationContext("53005", 2026, SCHEMA, "owners", parent_stage=f'"{SCHEMA}"."parents"')
 
 
 def _owner(number: int, **overrides: Any) -> dict[str, Any]:
@@ -66,7 +66,10 @@ def test_an_empty_staging_table_passes_every_rule(
 ) -> None:
     create_stage(connection, ENTITIES[name], "nothing")
     results = judge(
-        pg_url, ENTITIES[name], load_suite(ENTITIES[name]), JudgeContext("53005", 2026, SCHEMA, "nothing")
+        pg_url,
+        ENTITIES[name],
+        load_suite(ENTITIES[name]),
+        ValidationContext("53005", 2026, SCHEMA, "nothing"),
     )
     assert {(result.success, result.blocks, result.unexpected, result.evaluated) for result in results} == {
         (True, False, 0, 0)
@@ -74,7 +77,7 @@ def test_an_empty_staging_table_passes_every_rule(
 
 
 def test_many_bad_rows_block_the_entity_and_few_never_do(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(number, ownership_percentage=101) for number in range(24)])
     few = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))["F2.17"]
@@ -86,7 +89,7 @@ def test_many_bad_rows_block_the_entity_and_few_never_do(
 
 
 def test_children_without_their_property_never_block(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(number) for number in range(30)])
     result = _by_id(judge(pg_url, OWNER, load_suite(OWNER), replace(owners, parent_stage=None)))["F2.15"]
@@ -100,7 +103,7 @@ def test_a_warning_with_a_limit_blocks_above_it() -> None:
 
 
 def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(1, ownership_percentage=50)])
     gone = _owner(3, ownership_percentage=50, _deleted_at=datetime(2025, 1, 1))
@@ -117,7 +120,7 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
 
 
 def test_a_rule_that_cannot_be_judged_fails_and_blocks(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(1)])
     connection.execute(f'ALTER TABLE "{SCHEMA}".owners DROP COLUMN start_date'.encode())
@@ -130,7 +133,7 @@ def test_a_rule_that_cannot_be_judged_fails_and_blocks(
 def test_no_value_of_a_row_leaves_in_results_logs_or_output(
     pg_url: str,
     connection: psycopg.Connection[Any],
-    owners: JudgeContext,
+    owners: ValidationContext,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
@@ -162,7 +165,7 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
 
 
 def test_no_connection_stays_open(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     judge(pg_url, OWNER, load_suite(OWNER), owners)
     others = connection.execute(
@@ -172,7 +175,7 @@ def test_no_connection_stays_open(
 
 
 def test_no_file_is_written(
-    pg_url: str, owners: JudgeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pg_url: str, owners: ValidationContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -181,13 +184,15 @@ def test_no_file_is_written(
 
 
 def test_a_sqlalchemy_url_and_a_password_with_a_dollar_sign_work(
-    pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     url = sqlalchemy.make_url(pg_url).set(password="p$HOME${x}@/")
     assert all(result.success for result in judge(url, OWNER, load_suite(OWNER), owners))
 
 
-def test_a_missing_table_and_an_unreachable_server_are_told_apart(pg_url: str, owners: JudgeContext) -> None:
+def test_a_missing_table_and_an_unreachable_server_are_told_apart(
+    pg_url: str, owners: ValidationContext
+) -> None:
     with pytest.raises(FatalError, match="nowhere"):
         judge(pg_url, OWNER, load_suite(OWNER), replace(owners, stage_table="nowhere"))
     with pytest.raises(RetryableError) as caught:
@@ -281,7 +286,7 @@ thing = st.fixed_dictionaries(
 )
 @given(rows=st.lists(thing, max_size=12))
 def test_great_expectations_and_the_predicate_always_agree(
-    rows: list[dict[str, Any]], pg_url: str, connection: psycopg.Connection[Any], owners: JudgeContext
+    rows: list[dict[str, Any]], pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     create_stage(connection, THING, "Odd name's")
     insert_rows(connection, "Odd name's", rows)

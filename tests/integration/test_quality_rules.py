@@ -13,7 +13,7 @@ import pytest
 from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.quality import JudgeContext, judge, load_suite, reject_statement
+from airflow_provider_pacs.sync.quality import ValidationContext, judge, load_suite, reject_statement
 
 Case = tuple[dict[str, Any], set[str]]
 YEAR = 2026
@@ -169,9 +169,9 @@ def connection(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def _context(name: str) -> JudgeContext:
+def _context(name: str) -> ValidationContext:
     stage, leaf = (None, None) if name == "property" else (f'"{SCHEMA}"."parents"', f'"{SCHEMA}"."published"')
-    return JudgeContext("53005", YEAR, SCHEMA, f"{name}__Run-1", stage, leaf)
+    return ValidationContext("53005", YEAR, SCHEMA, f"{name}__Run-1", stage, leaf)
 
 
 @pytest.mark.parametrize("name", ENTITIES)

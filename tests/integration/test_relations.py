@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, key, of
 

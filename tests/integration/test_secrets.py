@@ -33,7 +33,7 @@ from psycopg import sql
 
 from airflow_provider_pacs import cli
 from airflow_provider_pacs.hooks.pacs import PacsHook
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 pytestmark = pytest.mark.usefixtures("trusting", "without_waiting")
 

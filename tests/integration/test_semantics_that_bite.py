@@ -11,11 +11,12 @@ from uuid import UUID, uuid4
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sync.changes import ordered, rowversion
-from airflow_provider_pacs.sync.changes.base import Window
+from airflow_provider_pacs.sync.incremental import last_modified as ordered
+from airflow_provider_pacs.sync.incremental import rowversion
+from airflow_provider_pacs.sync.incremental.statements import Window
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.source.catalog import TableShape
-from airflow_provider_pacs.sync.source.columns import SourceColumn
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.support.server import MssqlServer
 
@@ -28,12 +29,14 @@ def number_of(error: pytest.ExceptionInfo[pyodbc.Error]) -> int:
     return int(str(error.value.args[1]).rsplit("(", 2)[1].split(")")[0])
 
 
-def shape_of(table: str, change_column: str, declared: str, scale: int = 3) -> TableShape:
+def shape_of(table: str, change_column: str, declared: str, scale: int = 3) -> ResolvedTable:
     columns = {
         "k": SourceColumn("k", "int", 4, 10, 0, False),
         change_column: SourceColumn(change_column, declared, 8, 23, scale, False),
     }
-    return TableShape(TableMap("property", "dbo", table, change_column, (("parcel_number", "k"),)), columns)
+    return ResolvedTable(
+        TableMap("property", "dbo", table, change_column, (("parcel_number", "k"),)), columns
+    )
 
 
 def test_a_naive_keyset_loses_rows_and_the_products_window_does_not(mssql: MssqlServer) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_pacs.sync.errors import RetryableError
+from airflow_provider_pacs.sync.runtime.errors import RetryableError
 from tests.support.county import County, Writer, key
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sync import run
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, ddl
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, connect

@@ -170,5 +170,5 @@ def test_it_installs_beside_the_newest_and_the_oldest_airflow(
         "ignore",
         "-c",
         "import airflow_provider_pacs.hooks.pacs, airflow_provider_pacs.dag_builder, "
-        "airflow_provider_pacs.sync.run",
+        "airflow_provider_pacs.sync.steps",
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync.source.abilities import TableAbilities, read_abilities
+from airflow_provider_pacs.sync.schema.features import TableFeatures, read_features
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, key, new_engine, of, retype
 
@@ -397,7 +397,7 @@ def test_the_runs_reason_names_a_better_feed(county: County, monkeypatch: pytest
     county.sync()
     plain = county.plan_of(county.stage(), "property")
     assert plain["reason"] == "LastModified is datetime"
-    assert read_abilities(county.source).of("dbo", "Property") == TableAbilities(
+    assert read_features(county.source).of("dbo", "Property") == TableFeatures(
         change_tracking=False, cdc=False
     )
     asked = county.source.query

@@ -20,12 +20,12 @@ from psycopg.rows import dict_row
 from airflow_provider_pacs.sandbox import county as generic
 from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.model import Column, SqlType
-from airflow_provider_pacs.sync import run
+from airflow_provider_pacs.sync import steps as run
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import Entity, load_entities
-from airflow_provider_pacs.sync.quality import JudgeContext, Rule, RuleResult
+from airflow_provider_pacs.sync.quality import Rule, RuleResult, ValidationContext
 from airflow_provider_pacs.sync.quality.checks import predicate_sql
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, RunOutcome
+from airflow_provider_pacs.sync.records import CertificateOutcome, EntityCertificate, RunOutcome
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.in_process import InProcessPacs
 from tests.support.in_process import InProcessReader as InProcessReader
@@ -52,7 +52,9 @@ def key(*parts: object) -> str:
     return str(uuid5(NAMES, ":".join(map(str, parts))))
 
 
-def counted_judge(url: Any, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> list[RuleResult]:
+def counted_judge(
+    url: Any, entity: Entity, rules: Sequence[Rule], context: ValidationContext
+) -> list[RuleResult]:
     """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run
     of a county this small.
     """

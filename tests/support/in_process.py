@@ -24,7 +24,7 @@ from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, SqlErr
 from airflow_provider_pacs.sandbox.sqltypes import arrow
 from airflow_provider_pacs.sandbox.statements import SqlSession
 from airflow_provider_pacs.sandbox.variables import permuted, ticks
-from airflow_provider_pacs.sync.errors import FatalError
+from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.source.errors import BY_NUMBER
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from tests.support.pacs import Pacs, StandingClock, WatchedReader, Writer

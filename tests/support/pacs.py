@@ -20,7 +20,7 @@ from airflow_provider_pacs.sandbox.catalog import Table
 from airflow_provider_pacs.sandbox.clock import Clock
 from airflow_provider_pacs.sandbox.engine import START
 from airflow_provider_pacs.sandbox.environment import Instant
-from airflow_provider_pacs.sync.errors import FatalError
+from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.source.port import ConnectionFacts, SourceReader
 
 

@@ -37,7 +37,7 @@ def settings(journal: Journal) -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-class Rights:
+class SourcePermissions:
     """Stands in for the auth manager: reads the DAGs named, or all."""
 
     def __init__(self, dags: set[str] | None = None) -> None:
@@ -52,7 +52,7 @@ class Rights:
 
 @pytest.fixture
 def client(settings: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(access, "get_auth_manager", Rights)
+    monkeypatch.setattr(access, "get_auth_manager", SourcePermissions)
     app = make_app()
     app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="viewer", role="viewer")
     with TestClient(app, raise_server_exceptions=True) as client:
@@ -139,7 +139,7 @@ def test_the_overview_tells_of_the_down_target_and_the_broken_file(client: TestC
 def test_a_user_sees_only_counties_whose_dag_he_may_read(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "get_auth_manager", lambda: Rights({"pacs_benton_wa"}))
+    monkeypatch.setattr(access, "get_auth_manager", lambda: SourcePermissions({"pacs_benton_wa"}))
     whole = client.get("/api/overview").json()
     assert ([line["county"] for line in whole["counties"]], whole["broken_files"]) == (["benton_wa"], [])
     assert client.get("/api/counties/benton_wa").status_code == 200

@@ -11,9 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county, washington_fips
-from airflow_provider_pacs.sync.counties import load_counties
-from airflow_provider_pacs.sync.cron import five_field_cron
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.config.cron import five_field_cron
+from airflow_provider_pacs.sync.config.folder import load_counties
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 MODEL = Path(__file__).parents[2] / "dags" / "counties" / "benton_wa.yaml"
 DESIGN_DOCUMENT = """
@@ -311,5 +311,5 @@ def test_washingtons_39_counties() -> None:
 
 
 def test_the_engine_reads_counties_without_airflow() -> None:
-    code = "import sys; sys.modules['airflow'] = None; import airflow_provider_pacs.sync.counties"
+    code = "import sys; sys.modules['airflow'] = None; import airflow_provider_pacs.sync.config.folder"
     subprocess.run([sys.executable, "-c", code], check=True)

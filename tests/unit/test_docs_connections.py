@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 from airflow_provider_pacs.get_provider_info import get_provider_info
-from airflow_provider_pacs.sync import errors
+from airflow_provider_pacs.sync.runtime import errors
 from airflow_provider_pacs.sync.source import errors as source
 from airflow_provider_pacs.sync.source.address import AUTHENTICATIONS, ISOLATION_LEVELS, OPTIONS
 from airflow_provider_pacs.sync.target.postgres import errors as target
 
-PAGE = (Path(errors.__file__).parents[1] / "docs" / "connections.md").read_text("utf-8")
+PAGE = (Path(errors.__file__).parents[2] / "docs" / "connections.md").read_text("utf-8")
 
 
 def row(*cells: str) -> str:

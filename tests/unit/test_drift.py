@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync.drift import find_drift, widens
+from airflow_provider_pacs.sync.schema.drift import find_drift, widens
 
 WIDER = [
     ("varchar(50)", "varchar(200)"),

@@ -14,12 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sync.entities import EXTRA, Entity, EntityColumn, load_entities
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.extra import added_since, alias, carrying, json_column, refuse_uncarried
-from airflow_provider_pacs.sync.mapping import REJECT, map_batch
+from airflow_provider_pacs.sync.mapping.batches import REJECT, map_batch
+from airflow_provider_pacs.sync.mapping.extra import (
+    added_since,
+    alias,
+    carrying,
+    json_column,
+    refuse_uncarried,
+)
 from airflow_provider_pacs.sync.profiles import load_tables
-from airflow_provider_pacs.sync.source.catalog import TableShape
-from airflow_provider_pacs.sync.source.columns import SourceColumn
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.columns import SourceColumn
 
 
 def batch_of(*arrays: pa.Array) -> pa.RecordBatch:
@@ -34,11 +40,13 @@ def carried(array: pa.Array) -> Any:
     return json.loads(texts[0].as_py(), parse_float=Decimal)["x"]
 
 
-def shape(extra: dict[str, str] | None = None, **types: str) -> TableShape:
+def shape(extra: dict[str, str] | None = None, **types: str) -> ResolvedTable:
     """The generic Property with more columns; `extra` is what the county's file carries."""
     table = load_tables("generic", {"property": {"extra": extra or {}}})["property"]
     known = {source: "varchar" for _, source in table.columns} | types
-    return TableShape(table, {name: SourceColumn(name, kind, 16, 0, 0, True) for name, kind in known.items()})
+    return ResolvedTable(
+        table, {name: SourceColumn(name, kind, 16, 0, 0, True) for name, kind in known.items()}
+    )
 
 
 def test_every_entity_ends_in_extra() -> None:
@@ -129,7 +137,7 @@ def test_new_columns_stay_chosen_until_they_are_gone() -> None:
     """Case 44: the choice is the same from run to run."""
     assert added_since(shape(Zoning="int", Zip4="char"), ["Zoning"], ["Zip4"]) == ("Zoning", "Zip4")
     assert added_since(shape(Zip4="char"), ["Zoning", "Zip4"], []) == ("Zip4",)
-    assert added_since(TableShape(shape().map, {}), ["Zoning"], []) == ("Zoning",)
+    assert added_since(ResolvedTable(shape().map, {}), ["Zoning"], []) == ("Zoning",)
 
 
 def test_a_new_column_that_the_file_names_travels_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync import load
+from airflow_provider_pacs.sync.steps import load
 
 
 def test_progress_is_told_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

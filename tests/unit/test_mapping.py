@@ -17,11 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sync.entities import ColumnType, Entity, EntityColumn
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.mapping import REJECT, map_batch, refuse_misfits, to_csv
+from airflow_provider_pacs.sync.mapping.batches import REJECT, map_batch, refuse_misfits, to_csv
 from airflow_provider_pacs.sync.profiles import load_tables
-from airflow_provider_pacs.sync.source.catalog import TableShape
-from airflow_provider_pacs.sync.source.columns import SourceColumn
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.columns import SourceColumn
 
 
 def entity_of(kind: ColumnType) -> Entity:
@@ -180,7 +180,7 @@ def test_a_type_without_a_canonical_value_is_refused_before_it_is_read(declared:
     table = load_tables("generic")["property"]
     columns = {"Address": SourceColumn("Address", declared, 8, 0, 0, True)}
     with pytest.raises(ConfigError, match=r"column 'Address' is .*, but address takes text"):
-        refuse_misfits(TableShape(table, columns))
+        refuse_misfits(ResolvedTable(table, columns))
 
 
 @pytest.mark.parametrize(

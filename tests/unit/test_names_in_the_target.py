@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.load import stage_name
+from airflow_provider_pacs.sync.steps.load import stage_name
 from airflow_provider_pacs.sync.target.postgres.stage import rows_view
 
 RUN = "3f2a9c1e-0000-4000-8000-00000000000f"

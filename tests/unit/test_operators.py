@@ -22,21 +22,21 @@ from airflow.sdk.exceptions import (
 
 import airflow_provider_pacs.sync
 from airflow_provider_pacs.assets import county_asset
-from airflow_provider_pacs.hooks.airflow_errors import told_to_airflow
+from airflow_provider_pacs.hooks.airflow_errors import translate_errors
 from airflow_provider_pacs.hooks.target import target_params
+from airflow_provider_pacs.operators.approvals import PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.base import PacsOperator, counts
 from airflow_provider_pacs.operators.extract import (
     PacsChangesOperator,
     PacsExtractOperator,
     PacsRelationshipOperator,
 )
-from airflow_provider_pacs.operators.held import PacsDecideOperator, PacsHeldDeletesOperator
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import (
+from airflow_provider_pacs.sync.runtime.errors import (
     ConfigError,
     ConflictError,
     DataError,
@@ -87,7 +87,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     fake = World()
-    engine: Any = ModuleType("airflow_provider_pacs.sync.run")
+    engine: Any = ModuleType("airflow_provider_pacs.sync.steps")
     for name in ("check", "preflight", "start_reconcile", "extract", "validate", "publish", "reconcile"):
         setattr(engine, name, fake.answer(name))
     hook: Any = ModuleType("airflow_provider_pacs.hooks.pacs")
@@ -232,13 +232,13 @@ def test_a_killed_task_stops_the_statement_at_the_source(world: World) -> None:
 
 @pytest.mark.parametrize("error", [FatalError, ConfigError, DataError, ConflictError])
 def test_what_no_retry_can_help_fails_at_once_with_code_and_remedy(error: type[FatalError]) -> None:
-    with pytest.raises(AirflowFailException) as caught, told_to_airflow():
+    with pytest.raises(AirflowFailException) as caught, translate_errors():
         raise error("host pacs-1", remedy="Ask the county.")
     assert str(caught.value) == f"{error.code}: host pacs-1. Remedy: Ask the county."
 
 
 def test_what_may_pass_next_time_is_retried() -> None:
-    with pytest.raises(AirflowException) as caught, told_to_airflow():
+    with pytest.raises(AirflowException) as caught, translate_errors():
         raise RetryableError("lost")
     assert not isinstance(caught.value, AirflowFailException)
 
@@ -257,7 +257,7 @@ def test_a_task_over_its_time_limit_says_so_and_stays_airflows_time_out(world: W
 
 
 def test_a_defect_is_not_dressed_up() -> None:
-    with pytest.raises(ZeroDivisionError), told_to_airflow():
+    with pytest.raises(ZeroDivisionError), translate_errors():
         raise ZeroDivisionError
 
 
@@ -319,7 +319,7 @@ HELD = [
 @pytest.fixture
 def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Held sets and decisions, fake."""
-    from airflow_provider_pacs.sync import approve
+    from airflow_provider_pacs.sync.steps import approve
 
     def decided(name: str) -> Callable[..., Any]:
         def call(config: CountyConfig, *databases: Any, **asked: Any) -> Any:

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import ConfigError
-from airflow_provider_pacs.sync.quality import JudgeContext, load_suite, predicate_sql, reject_assignments
+from airflow_provider_pacs.sync.quality import (
+    ValidationContext,
+    load_suite,
+    predicate_sql,
+    reject_assignments,
+)
 from airflow_provider_pacs.sync.quality.sql import identifier, literal
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 ENTITIES = load_entities()
 OWNER = ENTITIES["owner"]
@@ -138,12 +143,12 @@ def test_a_missing_suite_is_an_error_and_an_empty_one_is_not(tmp_path: Path) -> 
 
 def test_the_year_bounds_follow_the_county_not_the_clock() -> None:
     (rule,) = (rule for rule in load_suite(ENTITIES["value"]) if rule.id == "F3.30")
-    predicate = predicate_sql(ENTITIES["value"], rule, JudgeContext("53005", 1999, "s", "t"))
+    predicate = predicate_sql(ENTITIES["value"], rule, ValidationContext("53005", 1999, "s", "t"))
     assert predicate == '((s."tax_year" < (1980) OR s."tax_year" > (2000)) AND s."tax_year" NOT IN ((0)))'
 
 
 def test_only_quarantine_rules_reject() -> None:
-    rejects = reject_assignments(OWNER, load_suite(OWNER), JudgeContext("53005", 2026, "s", "t"))
+    rejects = reject_assignments(OWNER, load_suite(OWNER), ValidationContext("53005", 2026, "s", "t"))
     assert [rule_id for rule_id, _ in rejects] == ["F2.15", "F2.17", "F2.22"]
 
 

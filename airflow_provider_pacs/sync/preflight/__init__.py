@@ -8,19 +8,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.errors import PacsError
-from airflow_provider_pacs.sync.preflight.connection import look_at_connection
-from airflow_provider_pacs.sync.preflight.data import look_at_data
-from airflow_provider_pacs.sync.preflight.database import look_at_clock, look_at_database
-from airflow_provider_pacs.sync.preflight.report import Finding, Report
-from airflow_provider_pacs.sync.preflight.rights import look_at_rights
-from airflow_provider_pacs.sync.preflight.tables import look_at_changes, look_at_schema, look_at_sizes
-from airflow_provider_pacs.sync.preflight.target import look_at_target
-from airflow_provider_pacs.sync.preflight.visit import Visit, attempt
+from airflow_provider_pacs.sync.preflight.connection import check_connection
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, attempt
+from airflow_provider_pacs.sync.preflight.data import check_data
+from airflow_provider_pacs.sync.preflight.database import check_clock, check_database
+from airflow_provider_pacs.sync.preflight.permissions import check_permissions
+from airflow_provider_pacs.sync.preflight.report import Finding, PreflightReport
+from airflow_provider_pacs.sync.preflight.tables import check_change_feeds, check_schema, check_sizes
+from airflow_provider_pacs.sync.preflight.target import check_target
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
 
-__all__ = ["Finding", "Report", "examine"]
+__all__ = ["Finding", "PreflightReport", "examine"]
 
 
 def examine(
@@ -30,7 +30,7 @@ def examine(
     *,
     thorough: bool = False,
     now: datetime | None = None,
-) -> Report:
+) -> PreflightReport:
     """Look at everything, in the order in which a connection comes about.
 
     Args:
@@ -41,16 +41,16 @@ def examine(
             preflight should.
         now: our clock; for tests.
     """
-    visit = Visit(config, source, target, thorough, now or datetime.now(UTC))
-    findings, refused = look_at_connection(visit)
+    visit = PreflightContext(config, source, target, thorough, now or datetime.now(UTC))
+    findings, refused = check_connection(visit)
     if refused is None:
-        findings += attempt("rights", "rights", lambda: look_at_rights(visit))
-        findings += attempt("database", "database", lambda: look_at_database(visit))
-        findings += attempt("schema", "schema", lambda: look_at_schema(visit))
-        findings += attempt("sizes", "sizes", lambda: look_at_sizes(visit))
-        findings += attempt("clock", "clock", lambda: look_at_clock(visit))
+        findings += attempt("rights", "rights", lambda: check_permissions(visit))
+        findings += attempt("database", "database", lambda: check_database(visit))
+        findings += attempt("schema", "schema", lambda: check_schema(visit))
+        findings += attempt("sizes", "sizes", lambda: check_sizes(visit))
+        findings += attempt("clock", "clock", lambda: check_clock(visit))
         if thorough:
-            findings += attempt("data", "data", lambda: look_at_data(visit))
-        findings += attempt("changes", "changes", lambda: look_at_changes(visit))
-    findings += attempt("target", "target", lambda: look_at_target(visit))
-    return Report(config.county, visit.now, thorough, tuple(findings), refused)
+            findings += attempt("data", "data", lambda: check_data(visit))
+        findings += attempt("changes", "changes", lambda: check_change_feeds(visit))
+    findings += attempt("target", "target", lambda: check_target(visit))
+    return PreflightReport(config.county, visit.now, thorough, tuple(findings), refused)

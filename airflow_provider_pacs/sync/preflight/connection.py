@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.report import Finding, State
-from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.columns import optional_query
+from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES, DRIVER
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 
@@ -19,7 +19,7 @@ _ENCRYPTED = (
 )
 
 
-def look_at_connection(visit: Visit) -> tuple[list[Finding], PacsError | None]:
+def check_connection(visit: PreflightContext) -> tuple[list[Finding], PacsError | None]:
     """Returns the findings, and why there is no connection to ask on."""
     place = visit.source.address_text
     try:
@@ -59,7 +59,7 @@ def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     )
 
 
-def _encryption(visit: Visit, facts: ConnectionFacts) -> Iterator[Finding]:
+def _encryption(visit: PreflightContext, facts: ConnectionFacts) -> Iterator[Finding]:
     if facts.encrypt == "no":
         yield Finding(
             "tls.source",

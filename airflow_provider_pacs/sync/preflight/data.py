@@ -6,14 +6,15 @@ Counts alone for what is personal.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from airflow_provider_pacs.sync.changes.ordered import is_ordered_type
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.incremental.last_modified import is_ordered_type
 from airflow_provider_pacs.sync.preflight import queries
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, attempt
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
-from airflow_provider_pacs.sync.preflight.visit import Visit, attempt
-from airflow_provider_pacs.sync.source.tables import SourceTable
+from airflow_provider_pacs.sync.schema.tables import SourceTable
 
 _TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 _CODE_BYTES = 120
@@ -23,7 +24,7 @@ _OFTEN = 5
 """A value that fewer rows have is not shown: it may be about somebody."""
 
 
-def look_at_data(visit: Visit) -> Iterator[Finding]:
+def check_data(visit: PreflightContext) -> Iterator[Finding]:
     """Findings per table; one that may not be read, or whose types are unknown, is `unknown`."""
     for entity in visit.entities:
         for table in visit.tables(entity):
@@ -44,9 +45,7 @@ def look_at_data(visit: Visit) -> Iterator[Finding]:
                 ("keys", _keys),
                 ("personal", _personal),
             ):
-                yield from attempt(
-                    f"{name}.{part}", "data", lambda look=look, table=table: look(visit, table), grant
-                )  # type: ignore[misc]
+                yield from attempt(f"{name}.{part}", "data", partial(look, visit, table), grant)
 
 
 def _of(n: int) -> str:
@@ -54,7 +53,7 @@ def _of(n: int) -> str:
     return f"{n:,} rows" if n < queries.MOST_ROWS else f"the first {n:,} rows that came"
 
 
-def _stamps(visit: Visit, table: SourceTable) -> Iterator[Finding]:
+def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     column = table.change_column
     if column is None or visit.source_now is None or not is_ordered_type(table.declared[column].declared):
         return
@@ -82,7 +81,7 @@ def _stamps(visit: Visit, table: SourceTable) -> Iterator[Finding]:
     )
 
 
-def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
+def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     columns = [column for column in table.columns if is_ordered_type(table.declared[column].declared)]
     if not columns:
         return
@@ -111,7 +110,7 @@ def _dates(visit: Visit, table: SourceTable) -> Iterator[Finding]:
         )
 
 
-def _codes(visit: Visit, table: SourceTable) -> Iterator[Finding]:
+def _codes(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     for column in (column for column in table.columns if _is_code(table, column)):
         if visit.source.query(queries.distinct_query(table, column))[0]["n"] > _MOST_CODES:
             continue
@@ -145,7 +144,7 @@ def _shown(value: Any) -> str:
     return "NULL" if value is None else repr(" ".join(str(value).split())[:40])
 
 
-def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
+def _keys(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     """The keys, and the number that people know a parcel by."""
     numbers = [
         column
@@ -180,7 +179,7 @@ def _keys(visit: Visit, table: SourceTable) -> Iterator[Finding]:
         )
 
 
-def _personal(visit: Visit, table: SourceTable) -> Iterator[Finding]:
+def _personal(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     """Counts of what is missing; the values stay in the county."""
     columns = [
         column

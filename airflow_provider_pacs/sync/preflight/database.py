@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from airflow_provider_pacs.sync.changes.ordered import clock_query
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.incremental.last_modified import clock_query
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
-from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.columns import optional_query
-from airflow_provider_pacs.sync.source.identity import check_identity, read_identity
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.columns import optional_query
+from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 
 _VERSION = """SELECT CONVERT(varchar(128), SERVERPROPERTY('ProductVersion')) AS version, CONVERT(varchar(128),
   SERVERPROPERTY('Edition')) AS edition"""
@@ -26,7 +26,7 @@ OLDEST_SERVER, OLDEST_LEVEL = 11, 110
 SKEW_SECONDS = 120
 
 
-def look_at_database(visit: Visit) -> Iterator[Finding]:
+def check_database(visit: PreflightContext) -> Iterator[Finding]:
     """Version, compatibility level, isolation, change feeds, identity."""
     yield from _version(visit)
     yield from _level(visit)
@@ -35,7 +35,7 @@ def look_at_database(visit: Visit) -> Iterator[Finding]:
     yield from _identity(visit)
 
 
-def _version(visit: Visit) -> Iterator[Finding]:
+def _version(visit: PreflightContext) -> Iterator[Finding]:
     row = (optional_query(visit.source, _VERSION) or [{"version": None, "edition": None}])[0]
     if row["version"] is None:
         yield Finding("database.version", "database", "unknown", "The server does not tell its version.")
@@ -54,7 +54,7 @@ def _version(visit: Visit) -> Iterator[Finding]:
     )
 
 
-def _level(visit: Visit) -> Iterator[Finding]:
+def _level(visit: PreflightContext) -> Iterator[Finding]:
     row = (optional_query(visit.source, _LEVEL) or [{"level": None, "read_only": None}])[0]
     if row["level"] is None:
         yield Finding(
@@ -83,11 +83,11 @@ def _level(visit: Visit) -> Iterator[Finding]:
         )
 
 
-def _settings_grant(visit: Visit) -> str:
+def _settings_grant(visit: PreflightContext) -> str:
     return f"GRANT VIEW DEFINITION TO {visit.grantee}; in the database (optional)"
 
 
-def _snapshots(visit: Visit) -> Iterator[Finding]:
+def _snapshots(visit: PreflightContext) -> Iterator[Finding]:
     abilities, wanted = visit.abilities, visit.source.facts().isolation_level == "SNAPSHOT"
     versions = ", READ COMMITTED reads row versions" if abilities.read_committed_snapshot else ""
     if abilities.snapshot_isolation is None:
@@ -108,7 +108,7 @@ def _snapshots(visit: Visit) -> Iterator[Finding]:
         yield Finding("database.snapshot", "database", "ok", text)
 
 
-def _feeds(visit: Visit) -> Iterator[Finding]:
+def _feeds(visit: PreflightContext) -> Iterator[Finding]:
     """Change Tracking and Change Data Capture, of the database and of the mapped tables."""
     tables = [table for entity in visit.entities for table in visit.tables(entity)]
     for name, feed, on, which in (
@@ -141,7 +141,7 @@ def _feeds(visit: Visit) -> Iterator[Finding]:
         )
 
 
-def _identity(visit: Visit) -> Iterator[Finding]:
+def _identity(visit: PreflightContext) -> Iterator[Finding]:
     journal = visit.journal()
     if journal is None:
         return
@@ -167,7 +167,7 @@ def _identity(visit: Visit) -> Iterator[Finding]:
     )
 
 
-def look_at_clock(visit: Visit) -> Iterator[Finding]:
+def check_clock(visit: PreflightContext) -> Iterator[Finding]:
     """The source's clock beside ours, and its time zone beside the county's."""
     row = visit.source.query(clock_query(visit.config.sync.clock).sql)[0]
     visit.source_now = str(row["now"])

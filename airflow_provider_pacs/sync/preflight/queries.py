@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_pacs.sync.source.tables import SourceTable
-from airflow_provider_pacs.sync.source.tsql import quote
+from airflow_provider_pacs.sync.schema.tables import SourceTable
+from airflow_provider_pacs.sync.schema.tsql import quote
 
 MOST_ROWS = 200_000
 """A look at data reads no more rows of a table than these, whichever the server hands out first."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 State = Literal["ok", "warn", "fail", "unknown"]
 Area = Literal[
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PreflightReport:
     """One county's findings, in the order in which a connection comes about.
 
     Attributes:

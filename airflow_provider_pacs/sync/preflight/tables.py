@@ -7,21 +7,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_pacs.sync.drift import check_drift
-from airflow_provider_pacs.sync.errors import ConfigError, PacsError
-from airflow_provider_pacs.sync.plan import Reading
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.queries import count_query
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
-from airflow_provider_pacs.sync.preflight.visit import Visit, told
-from airflow_provider_pacs.sync.source.columns import optional_query
-from airflow_provider_pacs.sync.source.tables import SourceTable
+from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.schema.columns import optional_query
+from airflow_provider_pacs.sync.schema.drift import check_drift
+from airflow_provider_pacs.sync.schema.tables import SourceTable
 
 _ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
 ASSUMED_ROWS_PER_SECOND = 20_000
 """Before a county's first run nobody knows better."""
 
 
-def look_at_schema(visit: Visit) -> Iterator[Finding]:
+def check_schema(visit: PreflightContext) -> Iterator[Finding]:
     """One finding per entity: what is missing (with the nearest name), of another type, or has drifted since
     the cursor was stored.
     """
@@ -44,7 +44,7 @@ def look_at_schema(visit: Visit) -> Iterator[Finding]:
             yield _drifted(visit, name, found, states.get(entity, {}))
 
 
-def _drifted(visit: Visit, name: str, reading: Reading, state: Mapping[str, Any]) -> Finding:
+def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, state: Mapping[str, Any]) -> Finding:
     shape = reading.shape
     try:
         drift = check_drift(visit.config.county, shape, state.get("source_columns", {}))
@@ -69,7 +69,7 @@ def _drifted(visit: Visit, name: str, reading: Reading, state: Mapping[str, Any]
     return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
 
 
-def look_at_sizes(visit: Visit) -> Iterator[Finding]:
+def check_sizes(visit: PreflightContext) -> Iterator[Finding]:
     """Rows per table and the time of a full load; the rows of a table that the catalog does not count are
     counted only in a thorough look.
     """
@@ -114,7 +114,7 @@ def look_at_sizes(visit: Visit) -> Iterator[Finding]:
         )
 
 
-def _rows(visit: Visit, table: SourceTable) -> int | None:
+def _rows(visit: PreflightContext, table: SourceTable) -> int | None:
     rows = optional_query(visit.source, _ROWS, (table.quoted,))
     if rows and rows[0]["n"] is not None:
         return int(rows[0]["n"])
@@ -128,7 +128,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
-def look_at_changes(visit: Visit) -> Iterator[Finding]:
+def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
     """The family that finds each table's changes, and why."""
     for entity in visit.entities:
         found = visit.reading(entity)
@@ -156,5 +156,5 @@ def look_at_changes(visit: Visit) -> Iterator[Finding]:
         )
 
 
-def _pinned(visit: Visit, entity: str) -> bool:
+def _pinned(visit: PreflightContext, entity: str) -> bool:
     return entity in visit.config.tables and visit.config.tables[entity].mode == "compare"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.errors import PacsError
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
-from airflow_provider_pacs.sync.preflight.visit import Visit, told
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 
-def look_at_target(visit: Visit) -> Iterator[Finding]:
+def check_target(visit: PreflightContext) -> Iterator[Finding]:
     """Where it can't be opened, one failure."""
     county = visit.config.county
     if isinstance(visit.target, PacsError):

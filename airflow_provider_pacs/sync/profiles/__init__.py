@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.profiles.options import complete_options
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from __future__ import annotations
 from airflow_provider_pacs.sync.quality.checks import predicate_sql, reject_assignments, reject_statement
 from airflow_provider_pacs.sync.quality.gx import judge, warm_up
 from airflow_provider_pacs.sync.quality.mapped import mapping_results
-from airflow_provider_pacs.sync.quality.model import JudgeContext, Rule, RuleResult, Severity
+from airflow_provider_pacs.sync.quality.model import Rule, RuleResult, Severity, ValidationContext
 from airflow_provider_pacs.sync.quality.suite import load_suite
 
 __all__ = [
-    "JudgeContext",
     "Rule",
     "RuleResult",
     "Severity",
+    "ValidationContext",
     "judge",
     "load_suite",
     "mapping_results",

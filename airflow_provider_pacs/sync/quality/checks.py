@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.quality.model import Check, JudgeContext, Rule
+from airflow_provider_pacs.sync.quality.model import Check, Rule, ValidationContext
 from airflow_provider_pacs.sync.quality.row_checks import (
     Between,
     ColumnOrder,
@@ -106,21 +106,23 @@ def build_check(entity: Entity, kind: str, args: dict[str, Any]) -> Check:
     return check
 
 
-def predicate_sql(entity: Entity, rule: Rule, context: JudgeContext) -> str:
+def predicate_sql(entity: Entity, rule: Rule, context: ValidationContext) -> str:
     """The PostgreSQL expression that is TRUE for the
     rule's bad rows, over the staging table with alias `s`.
     """
     return build_check(entity, rule.check, rule.args).predicate(entity, context)
 
 
-def reject_assignments(entity: Entity, rules: Iterable[Rule], context: JudgeContext) -> list[tuple[str, str]]:
+def reject_assignments(
+    entity: Entity, rules: Iterable[Rule], context: ValidationContext
+) -> list[tuple[str, str]]:
     """The id and the predicate of each quarantine rule, in suite order."""
     return [
         (rule.id, predicate_sql(entity, rule, context)) for rule in rules if rule.severity == "quarantine"
     ]
 
 
-def reject_statement(entity: Entity, rules: Iterable[Rule], context: JudgeContext) -> str | None:
+def reject_statement(entity: Entity, rules: Iterable[Rule], context: ValidationContext) -> str | None:
     """One UPDATE that adds to `_reject` of each bad row the ids of the quarantine rules it breaks; None where
     no rule rejects.
 

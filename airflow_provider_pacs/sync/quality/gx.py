@@ -20,10 +20,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import FatalError, RetryableError
 from airflow_provider_pacs.sync.quality.checks import build_check
-from airflow_provider_pacs.sync.quality.model import JudgeContext, Rule, RuleResult
+from airflow_provider_pacs.sync.quality.model import Rule, RuleResult, ValidationContext
 from airflow_provider_pacs.sync.quality.sql import identifier
+from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -44,7 +44,7 @@ def warm_up() -> None:
 
 
 def judge(
-    url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext
+    url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
     """Judges the staged rows of an entity; an empty staging table passes every rule.
 
@@ -83,7 +83,7 @@ def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def _count_rows(url: sqlalchemy.URL, context: JudgeContext) -> int:
+def _count_rows(url: sqlalchemy.URL, context: ValidationContext) -> int:
     """The staged rows; found out first, so that an unreachable database or a missing table is told apart from
     a failing rule.
     """
@@ -126,7 +126,9 @@ def _set_up(connection: Any, _: Any) -> None:
         connection.execute(setting)
 
 
-def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: JudgeContext) -> dict[str, Any]:
+def _run(
+    url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: ValidationContext
+) -> dict[str, Any]:
     """The raw outcome per rule id, from one validation run of the whole suite."""
     import great_expectations as gx
     import sqlalchemy
@@ -167,7 +169,7 @@ def _run(url: sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: Ju
     }
 
 
-def _expectation(entity: Entity, rule: Rule, context: JudgeContext) -> Any:
+def _expectation(entity: Entity, rule: Rule, context: ValidationContext) -> Any:
     """The rule as an expectation: the native one of the same meaning, else the count of the rows that its
     predicate finds.
     """

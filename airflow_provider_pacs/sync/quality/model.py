@@ -71,7 +71,7 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeContext:
+class ValidationContext:
     """What the rules of one staged entity are judged against.
 
     Attributes:
@@ -118,10 +118,10 @@ class Check(Protocol):
         """The columns the check reads, with the types it can read."""
         ...
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         """TRUE for the bad rows of the staging table with alias `s`."""
         ...
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         """The expectation of the same meaning; None where there is none."""
         ...

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.quality.model import JudgeContext, Native
+from airflow_provider_pacs.sync.quality.model import Native, ValidationContext
 from airflow_provider_pacs.sync.quality.sql import identifier, literal
 
 ANY = frozenset({"uuid", "text", "numeric", "integer", "boolean", "timestamp"})
@@ -23,7 +23,7 @@ def _column(name: str) -> str:
     return f"s.{identifier(name)}"
 
 
-def _bound(bound: int | str, context: JudgeContext) -> int:
+def _bound(bound: int | str, context: ValidationContext) -> int:
     """A bound as a number: an integer, or `current_year + 1`."""
     if isinstance(bound, int):
         return bound
@@ -44,10 +44,10 @@ class NotNull:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: ANY}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         return f"{_column(self.column)} IS NULL"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return Native("ExpectColumnValuesToNotBeNull", {"column": self.column})
 
 
@@ -65,11 +65,11 @@ class HasText:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: TEXT}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         name = _column(self.column)
         return f"({name} IS NULL OR {name} !~ {literal(_TEXT_SIGN)})"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return None
 
 
@@ -96,7 +96,7 @@ class Between:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: NUMBER}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         name = _column(self.column)
         outside = [f"{name} < {literal(_bound(self.min, context))}"] if self.min is not None else []
         outside += [f"{name} > {literal(_bound(self.max, context))}"] if self.max is not None else []
@@ -105,7 +105,7 @@ class Between:
         )
         return f"(({' OR '.join(outside)}){allowed})"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         if self.also:
             return None
         low = None if self.min is None else _bound(self.min, context)
@@ -126,10 +126,10 @@ class NotEqual:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: NUMBER}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         return f"{_column(self.column)} = {literal(self.value)}"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return Native("ExpectColumnValuesToNotBeInSet", {"column": self.column, "value_set": [self.value]})
 
 
@@ -144,10 +144,10 @@ class InSet:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: TEXT}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         return f"{_column(self.column)} NOT IN ({', '.join(literal(value) for value in self.values)})"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return Native("ExpectColumnValuesToBeInSet", {"column": self.column, "value_set": list(self.values)})
 
 
@@ -164,10 +164,10 @@ class MatchesRegex:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: TEXT}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         return f"{_column(self.column)} !~ {literal(self.pattern)}"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return Native("ExpectColumnValuesToMatchRegex", {"column": self.column, "regex": self.pattern})
 
 
@@ -182,10 +182,10 @@ class ColumnOrder:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.lower: ORDERED, self.upper: ORDERED}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         return f"{_column(self.lower)} > {_column(self.upper)}"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         pair = {
             "column_A": self.upper,
             "column_B": self.lower,
@@ -207,9 +207,9 @@ class ColumnSumEquals:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return dict.fromkeys((self.total, *self.parts), NUMBER)
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         parts = " + ".join(_column(part) for part in self.parts)
         return f"abs({_column(self.total)} - ({parts})) > {literal(Decimal(str(self.tolerance)))}"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return None

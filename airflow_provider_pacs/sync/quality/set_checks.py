@@ -12,12 +12,12 @@ from decimal import Decimal
 from typing import ClassVar
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
-from airflow_provider_pacs.sync.quality.model import JudgeContext, Native
+from airflow_provider_pacs.sync.quality.model import Native, ValidationContext
 from airflow_provider_pacs.sync.quality.row_checks import ANY, NUMBER, TEXT
 from airflow_provider_pacs.sync.quality.sql import identifier, literal
 
 
-def _group_rows(entity: Entity, context: JudgeContext, columns: tuple[str, ...], condition: str) -> str:
+def _group_rows(entity: Entity, context: ValidationContext, columns: tuple[str, ...], condition: str) -> str:
     """The rows a rule over groups looks at: the staged ones and, where only changes are staged, the published
     rows they don't replace.
     """
@@ -44,14 +44,14 @@ class Unique:
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         return {self.column: ANY}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         name = identifier(self.column)
         return (
             f"s.{name} IN (SELECT g.{name} FROM {context.stage} AS g WHERE g.{name} IS NOT NULL GROUP BY "
             f"g.{name} HAVING count(*) > 1)"
         )
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return Native("ExpectColumnValuesToBeUnique", {"column": self.column})
 
 
@@ -72,7 +72,7 @@ class UniqueWhere:
             {self.among: TEXT} if self.among else {}
         )
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         name, where = identifier(self.column), identifier(self.where)
         rows = _group_rows(
             entity, context, (self.column,), f"g.{where} AND g.{name} IS NOT NULL{self._counts('g')}"
@@ -82,7 +82,7 @@ class UniqueWhere:
             f"r.{name} HAVING count(*) > 1))"
         )
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return None
 
     def _counts(self, alias: str) -> str:
@@ -112,7 +112,7 @@ class SumEqualsPerGroup:
         until = {self.open_until: frozenset({"timestamp"})} if self.open_until else {}
         return {self.column: NUMBER, self.group_by: ANY, **until}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         column, group = identifier(self.column), identifier(self.group_by)
         rows = _group_rows(entity, context, (self.group_by, self.column), self._counts("g"))
         missed = f"abs(sum(r.{column}) - {literal(self.total)}) > {literal(Decimal(str(self.tolerance)))}"
@@ -122,7 +122,7 @@ class SumEqualsPerGroup:
         )
         return f"({self._counts('s')} AND s.{group} IN ({groups}))"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return None
 
     def _counts(self, alias: str) -> str:
@@ -148,7 +148,7 @@ class ExistsInParent:
             raise ValueError(f"entity `{entity.name}` has no parent")
         return {entity.parent_key: ANY}
 
-    def predicate(self, entity: Entity, context: JudgeContext) -> str:
+    def predicate(self, entity: Entity, context: ValidationContext) -> str:
         (column,) = self.columns(entity)
         parent_key = identifier(load_entities()[str(entity.parent)].key)
         places = ((context.parent_stage, '"_reject"'), (context.parent_leaf, '"_deleted_at"'))
@@ -160,5 +160,5 @@ class ExistsInParent:
         ]
         return f"({' AND '.join(f'NOT {place}' for place in found)})" if found else "TRUE"
 
-    def native(self, context: JudgeContext) -> Native | None:
+    def native(self, context: ValidationContext) -> Native | None:
         return None

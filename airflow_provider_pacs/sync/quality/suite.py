@@ -15,9 +15,9 @@ from typing import Any, get_args
 import yaml
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import ConfigError
 from airflow_provider_pacs.sync.quality.checks import build_check
 from airflow_provider_pacs.sync.quality.model import QUARANTINE_MAX_PERCENT, Rule, Severity
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 _FIELDS = frozenset({"id", "severity", "title", "check", "args", "max_percent"})
 _REQUIRED = ("id", "severity", "title", "check")

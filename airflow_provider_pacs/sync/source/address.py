@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import arrow_odbc
 
-from airflow_provider_pacs.sync.errors import DataError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import DataError, RetryableError
 from airflow_provider_pacs.sync.source.errors import mapped_errors
 from airflow_provider_pacs.sync.source.session import prepare
 
@@ -49,7 +49,7 @@ class TooLongError(RetryableError):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BulkQuery:
     """What to read.
 
     Attributes:
@@ -68,7 +68,7 @@ class Order:
     batch_bytes: int = BATCH_BYTES
     text_bound: int | None = None
 
-    def with_bound(self, longest: int) -> Order:
+    def with_bound(self, longest: int) -> BulkQuery:
         """Returns the order with a bound for values whose DATALENGTH is at most `longest`."""
         return replace(self, text_bound=_checked(self.address, max(TEXT_FLOOR, UTF8_PER_BYTE * longest)))
 
@@ -81,7 +81,7 @@ class BulkResult:
         PacsError: as `source/errors.py` maps the driver's error.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: BulkQuery) -> None:
         self._address = order.address
         with self._mapped():
             self._connection = arrow_odbc.connect(
@@ -91,7 +91,7 @@ class BulkResult:
             self._reader: Any = self._execute(order)
         self.schema: pa.Schema = self._reader.schema
 
-    def _execute(self, order: Order) -> Any:
+    def _execute(self, order: BulkQuery) -> Any:
         size = order.batch_bytes
         while True:
             try:
@@ -145,7 +145,7 @@ class BulkResult:
                 raise
 
 
-def measure(order: Order) -> Order:
+def measure(order: BulkQuery) -> BulkQuery:
     """Returns the order with a bound that fits: reads everything, handing out nothing, with a bound that
     grows until all values fit.
 

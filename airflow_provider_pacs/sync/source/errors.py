@@ -14,7 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import (
+    ConfigError,
+    DataError,
+    FatalError,
+    PacsError,
+    RetryableError,
+)
 
 # fmt: off
 TRANSIENT = frozenset({
@@ -95,7 +101,7 @@ CERTIFICATE_REMEDIES = frozenset({CERTIFICATE, *(remedy for _, remedy in CERTIFI
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorRule:
     """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted
     text is a name and may stay.
     """
@@ -106,24 +112,24 @@ class Verdict:
     names: bool = False
 
 
-_SIGN_IN = Verdict(
+_SIGN_IN = ErrorRule(
     ConfigError,
     "Check user, password and default database of the login, and that the server lets it in.",
     "PACS-002",
     names=True,
 )
-BY_NUMBER: tuple[tuple[frozenset[int], Verdict], ...] = (
-    (TRANSIENT | TIMED_OUT, Verdict(RetryableError)),
-    (NETWORK, Verdict(RetryableError, REACH)),
+BY_NUMBER: tuple[tuple[frozenset[int], ErrorRule], ...] = (
+    (TRANSIENT | TIMED_OUT, ErrorRule(RetryableError)),
+    (NETWORK, ErrorRule(RetryableError, REACH)),
     (LOGIN, _SIGN_IN),
-    (SCHEMA, Verdict(ConfigError, GRANT, "PACS-003", names=True)),
+    (SCHEMA, ErrorRule(ConfigError, GRANT, "PACS-003", names=True)),
     (
         DATABASE,
-        Verdict(ConfigError, "Check the database's name, and that the login has a user in it.", names=True),
+        ErrorRule(ConfigError, "Check the database's name, and that the login has a user in it.", names=True),
     ),
     (
         FEED,
-        Verdict(
+        ErrorRule(
             ConfigError,
             "Load the entity in full again; read Change Tracking from the primary (no application_intent).",
             names=True,
@@ -131,27 +137,27 @@ BY_NUMBER: tuple[tuple[frozenset[int], Verdict], ...] = (
     ),
     (
         KEYS,
-        Verdict(
+        ErrorRule(
             ConfigError, "Check the keys and certificates of the database with its administrator.", names=True
         ),
     ),
-    (DATA, Verdict(DataError, "Map the column with the type it really has.")),
+    (DATA, ErrorRule(DataError, "Map the column with the type it really has.")),
     (
         STATEMENT,
-        Verdict(
+        ErrorRule(
             FatalError,
             "SQL Server 2012 or later is needed; if it is that, report the number and the entity.",
             names=True,
         ),
     ),
 )
-BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
-    (TRANSIENT_STATES | TIMED_OUT_STATES | {"08", "40"}, Verdict(RetryableError, REACH)),
-    (CANCELLED_STATES, Verdict(RetryableError, "The statement was cancelled; start it again.")),
+BY_STATE: tuple[tuple[frozenset[str], ErrorRule], ...] = (
+    (TRANSIENT_STATES | TIMED_OUT_STATES | {"08", "40"}, ErrorRule(RetryableError, REACH)),
+    (CANCELLED_STATES, ErrorRule(RetryableError, "The statement was cancelled; start it again.")),
     (LOGIN_STATES | {"28"}, _SIGN_IN),
-    (SCHEMA_STATES | {"42"}, Verdict(ConfigError, GRANT, "PACS-003")),
-    (DRIVER_STATES, Verdict(ConfigError, DRIVER, names=True)),
-    (frozenset({"22", "23"}), Verdict(DataError)),
+    (SCHEMA_STATES | {"42"}, ErrorRule(ConfigError, GRANT, "PACS-003")),
+    (DRIVER_STATES, ErrorRule(ConfigError, DRIVER, names=True)),
+    (frozenset({"22", "23"}), ErrorRule(DataError)),
 )
 
 _CERTIFICATE_TEXT = re.compile(
@@ -267,7 +273,7 @@ def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
         )
 
 
-def _decide(report: Report, error: BaseException) -> Verdict:
+def _decide(report: Report, error: BaseException) -> ErrorRule:
     """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of
     SQLSTATE, by Python's own exception.
     """
@@ -279,23 +285,23 @@ def _decide(report: Report, error: BaseException) -> Verdict:
         remedy = next(
             (remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE
         )
-        return Verdict(ConfigError, remedy, names=True)
+        return ErrorRule(ConfigError, remedy, names=True)
     for numbers, verdict in BY_NUMBER:
         if report.number in numbers:
             return verdict
     if report.state == "HYT00" and "login" not in report.text.lower():
-        return Verdict(RetryableError, "Raise query_timeout, or read when the server is less busy.")
+        return ErrorRule(RetryableError, "Raise query_timeout, or read when the server is less busy.")
     for key in (report.state, report.state[:2]):
         for states, verdict in BY_STATE:
             if key in states:
                 return verdict
     if isinstance(error, ImportError):
-        return Verdict(ConfigError, DRIVER, names=True)
+        return ErrorRule(ConfigError, DRIVER, names=True)
     # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a
     # host that speaks another protocol.
     if isinstance(error, (ConnectionError, TimeoutError)) or "Protocol error in TDS stream" in report.text:
-        return Verdict(RetryableError, REACH)
-    return Verdict(FatalError)
+        return ErrorRule(RetryableError, REACH)
+    return ErrorRule(FatalError)
 
 
 def _origin(error: BaseException) -> str:

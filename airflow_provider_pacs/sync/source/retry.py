@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airflow_provider_pacs.sync.errors import ConfigError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source.errors import THROTTLED, read_report
 
 T = TypeVar("T")

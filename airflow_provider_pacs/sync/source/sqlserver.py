@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import pyarrow as pa
 import pyodbc
 
-from airflow_provider_pacs.sync.errors import PacsError
-from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkResult, NoBoundError, Order, measure
+from airflow_provider_pacs.sync.runtime.errors import PacsError
+from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkQuery, BulkResult, NoBoundError, measure
+from airflow_provider_pacs.sync.source.driver_thread import DriverThread
 from airflow_provider_pacs.sync.source.errors import mapped_errors
-from airflow_provider_pacs.sync.source.lane import Lane
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.session import prepare
@@ -93,7 +93,7 @@ class SqlServerReader:
         self._batch_bytes = batch_bytes
         failover = address.multi_subnet_failover or ".database." in address.host
         self._retry = retry or Retry(attempts, failover)
-        self._lane = Lane()
+        self._lane = DriverThread()
         self._connection: pyodbc.Connection | None = None
         self._cursor: pyodbc.Cursor | None = None
         self._cancelling = (
@@ -177,7 +177,9 @@ class SqlServerReader:
             PacsError: the driver's error. RetryableError also where values grew while they were read, or the
                 connection broke.
         """
-        order = Order(self._address, sql, tuple(params), batch_rows or self._batch_rows, self._batch_bytes)
+        order = BulkQuery(
+            self._address, sql, tuple(params), batch_rows or self._batch_rows, self._batch_bytes
+        )
         result, batch = self._attempts(lambda: self._first_batch(order, lob_bound))
         try:
             while batch is not None:
@@ -187,7 +189,7 @@ class SqlServerReader:
             del result  # frees the driver's statement and connection
 
     def _first_batch(
-        self, order: Order, lob_bound: Callable[[], int] | None
+        self, order: BulkQuery, lob_bound: Callable[[], int] | None
     ) -> tuple[BulkResult, pa.RecordBatch]:
         """Returns the opened result and its first batch, with a bound for long values that is measured where
         one is needed.

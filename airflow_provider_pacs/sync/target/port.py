@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.records import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

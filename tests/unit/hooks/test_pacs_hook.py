@@ -15,7 +15,7 @@ from airflow.providers.microsoft.mssql.dialects.mssql import MsSqlDialect
 
 from airflow_provider_pacs.hooks import pacs
 from airflow_provider_pacs.hooks.pacs import PacsHook
-from airflow_provider_pacs.sync.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.source import sqlserver
 from airflow_provider_pacs.sync.source.address import SourceAddress
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, read_options
 
 DRIVER_17 = "ODBC Driver 17 for SQL Server"

@@ -10,11 +10,11 @@ import weakref
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source import sqlserver
 from airflow_provider_pacs.sync.source.address import SourceAddress
+from airflow_provider_pacs.sync.source.driver_thread import DriverThread
 from airflow_provider_pacs.sync.source.errors import classify
-from airflow_provider_pacs.sync.source.lane import Lane
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader, read_datetimeoffset
 
@@ -111,7 +111,7 @@ def test_connecting_is_tried_again_and_each_time_anew(monkeypatch: pytest.Monkey
 
 
 def test_a_lane_hands_over_results_and_errors() -> None:
-    lane = Lane()
+    lane = DriverThread()
     assert lane.call(lambda: 7) == 7
     assert lane.call(threading.get_ident) == lane.call(threading.get_ident) != threading.get_ident()
     with pytest.raises(KeyError):
@@ -122,7 +122,7 @@ def test_a_lane_hands_over_results_and_errors() -> None:
 
 
 def test_a_stopped_lane_does_not_wait_for_the_driver() -> None:
-    lane, blocked = Lane(), threading.Event()
+    lane, blocked = DriverThread(), threading.Event()
     threading.Timer(0.1, lane.stop).start()
     started = time.monotonic()
     with pytest.raises(RetryableError, match="cancelled"):
@@ -153,7 +153,7 @@ def test_what_a_failed_call_had_open_is_let_go_at_once() -> None:
         kept.append(weakref.ref(opened))
         raise ValueError(str(opened))
 
-    lane = Lane()
+    lane = DriverThread()
     gc.disable()
     try:
         try:

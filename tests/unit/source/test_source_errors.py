@@ -12,7 +12,13 @@ import arrow_odbc
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import (
+    ConfigError,
+    DataError,
+    FatalError,
+    PacsError,
+    RetryableError,
+)
 from airflow_provider_pacs.sync.source import errors
 from airflow_provider_pacs.sync.source.errors import (
     BY_NUMBER,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_pacs.sync.results import (
+from airflow_provider_pacs.sync.records import (
     CertificateOutcome,
     EntityCertificate,
     EntityOutcome,

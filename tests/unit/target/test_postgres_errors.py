@@ -9,7 +9,13 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import (
+    ConfigError,
+    DataError,
+    FatalError,
+    PacsError,
+    RetryableError,
+)
 from airflow_provider_pacs.sync.target.postgres.errors import BY_STATE, classify, mapped_errors
 
 RETRY = (

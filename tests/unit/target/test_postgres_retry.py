@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from airflow_provider_pacs.sync.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
-from airflow_provider_pacs.sync.target.postgres.retry import ATTEMPTS, LONGEST, SHORTEST, begun_again
+from airflow_provider_pacs.sync.target.postgres.retry import ATTEMPTS, LONGEST, SHORTEST, retry_on_deadlock
 
 
 class Work:
@@ -29,7 +29,7 @@ class Work:
 @pytest.mark.parametrize("kind", [errors.DeadlockDetected, errors.SerializationFailure])
 def test_a_deadlock_is_begun_again(kind: type[psycopg.Error]) -> None:
     work, waits = Work(kind("deadlock"), kind("deadlock")), list[float]()
-    assert begun_again(work, sleep=waits.append) == "done"
+    assert retry_on_deadlock(work, sleep=waits.append) == "done"
     assert (work.calls, len(waits)) == (3, 2)
     assert all(SHORTEST <= wait <= LONGEST for wait in waits)
 
@@ -37,7 +37,7 @@ def test_a_deadlock_is_begun_again(kind: type[psycopg.Error]) -> None:
 def test_it_ends() -> None:
     work, waits = Work(*[errors.DeadlockDetected("deadlock")] * 99), list[float]()
     with pytest.raises(RetryableError):
-        begun_again(work, sleep=waits.append)
+        retry_on_deadlock(work, sleep=waits.append)
     assert (work.calls, len(waits)) == (ATTEMPTS, ATTEMPTS - 1)
 
 
@@ -47,5 +47,5 @@ def test_it_ends() -> None:
 def test_what_needs_a_fresh_connection_or_somebodys_help_is_not(error: psycopg.Error) -> None:
     work = Work(error)
     with pytest.raises(PacsError):
-        begun_again(work, sleep=lambda seconds: pytest.fail("waited"))
+        retry_on_deadlock(work, sleep=lambda seconds: pytest.fail("waited"))
     assert work.calls == 1

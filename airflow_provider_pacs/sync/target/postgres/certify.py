@@ -10,7 +10,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.results import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
+from airflow_provider_pacs.sync.records import CertificateOutcome, EntityCertificate, EntityOutcome, RunState
 from airflow_provider_pacs.sync.target.port import Comparison
 from airflow_provider_pacs.sync.target.postgres import apply, compare, ddl, journal, whole
 from airflow_provider_pacs.sync.target.postgres.publish import entity_outcome

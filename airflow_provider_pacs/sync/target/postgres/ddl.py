@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.sql import (
     PG_TYPES,

@@ -13,7 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from airflow_provider_pacs.sync.errors import ConfigError, DataError, FatalError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import (
+    ConfigError,
+    DataError,
+    FatalError,
+    PacsError,
+    RetryableError,
+)
 
 RETRY_STATES = frozenset(
     {
@@ -54,7 +60,7 @@ REACH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorRule:
     """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted
     text is a name and may stay.
     """
@@ -65,31 +71,36 @@ class Verdict:
     names: bool = False
 
 
-_SIGN_IN = Verdict(ConfigError, "Check user, password and pg_hba.conf of the target.", "PACS-002", names=True)
-_NO_DATABASE = Verdict(
+_SIGN_IN = ErrorRule(
+    ConfigError, "Check user, password and pg_hba.conf of the target.", "PACS-002", names=True
+)
+_NO_DATABASE = ErrorRule(
     ConfigError, "Check the database's name and settings in the target's connection.", names=True
 )
-_BAD_OPTION = Verdict(ConfigError, "Write the target as postgresql://user:password@host:5432/database.")
+_BAD_OPTION = ErrorRule(ConfigError, "Write the target as postgresql://user:password@host:5432/database.")
 _OPTION_TEXT = re.compile(
     r"connection (info|option)|conninfo|invalid (port|sslmode|integer value|URI|percent)|parsing URI",
     re.IGNORECASE,
 )
-BY_STATE: tuple[tuple[frozenset[str], Verdict], ...] = (
-    (RETRY_STATES | AMBIGUOUS_STATES | frozenset({"08", "40", "58"}), Verdict(RetryableError)),
-    (frozenset({"53"}), Verdict(RetryableError, "Free space, memory or connections on the target's server.")),
+BY_STATE: tuple[tuple[frozenset[str], ErrorRule], ...] = (
+    (RETRY_STATES | AMBIGUOUS_STATES | frozenset({"08", "40", "58"}), ErrorRule(RetryableError)),
+    (
+        frozenset({"53"}),
+        ErrorRule(RetryableError, "Free space, memory or connections on the target's server."),
+    ),
     (frozenset({"28"}), _SIGN_IN),
-    (RIGHT_STATES, Verdict(ConfigError, GRANT, "PACS-003", names=True)),
+    (RIGHT_STATES, ErrorRule(ConfigError, GRANT, "PACS-003", names=True)),
     (
         STATEMENT_STATES,
-        Verdict(FatalError, "PostgreSQL 15 or later is needed; if it is that, report the entity."),
+        ErrorRule(FatalError, "PostgreSQL 15 or later is needed; if it is that, report the entity."),
     ),
     (CONFIG_STATES, _NO_DATABASE),
-    (frozenset({"42"}), Verdict(ConfigError, INIT, "PACS-003", names=True)),
-    (frozenset({"21", "22"}), Verdict(DataError)),
-    (frozenset({"23"}), Verdict(DataError, names=True)),
+    (frozenset({"42"}), ErrorRule(ConfigError, INIT, "PACS-003", names=True)),
+    (frozenset({"21", "22"}), ErrorRule(DataError)),
+    (frozenset({"23"}), ErrorRule(DataError, names=True)),
 )
 """Exact states before their class; the first two characters are the class."""
-BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
+BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
     (
         "OperationalError",
         re.compile(
@@ -103,7 +114,7 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
     (
         "OperationalError",
         re.compile(r"certificate|SSL (error|was required)|does not support SSL|sslmode", re.IGNORECASE),
-        Verdict(
+        ErrorRule(
             ConfigError,
             "Trust the CA of the target's certificate (sslrootcert) and name the host as the certificate "
             "does.",
@@ -111,9 +122,9 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], Verdict], ...] = (
         ),
     ),
     ("OperationalError", _OPTION_TEXT, _BAD_OPTION),
-    ("OperationalError", re.compile(""), Verdict(RetryableError, REACH, names=True)),
+    ("OperationalError", re.compile(""), ErrorRule(RetryableError, REACH, names=True)),
     ("ProgrammingError", _OPTION_TEXT, _BAD_OPTION),
-    ("DataError", re.compile(""), Verdict(DataError)),
+    ("DataError", re.compile(""), ErrorRule(DataError)),
 )
 """For errors without SQLSTATE, by psycopg's class and libpq's text, in this order."""
 
@@ -161,25 +172,25 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
     return mapped
 
 
-def _by_state(state: str) -> Verdict:
+def _by_state(state: str) -> ErrorRule:
     """Returns the verdict on a SQLSTATE: its own, else its class's, else fatal."""
     for key in (state, state[:2]):
         for states, verdict in BY_STATE:
             if key in states:
                 return verdict
-    return Verdict(FatalError)
+    return ErrorRule(FatalError)
 
 
-def _by_text(text: str, error: BaseException) -> Verdict:
+def _by_text(text: str, error: BaseException) -> ErrorRule:
     """The same for an error without SQLSTATE: libpq could not connect, or the connection went away."""
     kinds = {kind.__name__ for kind in type(error).__mro__} if _is_psycopg(error) else set()
     for kind, pattern, verdict in BY_TEXT:
         if kind in kinds and pattern.search(text):
             return verdict
     return (
-        Verdict(RetryableError, REACH)
+        ErrorRule(RetryableError, REACH)
         if isinstance(error, (ConnectionError, TimeoutError))
-        else Verdict(FatalError)
+        else ErrorRule(FatalError)
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from airflow_provider_pacs.sync.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 LOGIN = "tf_pacs_sync"
 _ROLES = {

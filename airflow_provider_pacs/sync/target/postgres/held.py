@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import ConflictError
+from airflow_provider_pacs.sync.runtime.errors import ConflictError
 from airflow_provider_pacs.sync.target.postgres import apply, journal
 
 Connection = psycopg.Connection[Any]

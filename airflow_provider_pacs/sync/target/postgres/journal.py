@@ -12,9 +12,9 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from airflow_provider_pacs.sync.errors import ConfigError, ConflictError
 from airflow_provider_pacs.sync.quality.model import RuleResult
-from airflow_provider_pacs.sync.results import EntityCertificate, RunPlan
+from airflow_provider_pacs.sync.records import EntityCertificate, RunPlan
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError
 
 Connection = psycopg.Connection[Any]
 

@@ -10,7 +10,7 @@ import psycopg
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.results import BACKFILL, EntityOutcome, RunOutcome
+from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, RunOutcome
 from airflow_provider_pacs.sync.target.postgres import apply, ddl, journal, scopes, stage
 
 Connection = psycopg.Connection[Any]

@@ -47,8 +47,11 @@ class OpsReader:
         wanted["options"] = f"{wanted.get('options', '')} {_SESSION}".strip()
         with mapped_errors():
             self._connection = psycopg.connect(
-                autocommit=True, application_name="airflow-provider-pacs-page", row_factory=dict_row, **wanted
-            )  # type: ignore[arg-type]
+                autocommit=True,
+                application_name="airflow-provider-pacs-page",
+                row_factory=dict_row,
+                **wanted,  # type: ignore[arg-type]
+            )
 
     def __enter__(self) -> OpsReader:
         return self

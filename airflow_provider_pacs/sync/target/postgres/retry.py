@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_pacs.sync.errors import RetryableError
+from airflow_provider_pacs.sync.runtime.errors import RetryableError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ ROLLED_BACK = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the server has rolled back, and the connection is sound."""
 
 
-def begun_again(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
+def retry_on_deadlock(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Returns what `work` returns, once PostgreSQL lets it commit.
 
     Args:

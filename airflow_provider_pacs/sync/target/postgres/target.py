@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.results import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.records import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
 from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, whole
 from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
-from airflow_provider_pacs.sync.target.postgres.retry import begun_again
+from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
 from airflow_provider_pacs.sync.target.postgres.scope_keeper import ScopeKeeper
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 from airflow_provider_pacs.sync.target.postgres.stager import Stager
@@ -67,8 +67,10 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(
-            autocommit=True, application_name="airflow-provider-pacs", **self._params
-        )  # type: ignore[arg-type]
+            autocommit=True,
+            application_name="airflow-provider-pacs",
+            **self._params,  # type: ignore[arg-type]
+        )
         for statement in _SESSION:
             connection.execute(statement.encode())
         with suppress(psycopg.errors.InvalidParameterValue):
@@ -289,7 +291,7 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
                     connection, run_id, apply.Guard(bounds.max_rows, bounds.max_percent), relations
                 )
 
-        return begun_again(once)
+        return retry_on_deadlock(once)
 
     def certify(
         self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]
@@ -307,4 +309,4 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
                     self._seen,
                 )
 
-        return begun_again(once)
+        return retry_on_deadlock(once)

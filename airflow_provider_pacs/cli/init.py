@@ -1,0 +1,199 @@
+"""`pacs init COUNTY`: flags, or questions on a terminal -> a county's file, and what to do next."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_pacs.cli.connections import Answer, county_folder
+from airflow_provider_pacs.sync.config.new_county import (
+    KNOWN_ZONES,
+    NewCounty,
+    known_fips,
+    state_of,
+    write_county,
+)
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+
+ABOUT = (
+    "Write a county's file. On a terminal it asks for what no flag says; elsewhere what has no default "
+    "must have a flag."
+)
+_BY_HAND = ("", "null", "none", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One answer: its flag, its question, and its default from the answers before it; "" where there is
+    none.
+    """
+
+    name: str
+    text: str
+    default: Callable[[dict[str, str]], str]
+    needed: bool = True
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _name(known: dict[str, str]) -> str:
+    place = known["county"].removesuffix(f"_{known['state'].lower()}").replace("_", " ").title()
+    return f"{place} County, {known['state'].upper()}" if known["state"] else ""
+
+
+QUESTIONS = (
+    Question("state", "State, two letters", lambda known: state_of(known["county"]).upper()),
+    Question("name", "The county's name for people", _name),
+    Question("fips", "FIPS code, state and county, 5 digits", lambda known: known_fips(known["county"])),
+    Question("timezone", "Time zone (IANA)", lambda known: KNOWN_ZONES.get(known["state"].lower(), "")),
+    Question("profile", "Source profile", lambda known: "generic"),
+    Question("source_connection", "Airflow connection of the PACS", lambda known: f"pacs_{known['county']}"),
+    Question(
+        "host",
+        "Host of its SQL Server (for the connection; empty if it is stored already)",
+        lambda known: "",
+        needed=False,
+    ),
+    Question("port", "Its port", lambda known: "1433" if known["host"] else "", needed=False),
+    Question("database", "Its database", lambda known: "pacs_oltp" if known["host"] else "", needed=False),
+    Question(
+        "target_connection", "Airflow connection of the platform's database", lambda known: "terrafusion"
+    ),
+    Question("cron", "When to sync (cron, or never)", lambda known: "0 2 * * *"),
+    Question("reconcile_cron", "When to compare everything (cron, or never)", lambda known: "30 4 * * 0"),
+    Question("read_only", "A login that could write: warn or strict", lambda known: "warn"),
+)
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    for question in QUESTIONS:
+        parser.add_argument(question.flag, help=question.text)
+    parser.add_argument("--entities", help="comma-separated, e.g. property,owner (default: all)")
+    parser.add_argument(
+        "--mode",
+        action="append",
+        default=[],
+        metavar="ENTITY=MODE",
+        help="pin how a table's changes are found, e.g. value=compare",
+    )
+    parser.add_argument(
+        "--compare-everything", action="store_true", help="use no change feed: every run compares every table"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Write the file and say what comes next."""
+    folder = county_folder(arguments) or Path("counties")
+    known = _answers(arguments, _ask if _on_a_terminal(arguments) else None)
+    modes = dict(_mode(text) for text in arguments.mode)
+    new = NewCounty(
+        county=arguments.county,
+        name=known["name"],
+        fips=known["fips"],
+        timezone=known["timezone"],
+        connection=known["source_connection"],
+        target=known["target_connection"],
+        profile=known["profile"],
+        read_only=known["read_only"],
+        cron=_schedule(known["cron"]),
+        reconcile_cron=_schedule(known["reconcile_cron"]),
+        enable_cdc=not arguments.compare_everything,
+        entities=tuple(name.strip() for name in arguments.entities.split(",")) if arguments.entities else (),
+        modes=modes,
+        place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
+    )
+    path, config = write_county(new, folder, force=arguments.force)
+    steps = [
+        *_connections(known),
+        f"pacs grants {config.county} --target",
+        f"pacs check {config.county}",
+        f"pacs sync {config.county}",
+    ]
+    ends = f"PACS_DB_HOST_{config.county.upper()}_SOURCE and its siblings, PACS_TARGET_URL"
+    lines = [
+        f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by "
+        f"{ends}):",
+        *(f"  {s}" for s in steps),
+    ]
+    return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
+
+
+def _on_a_terminal(arguments: argparse.Namespace) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and not arguments.json
+
+
+def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | None) -> dict[str, str]:
+    """An answer to every question: the flag, else what is asked for, else the default.
+
+    Raises:
+        ConfigError: nobody can be asked, and answers without a default have no flag; all are named.
+    """
+    known = {"county": arguments.county}
+    missing = []
+    for question in QUESTIONS:
+        flag = getattr(arguments, question.name)
+        default = question.default(known)
+        skipped = question.name in ("port", "database") and not known.get("host")
+        answer = flag if flag is not None else ask(question.text, default) if ask and not skipped else default
+        if question.needed and not answer and question.name not in ("cron", "reconcile_cron"):
+            missing.append(question.flag)
+        known[question.name] = answer
+    if missing:
+        raise ConfigError(
+            f"{arguments.county}: no answer for {', '.join(missing)}",
+            remedy="give these flags, or run the command on a terminal",
+        )
+    return known
+
+
+def _ask(text: str, default: str) -> str:
+    print(f"{text}{f' [{default}]' if default else ''}: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() or default
+
+
+def _mode(text: str) -> tuple[str, str]:
+    entity, equals, mode = text.partition("=")
+    if not equals:
+        raise ConfigError(
+            f"--mode {text!r} is not ENTITY=MODE", remedy="write for example --mode value=compare"
+        )
+    return entity.strip(), mode.strip()
+
+
+def _schedule(text: str) -> str | None:
+    return None if text.strip().lower() in _BY_HAND else text
+
+
+def _connections(known: dict[str, str]) -> list[str]:
+    """The commands that store the source's connection, without its password: that is asked for on the page,
+    or comes from a secrets backend.
+    """
+    if not known["host"]:
+        return []
+    words = [
+        "airflow",
+        "connections",
+        "add",
+        known["source_connection"],
+        "--conn-type",
+        "pacs",
+        "--conn-host",
+        known["host"],
+    ]
+    words += [
+        "--conn-port",
+        known["port"],
+        "--conn-schema",
+        known["database"],
+        "--conn-login",
+        "tf_pacs_reader",
+    ]
+    return [f"{shlex.join(words)}   # then its password, in Admin > Connections"]

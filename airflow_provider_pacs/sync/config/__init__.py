@@ -1,0 +1,11 @@
+"""A county's YAML file becomes a `CountyConfig`: every problem at once, with file, field and line."""
+
+from airflow_provider_pacs.sync.config.county import (
+    CountyConfig,
+    county_files,
+    load_county,
+    table_maps,
+    washington_fips,
+)
+
+__all__ = ["CountyConfig", "county_files", "load_county", "table_maps", "washington_fips"]

@@ -1,0 +1,283 @@
+"""A county's YAML file comes in, a frozen `CountyConfig` goes out; or one ConfigError that lists every
+problem with file, field and line.
+
+Two spellings load: the long form (`county`, `source`, `target`, `sync`, ...) and the design document's
+`<county>_sync_schedule: {pacs_sync: {...}}`, which is the same as `county: <county>` and `sync: {...}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import Field, StrictStr, ValidationError, field_validator, model_validator
+
+from airflow_provider_pacs.sync.config.settings import (
+    DeleteGuard,
+    EntityName,
+    Name,
+    Section,
+    SourceConfig,
+    SyncConfig,
+    TableConfig,
+    TargetConfig,
+    did_you_mean,
+)
+from airflow_provider_pacs.sync.config.strict_yaml import YamlPath, read_yaml
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import TableMap, load_tables
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_DOCUMENT_FORM = "_sync_schedule"
+_RESERVED_ENDINGS = (
+    "_reconcile",
+    "_approvals",
+    "_realtime",
+    "_writeback",
+    "_sync_schedule",
+)  # a DAG id of one county may not be another county's
+_Problem = tuple[YamlPath, str]
+_MISSING = {
+    "fips": 'no FIPS code is known for this county: set fips: "53005" (state and county, 5 digits, in quotes)',  # noqa: E501
+    "timezone": "has no default outside Washington: set the county's IANA time zone, e.g. timezone: America/Boise",  # noqa: E501
+}
+
+
+class CountyConfig(Section):
+    """One county, complete: every default is filled in."""
+
+    county: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+    fips: Annotated[StrictStr, Field(pattern=r"^[0-9]{5}$")]
+    name: Name
+    timezone: StrictStr
+    source: SourceConfig
+    target: TargetConfig = TargetConfig()
+    sync: SyncConfig = Field(default_factory=SyncConfig)
+    delete_guard: DeleteGuard = DeleteGuard()
+    tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
+    owner: Name = "data-engineering"
+    tags: tuple[Name, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_from_the_slug(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        sections = ("source", "target", "sync", "delete_guard", "tables")
+        filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
+        county = str(filled.get("county", ""))
+        place, _, state = county.rpartition("_")
+        filled.setdefault(
+            "name",
+            f"{place.replace('_', ' ').title()} County, {state.upper()}"
+            if place and len(state) == 2
+            else county,
+        )
+        if fips := washington_fips().get(county):
+            filled.setdefault("fips", fips)
+        if state == "wa":
+            filled.setdefault("timezone", "America/Los_Angeles")
+        source = filled.get("source", {})
+        if isinstance(source, dict):
+            filled["source"] = {"connection": f"pacs_{county}", **source}
+        return filled
+
+    @field_validator("county")
+    @classmethod
+    def _slug_is_free(cls, county: str) -> str:
+        if county.endswith(_RESERVED_ENDINGS):
+            raise ValueError(
+                f"{county!r} must not end in {', '.join(_RESERVED_ENDINGS)}: its DAG id would look like "
+                "another county's"
+            )
+        return county
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{zone!r} is not an IANA time zone (America/Los_Angeles is one)") from error
+        return zone
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the complete configuration: equal files and equal defaults give equal
+        fingerprints.
+        """
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def table_maps(config: CountyConfig) -> dict[str, TableMap]:
+    """The county's profile with the county's own names and choices, by entity; also of entities that it does
+    not synchronise.
+    """
+    return load_tables(
+        config.source.profile,
+        {name: asdict(table) for name, table in config.tables.items()},
+        options=config.source.options,
+        source_tables={name: asdict(table) for name, table in config.source.tables.items()},
+    )
+
+
+@cache
+def washington_fips() -> Mapping[str, str]:
+    """FIPS code by slug for the counties in `fips.yaml`."""
+    codes: dict[str, str] = yaml.safe_load(
+        resources.files(__package__).joinpath("fips.yaml").read_text("utf-8")
+    )
+    return codes
+
+
+def county_files(folder: Path) -> list[Path]:
+    """The county files of a folder, sorted by name; a path to one file gives that file."""
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{folder}: there is no such folder",
+            remedy="Create it, or set [pacs] counties_path to the folder of the county files.",
+        )
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix in (".yaml", ".yml") and file.is_file() and not file.name.startswith(".")
+    )
+
+
+def load_county(path: Path) -> CountyConfig:
+    """Read and check one county file.
+
+    Raises:
+        ConfigError: lists every problem, one a line: `file: field.path: what is wrong (line n)`.
+    """
+    file = read_yaml(path)
+    problems = [(where, f"is written twice (again in line {line})") for where, line in file.duplicates]
+    if not isinstance(file.value, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings, for example `county: benton_wa`")
+    settings, prefix = _long_form(file.value, problems)
+    settings.setdefault("county", path.stem)
+    problems += _column_problems(settings.get("tables"))
+    try:
+        config = CountyConfig.model_validate(settings)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        below = {one["loc"][:size] for one in found for size in range(len(one["loc"]))}
+        # A list whose only item is wrong counts as empty: the item's own problem says more.
+        problems += [
+            _explain(one) for one in found if not (one["type"] == "too_short" and one["loc"] in below)
+        ]
+    else:
+        if not problems:
+            return config
+    told = []
+    for loc, what in problems:
+        where = (*prefix, *loc[1:]) if prefix and loc[:1] == ("sync",) else loc
+        line = next(
+            (file.lines[where[:size]] for size in range(len(where), 0, -1) if where[:size] in file.lines),
+            None,
+        )
+        told.append(
+            (
+                line or 0,
+                f"{path}: {'.'.join(map(str, where)) or '(file)'}: {what}{f' (line {line})' if line else ''}",
+            )
+        )
+    raise ConfigError("\n".join(text for _, text in sorted(told)), remedy="Correct the county file.")
+
+
+def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any, Any], YamlPath]:
+    """Turn `<county>_sync_schedule: {pacs_sync: {...}}` into `county` and `sync`; give the path that stands
+    for `sync` in the file.
+    """
+    settings = dict(raw)
+    schedules = [key for key in raw if isinstance(key, str) and key.endswith(_DOCUMENT_FORM)]
+    if not schedules:
+        return settings, ()
+    problems += [
+        ((key,), "one file is one county: move this schedule to a file of its own") for key in schedules[1:]
+    ]
+    problems += [
+        ((key,), f"can't stand beside {schedules[0]}, which sets it")
+        for key in ("county", "sync")
+        if key in raw
+    ]
+    settings = {key: value for key, value in raw.items() if key not in schedules}
+    jobs = raw[schedules[0]]
+    settings["county"] = schedules[0].removesuffix(_DOCUMENT_FORM)
+    if not isinstance(jobs, dict) or "pacs_sync" not in jobs:
+        problems.append(((schedules[0],), "must hold `pacs_sync:` with the settings of the synchronisation"))
+        jobs = {}
+    problems += [
+        ((schedules[0], str(key)), "unknown key; known: pacs_sync") for key in jobs if key != "pacs_sync"
+    ]
+    settings["sync"] = jobs.get("pacs_sync") or {}
+    return settings, (schedules[0], "pacs_sync")
+
+
+def _column_problems(tables: Any) -> list[_Problem]:
+    """Canonical columns that an entity doesn't have, or has already; pydantic can't see from inside a table's
+    columns which entity they are of.
+    """
+    problems: list[_Problem] = []
+    for entity, table in tables.items() if isinstance(tables, dict) else ():
+        if entity not in load_entities() or not isinstance(table, dict):
+            continue
+        known, columns, extra = load_entities()[entity].mapped_names, table.get("columns"), table.get("extra")
+        unknown = (
+            [str(column) for column in columns if column not in known] if isinstance(columns, dict) else []
+        )
+        problems += [
+            (("tables", entity, "columns", name), f"unknown column; {did_you_mean(name, known)}")
+            for name in unknown
+        ]
+        taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
+        problems += [
+            (
+                ("tables", entity, "extra", name),
+                f"{name} is a column of its own: name its source under columns",
+            )
+            for name in taken
+        ]
+    return problems
+
+
+def _explain(found: ErrorDetails) -> _Problem:
+    """Say what pydantic found in the file's words.
+
+    A value is repeated only if it is a number: a text may be a password in the wrong place.
+    """
+    loc = tuple(part for part in found["loc"] if part != "[key]")
+    if found["type"] == "missing" and len(loc) == 1:
+        return loc, _MISSING.get(str(loc[0]), "is required")
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return loc, f"unknown key; {did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
+    given = found["input"]
+    got = f" (got {given})" if isinstance(given, int | float) else ""
+    got += "; write it in quotes" if got and found["type"] == "string_type" else ""
+    return loc, found["msg"].removeprefix("Value error, ") + got
+
+
+def _keys_at(loc: YamlPath) -> Iterable[str]:
+    if loc[:1] == ("tables",):
+        return TableConfig.__dataclass_fields__
+    sections: dict[str, type[Section]] = {
+        "source": SourceConfig,
+        "target": TargetConfig,
+        "sync": SyncConfig,
+        "delete_guard": DeleteGuard,
+    }
+    return (sections[str(loc[0])] if loc else CountyConfig).model_fields

@@ -1,0 +1,171 @@
+"""The sections of a county's file: which settings there are, what they may be, and their defaults."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from airflow_provider_pacs.sync.config.cron import five_field_cron
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import profile_columns, profile_names, profile_options
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What was probably meant, and all that is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
+
+
+def _known_entity(name: str) -> str:
+    if name not in load_entities():
+        raise ValueError(f"unknown entity {name!r}; {did_you_mean(name, load_entities())}")
+    return name
+
+
+def _known_profile(name: str) -> str:
+    if name not in profile_names():
+        raise ValueError(f"unknown profile {name!r}; {did_you_mean(name, profile_names())}")
+    return name
+
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
+EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
+ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Settings that are complete, checked, and never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SourceTableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
+    """A table that a joined profile reads, as the county calls it. `columns` is a partial override, profile's
+    name: source name.
+    """
+
+    schema: Name | None = None
+    table: Name | None = None
+    columns: dict[Name, Name] = Field(default_factory=dict)
+
+
+class SourceConfig(Section):
+    """Where the county's PACS is, and the profile that knows its tables.
+
+    Attributes:
+        connection: an Airflow connection id.
+        profile: which shape of PACS it is.
+        options: the county's choices among those that the profile offers.
+        tables: the county's names for tables and columns of a profile that joins several.
+        read_only: what becomes of a login that could write: `strict` refuses to run.
+    """
+
+    connection: ConnectionId
+    profile: Annotated[StrictStr, AfterValidator(_known_profile)] = "generic"
+    options: dict[Name, Any] = Field(default_factory=dict)
+    tables: dict[Name, SourceTableConfig] = Field(default_factory=dict)
+    read_only: Literal["warn", "strict"] = "warn"
+
+    @model_validator(mode="after")
+    def _fits_the_profile(self) -> SourceConfig:
+        profile_options(self.profile, self.options)
+        known = profile_columns(self.profile)
+        for table, spec in self.tables.items():
+            if table not in known:
+                raise ValueError(f"tables.{table}: unknown table; {did_you_mean(table, known)}")
+            for column in spec.columns:
+                if column not in known[table]:
+                    raise ValueError(
+                        f"tables.{table}.columns.{column}: the profile reads no such column; "
+                        f"{did_you_mean(column, known[table])}"
+                    )
+        return self
+
+
+class TargetConfig(Section):
+    """Where the rows go: an Airflow connection id of type `postgres`."""
+
+    connection: ConnectionId = "terrafusion"
+
+
+class SyncConfig(Section):
+    """When and how the county is synchronised.
+
+    Attributes:
+        cron: five fields, in the county's time zone; None for manual runs only.
+        entities: what to synchronise, as written; by default all, parents first. A child without `property`
+            is allowed.
+        batch_size: rows per batch that the hook hands out; never rows per statement or commit.
+        enable_cdc: True uses the best change feed that the source allows, False compares everything in every
+            run.
+        timeout_minutes: execution timeout of each task, and the deadline of a run.
+        lag_seconds: how far a run's upper bound stays behind the source's clock, for transactions still open.
+        overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of
+            a local-time stamp.
+        clock: whether the source's change stamps are the server's local time or UTC.
+        new_columns: what becomes of a column that the source's table gets after the first load: `ignore`
+            notes it, `add` also carries it in `extra`.
+        reconcile_cron: when both sides are compared in full; None for never on a schedule.
+    """
+
+    cron: Cron | None = "0 2 * * *"
+    entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
+    batch_size: Positive = 10_000
+    enable_cdc: StrictBool = True
+    timeout_minutes: Positive = 60
+    retries: Count = 3
+    retry_delay_seconds: Count = 30
+    pool: Name | None = None
+    lag_seconds: Count = 60
+    overlap_minutes: Count = 75
+    clock: Literal["local", "utc"] = "local"
+    new_columns: Literal["ignore", "add"] = "ignore"
+    reconcile_cron: Cron | None = "30 4 * * 0"
+
+    @field_validator("entities")
+    @classmethod
+    def _each_once(cls, entities: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in entities if entities.count(name) > 1}):
+            raise ValueError(f"named more than once: {', '.join(twice)}")
+        return entities
+
+
+class DeleteGuard(Section):
+    """A run may delete up to the larger of both limits; more is held for approval."""
+
+    max_rows: Count = 25
+    max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
+    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra`
+    is carried beyond them, in JSON.
+    """
+
+    schema: Name | None = None
+    table: Name | None = None
+    change_column: Name | None = None
+    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
+    columns: dict[Name, Name] = Field(default_factory=dict)
+    extra: dict[ExtraName, Name] = Field(default_factory=dict)

@@ -1,0 +1,131 @@
+"""Source columns beyond the canonical ones -> the canonical column `extra`: one JSON object per row, or NULL
+where nothing is carried.
+
+A county's file names such columns (`tables.<entity>.extra`); under `sync.new_columns: add` those that came
+after the first load travel too, under their own names. Numbers are exact: they go from Arrow's decimal into
+JSON digit by digit, never through a float.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_pacs.sync.profiles import alias
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.columns import DATES, NUMBERS, OTHERS, TEXTS
+
+_CARRIED = TEXTS | NUMBERS | DATES | OTHERS
+_UNFIT = ("\x00", "\ufffd")
+"""PostgreSQL takes no NUL in JSON, and U+FFFD says that the text was damaged before it came here."""
+
+
+def carrying(shape: ResolvedTable, added: Iterable[str]) -> ResolvedTable:
+    """The shape with columns that came after the first load in `extra`, but for those that a county's file
+    reads already.
+    """
+    names, sources = {name for name, _ in shape.map.extra}, set(shape.map.sources)
+    more = tuple((column, column) for column in added if column not in names and column not in sources)
+    return replace(shape, map=replace(shape.map, extra=(*shape.map.extra, *more)))
+
+
+def added_since(shape: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
+    """Columns that came after the first load, are still there and can be carried; where the catalog is
+    unknown, those of before.
+    """
+    if not shape.known:
+        return tuple(before)
+    if (
+        shape.selection is not None
+    ):  # which of a joined entity's many tables it belongs to, a county's file must say
+        return ()
+    return tuple(
+        name
+        for name in dict.fromkeys((*before, *today))
+        if name in shape.columns and shape.columns[name].type_name in _CARRIED
+    )
+
+
+def refuse_uncarried(shape: ResolvedTable) -> None:
+    """Refuse columns named by the county's file whose type has no place in JSON.
+
+    Raises:
+        ConfigError: PACS-003, names every such column.
+    """
+    table = shape.map
+    found = [
+        (name, f"column {source!r} is {declared.declared}")
+        for name, source in table.extra
+        if (declared := shape.columns.get(source)) and declared.type_name not in _CARRIED
+    ]
+    if found:
+        raise ConfigError(
+            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in found)}, which extra can't "
+            "carry",
+            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in found)} out of the "
+            "county's file",
+            code="PACS-003",
+        )
+
+
+def json_column(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.Array, pa.Array | None]:
+    """(JSON object per row as text, true where a value of the row can't be carried); NULL where every value
+    is NULL.
+
+    Args:
+        batch: with the columns `alias(0)`, `alias(1)` and so on.
+        names: what each is called in the object.
+    """
+    if not names:
+        return pa.nulls(batch.num_rows, pa.string()), None
+    columns = [_fragments(batch.column(alias(number))) for number, name in enumerate(names)]
+    keys = [json.dumps(name, ensure_ascii=False) for name in names]
+    texts, bad = [], []
+    for values in zip(*columns, strict=True):
+        unfit = _NO_JSON in values
+        parts = [f"{key}:{value}" for key, value in zip(keys, values, strict=True) if value is not None]
+        texts.append("{" + ",".join(parts) + "}" if parts and not unfit else None)
+        bad.append(unfit)
+    return pa.array(texts, pa.string()), pa.array(bad, pa.bool_())
+
+
+_NO_JSON = ""
+"""Stands for a value that can't be carried: no JSON value is the empty text."""
+
+
+def _fragments(values: pa.Array) -> list[str | None]:
+    """Each value as JSON, None for NULL."""
+    told = _teller(values.type)
+    if pa.types.is_temporal(values.type):
+        values = _iso(values)
+    return [None if value is None else told(value) for value in values.to_pylist()]
+
+
+def _teller(kind: pa.DataType) -> Callable[[Any], str]:
+    if pa.types.is_boolean(kind):
+        return lambda value: "true" if value else "false"
+    if pa.types.is_integer(kind):
+        return str
+    if pa.types.is_decimal(kind):
+        return lambda value: format(value, "f")
+    if pa.types.is_floating(kind):
+        return lambda value: repr(value) if math.isfinite(value) else _NO_JSON
+    if pa.types.is_temporal(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return lambda value: (
+            _NO_JSON if any(mark in value for mark in _UNFIT) else json.dumps(value, ensure_ascii=False)
+        )
+    return lambda value: _NO_JSON
+
+
+def _iso(values: pa.Array) -> pa.Array:
+    """Dates and times as ISO 8601 text; nanoseconds go down to microseconds, as in every other column."""
+    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        values = pc.cast(pc.floor_temporal(values, 1, "microsecond"), pa.timestamp("us"))
+    return pc.replace_substring(pc.cast(values, pa.string()), " ", "T")

@@ -1,0 +1,72 @@
+"""The login's effective rights -> findings: what it could do beyond reading, and whether it may read every
+mapped column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_pacs.sync.preflight.context import PreflightContext
+from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
+from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
+from airflow_provider_pacs.sync.schema.permissions import SourcePermissions, TableRights, read_permissions
+from airflow_provider_pacs.sync.schema.tables import SourceTable
+from airflow_provider_pacs.sync.schema.tsql import quote
+
+
+def check_permissions(visit: PreflightContext) -> Iterator[Finding]:
+    """Beyond reading first, then one finding per table."""
+    tables = [table for entity in visit.entities for table in visit.tables(entity)]
+    rights = read_permissions(visit.source, tables)
+    yield _beyond(visit, rights)
+    for table in tables:
+        name = visit.name("rights", table).replace("rights.", "rights.read.", 1)
+        yield _reads(visit, name, table, rights.tables[table.entity, table.text])
+
+
+def _beyond(visit: PreflightContext, rights: SourcePermissions) -> Finding:
+    name = "rights.beyond_reading"
+    if more := rights.beyond_reading:
+        strict = visit.config.source.read_only == "strict"
+        state: State = "fail" if strict else "warn"
+        text = f"The login could do more than read: {more}."
+        return Finding(
+            name, "rights", state, text, f"Use a login that only reads: pacs grants {visit.config.county}."
+        )
+    if not rights.is_known:
+        text = (
+            "Nothing beyond reading was found, but the server did not answer every question about the "
+            "login's rights."
+        )
+        return Finding(
+            name,
+            "rights",
+            "unknown",
+            text,
+            f"Compare the login's rights with pacs grants {visit.config.county}.",
+        )
+    return Finding(name, "rights", "ok", "The login can read, and nothing else.")
+
+
+def _reads(visit: PreflightContext, name: str, table: SourceTable, rights: TableRights) -> Finding:
+    if rights.unreadable is None:
+        text = f"The server does not say what the login may do with {table.text}."
+        grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
+        return Finding(name, "rights", "unknown", text, grant)
+    if rights.unreadable and not isinstance(visit.reading(table.entity), ReadChoice):
+        text = (
+            f"{table.text} has no {in_words(rights.unreadable)}, or the login may not read it: see "
+            f"schema.{table.entity}."
+        )
+        return Finding(name, "rights", "unknown", text)
+    if rights.unreadable:
+        columns = ", ".join(quote(column) for column in rights.unreadable)
+        text = f"The login may not read {in_words(rights.unreadable)} of {table.text}."
+        return Finding(
+            name,
+            "rights",
+            "fail",
+            text,
+            f"GRANT SELECT ON OBJECT::{table.quoted} ({columns}) TO {visit.grantee};",
+        )
+    return Finding(name, "rights", "ok", f"{len(table.columns)} mapped columns of {table.text} may be read.")

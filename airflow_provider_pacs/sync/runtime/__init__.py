@@ -1,0 +1,1 @@
+"""What every step relies on: errors sorted by what to do next, and interruption."""

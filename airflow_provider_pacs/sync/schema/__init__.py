@@ -1,0 +1,1 @@
+"""What the source has: tables, columns, features, permissions, identity, and how they drift."""

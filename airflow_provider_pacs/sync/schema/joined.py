@@ -1,0 +1,266 @@
+"""A table map that is one SELECT over several tables: the profile's YAML, a county's names and choices ->
+`Selection`, rendered T-SQL.
+
+Every table and column stands in braces in the YAML, so rendering knows all that is ever read
+(docs/adr/0005-joined-entities.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import Joined, TableMap, alias
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
+
+CHANGED = "{changed}"
+"""Where a watched statement takes the bounds of its rowversion."""
+_TOKEN = re.compile(r"\{([^{}]+)\}")
+_PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
+_ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TableRead:
+    """A table of the source as a joined entity reads it.
+
+    Attributes:
+        name: what the profile calls it.
+        schema: its schema at the source.
+        table: its name there.
+        columns: the columns read, by the county's names.
+        canonical: column -> a canonical column that it goes into; one that holds personal data where there is
+            any.
+        stamp: the rowversion that is watched; None where none is.
+    """
+
+    name: str
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    canonical: tuple[tuple[str, str], ...] = ()
+    stamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeProbe:
+    """What shows that a scope must be read again.
+
+    Attributes:
+        name: of the watch, unique in its entity.
+        sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the
+            columns to compare, `c0`, `c1`, ...
+        stamp: the quoted rowversion column; None where contents are compared.
+    """
+
+    name: str
+    sql: str
+    stamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
+    the columns become.
+    """
+
+    by: str
+    sql: str
+    values: tuple[tuple[str, str | bool | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A rendered entity.
+
+    Attributes:
+        sql: SELECT of the canonical columns, `_source_key`, `_parent_key` (None for a root) and `_scope`.
+        scope_type: T-SQL type of `_scope`.
+        expressions: canonical column -> the T-SQL that makes it, for people.
+        tables: what is read, by the profile's names.
+        probes: what shows changes, by stamp first; empty where nothing does.
+        redaction: rows to be made silent; None where there are none.
+    """
+
+    sql: str
+    scope_type: str
+    expressions: tuple[tuple[str, str], ...]
+    tables: tuple[TableRead, ...]
+    probes: tuple[ChangeProbe, ...] = ()
+    redaction: Redaction | None = None
+
+
+@dataclass
+class _Names:
+    """A county's spelling of the source's tables and columns, and what was used of it."""
+
+    schema: str
+    tables: Mapping[str, Mapping[str, Any]]
+    used: dict[str, dict[str, str]] = field(default_factory=dict)
+    canonical: dict[tuple[str, str], str] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    _into: str | None = None
+
+    @contextmanager
+    def going_into(self, canonical: str) -> Iterator[None]:
+        """What is named meanwhile goes into a canonical column; the last to say so counts."""
+        self._into = canonical
+        yield
+        self._into = None
+
+    def table(self, name: str) -> str:
+        given = self.tables.get(name, {})
+        self.used.setdefault(name, {})
+        return qualified(given.get("schema") or self.schema, given.get("table") or name)
+
+    def column(self, table: str, name: str) -> str:
+        spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
+        self.used.setdefault(table, {})[name] = spelled
+        if self._into is not None:
+            self.canonical[table, spelled] = self._into
+        return quote(spelled)
+
+    def tables_read(self) -> tuple[TableRead, ...]:
+        found = []
+        for name, columns in sorted(self.used.items()):
+            given = self.tables.get(name, {})
+            into = tuple(
+                (column, canonical) for (table, column), canonical in self.canonical.items() if table == name
+            )
+            place = given.get("schema") or self.schema, given.get("table") or name
+            found.append(
+                TableRead(name, *place, tuple(sorted(columns.values())), into, self.stamps.get(name))
+            )
+        return tuple(found)
+
+
+def render(table: TableMap) -> Selection:
+    """A joined entity's statements with the county's names and choices.
+
+    Raises:
+        ConfigError: a name that is no identifier, or an alias that the statement does not have.
+    """
+    if table.joined is None:
+        raise ValueError(f"{table.entity} is read from one table")
+    return _Renderer(table.joined).entity(table)
+
+
+class _Renderer:
+    def __init__(self, joined: Joined) -> None:
+        self._profile, self._options = joined.profile, joined.options
+        self._names = _Names(joined.profile["schema"], joined.tables)
+        self._aliases: dict[str, str] = {}
+
+    def entity(self, table: TableMap) -> Selection:
+        raw = self._profile["entities"][table.entity]
+        source = self._text(raw["from"]) + (f"\nWHERE {self._text(raw['where'])}" if "where" in raw else "")
+        personal = {column.name for column in load_entities()[table.entity].columns if column.pii != "none"}
+        expressions = []
+        for canonical in sorted(raw["columns"], key=lambda name: (name in personal, name)):
+            with self._names.going_into(canonical):
+                expressions.append((canonical, self._text(raw["columns"][canonical])))
+        parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
+        parts += [
+            f"{self._extra(table, name, place)} AS {quote(alias(number))}"
+            for number, (name, place) in enumerate(table.extra)
+        ]
+        parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
+        if "parent_key" in raw:
+            parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
+        parts.append(f"{self._text(raw['scope'])} AS [_scope]")
+        sql = f"SELECT {', '.join(parts)}\nFROM {source}"
+        probes = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
+        redaction = self._redaction(raw["redact"]) if "redact" in raw else None
+        return Selection(
+            sql,
+            self._profile["scope_type"],
+            tuple(expressions),
+            self._names.tables_read(),
+            probes,
+            redaction,
+        )
+
+    def _extra(self, table: TableMap, name: str, place: str) -> str:
+        """A column that the county's file names: never more than that."""
+        if not _PLACE.match(place) or place.partition(".")[0] not in self._aliases:
+            known = ", ".join(sorted(f"{one} ({of})" for one, of in self._aliases.items()))
+            raise ConfigError(
+                f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity",
+                remedy=f"aliases and their tables: {known}",
+            )
+        return self._text("{" + place + "}")
+
+    def _key(self, parts: list[str]) -> str:
+        return " + '/' + ".join(f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))" for part in parts)
+
+    def _watch(self, name: str, spec: Mapping[str, Any]) -> ChangeProbe:
+        where = [self._text(spec["where"])] if "where" in spec else []
+        if "stamp" in spec:
+            where.append(CHANGED)
+            sql = (
+                f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE "  # noqa: S608
+                f"{' AND '.join(where)}"
+            )
+            alias, _, column = spec["stamp"].strip("{}").partition(".")
+            stamp, table = self._text(spec["stamp"]), self._aliases[alias]
+            self._names.stamps[table] = self._names.used[table][column]
+            return ChangeProbe(name, sql, stamp)
+        columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
+        sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
+        return ChangeProbe(name, sql + (f" WHERE {where[0]}" if where else ""))
+
+    def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
+        sql = (
+            f"SELECT {self._text(spec['select'])} AS party FROM {self._text(spec['from'])} WHERE "  # noqa: S608
+            f"{self._text(spec['where'])}"
+        )
+        return Redaction(spec["by"], sql, tuple(spec["set"].items()))
+
+    def _text(self, template: str) -> str:
+        """Snippets are laid in first, so that their aliases are known; then every name is quoted."""
+        while (laid := _TOKEN.sub(self._snippet, template)) != template:
+            template = laid
+        self._aliases |= {alias: table for table, alias in _ALIAS.findall(template)}
+        return _TOKEN.sub(self._name, template)
+
+    def _snippet(self, match: re.Match[str]) -> str:
+        snippet = self._profile["snippets"].get(match[1])
+        if snippet is None:
+            return match[0]
+        return str(
+            snippet if isinstance(snippet, str) else snippet[str(self._options[snippet["by"]]).lower()]
+        )
+
+    def _name(self, match: re.Match[str]) -> str:
+        token = match[1]
+        if token.startswith("$"):
+            return literals(self._options[token[1:]])
+        if token.startswith("sum:"):
+            return self._sum(token.removeprefix("sum:"))
+        alias, _, column = token.partition(".")
+        if not column:
+            return self._names.table(alias)
+        if alias not in self._aliases:
+            raise ConfigError(
+                f"nothing in the statement is called {alias!r}",
+                remedy=f"use one of: {', '.join(sorted(self._aliases))}",
+            )
+        return f"{alias}.{self._names.column(self._aliases[alias], column)}"
+
+    def _sum(self, option: str) -> str:
+        """The sum of the listed columns; NULL only where all of them are: a value that nobody entered is not
+        0.
+        """
+        of = self._profile["options"][option]["of"]
+        parts = [f"{of}.{self._names.column(self._aliases[of], name)}" for name in self._options[option]]
+        if len(parts) == 1:
+            return parts[0]
+        return (
+            f"CASE WHEN COALESCE({', '.join(parts)}) IS NOT NULL THEN "
+            f"{' + '.join(f'COALESCE({part}, 0)' for part in parts)} END"
+        )

@@ -1,0 +1,82 @@
+"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the report of the check,
+the run's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.preflight import PreflightReport
+from airflow_provider_pacs.sync.runtime.errors import ConflictError, PacsError
+from airflow_provider_pacs.sync.runtime.interruption import Interrupted
+from airflow_provider_pacs.sync.target.port import Target
+
+
+@contextmanager
+def keep_report(
+    config: CountyConfig, target: Target, trigger: str, report: PreflightReport | None
+) -> Iterator[list[str]]:
+    """The report is kept under the run whose id the block puts into the list; one that can't be kept fails no
+    run.
+    """
+    run_ids: list[str] = []
+    try:
+        yield run_ids
+    finally:
+        if report is not None:
+            with suppress(PacsError):
+                target.note_check(config.fips, next(iter(run_ids), None), trigger, report.as_dict())
+
+
+@contextmanager
+def audit_failures(
+    config: CountyConfig, target: Target, step: str, run_id: str | None = None
+) -> Iterator[None]:
+    """A failed step leaves an audit row, also where the run never started; where the target itself is down,
+    the error alone tells.
+    """
+    try:
+        yield
+    except PacsError as error:
+        with suppress(PacsError):
+            target.note_failure(config.fips, step, error, run_id)
+        raise
+
+
+@contextmanager
+def abort_if_superseded(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it
+    stumbles over then is no news.
+    """
+    overtaken = ConflictError(
+        f"{config.county}: a later run has taken over from run {run_id}",
+        remedy="nothing was published; the later run carries on",
+    )
+    if target.run(run_id)["state"] == "superseded":
+        raise overtaken
+    try:
+        yield
+    except PacsError as error:
+        try:
+            state = target.run(run_id)["state"]
+        except PacsError:
+            raise error from None
+        if state == "superseded":
+            raise overtaken from error
+        raise
+
+
+@contextmanager
+def fail_run_on_error(target: Target, run_id: str) -> Iterator[None]:
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and
+    the journal says so if it can.
+    """
+    try:
+        yield
+    except BaseException as error:
+        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
+        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
+            target.end_run(run_id, told)
+        raise

@@ -1,0 +1,216 @@
+"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the ladder that picks a
+family.
+
+A golden file is rewritten with `PACS_WRITE_GOLDEN=1`; read the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_pacs.sync.incremental import LADDER, choose
+from airflow_provider_pacs.sync.incremental.full import count_query, full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.incremental.last_modified import (
+    Window,
+    bounds_query,
+    clock_query,
+    count_since_query,
+    is_ordered_type,
+    late_flag_query,
+    oldest_writer_query,
+    window_query,
+)
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery
+from airflow_provider_pacs.sync.profiles import load_tables
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.columns import SourceColumn
+from airflow_provider_pacs.sync.schema.tsql import qualified, quote
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+TYPES = {
+    "datetime": ("datetime", 0),
+    "smalldatetime": ("smalldatetime", 0),
+    "date": ("date", 0),
+    "datetime2_3": ("datetime2", 3),
+    "datetime2_7": ("datetime2", 7),
+    "datetimeoffset_7": ("datetimeoffset", 7),
+}
+
+
+def shape(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> ResolvedTable:
+    """The generic Property with a change column of some type; None: the catalog could not be read."""
+    table = load_tables("generic")["property"]
+    if change is None:
+        return ResolvedTable(table, {})
+    known = {"PropertyID": "uniqueidentifier", "LegalDescription": "text", "ZipCode": "char", **types}
+    columns = {
+        name: SourceColumn(name, known.get(name, "varchar"), 16, 0, 0, True) for _, name in table.columns
+    }
+    columns["LastModified"] = SourceColumn("LastModified", change[0], 8, 0, change[1], True)
+    return ResolvedTable(table, columns)
+
+
+def bounds(made: ResolvedTable) -> ChangeQuery:
+    return bounds_query(
+        str(made.change_type),
+        now="2026-01-15 06:00:00.0000000",
+        cursor="c",
+        oldest=None,
+        lag_seconds=60,
+        overlap_minutes=75,
+        offset_minutes=-480,
+    )
+
+
+BUILDERS: dict[str, Callable[[ResolvedTable], ChangeQuery | None]] = {
+    "bounds": bounds,
+    "window": lambda made: window_query(made, Window("lo", "hi")),
+    "late_flag": lambda made: late_flag_query(made, "hi"),
+    "count_since": lambda made: count_since_query(made, "hi"),
+    "full": full_query,
+    "keys": lambda made: keys_query(made, ("a", "b")),
+    "count": count_query,
+    "lob": lob_query,
+}
+
+
+def compare(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.sql"
+    if os.environ.get("PACS_WRITE_GOLDEN"):
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8"), f"{file.name} differs"
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_statements_of_a_change_column_type(kind: str) -> None:
+    """Cases 13 to 16, 57: each statement converts its texts to the column's own type, and nothing else is
+    ever compared.
+    """
+    made = shape(TYPES[kind])
+    parts = [
+        f"-- {name}\n{query.sql}\n-- {query.params}\n"
+        for name, build in BUILDERS.items()
+        if (query := build(made))
+    ]
+    compare(f"property_{kind}", "\n".join(parts))
+
+
+@pytest.mark.parametrize("clock", ["local", "utc"])
+def test_the_statements_of_a_clock(clock: str) -> None:
+    compare(f"clock_{clock}", f"{clock_query(clock).sql}\n\n{oldest_writer_query(clock).sql}\n")  # type: ignore[arg-type]
+
+
+def test_the_statements_without_a_catalog() -> None:
+    """Where no view could be read, names are the map's and keys are compared as the server converts them."""
+    made = shape(None)
+    compare("property_unknown", f"{full_query(made).sql}\n\n{keys_query(made, ('a',)).sql}\n")
+    assert lob_query(made) is None
+
+
+def test_only_the_whole_table_is_complete() -> None:
+    made = shape()
+    assert full_query(made).complete
+    assert late_flag_query(made, "hi").complete
+    assert not window_query(made, Window("lo", "hi")).complete
+    assert not keys_query(made, ("a",)).complete
+
+
+def test_no_statement_filters_inactive_rows_or_reads_dirty() -> None:
+    """Case 29: IsActive is a column like any other; NOLOCK is never written."""
+    for build in BUILDERS.values():
+        query = build(shape())
+        text = query.sql if query else ""
+        assert "NOLOCK" not in text.upper()
+        assert "ISACTIVE" not in text.upper().partition("WHERE")[2]
+
+
+def test_no_statement_is_a_page_of_another() -> None:
+    """Cases 10, 18: one statement reads a whole window or table: no TOP, no order that a next page would rest
+    on, however the key is made up.
+    """
+    for build in BUILDERS.values():
+        query = build(shape())
+        assert not {"TOP", "ORDER", "OFFSET"} & set((query.sql if query else "").upper().split())
+
+
+@pytest.mark.parametrize(
+    ("declared", "length", "spelled"),
+    [("varchar", 16, "varchar(16)"), ("nvarchar", 16, "nvarchar(8)"), ("char", 16, "char(16)")],
+)
+def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spelled: str) -> None:
+    """Case 11: an nvarchar text beside a varchar column would convert the column, and read the table instead
+    of its index.
+    """
+    made = shape(ParcelNumber=declared)
+    assert made.columns["ParcelNumber"].max_length == length
+    query = keys_query(made, ("1-1", "1-2"), "ParcelNumber")
+    assert query.sql.endswith(f"WHERE s.[ParcelNumber] IN (CONVERT({spelled}, ?), CONVERT({spelled}, ?))")
+    assert query.params == ("1-1", "1-2")
+
+
+@pytest.mark.parametrize("declared", ["char", "varchar", "nchar", "nvarchar"])
+def test_a_guid_that_is_kept_as_text_is_known_by_its_digits(declared: str) -> None:
+    """Case 36: the county's spelling of a key need not be PostgreSQL's."""
+    query = keys_query(
+        shape(PropertyID=declared),
+        ("00112233-4455-6677-8899-aabbccddeeff", "{00112233-4455-6677-8899-AABBCCDDEE00}"),
+    )
+    assert query.sql.partition(" WHERE ")[2] == (
+        "REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.[PropertyID])), '-', ''), '{', ''), '}', '') IN "
+        "(CONVERT(varchar(32), ?), CONVERT(varchar(32), ?))"
+    )
+    assert query.params == ("00112233445566778899AABBCCDDEEFF", "00112233445566778899AABBCCDDEE00")
+
+
+@given(st.text(min_size=1, max_size=128).filter(lambda text: "\x00" not in text))
+def test_quoting_hides_every_name(name: str) -> None:
+    quoted = quote(name)
+    assert (quoted[0], quoted[-1]) == ("[", "]")
+    assert "]" not in quoted[1:-1].replace("]]", "")
+    assert quoted[1:-1].replace("]]", "]") == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "a\x00b"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        quote(name)
+
+
+def test_two_names() -> None:
+    assert qualified("d]bo", "Property Value") == "[d]]bo].[Property Value]"
+
+
+@pytest.mark.parametrize(
+    ("made", "enable_cdc", "family", "word"),
+    [
+        (shape(), True, "last_modified", "datetime"),
+        (shape(("datetime2", 7)), True, "last_modified", "datetime2(7)"),
+        (shape(), False, "compare", "enable_cdc is false"),
+        (shape(("varchar", 0)), True, "compare", "carries no window"),
+        (shape(None), True, "compare", "unknown"),
+    ],
+)
+def test_the_ladder_says_why(made: ResolvedTable, enable_cdc: bool, family: str, word: str) -> None:
+    chosen, reason = choose(made, enable_cdc=enable_cdc)
+    assert chosen == family
+    assert word in reason
+
+
+def test_below_the_ladder_stands_compare_which_fits_every_table() -> None:
+    assert all(family.column(shape(None)) is None for family in LADDER)
+    assert choose(shape(None), enable_cdc=True)[0] == "compare"
+
+
+@pytest.mark.parametrize(
+    ("declared", "ordered"),
+    [("datetime2(3)", True), ("date", True), ("varchar(30)", False), ("time(7)", False), (None, False)],
+)
+def test_types_that_carry_a_window(declared: str | None, ordered: bool) -> None:
+    assert is_ordered_type(declared) is ordered

@@ -1,0 +1,113 @@
+"""The rules of the architecture that a machine can check.
+
+The reasons are in airflow_provider_pacs/docs/adr/0001-the-house.md.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "airflow_provider_pacs"
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
+DRAWERS = re.compile(r"(^|_)(utils?|helpers?|managers?|base|common|misc)$")
+ALLOWED_DRAWERS = {
+    "airflow_provider_pacs/operators/base.py",
+    "airflow_provider_pacs/sync/target/postgres/base.py",
+}
+LOCKS = (
+    "uv.lock",
+    "pylock*.toml",
+    "poetry.lock",
+    "Pipfile.lock",
+    "package-lock.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+)
+
+
+def tool(*command: str) -> None:
+    """Runs one tool of the environment at the root and shows its words only where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_a_fresh_python(code: str) -> str:
+    """What `code` prints in an interpreter that has imported nothing yet."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.lint
+def test_import_contracts_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True) == 0
+
+
+@pytest.mark.lint
+def test_ruff_has_nothing_to_say() -> None:
+    tool("ruff", "check", ".")
+
+
+@pytest.mark.lint
+def test_the_code_is_formatted() -> None:
+    tool("ruff", "format", "--check", ".")
+
+
+@pytest.mark.lint
+def test_types_are_strict() -> None:
+    tool("mypy")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_stays_under_450_lines(module: str) -> None:
+    assert len((ROOT / module).read_text("utf-8").splitlines()) <= 450
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_named_after_what_it_does(module: str) -> None:
+    path = Path(module)
+    assert module in ALLOWED_DRAWERS or not any(
+        DRAWERS.search(part) for part in (*path.parent.parts, path.stem)
+    )
+
+
+def test_the_engine_runs_without_airflow() -> None:
+    in_a_fresh_python("import sys; sys.modules['airflow'] = None; import airflow_provider_pacs.sync.steps")
+
+
+def test_the_command_line_runs_without_airflow() -> None:
+    in_a_fresh_python("import sys; sys.modules['airflow'] = None; import airflow_provider_pacs.cli")
+
+
+@pytest.mark.parametrize("module", ["airflow_provider_pacs", "airflow_provider_pacs.get_provider_info"])
+def test_importing_the_provider_is_light(module: str) -> None:
+    """Airflow imports these in every process it starts."""
+    heavy = (
+        "{'airflow', 'great_expectations', 'pandas', 'pyarrow', 'pyodbc', 'arrow_odbc', 'psycopg', "
+        "'sqlalchemy'}"
+    )
+    assert in_a_fresh_python(f"import sys, {module}; print(*sorted({heavy} & sys.modules.keys()))") == ""
+
+
+@pytest.mark.parametrize("line", (ROOT / "constraints.txt").read_text("utf-8").splitlines())
+def test_a_constraint_is_one_version_and_no_address(line: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*==[0-9][\w.]*( ; [^@]+)?", line)
+    assert "/" not in line
+
+
+def test_no_lock_file_with_addresses_is_tracked() -> None:
+    names = [*LOCKS, *(f"**/{lock}" for lock in LOCKS)]
+    tracked = subprocess.run(
+        ["git", "ls-files", "--", *names], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert tracked.stdout == ""
