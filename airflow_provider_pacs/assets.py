@@ -15,8 +15,6 @@ def county_asset(config: CountyConfig, entity: str) -> Asset:
     return Asset(name=f"pacs_{config.county}_{entity}", uri=f"pacs://{config.county}/{entity}", group="pacs")
 
 
-def held_asset(config: CountyConfig) -> Asset:
-    """Give `pacs://<county>/held`: it has an event when a run holds deletes back for somebody to decide
-    on.
-    """
-    return Asset(name=f"pacs_{config.county}_held", uri=f"pacs://{config.county}/held", group="pacs")
+def pending_asset(config: CountyConfig) -> Asset:
+    """Give `pacs://<county>/pending`: it has an event when deletes of a run wait for somebody to decide on."""
+    return Asset(name=f"pacs_{config.county}_pending", uri=f"pacs://{config.county}/pending", group="pacs")

@@ -23,13 +23,14 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, Trig
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from airflow_provider_pacs.assets import held_asset
+from airflow_provider_pacs.assets import pending_asset
 from airflow_provider_pacs.operators.approvals import (
     APPROVE,
     REJECT,
     PacsDecideOperator,
-    PacsHeldDeletesOperator,
+    PacsPendingDeletesOperator,
 )
+from airflow_provider_pacs.operators.certify import PacsCertifyOperator
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import (
     PacsChangesOperator,
@@ -38,7 +39,6 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
-from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
@@ -100,7 +100,7 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
 
 
 def sync_dag(config: CountyConfig) -> DAG:
-    """Build preflight -> (extract -> validate) per entity -> publish -> reconcile."""
+    """Build preflight -> (extract -> validate) per entity -> publish -> certify."""
     mode = Param(
         "auto" if config.sync.enable_cdc else "full",
         type="string",
@@ -111,17 +111,27 @@ def sync_dag(config: CountyConfig) -> DAG:
     with _dag(
         config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}
     ) as dag:
-        preflight = PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}")
-        publish = PacsPublishOperator(task_id="publish", config=config, trigger_rule=TriggerRule.ALL_DONE)
-        for entity in config.sync.entities:
-            with TaskGroup(group_id=entity, prefix_group_id=False, tooltip=f"{entity}: stage and check"):
-                extract = _extract_operator(config, entity)(
-                    task_id=f"extract_{entity}", config=config, entity=entity
-                )
-                validate = PacsValidateOperator(task_id=f"validate_{entity}", config=config, entity=entity)
-            preflight >> extract >> validate >> publish
-        publish >> PacsReconcileOperator(task_id="reconcile", config=config)
+        _five_steps(config, PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}"))
     return dag
+
+
+def _five_steps(config: CountyConfig, preflight: PacsPreflightOperator) -> None:
+    """The chain of every run kind.
+
+    Publish runs whatever became of the entities: those that passed are published. Certify also hangs on the
+    preflight: where that failed, publish is skipped, and the run must not end as a success.
+    """
+    publish = PacsPublishOperator(task_id="publish", config=config, trigger_rule=TriggerRule.ALL_DONE)
+    certify = PacsCertifyOperator(task_id="certify", config=config)
+    for entity in config.sync.entities:
+        with TaskGroup(group_id=entity, prefix_group_id=False, tooltip=f"{entity}: stage and validate"):
+            extract = _extract_operator(config, entity)(
+                task_id=f"extract_{entity}", config=config, entity=entity
+            )
+            validate = PacsValidateOperator(task_id=f"validate_{entity}", config=config, entity=entity)
+        preflight >> extract >> validate >> publish
+    publish >> certify
+    preflight >> certify
 
 
 def _extract_operator(config: CountyConfig, entity: str) -> type[PacsExtractOperator]:
@@ -132,7 +142,7 @@ def _extract_operator(config: CountyConfig, entity: str) -> type[PacsExtractOper
 
 
 def reconcile_dag(config: CountyConfig) -> DAG:
-    """Build start -> reconcile over everything."""
+    """Build the same chain with a plan that compares every row."""
     with _dag(
         config,
         f"{_PREFIX}{config.county}_reconcile",
@@ -140,44 +150,46 @@ def reconcile_dag(config: CountyConfig) -> DAG:
         f"Prove that {config.name} is in step",
         {},
     ) as dag:
-        start = PacsPreflightOperator(task_id="start", config=config, purpose="reconcile", mode="full")
-        start >> PacsReconcileOperator(task_id="reconcile", config=config, plan_task_id="start", scope="full")
+        _five_steps(
+            config,
+            PacsPreflightOperator(task_id="preflight", config=config, purpose="reconcile", mode="full"),
+        )
     return dag
 
 
 def approvals_dag(config: CountyConfig) -> DAG:
-    """Build held -> decide (Airflow's Required Actions) -> apply.
+    """Build pending -> decide (Airflow's Required Actions) -> apply.
 
-    It starts by itself when a run holds deletes back.
+    It starts by itself when deletes of a run wait for a person.
     """
-    schedule = [held_asset(config)]
+    schedule = [pending_asset(config)]
     with _dag(
         config,
         f"{_PREFIX}{config.county}_approvals",
         None,
-        f"Decide on held deletes of {config.name}",
+        f"Decide on pending deletes of {config.name}",
         {},
         assets=schedule,
     ) as dag:
-        held = PacsHeldDeletesOperator(task_id="held", config=config)
+        pending = PacsPendingDeletesOperator(task_id="pending", config=config)
         # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is
         # answered within seconds of being asked.
         decide = HITLOperator(
             task_id="decide",
             subject=f"{config.name}: delete these rows?",
-            body=_HELD_BODY,
+            body=_PENDING_BODY,
             options=[APPROVE, REJECT],
             execution_timeout=None,
         )
-        held >> decide >> PacsDecideOperator(task_id="apply", config=config)
+        pending >> decide >> PacsDecideOperator(task_id="apply", config=config)
     return dag
 
 
-_HELD_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
+_PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
 
 | set | entity | what | digest |
 |---|---|---|---|
-{% for s in (ti.xcom_pull(task_ids='held') or {'sets': []})['sets'] %}| {{ s.held_id }} | {{ s.entity }} | {{ s.reason }} | `{{ s.digest[:16] }}` |
+{% for s in (ti.xcom_pull(task_ids='pending') or {'sets': []})['sets'] %}| {{ s.pending_id }} | {{ s.entity }} | {{ s.reason }} | `{{ s.digest[:16] }}` |
 {% endfor %}
 **Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps them all.
 """  # noqa: E501

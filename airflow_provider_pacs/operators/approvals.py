@@ -1,6 +1,4 @@
-"""The county's held sets of deletes come in; what a person decided about them in Airflow's Required Actions
-goes out, applied once.
-"""
+"""The county's pending deletes come in; what a person decided about them in Airflow's Required Actions goes out."""
 
 from __future__ import annotations
 
@@ -16,21 +14,20 @@ if TYPE_CHECKING:
 APPROVE, REJECT = "Approve", "Reject"
 
 
-class PacsHeldDeletesOperator(PacsOperator):
+class PacsPendingDeletesOperator(PacsOperator):
     """List the county's undecided sets; skip everything after it where there is none.
 
     There are no template fields.
     """
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync.steps.approve import held_sets
+        from airflow_provider_pacs.sync import steps
 
         with self.target() as target:
-            found = held_sets(self.config, target)
-        if not found:
-            raise AirflowSkipException(f"{self.config.county}: nothing is held")
-        names = ("held_id", "entity", "row_count", "live_count", "digest", "reason")
-        return {"sets": [{name: one[name] for name in names} for one in found]}
+            sets = steps.pending_deletes(self.config, target)
+        if not sets:
+            raise AirflowSkipException(f"{self.config.county}: nothing is pending")
+        return {"sets": [pending.as_dict() for pending in sets]}
 
 
 class PacsDecideOperator(PacsOperator):
@@ -41,33 +38,33 @@ class PacsDecideOperator(PacsOperator):
     There are no template fields.
 
     Args:
-        held_task_id: the task that listed the sets.
+        pending_task_id: the task that listed the sets.
         decision_task_id: the task whose answer is the decision.
     """
 
     def __init__(
-        self, *, held_task_id: str = "held", decision_task_id: str = "decide", **kwargs: Any
+        self, *, pending_task_id: str = "pending", decision_task_id: str = "decide", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.held_task_id = held_task_id
+        self.pending_task_id = pending_task_id
         self.decision_task_id = decision_task_id
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync.steps import approve
+        from airflow_provider_pacs.sync import steps
 
         answer = context["ti"].xcom_pull(task_ids=self.decision_task_id)
-        sets = context["ti"].xcom_pull(task_ids=self.held_task_id)["sets"]
-        held = [(one["held_id"], one["digest"]) for one in sets]
+        listed = context["ti"].xcom_pull(task_ids=self.pending_task_id)["sets"]
+        sets = [(pending["pending_id"], pending["digest"]) for pending in listed]
         actor = _actor(answer)
         if answer["chosen_options"] != [APPROVE]:
             with self.target() as target:
-                decided = approve.reject(self.config, target, held=held, actor=actor)
+                decided = steps.reject(self.config, target, sets=sets, actor=actor)
         else:
             with self.databases() as (source, target):
-                decided = approve.approve(
-                    self.config, source, target, held=held, actor=actor, trigger=str(context["run_id"])
+                decided = steps.approve(
+                    self.config, source, target, sets=sets, actor=actor, trigger=str(context["run_id"])
                 )
-        return {"by": actor, "sets": [one.as_dict() for one in decided]}
+        return {"by": actor, "sets": [decision.as_dict() for decision in decided]}
 
 
 def _actor(answer: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_pacs.hooks.airflow_errors import translate_errors
 
@@ -65,11 +65,11 @@ class PacsOperator(BaseOperator):
         """Give the id that the plan task gave this run.
 
         Raises:
-            AirflowFailException: the plan task has not succeeded.
+            AirflowSkipException: the plan task has not succeeded, so there is nothing to do here.
         """
         plan = context["ti"].xcom_pull(task_ids=self.plan_task_id)
         if not isinstance(plan, dict) or "run_id" not in plan:
-            raise AirflowFailException(
+            raise AirflowSkipException(
                 f"{self.config.county}: {self.plan_task_id} gave no plan, so there is nothing to do here. "
                 "See its log."
             )

@@ -27,11 +27,11 @@ class PacsExtractOperator(PacsOperator):
         self.entity = entity
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import steps as run
+        from airflow_provider_pacs.sync import steps
 
         run_id = self.run_id(context)
         with self.databases() as (source, target):
-            staged = run.extract(
+            staged = steps.extract(
                 self.config,
                 source,
                 target,

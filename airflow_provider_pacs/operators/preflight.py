@@ -26,7 +26,7 @@ class PacsPreflightOperator(PacsOperator):
 
     Args:
         mode: how the run reads.
-        purpose: `sync` plans a run that changes the target, `reconcile` one that only compares and repairs.
+        purpose: the run kind: `sync` reads what changed, `reconcile` compares every row.
     """
 
     template_fields: Sequence[str] = ("mode",)
@@ -39,22 +39,19 @@ class PacsPreflightOperator(PacsOperator):
         self.purpose = purpose
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import steps as run
+        from airflow_provider_pacs.sync import steps
 
         mode = _MODES.get(self.mode)
         if mode is None:
             raise ConfigError(f"{self.config.county}: mode must be auto or full, not {self.mode!r}")
-        trigger = context["run_id"]
+        request = steps.RunRequest(self.purpose, context["run_id"], mode)
         with self.databases() as (source, target):
-            if self.purpose == "reconcile":
-                plan = run.start_reconcile(self.config, source, target, trigger=trigger)
-            else:
-                report = run.check(self.config, source, target)
-                for finding in report.findings:
-                    if finding.state in ("fail", "warn"):
-                        self.log.warning(
-                            "%s: %s: %s %s", self.config.county, finding.id, finding.text, finding.remedy
-                        )
-                plan = run.preflight(self.config, source, target, trigger=trigger, mode=mode, report=report)
+            report = steps.check(self.config, source, target)
+            for finding in report.findings:
+                if finding.state in ("fail", "warn"):
+                    self.log.warning(
+                        "%s: %s: %s %s", self.config.county, finding.id, finding.text, finding.remedy
+                    )
+            plan = steps.plan(self.config, source, target, request, report=report)
         outcome: dict[str, Any] = plan.as_dict()
         return outcome

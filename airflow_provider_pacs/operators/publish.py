@@ -18,8 +18,8 @@ class PacsPublishOperator(PacsOperator):
 
     A run that is already published stays as it is. There are no template fields.
 
-    Meant for `trigger_rule="all_done"`: entities whose checks failed are held back and the others published.
-    Its outlets are the county's assets. An entity that was held back gives no event, so nobody downstream
+    Meant for `trigger_rule="all_done"`: entities whose checks failed are blocked and the others published.
+    Its outlets are the county's assets. An entity that was blocked gives no event, so nobody downstream
     wakes up for old data.
     """
 
@@ -31,21 +31,21 @@ class PacsPublishOperator(PacsOperator):
         ]
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import steps as run
+        from airflow_provider_pacs.sync import steps
 
         run_id = self.run_id(context)
         with self.target() as target:
-            outcome: dict[str, Any] = run.publish(self.config, target, run_id=run_id).as_dict()
+            outcome: dict[str, Any] = steps.publish(self.config, target, run_id=run_id).as_dict()
         if outcome["changed"] == 0:
             self.log.info("%s: nothing changed: no row was written.", self.config.county)
-        self._tell_assets(context, run_id, outcome["entities"])
+        self._emit_assets(context, run_id, outcome["entities"])
         return outcome
 
-    def _tell_assets(self, context: Context, run_id: str, entities: dict[str, Any]) -> None:
+    def _emit_assets(self, context: Context, run_id: str, entities: dict[str, Any]) -> None:
         for entity in self.config.sync.entities:
-            asset, told = county_asset(self.config, entity), entities.get(entity, {})
-            if told.get("state") == "published":
-                numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
+            asset, outcome = county_asset(self.config, entity), entities.get(entity, {})
+            if outcome.get("state") == "published":
+                numbers = {key: value for key, value in outcome.items() if isinstance(value, int | float)}
                 context["outlet_events"][asset].extra = {
                     "county": self.config.county,
                     "entity": entity,

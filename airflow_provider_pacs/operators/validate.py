@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class PacsValidateOperator(PacsOperator):
-    """Judge one staged entity. A blocking rule fails the task without retries; bad rows go to quarantine.
+    """Validate one staged entity. A blocking rule fails the task without retries; bad rows go to quarantine.
 
     There are no template fields.
 
     Args:
-        entity: the entity to judge.
+        entity: the entity to validate.
     """
 
     def __init__(self, *, entity: str, **kwargs: Any) -> None:
@@ -26,11 +26,11 @@ class PacsValidateOperator(PacsOperator):
         self.entity = entity
 
     def step(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_pacs.sync import steps as run
+        from airflow_provider_pacs.sync import steps
 
         run_id = self.run_id(context)
         with self.target() as target:
-            outcome: dict[str, Any] = run.validate(
+            outcome: dict[str, Any] = steps.validate(
                 self.config, target, run_id=run_id, entity=self.entity
             ).as_dict()
         return outcome

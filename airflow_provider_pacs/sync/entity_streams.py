@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import (
     KEYS_PER_STATEMENT,
-    SCOPE,
+    ROOT_KEY,
     full_query,
     keys_query,
     lob_bound,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 def all_records(reader: SourceReader, entity: str, profile: str) -> Iterator[pa.RecordBatch]:
     """Every row of an entity."""
-    shape = _shape(reader, entity, profile)
-    yield from reader.stream(full_query(shape).sql, lob_bound=lob_bound(reader, shape))
+    resolved = _resolved(reader, entity, profile)
+    yield from reader.stream(full_query(resolved).sql, lob_bound=lob_bound(reader, resolved))
 
 
 def changed_records(reader: SourceReader, entity: str, since: str, profile: str) -> Iterator[pa.RecordBatch]:
@@ -38,15 +38,15 @@ def changed_records(reader: SourceReader, entity: str, since: str, profile: str)
     Raises:
         ConfigError: the entity has no change column of a date type.
     """
-    shape = _shape(reader, entity, profile)
-    if not is_ordered_type(shape.change_type):
+    resolved = _resolved(reader, entity, profile)
+    if not is_ordered_type(resolved.change_type):
         raise ConfigError(
             f"{entity} has no change column of a date type at the source",
             remedy="use get_all_records",
             code="PACS-003",
         )
-    query = since_query(shape, since)
-    yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, shape))
+    query = since_query(resolved, since)
+    yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, resolved))
 
 
 def related_records(
@@ -63,14 +63,14 @@ def related_records(
             f"{relation!r} is not a relation of {entity!r}",
             remedy=f"use one of: {', '.join(children) or 'none'}",
         )
-    shape = _shape(reader, relation, profile)
-    column = SCOPE if shape.selection else dict(shape.map.columns)[str(load_entities()[relation].parent_key)]
+    resolved = _resolved(reader, relation, profile)
+    column = ROOT_KEY if resolved.selection else dict(resolved.map.columns)[str(load_entities()[relation].parent_key)]
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
-        query = keys_query(shape, tuple(keys[start : start + KEYS_PER_STATEMENT]), column)
-        yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, shape))
+        query = keys_query(resolved, tuple(keys[start : start + KEYS_PER_STATEMENT]), column)
+        yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, resolved))
 
 
-def _shape(reader: SourceReader, entity: str, profile: str) -> ResolvedTable:
+def _resolved(reader: SourceReader, entity: str, profile: str) -> ResolvedTable:
     tables = load_tables(profile)
     if entity not in tables:
         raise ConfigError(f"unknown entity {entity!r}", remedy=f"use one of: {', '.join(tables)}")

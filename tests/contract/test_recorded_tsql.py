@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from airflow_provider_pacs.sync.steps.load import load_entity
+from airflow_provider_pacs.sync.steps.reconcile import reconcile
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
 from airflow_provider_pacs.sandbox.data import build
@@ -29,9 +31,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.steps.load import load_entity
 from airflow_provider_pacs.sync.steps.plan import make_plan, map_fingerprint, shapes
-from airflow_provider_pacs.sync.steps.reconcile import reconcile
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
@@ -151,9 +151,9 @@ def one_run(
     """Plan, load (a sync or backfill) and reconcile; returns the tables as they were found."""
     window = Backfill("value", "2026-01-01", statements.STAMP) if kind == "backfill" else None
     plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test", window=window)  # type: ignore[arg-type]
-    tables = shapes(config, reader, target.run_entities(plan.run_id))
+    tables = shapes(config, reader, target.runs.entities(plan.run_id))
     if kind != "reconcile":
-        for row in target.run_entities(plan.run_id):
+        for row in target.runs.entities(plan.run_id):
             load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]
     scope: Any = "full" if kind == "reconcile" else "auto"
     bounds = DeleteBounds(25, 2.0)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,7 +23,6 @@ import pytest
 
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.site import Endpoint
-from airflow_provider_pacs.sync import steps as run
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import ENTITIES, County, Pacs, counted_judge, county_config, empty, new_engine
 from tests.support.generated import generated_county, reading_login
@@ -30,6 +30,9 @@ from tests.support.server import MssqlServer, named_server, running_server
 from tests.wire.scripted import CA_FILE, DIRECTORY
 
 ROOT = Path(__file__).parents[2]
+# Modules whose names the package `steps` gives to the functions in them.
+VALIDATION = import_module("airflow_provider_pacs.sync.steps.validate")
+WHOLE_RUN = import_module("airflow_provider_pacs.sync.steps.run")
 _SANDBOX_SECONDS = 60
 
 
@@ -157,8 +160,8 @@ def pacs_engine() -> Iterator[Pacs]:
 @pytest.fixture
 def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules are judged by their predicates; tests of the judge itself use Great Expectations."""
-    monkeypatch.setattr(run, "judge", counted_judge)
-    monkeypatch.setattr(run, "warm_up", lambda: None)
+    monkeypatch.setattr(VALIDATION, "judge", counted_judge)
+    monkeypatch.setattr(WHOLE_RUN, "warm_up", lambda: None)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ class Site:
         """(state, rows) of each held set, oldest first."""
         return [
             (row["state"], row["row_count"])
-            for row in self.sql("SELECT state, row_count FROM pacs_ops.held_delete ORDER BY held_id")
+            for row in self.sql("SELECT state, row_count FROM pacs_ops.pending_delete ORDER BY held_id")
         ]
 
     def decisions(self) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     assert site.ended(first) == "success"
     applied = site.tombstones()
     assert (len(applied), site.sets(), site.decisions()) == (3, [("applied", 3)], ["held.applied"])
-    (decided,) = site.sql("SELECT decided_by FROM pacs_ops.held_delete")
+    (decided,) = site.sql("SELECT decided_by FROM pacs_ops.pending_delete")
     assert decided["decided_by"], "who decided is known"
 
     # The same answer once more: Airflow refuses it, and a task that is cleared and run again finds the set

@@ -49,7 +49,7 @@ def cities(county: County) -> dict[str, str]:
 
 def images(county: County) -> list[dict[str, Any]]:
     """Every row of the partition to the byte, provenance included."""
-    return county.sql(f"SELECT p::text FROM {county.leaf('property')} AS p ORDER BY property_id")
+    return county.sql(f"SELECT p::text FROM {county.partition('property')} AS p ORDER BY property_id")
 
 
 def test_a_window_is_read_again(county: County) -> None:
@@ -79,10 +79,10 @@ def test_a_window_is_read_again(county: County) -> None:
         0,
     )
     assert county.state("property") == before
-    assert county.target.run(certificate.run_id) | {
+    assert county.target.runs.run(certificate.run_id) | {
         "kind": "backfill",
         "state": "succeeded",
-    } == county.target.run(certificate.run_id)
+    } == county.target.runs.run(certificate.run_id)
     once = images(county)
     published, certificate = backfill(county, "2025-12-08 06:00:00", "2025-12-15 06:00:00")
     assert (of(published, "property").read, of(published, "property").changed, certificate.clean) == (

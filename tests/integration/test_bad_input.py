@@ -174,7 +174,7 @@ def test_odd_names_work_by_one_yaml_and_a_source_without_rows_deletes_nothing(
             "SELECT count(*) FROM pacs.property WHERE _deleted_at IS NULL"
         ).fetchone() == (199,)
         assert connection.execute(
-            "SELECT row_count FROM pacs_ops.held_delete WHERE state = 'held'"
+            "SELECT row_count FROM pacs_ops.pending_delete WHERE state = 'held'"
         ).fetchall() == [(199,)]
 
     assert main(["sync", *odd]) == 0

@@ -50,7 +50,7 @@ def test_a_hard_delete(county: County) -> None:
     assert of(published, "property").deleted == 0
     assert not delta.clean
     full = county.reconcile()
-    assert of(full, "property").sample_keys == (f"ghost:{key('property', 2)}",)
+    assert of(full, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
     assert set(county.rows("property")) == {key("property", 1), key("property", 3)}
     assert county.rows("property", deleted=True)[key("property", 2)]["parcel_number"] == "1-00002"
     assert county.reconcile().clean
@@ -164,7 +164,7 @@ def test_a_read_that_misses_a_row(county: County) -> None:
     county.sync()
     hidden_for_one_read(county, 2)
     certificate = county.reconcile()
-    assert of(certificate, "property").ghosts == 1
+    assert of(certificate, "property").extra_in_target == 1
     assert of(certificate, "property").repaired == 0
     assert certificate.clean
     hidden_for_one_read(county, 2)
@@ -204,11 +204,11 @@ def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
     assert certificate.state == "held"
     assert county.row("property", 40)["city"] == "Finley"
     assert len(county.rows("property")) == 60
-    (held,) = county.held("property")
+    (held,) = county.pending("property")
     keys = sorted(key("property", number) for number in gone)
     assert (held["row_count"], held["live_count"]) == (30, 60)
     assert bytes(held["digest"]) == hashlib.sha256(",".join(keys).encode()).digest()
-    found = county.sql("SELECT source_key FROM pacs_ops.held_delete_key WHERE held_id = %s", held["held_id"])
+    found = county.sql("SELECT source_key FROM pacs_ops.pending_delete_key WHERE held_id = %s", held["held_id"])
     assert sorted(row["source_key"] for row in found) == keys
 
 
@@ -275,7 +275,7 @@ def test_rows_switched_out(county: County) -> None:
     county.remove("property", 4, 5)
     certificate = county.reconcile()
     assert set(of(certificate, "property").sample_keys) == {
-        f"ghost:{key('property', 4)}",
-        f"ghost:{key('property', 5)}",
+        f"extra_in_target:{key('property', 4)}",
+        f"extra_in_target:{key('property', 5)}",
     }
     assert len(county.rows("property")) == 28

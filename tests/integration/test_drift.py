@@ -94,7 +94,7 @@ def test_the_change_column_gets_another_type(county: County) -> None:
     county.add("property", 1, City="Finley")
     published, certificate = county.sync()
     assert of(published, "property").mode == "full"
-    assert county.state("property")["watermark_type"] == "datetime2(7)"
+    assert county.state("property").watermark_type == "datetime2(7)"
     assert certificate.clean
 
 

@@ -109,7 +109,7 @@ def test_a_whole_county_in_full_and_then_only_what_changed(make: Maker) -> None:
         "structure": 0,
     }
     assert second.clean
-    assert {entity: county.plan_of(again.run_id, entity)["family"] for entity in ENTITIES} == {
+    assert {entity: county.plan_of(again.run_id, entity).strategy for entity in ENTITIES} == {
         "property": "related", "owner": "compare", "value": "related", "structure": "related",
     }  # fmt: skip
 
@@ -589,7 +589,7 @@ def test_without_rowversions_everything_is_compared(make: Maker) -> None:
     )
     published, certificate = county.sync()
     assert certificate.clean
-    assert county.plan_of(published.run_id, "value")["reason"].startswith(
+    assert county.plan_of(published.run_id, "value").reason.startswith(
         "no table of it has a rowversion to watch"
     )
     assert of(published, "value").updated == 1

@@ -100,7 +100,7 @@ def test_a_rowversion_window_waits_for_open_writers(versioned: County) -> None:
 def test_the_countys_file_pins_a_mode(versioned: County) -> None:
     versioned.configure(tables={"property": {"mode": "last_modified"}})
     assert of(versioned.sync()[0], "property").mode == "full"  # the cursor was another column's
-    assert versioned.state("property")["family"] == "last_modified"
+    assert versioned.state("property")["strategy"] == "last_modified"
     versioned.configure(tables={"property": {"mode": "compare"}})
     for _ in range(2):
         assert of(versioned.sync()[0], "property").mode == "full"

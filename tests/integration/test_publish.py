@@ -37,10 +37,10 @@ def test_another_try_has_its_own_staging(county: County) -> None:
     """Case 104: a second try of extract starts with nothing of the first, and publish takes the last."""
     county.add("property", 1, 2)
     run_id = county.stage()
-    first = county.plan_of(run_id, "property")["stage_table"]
+    first = county.plan_of(run_id, "property").stage_table
     county.remove("property", 2)
     run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2)
-    assert county.plan_of(run_id, "property")["stage_table"] != first
+    assert county.plan_of(run_id, "property").stage_table != first
     county.publish(run_id)
     with pytest.raises(DataError, match="validate"):
         county.certify(run_id)
@@ -87,10 +87,10 @@ def test_a_stale_run_cannot_publish(county: County) -> None:
     with pytest.raises(ConflictError):
         county.publish(stale)
     assert not county.rows("property")
-    assert "property" not in county.target.states(county.fips)
+    assert "property" not in county.target.runs.cursors(county.fips)
     county.publish(fresh)
     assert county.row("property", 1)["city"] == "Finley"
-    assert county.target.run(stale)["state"] == "superseded"
+    assert county.target.runs.run(stale)["state"] == "superseded"
 
 
 def test_a_stale_run_cannot_repair(county: County) -> None:
@@ -98,7 +98,7 @@ def test_a_stale_run_cannot_repair(county: County) -> None:
     county.add("property", 1)
     stale = county.stage()
     county.publish(stale)
-    county.sql(f"UPDATE {county.leaf('property')} SET city = 'X'")
+    county.sql(f"UPDATE {county.partition('property')} SET city = 'X'")
     county.stage()
     with pytest.raises(ConflictError):
         county.certify(stale, "full")
@@ -115,7 +115,7 @@ def test_the_database_goes_away_in_publish(whole_county: County, monkeypatch: py
     for entity in ENTITIES:
         county.add(entity, 1)
     county.sync()
-    before, cursor = county.content(), county.state("property")["watermark"]
+    before, cursor = county.content(), county.state("property").watermark
     county.clock.step(hours=2)
     for entity in ENTITIES:
         county.change(
@@ -145,7 +145,7 @@ def test_the_database_goes_away_in_publish(whole_county: County, monkeypatch: py
     county.target = PostgresTarget.from_url(county.url)
     assert applied == ["property", "owner", "structure"] or len(applied) == 3
     assert county.content() == before
-    assert county.state("property")["watermark"] == cursor
+    assert county.state("property").watermark == cursor
     county.publish(run_id)
     assert county.row("structure", 1)["year_built"] == 2005
     assert county.certify(run_id).clean
@@ -156,14 +156,14 @@ def test_a_target_that_only_reads(county: County) -> None:
     """Case 109: after a failover to a read-only server publish fails, and the cursor stays."""
     county.add("property", 1)
     county.sync()
-    before = county.state("property")["watermark"]
+    before = county.state("property").watermark
     county.clock.step(hours=2)
     run_id = county.stage()
     county.target.connection.execute("SET default_transaction_read_only = on")
     with pytest.raises(PacsError):
         county.publish(run_id)
     county.target.connection.execute("SET default_transaction_read_only = off")
-    assert county.state("property")["watermark"] == before
+    assert county.state("property").watermark == before
 
 
 def test_bad_rows_are_set_aside(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_validate_again(county: County) -> None:
     county.add("property", 1, 2)
     county.change("property", 1, Acreage=-5.0)
     run_id = county.stage()
-    table = county.plan_of(run_id, "property")["stage_table"]
+    table = county.plan_of(run_id, "property").stage_table
     county.sql(
         f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2)
     )
@@ -281,7 +281,7 @@ def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> 
     county.add("owner", 1)
     county.add("value", *range(60))
     county.sync()
-    cursor = county.state("value")["watermark"]
+    cursor = county.state("value").watermark
     county.clock.step(hours=3)
     county.change("owner", 1, OwnerName="Zoë Peña")
     county.change("value", *range(60), LandValue=-1.0)
@@ -290,8 +290,8 @@ def test_a_blocked_entity_keeps_its_last_good_data(make_county: CountyMaker) -> 
         county.sync()
     assert county.row("owner", 1)["owner_name"] == "Zoë Peña"
     assert {row["land_value"] for row in county.rows("value").values()} == {40}
-    assert county.state("value")["watermark"] == cursor
-    assert county.state("owner")["watermark"] > cursor
+    assert county.state("value").watermark == cursor
+    assert county.state("owner").watermark > cursor
     (last,) = county.sql(
         "SELECT * FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY started_at DESC LIMIT 1", county.fips
     )
@@ -307,7 +307,7 @@ def test_nothing_changed_nothing_written(whole_county: County) -> None:
 
     def places() -> list[Any]:
         return [
-            county.sql(f"SELECT ctid::text, xmin::text FROM {county.leaf(entity)} ORDER BY 1")
+            county.sql(f"SELECT ctid::text, xmin::text FROM {county.partition(entity)} ORDER BY 1")
             for entity in ENTITIES
         ]
 
@@ -367,13 +367,13 @@ def test_old_dates_do_not_move_the_cursor(county: County) -> None:
     county.add("property", 1)
     county.sync()
     county.clock.step(hours=5)
-    cursor = county.state("property")["watermark"]
+    cursor = county.state("property").watermark
     run_id = county.stage(trigger="manual__2020-01-01T00:00:00+00:00")
     row = county.plan_of(run_id, "property")
     assert row["mode"] == "changes"
     assert row["lower_bound"] < cursor < row["upper_bound"]
     county.publish(run_id)
-    assert county.state("property")["watermark"] == row["upper_bound"]
+    assert county.state("property").watermark == row["upper_bound"]
 
 
 def test_another_mapping(make_county: CountyMaker) -> None:
@@ -407,7 +407,7 @@ def test_a_state_that_is_lost_or_old(county: County, loss: str) -> None:
     """
     county.add("property", 1, 2)
     county.sync()
-    old = county.state("property")["watermark"]
+    old = county.state("property").watermark
     county.clock.step(hours=4)
     county.change("property", 1, City="Finley")
     county.clock.step(hours=4)
@@ -420,7 +420,7 @@ def test_a_state_that_is_lost_or_old(county: County, loss: str) -> None:
     assert of(published, "property").read >= 1
     assert of(published, "property").changed == 0
     assert certificate.clean
-    assert county.state("property")["watermark"] > old
+    assert county.state("property").watermark > old
 
 
 def test_the_cursor_is_stored_with_its_rows(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +429,7 @@ def test_the_cursor_is_stored_with_its_rows(county: County, monkeypatch: pytest.
     """
     county.add("property", 1)
     county.sync()
-    before = county.state("property")["watermark"]
+    before = county.state("property").watermark
     county.clock.step(hours=3)
     county.change("property", 1, City="Finley")
     county.clock.step(minutes=2)
@@ -443,7 +443,7 @@ def test_the_cursor_is_stored_with_its_rows(county: County, monkeypatch: pytest.
         county.publish(run_id)
     monkeypatch.undo()
     assert county.row("property", 1)["city"] == "Prosser"
-    assert county.state("property")["watermark"] == before
+    assert county.state("property").watermark == before
 
 
 def test_staging_is_gone_after_publish(county: County) -> None:
@@ -468,6 +468,6 @@ def test_staging_that_a_crash_emptied(county: County) -> None:
     county.sql(f"TRUNCATE pacs_ops.{county.plan_of(run_id, 'property')['stage_table']}")
     outcome = county.publish(run_id)
     assert of(outcome, "property").state == "failed"
-    assert "property" not in county.target.states(county.fips)
+    assert "property" not in county.target.runs.cursors(county.fips)
     county.sync()
     assert len(county.rows("property")) == 1

@@ -20,13 +20,13 @@ def ghost(county: County, entity: str, number: int) -> None:
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
     columns = ", ".join(
-        ["county_id", canonical.key, *names, "_run_id", "_row_hash", "_first_seen_at", "_changed_at"]
+        ["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"]
     )
     values = ", ".join(
-        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "_row_hash", "now()", "now()"]
+        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"]
     )
     county.sql(
-        f"INSERT INTO {county.leaf(entity)} ({columns}) SELECT {values} FROM {county.leaf(entity)} WHERE "
+        f"INSERT INTO {county.partition(entity)} ({columns}) SELECT {values} FROM {county.partition(entity)} WHERE "
         f"{canonical.key} = %s",
         key(entity, 0),
     )
@@ -46,7 +46,7 @@ def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> Non
     assert county.sync()[1].clean
     before = county.content()
     for entity in ENTITIES:
-        leaf, canonical = county.leaf(entity), load_entities()[entity]
+        leaf, canonical = county.partition(entity), load_entities()[entity]
         text = entity != "value"
         column = TEXTS[entity]
         one_byte = f"overlay({column} PLACING '~' FROM 1 FOR 1)" if text else f"{column} + 0.0001"
@@ -63,14 +63,14 @@ def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> Non
                 f"differing:{key(entity, 0)}",
                 f"differing:{key(entity, 1)}",
                 f"missing:{key(entity, 2)}",
-                f"ghost:{key(entity, 99)}",
+                f"extra_in_target:{key(entity, 99)}",
             ]
         )
-        assert (told.missing, told.differing, told.ghosts, told.repaired, told.remaining) == (1, 2, 1, 4, 0)
+        assert (told.missing, told.differing, told.extra_in_target, told.repaired, told.remaining) == (1, 2, 1, 4, 0)
     assert county.content() == before
     again = county.reconcile()
     assert again.clean
-    assert all(part.missing + part.differing + part.ghosts == 0 for part in again.entities)
+    assert all(part.missing + part.differing + part.extra_in_target == 0 for part in again.entities)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_smallest_differences_count(county: County, damage: str) -> None:
     """
     county.add("property", 1, Acreage=1.25, City="Prosser")
     county.sync()
-    county.sql(f"UPDATE {county.leaf('property')} SET {damage}")
+    county.sql(f"UPDATE {county.partition('property')} SET {damage}")
     assert of(county.reconcile(), "property").differing == 1
     assert of(county.reconcile(), "property").differing == 0
 
@@ -168,7 +168,7 @@ def test_a_delta_certificate_counts(county: County) -> None:
     """
     county.add("property", 1, 2)
     county.sync()
-    county.sql(f"DELETE FROM {county.leaf('property')} WHERE property_id = %s", key("property", 2))
+    county.sql(f"DELETE FROM {county.partition('property')} WHERE property_id = %s", key("property", 2))
     county.clock.step(hours=5)
     _, delta = county.sync()
     assert delta.scope == "delta"
@@ -186,7 +186,7 @@ def test_the_window_of_a_run_is_compared_after_publish(county: County) -> None:
     county.clock.step(minutes=2)
     run_id = county.stage()
     county.publish(run_id)
-    county.sql(f"UPDATE {county.leaf('property')} SET city = 'X' WHERE property_id = %s", key("property", 1))
+    county.sql(f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s", key("property", 1))
     told = of(county.certify(run_id), "property")
     assert (told.scope, told.differing, told.repaired) == ("delta", 1, 1)
     assert county.row("property", 1)["city"] == "Finley"

@@ -103,8 +103,8 @@ def test_row_level_security(make_county: CountyMaker) -> None:
                 (one.fips,)
             ]
         for refused in (
-            f"SELECT 1 FROM {one.leaf('property')}",
-            f"SELECT 1 FROM {other.leaf('property')}",
+            f"SELECT 1 FROM {one.partition('property')}",
+            f"SELECT 1 FROM {other.partition('property')}",
             "SELECT 1 FROM pacs_ops.audit",
             "DELETE FROM pacs.property",
             "INSERT INTO pacs_ops.county_grant VALUES (session_user, '*')",

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from airflow_provider_pacs.sync.steps.load import fill_stage
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.schema.catalog import describe
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.steps.load import fill_stage
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.server import MssqlServer
 from tests.support.values import CASES, UUID, Case

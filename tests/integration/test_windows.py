@@ -113,12 +113,12 @@ def test_a_row_stamped_in_the_far_future(county: County) -> None:
     county.add("property", 1)
     county.add("property", 2, at="2099-12-31 23:59:59.997")
     county.sync()
-    assert county.state("property")["watermark"] < "2026-01-16"
+    assert county.state("property").watermark < "2026-01-16"
     county.clock.step(days=2)
     county.change("property", 2, at=None, City="Finley")
     _, certificate = county.sync()
     assert county.row("property", 2)["city"] == "Finley"
-    assert county.state("property")["watermark"] < "2026-01-18"
+    assert county.state("property").watermark < "2026-01-18"
     assert certificate.clean
 
 
@@ -135,11 +135,11 @@ def test_an_empty_window(county: County) -> None:
     """Case 9: nothing changed: no row is written, and the cursor moves on all the same."""
     county.add("property", 1)
     county.sync()
-    before = county.state("property")["watermark"]
+    before = county.state("property").watermark
     county.clock.step(hours=5)
     published, certificate = county.sync()
     assert of(published, "property").changed == 0
-    assert county.state("property")["watermark"] > before
+    assert county.state("property").watermark > before
     assert certificate.clean
 
 
@@ -150,7 +150,7 @@ def test_ticks_that_three_digits_do_not_hold(make_county: CountyMaker, digits: s
     county.add("property", 1)
     county.clock.set_utc(datetime(2026, 1, 15, 15, 0, 0, int(digits) * 1000))
     county.sync()
-    assert county.state("property")["watermark"].endswith(f".{digits}")
+    assert county.state("property").watermark.endswith(f".{digits}")
     county.add("property", 2, at=county.stamp())
     county.clock.step(minutes=1)
     county.sync()
@@ -187,7 +187,7 @@ def test_change_columns_of_other_types(
         f"'{key('property', 1)}'"
     )
     county.sync()
-    assert digits == 0 or county.state("property")["watermark"] < county.stamp()[:digits]
+    assert digits == 0 or county.state("property").watermark < county.stamp()[:digits]
     county.pacs(
         f"UPDATE [dbo].[Property] SET City = 'Paterson', LastModified = '{county.stamp()}' WHERE PropertyID "
         f"= '{key('property', 1)}'"
@@ -207,7 +207,7 @@ def test_a_cursor_that_is_empty_means_a_full_read(county: County) -> None:
     published, _ = county.sync()
     assert of(published, "property").mode == "full"
     assert county.row("property", 1)["city"] == "Finley"
-    assert county.state("property")["watermark"] is not None
+    assert county.state("property").watermark is not None
 
 
 def test_a_late_commit(make_county: CountyMaker) -> None:
@@ -262,12 +262,12 @@ def test_a_transaction_open_for_longer_than_the_overlap(county: County) -> None:
         county.change("property", 2, City="Paterson")
         county.clock.step(seconds=61)
         county.sync()
-        assert county.state("property")["watermark"] <= began
+        assert county.state("property").watermark <= began
     writer.commit()
     county.clock.step(minutes=2)
     county.sync()
     assert county.row("property", 1)["city"] == "Finley"
-    assert county.state("property")["watermark"] > began
+    assert county.state("property").watermark > began
 
 
 def test_a_transaction_that_nobody_tells_us_of(make_county: CountyMaker) -> None:
@@ -300,13 +300,13 @@ def test_the_source_clock_steps_back(county: County) -> None:
     county.sync()
     county.clock.step(hours=1)
     county.sync()
-    before = county.state("property")["watermark"]
+    before = county.state("property").watermark
     county.clock.step(minutes=-5)
     county.change("property", 1, City="Finley")
     county.clock.step(minutes=1)
     county.sync()
     assert county.row("property", 1)["city"] == "Finley"
-    assert county.state("property")["watermark"] == before
+    assert county.state("property").watermark == before
 
 
 def test_the_hour_that_repeats(county: County) -> None:
@@ -375,7 +375,7 @@ def test_one_upper_bound_for_all_entities(make_county: CountyMaker) -> None:
         county.add(entity, 1)
     county.source.before_query = lambda sql: county.clock.step(seconds=7)
     run_id = county.stage()
-    assert len({row["upper_bound"] for row in county.target.run_entities(run_id)}) == 1
+    assert len({row["upper_bound"] for row in county.target.runs.entities(run_id)}) == 1
 
 
 def test_the_workers_clock_does_not_matter(county: County) -> None:
@@ -387,7 +387,7 @@ def test_the_workers_clock_does_not_matter(county: County) -> None:
     county.change("property", 1, City="Finley")
     county.clock.step(minutes=2)
     county.sync()
-    assert county.state("property")["watermark"].startswith("2019-06-01 07:0")
+    assert county.state("property").watermark.startswith("2019-06-01 07:0")
     assert county.row("property", 1)["city"] == "Finley"
 
 

@@ -376,7 +376,7 @@ def _certificate(
         )  # fmt: skip
     if story == "held":
         connection.execute(
-            "INSERT INTO pacs_ops.held_delete (county_id, entity, run_id, row_count, live_count, digest, reason, held_at) "
+            "INSERT INTO pacs_ops.pending_delete (county_id, entity, run_id, row_count, live_count, digest, reason, held_at) "
             "VALUES (%s, 'owner', %s, 312, %s, %s, '312 of the rows are gone at the source: more than 25 rows and 2 %%', %s)",
             (county.fips, run["id"], int(SIZES["owner"] * share), b"\0" * 32, run["ended"]),
         )

@@ -164,7 +164,7 @@ def test_a_running_county_tells_how_far_each_entity_is(client: TestClient) -> No
     assert 0 < entities["value"]["rows_read"] < entities["value"]["expected"]
     assert entities["value"]["rows_per_second"] > 1000
     assert entities["value"]["airflow_path"].endswith("/tasks/extract_value")
-    assert {one["entity"]: one["family"] for one in found["changes"]} == {
+    assert {one["entity"]: one["strategy"] for one in found["changes"]} == {
         "property": "last_modified", "owner": "last_modified", "value": "last_modified", "structure": "compare",
     }  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-
-from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.steps.load import stage_name
 from airflow_provider_pacs.sync.target.postgres.stage import rows_view
+
+from airflow_provider_pacs.sync.entities import load_entities
 
 RUN = "3f2a9c1e-0000-4000-8000-00000000000f"
 LONGEST = 63

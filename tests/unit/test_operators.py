@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 
 import airflow_provider_pacs.sync
 from airflow_provider_pacs.assets import county_asset
@@ -33,7 +34,6 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
-from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import (

@@ -151,10 +151,17 @@ class SyncConfig(Section):
 
 
 class DeleteGuard(Section):
-    """A run may delete up to the larger of both limits; more is held for approval."""
+    """Up to the larger of both limits becomes tombstones without a person; more waits for approval.
+
+    Attributes:
+        max_rows: rows of an entity.
+        max_percent: percent of the entity's live rows.
+        window_days: the limits hold for one run, and for all runs of these days together; 0 for one run only.
+    """
 
     max_rows: Count = 25
     max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
+    window_days: Annotated[StrictInt, Field(ge=0, le=366)] = 7
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -1,7 +1,4 @@
-"""The compare family: a table map -> every row of the table.
-
-Full load, compare load and reconcile read through this.
-"""
+"""Full: a table map -> every row of the table, or rows by key. First load, comparison and reconcile read this way."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-SCOPE = "_scope"
+ROOT_KEY = "_scope"
 """The column of a joined entity that says which root a row belongs to."""
 
 KEYS_PER_STATEMENT = 500
@@ -21,95 +18,90 @@ KEYS_PER_STATEMENT = 500
 _SHORT_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 
-def full_query(shape: ResolvedTable) -> ChangeQuery:
+def full_query(table: ResolvedTable) -> ChangeQuery:
     """All rows, no filter: inactive rows travel too (domain.md G4)."""
-    return ChangeQuery(f"SELECT {select_list(shape)} FROM {rows_of(shape)}", complete=True)  # noqa: S608
+    return ChangeQuery(f"SELECT {select_list(table)} FROM {rows_of(table)}", complete=True)  # noqa: S608
 
 
-def sample_query(shape: ResolvedTable, rows: int) -> ChangeQuery:
+def sample_query(table: ResolvedTable, rows: int) -> ChangeQuery:
     """At most `rows` rows, whichever the server hands out first: for a look, never for a load."""
-    return ChangeQuery(f"SELECT TOP ({int(rows)}) {select_list(shape)} FROM {rows_of(shape)}")  # noqa: S608
+    return ChangeQuery(f"SELECT TOP ({int(rows)}) {select_list(table)} FROM {rows_of(table)}")  # noqa: S608
 
 
-def keys_query(shape: ResolvedTable, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
+def keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str | None = None) -> ChangeQuery:
     """The rows with these keys (text, at most `KEYS_PER_STATEMENT`), where they still exist.
 
     Keys are compared in the column's own type. A GUID that the county keeps as text is known by its digits:
     its case, braces and dashes are the county's, while our keys are written as PostgreSQL writes them.
 
     Args:
-        shape: the table.
+        table: the table.
         keys: keys as text; of a joined entity its `_source_key`s.
         column: a source column other than the key; `_scope` of a joined entity.
     """
-    if shape.selection is not None:
-        return _joined_keys_query(shape, keys, column)
-    column = column or shape.map.key
-    if _is_guid_as_text(shape, column):
+    if table.selection is not None:
+        return _joined_keys_query(table, keys, column)
+    column = column or table.map.key
+    if _is_guid_as_text(table, column):
         digits = tuple(key.strip("{}").replace("-", "").upper() for key in keys)
         value = f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
         marks = ", ".join(["CONVERT(varchar(32), ?)"] * len(keys))
         return ChangeQuery(
-            f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {value} IN ({marks})",  # noqa: S608
+            f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {value} IN ({marks})",  # noqa: S608
             digits,
         )
-    marks = ", ".join([_converted(shape, column)] * len(keys))
+    marks = ", ".join([_converted(table, column)] * len(keys))
     return ChangeQuery(
-        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.{quote(column)} IN ({marks})",  # noqa: S608
+        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.{quote(column)} IN ({marks})",  # noqa: S608
         keys,
     )
 
 
-def _joined_keys_query(shape: ResolvedTable, keys: tuple[str, ...], column: str | None) -> ChangeQuery:
-    """A key begins with its scope, by which the tables underneath are found; the key itself is made by the
+def _joined_keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str | None) -> ChangeQuery:
+    """A key begins with its root key, by which the tables underneath are found; the key itself is made by the
     SELECT.
     """
-    scope_type = shape.selection.scope_type if shape.selection else ""
-    scopes = tuple(dict.fromkeys(key.split("/")[0] for key in keys))
+    scope_type = table.selection.scope_type if table.selection else ""
+    roots = tuple(dict.fromkeys(key.split("/")[0] for key in keys))
     text = (
-        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE s.[_scope] IN "  # noqa: S608
-        f"({', '.join([f'CONVERT({scope_type}, ?)'] * len(scopes))})"
+        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.[_scope] IN "  # noqa: S608
+        f"({', '.join([f'CONVERT({scope_type}, ?)'] * len(roots))})"
     )
-    if column == SCOPE:
-        return ChangeQuery(text, scopes)
+    if column == ROOT_KEY:
+        return ChangeQuery(text, roots)
     return ChangeQuery(
         f"{text} AND s.[_source_key] IN ({', '.join(['CONVERT(varchar(60), ?)'] * len(keys))})",
-        (*scopes, *keys),
+        (*roots, *keys),
     )
 
 
-def count_query(shape: ResolvedTable) -> ChangeQuery:
-    """One row, one column `n`: how many rows the table has."""
-    return ChangeQuery(f"SELECT COUNT_BIG(*) AS n FROM {rows_of(shape)}")  # noqa: S608
-
-
-def redaction_query(shape: ResolvedTable) -> ChangeQuery | None:
+def redaction_query(table: ResolvedTable) -> ChangeQuery | None:
     """One column `party`: whose rows must say no more than a new row of theirs would; None where the entity
     has no such parties.
     """
-    redaction = shape.selection.redaction if shape.selection else None
+    redaction = table.selection.redaction if table.selection else None
     return ChangeQuery(redaction.sql) if redaction else None
 
 
-def lob_query(shape: ResolvedTable) -> ChangeQuery | None:
+def lob_query(table: ResolvedTable) -> ChangeQuery | None:
     """One row, one column per mapped LOB column: bytes of its longest value; None where the table has no such
     column.
     """
-    lobs = [source for source in shape.map.sources if (column := shape.columns.get(source)) and column.is_lob]
+    lobs = [source for source in table.map.sources if (column := table.columns.get(source)) and column.is_lob]
     if not lobs:
         return None
     inner = ", ".join(
         f"MAX(DATALENGTH(s.{quote(source)})) AS {quote(f'n{index}')}" for index, source in enumerate(lobs)
     )
-    return ChangeQuery(f"SELECT {inner} FROM {rows_of(shape)}")  # noqa: S608
+    return ChangeQuery(f"SELECT {inner} FROM {rows_of(table)}")  # noqa: S608
 
 
-def lob_bound(source: SourceReader, shape: ResolvedTable) -> Callable[[], int] | None:
+def lob_bound(source: SourceReader, table: ResolvedTable) -> Callable[[], int] | None:
     """For `SourceReader.stream`: asks the server for the length of the longest LOB value.
 
     None where there is no such column.
     """
-    query = lob_query(shape)
+    query = lob_query(table)
     if query is None:
         return None
 
@@ -119,17 +111,17 @@ def lob_bound(source: SourceReader, shape: ResolvedTable) -> Callable[[], int] |
     return longest
 
 
-def _is_guid_as_text(shape: ResolvedTable, name: str) -> bool:
+def _is_guid_as_text(table: ResolvedTable, name: str) -> bool:
     """Whether a text column of the source is mapped to GUIDs."""
-    declared = shape.columns.get(name)
-    guids = {column.name for column in load_entities()[shape.map.entity].columns if column.type == "uuid"}
+    declared = table.columns.get(name)
+    guids = {column.name for column in load_entities()[table.map.entity].columns if column.type == "uuid"}
     return (
         declared is not None
         and declared.type_name in _SHORT_TEXTS
-        and any(n == name and canonical in guids for canonical, n in shape.map.columns)
+        and any(n == name and canonical in guids for canonical, n in table.map.columns)
     )
 
 
-def _converted(shape: ResolvedTable, name: str) -> str:
-    column = shape.columns.get(name)
+def _converted(table: ResolvedTable, name: str) -> str:
+    column = table.columns.get(name)
     return f"CONVERT({column.declared}, ?)" if column else "?"

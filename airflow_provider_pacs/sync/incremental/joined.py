@@ -1,75 +1,113 @@
-"""The related family: a joined entity's watched tables -> the scopes that changed, and their rows
+"""Joined: an entity read from several tables -> the root keys that changed, and their rows
 (docs/adr/0005-joined-entities.md).
 
-A rowversion shows the scopes written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION(); a
+A rowversion shows the root keys written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION(); a
 table without one is read in the few columns that count, and its contents are compared in the target.
 """
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, rows_of, select_list
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    Late,
+    Window,
+    rows_of,
+    select_list,
+)
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import CHANGED, ChangeProbe
 
 
-def probes(shape: ResolvedTable) -> tuple[ChangeProbe, ...]:
+def probes(table: ResolvedTable) -> tuple[ChangeProbe, ...]:
     """What the entity probes; empty for a single table and for a joined entity without a rowversion."""
-    return shape.selection.probes if shape.selection else ()
+    return table.selection.probes if table.selection else ()
 
 
-def window_query(shape: ResolvedTable, window: Window) -> ChangeQuery:
-    """The rows of every scope that a rowversion shows as written in the window, in one statement."""
+def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
+    """The rows of every root key that a rowversion shows as written in the window, in one statement."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT {select_list(shape)} FROM {rows_of(shape)}\n"  # noqa: S608
-        f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_stamped(shape, '>= @lo', '< @hi')}) AS c)",
+        f"{_declared('lo', 'hi')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
+        f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_stamped(table, '>= @lo', '< @hi')}) AS c)",
         (window.lo or window.hi, window.hi),
     )
 
 
-def scopes_query(shape: ResolvedTable, window: Window) -> ChangeQuery:
-    """One column `scope` (text): the scopes of `window_query`, also those that have no row left."""
+def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
+    """One column `scope` (text): the root keys of `window_query`, also those that have no row left."""
     return ChangeQuery(
         f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM "  # noqa: S608
-        f"({_stamped(shape, '>= @lo', '< @hi')}) AS c",
+        f"({_stamped(table, '>= @lo', '< @hi')}) AS c",
         (window.lo or window.hi, window.hi),
     )
 
 
-def compared(shape: ResolvedTable) -> tuple[tuple[str, ChangeQuery], ...]:
+def compared(table: ResolvedTable) -> tuple[tuple[str, ChangeQuery], ...]:
     """(watch, statement) of the tables whose contents are compared: `scope`, then the columns that count."""
-    return tuple((watch.name, ChangeQuery(watch.sql)) for watch in probes(shape) if watch.stamp is None)
-
-
-def late_flag_query(shape: ResolvedTable, hi: str) -> ChangeQuery:
-    """All rows, with `_late` = 1 for those of a scope written at `hi` or after."""
-    return ChangeQuery(
-        f"{_declared('hi')}SELECT {select_list(shape)}, CASE WHEN late.scope IS NULL THEN 0 ELSE 1 END AS "  # noqa: S608
-        f"[_late] FROM {_with_late(shape)}",
-        (hi,),
-        complete=True,
-    )
-
-
-def count_since_query(shape: ResolvedTable, hi: str) -> ChangeQuery:
-    """One row: `n` rows, `late` of them of a scope written at `hi` or after."""
-    return ChangeQuery(
-        f"{_declared('hi')}SELECT COUNT_BIG(*) AS n, COUNT_BIG(late.scope) AS late FROM {_with_late(shape)}",  # noqa: S608
-        (hi,),
-    )
+    return tuple((watch.name, ChangeQuery(watch.sql)) for watch in probes(table) if watch.stamp is None)
 
 
 def _declared(*names: str) -> str:
     return "".join(f"DECLARE @{name} binary(8) = CONVERT(binary(8), ?, 1);\n" for name in names)
 
 
-def _with_late(shape: ResolvedTable) -> str:
-    late = f"SELECT DISTINCT c.scope FROM ({_stamped(shape, '>= @hi')}) AS c"  # noqa: S608
-    return f"{rows_of(shape)}\nLEFT JOIN ({late}) AS late ON late.scope = s.[_scope]"
+def late(table: ResolvedTable) -> Late:
+    """Rows of a root key written at the bound or after."""
+    keys = f"SELECT DISTINCT c.scope FROM ({_stamped(table, '>= @hi')}) AS c"  # noqa: S608
+    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.scope = s.[_scope]"
+    return Late(_declared("hi"), rows, "late.scope IS NOT NULL")
 
 
-def _stamped(shape: ResolvedTable, *bounds: str) -> str:
+def bounds_query(request: BoundsRequest) -> ChangeQuery:
+    """One row: `lo`, the cursor as it is, `hi`, as `0x` text, and `behind`: the database's counter, as for rowversion."""
+    return ChangeQuery(
+        "DECLARE @cursor binary(8) = CONVERT(binary(8), NULLIF(?, ''), 1);\n"
+        "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION();\n"
+        "SELECT CONVERT(varchar(18), @cursor, 1) AS lo, CONVERT(varchar(18), @hi, 1) AS hi, "
+        "CASE WHEN @cursor > @hi THEN 1 ELSE 0 END AS behind",
+        (request.cursor or "",),
+    )
+
+
+class Joined:
+    """The strategy over an entity of several tables, of which some have a rowversion."""
+
+    name = "joined"
+    shows_deletes = False
+
+    def supports(self, table: ResolvedTable, facts: SourceFacts) -> Support:
+        """A joined entity with a rowversion to probe, on a writable database with the documented bound."""
+        if table.selection is None:
+            return Support(None, "it is read from one table")
+        if not probes(table):
+            return Support(None, "no table of it has a rowversion to probe")
+        if not facts.writable:
+            return Support(None, "the database is a readable secondary")
+        if lack := facts.lack("rowversion"):
+            return Support(None, lack)
+        stamped = ", ".join(probe.name for probe in probes(table) if probe.stamp)
+        contents = ", ".join(probe.name for probe in probes(table) if probe.stamp is None)
+        return Support(
+            table,
+            f"properties changed in {stamped} (rowversion) or {contents} (contents compared) are read again",
+        )
+
+    def bounds(self, request: BoundsRequest) -> ChangeQuery:
+        """The next window."""
+        return bounds_query(request)
+
+    def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """The rows of every root key that a rowversion shows as written in the window."""
+        return window_query(table, window)
+
+    def late(self, table: ResolvedTable) -> Late:
+        """Rows of a root key written at the bound or after."""
+        return late(table)
+
+
+def _stamped(table: ResolvedTable, *bounds: str) -> str:
     parts = []
-    for watch in probes(shape):
+    for watch in probes(table):
         if watch.stamp is not None:
             parts.append(
                 watch.sql.replace(CHANGED, " AND ".join(f"{watch.stamp} {bound}" for bound in bounds))

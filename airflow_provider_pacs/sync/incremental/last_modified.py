@@ -1,18 +1,24 @@
-"""The ordered family: a change column and a stored cursor -> one window of changed rows (LastModified;
-design.md 3.5, 3.6; tsql/01, 02, 03).
+"""LastModified: a table map and a stored cursor -> one window of changed rows (design.md 3.5, 3.6; tsql/01-03).
 
 The cursor is text made by SQL Server in the column's own type and handed back as text; it is never parsed,
-compared or sorted here. A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound;
-the overlap covers writers that commit late and the hour that repeats in autumn; `hi` lags the source's clock.
-Rows without a stamp, and rows stamped more than a day ahead, are read every time: no window would ever reach
-them. Inactive rows travel like any other.
+compared or sorted here. A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound; the
+overlap covers writers that commit late and the hour that repeats in autumn; `hi` lags the source's clock. The
+cursor follows that clock, also backwards. Rows without a stamp, and rows stamped more than a day ahead, are read
+every time: no window would ever reach them. Inactive rows travel like any other.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, rows_of, select_list
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    Late,
+    Window,
+    rows_of,
+    select_list,
+)
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 
@@ -29,14 +35,15 @@ def is_ordered_type(declared: str | None) -> bool:
 
 
 def clock_query(clock: Clock) -> ChangeQuery:
-    """One row: `now` (text, the clock that stamps rows), `tz_offset_min`, `server`, `db`.
+    """One row: `now` (text, the clock that stamps rows), `utc`, `tz_offset_min`, `server`, `db`.
 
     Asked once per run, so that all entities share one cut.
     """
     function = "SYSUTCDATETIME()" if clock == "utc" else "SYSDATETIME()"
     return ChangeQuery(
-        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, DATEDIFF(MINUTE, SYSUTCDATETIME(), "
-        "SYSDATETIME()) AS tz_offset_min, "
+        f"SELECT CONVERT(varchar(34), {function}, 121) AS now, "
+        "CONVERT(varchar(34), SYSUTCDATETIME(), 121) AS utc, "
+        "DATEDIFF(MINUTE, SYSUTCDATETIME(), SYSDATETIME()) AS tz_offset_min, "
         "@@SERVERNAME AS server, DB_NAME() AS db"
     )
 
@@ -58,39 +65,19 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     )
 
 
-def bounds_query(
-    change_type: str,
-    *,
-    now: str,
-    cursor: str | None,
-    oldest: str | None,
-    lag_seconds: int,
-    overlap_minutes: int,
-    offset_minutes: int = 0,
-) -> ChangeQuery:
-    """One row: `lo`, `hi` (text in `change_type`) of the next window.
+def bounds_query(request: BoundsRequest) -> ChangeQuery:
+    """One row: `lo`, `hi` (text in the change column's type) of the next window, and `behind`.
 
     `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and
-    earlier; it never falls behind the cursor, so a clock that was set back moves nothing backwards (case 22).
-
-    Args:
-        change_type: declared type of the change column, e.g. `datetime`.
-        now: the source's clock as `clock_query` gave it.
-        cursor: the stored cursor, or None before the first load.
-        oldest: begin of the oldest open writer, or None where nobody writes or it is unknown.
-        lag_seconds: seconds that `hi` stays behind the clock.
-        overlap_minutes: minutes read again before the cursor.
-        offset_minutes: how far `now` and `oldest` are ahead of UTC; only a datetimeoffset column needs to
-            know.
+    earlier. Where it is behind the cursor the window begins before `hi`: rows are read twice, none is passed by.
     """
+    change_type = request.change_type
     base = change_type.split("(")[0]
     unit = _WHOLE_UNITS.get(base)
     exact = f"DATEADD({unit}, -1, @safe)" if unit else "@safe"
-    bound = f"TODATETIMEOFFSET({exact}, {int(offset_minutes)})" if base == "datetimeoffset" else exact
+    bound = f"TODATETIMEOFFSET({exact}, {int(request.offset_minutes)})" if base == "datetimeoffset" else exact
     back = (
-        "DATEADD(DAY, -1 - @overlap / 1440, @cursor)"
-        if base == "date"
-        else "DATEADD(MINUTE, -@overlap, @cursor)"
+        "DATEADD(DAY, -1 - @overlap / 1440, @from)" if base == "date" else "DATEADD(MINUTE, -@overlap, @from)"
     )
     return ChangeQuery(
         "DECLARE @lag int = CONVERT(int, ?);\n"
@@ -101,22 +88,29 @@ def bounds_query(
         "DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);\n"
         "DECLARE @safe datetime2(7) = CASE WHEN @oldest < @base THEN @oldest ELSE @base END;\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, {bound});\n"
-        f"SELECT CONVERT(varchar(34), {back}, 121) AS lo, "
-        "CONVERT(varchar(34), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi",
-        (str(lag_seconds), str(overlap_minutes), now, oldest or "", cursor or ""),
+        f"DECLARE @from {change_type} = CASE WHEN @cursor > @hi THEN @hi ELSE @cursor END;\n"
+        f"SELECT CONVERT(varchar(34), {back}, 121) AS lo, CONVERT(varchar(34), @hi, 121) AS hi, "
+        "CASE WHEN @cursor > @hi THEN 1 ELSE 0 END AS behind",
+        (
+            str(request.lag_seconds),
+            str(request.overlap_minutes),
+            request.now,
+            request.oldest or "",
+            request.cursor or "",
+        ),
     )
 
 
-def window_query(shape: ResolvedTable, window: Window) -> ChangeQuery:
+def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of one window, plus those no window reaches.
 
     No TOP and no ORDER BY: one statement, streamed (tsql/01).
     """
-    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    column, change_type = f"s.{quote(table.map.change_column or '')}", table.change_type
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)} FROM {rows_of(shape)}\n"
+        f"SELECT {select_list(table)} FROM {rows_of(table)}\n"
         f"WHERE ({column} >= @lo AND {column} <= @hi) OR {column} IS NULL OR {column} > DATEADD(DAY, 1, @hi)",
         (window.lo or window.hi, window.hi),
     )
@@ -135,47 +129,61 @@ def span_query(change_type: str, since: str, until: str) -> ChangeQuery:
     )
 
 
-def between_query(shape: ResolvedTable, window: Window) -> ChangeQuery:
+def between_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """Rows stamped in [lo, hi), and no others: windows that meet share no row, so their order does not
     matter.
     """
-    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    column, change_type = f"s.{quote(table.map.change_column or '')}", table.change_type
     return ChangeQuery(
         f"DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\n"
         f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)} FROM {rows_of(shape)} WHERE {column} >= @lo AND {column} < @hi",
+        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {column} >= @lo AND {column} < @hi",
         (window.lo or window.hi, window.hi),
     )
 
 
-def since_query(shape: ResolvedTable, since: str) -> ChangeQuery:
+def since_query(table: ResolvedTable, since: str) -> ChangeQuery:
     """Rows stamped `since` or later, without an upper bound: for a reader that keeps no cursor."""
-    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
+    column, change_type = f"s.{quote(table.map.change_column or '')}", table.change_type
     return ChangeQuery(
-        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\nSELECT {select_list(shape)} FROM "
-        f"{rows_of(shape)} WHERE {column} >= @since",
+        f"DECLARE @since {change_type} = CONVERT({change_type}, ?, 121);\nSELECT {select_list(table)} FROM "
+        f"{rows_of(table)} WHERE {column} >= @since",
         (since,),
     )
 
 
-def late_flag_query(shape: ResolvedTable, hi: str) -> ChangeQuery:
-    """All rows, with `_late` = 1 for those stamped after `hi`: a comparison leaves them to the next run."""
-    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
-    return ChangeQuery(
-        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT {select_list(shape)}, CASE WHEN {column} > @hi THEN 1 ELSE 0 END AS [_late] "
-        f"FROM {rows_of(shape)}",
-        (hi,),
-        complete=True,
+def late(table: ResolvedTable) -> Late:
+    """Rows stamped after the bound."""
+    column, change_type = f"s.{quote(table.map.change_column or '')}", table.change_type
+    return Late(
+        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n", rows_of(table), f"{column} > @hi"
     )
 
 
-def count_since_query(shape: ResolvedTable, hi: str) -> ChangeQuery:
-    """One row: `n` rows of the table, `late` of them stamped after `hi`."""
-    column, change_type = f"s.{quote(shape.map.change_column or '')}", shape.change_type
-    return ChangeQuery(
-        f"DECLARE @hi {change_type} = CONVERT({change_type}, ?, 121);\n"
-        f"SELECT COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN {column} > @hi THEN 1 END) AS late "
-        f"FROM {rows_of(shape)}",
-        (hi,),
-    )
+class LastModified:
+    """The strategy over a column of a date type that the county's software stamps."""
+
+    name = "last_modified"
+    shows_deletes = False
+
+    def supports(self, table: ResolvedTable, facts: SourceFacts) -> Support:
+        """A single table whose change column is of a date type."""
+        if table.selection is not None:
+            return Support(None, "it is read from several tables")
+        if lack := facts.lack(self.name):
+            return Support(None, lack)
+        if not is_ordered_type(table.change_type):
+            return Support(None, "the table has no change column of a known date type")
+        return Support(table, f"{table.map.change_column} is {table.change_type}")
+
+    def bounds(self, request: BoundsRequest) -> ChangeQuery:
+        """The next window."""
+        return bounds_query(request)
+
+    def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """The rows of a window."""
+        return window_query(table, window)
+
+    def late(self, table: ResolvedTable) -> Late:
+        """Rows stamped after the bound."""
+        return late(table)

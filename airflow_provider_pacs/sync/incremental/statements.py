@@ -1,11 +1,10 @@
-"""What every change family shares: the query it hands out and the select list that names each column
-canonically.
+"""What every incremental strategy shares: the statement it hands out, the select list that names each column
+canonically, and the statements that need no more than a strategy's idea of what is newer than a bound.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import alias
@@ -13,7 +12,8 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
-Mode = Literal["full", "changes"]
+STAMPS = frozenset({"timestamp", "rowversion"})
+"""What the catalog calls a rowversion column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,21 @@ class ChangeQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """How a strategy tells the rows that are newer than an upper bound.
+
+    Attributes:
+        declare: the DECLAREs of a statement that takes the bound as its one parameter.
+        rows: what stands after FROM, the table as `s`.
+        condition: true for a row that is newer than the bound.
+    """
+
+    declare: str
+    rows: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The bounds of one read, as SQL Server's text in the change column's type. `lo` is None on the first
     read.
@@ -41,42 +56,42 @@ class Window:
     hi: str
 
 
-def rows_of(shape: ResolvedTable) -> str:
+def rows_of(table: ResolvedTable) -> str:
     """What stands after FROM: the table, or the joined entity's SELECT, as `s`."""
-    if shape.selection is not None:
-        return f"(\n{shape.selection.sql}\n) AS s"
-    return f"{qualified(shape.map.schema, shape.map.table)} AS s"
+    if table.selection is not None:
+        return f"(\n{table.selection.sql}\n) AS s"
+    return f"{qualified(table.map.schema, table.map.table)} AS s"
 
 
-def select_list(shape: ResolvedTable) -> str:
+def select_list(table: ResolvedTable) -> str:
     """Every mapped column under its canonical name, those of `extra` by alias, a joined entity's keys, then
     `_source_version`.
 
     The version is the change stamp as SQL Server writes it.
     """
     parts = [
-        f"{_expression(shape.columns.get(source), source)} AS {quote(canonical)}"
-        for canonical, source in shape.map.columns
+        f"{_expression(table.columns.get(source), source)} AS {quote(canonical)}"
+        for canonical, source in table.map.columns
     ]
-    extra = [source if shape.selection is None else alias(n) for n, (_, source) in enumerate(shape.map.extra)]
+    extra = [source if table.selection is None else alias(n) for n, (_, source) in enumerate(table.map.extra)]
     parts += [
-        f"{_expression(shape.columns.get(source), source)} AS {quote(alias(n))}"
+        f"{_expression(table.columns.get(source), source)} AS {quote(alias(n))}"
         for n, source in enumerate(extra)
     ]
-    if shape.selection is not None:
+    if table.selection is not None:
         parts += ["s.[_source_key]"] + (
-            ["s.[_parent_key]"] if load_entities()[shape.map.entity].parent else []
+            ["s.[_parent_key]"] if load_entities()[table.map.entity].parent else []
         )
-    return ", ".join([*parts, f"{version_text(shape)} AS [_source_version]"])
+    return ", ".join([*parts, f"{version_text(table)} AS [_source_version]"])
 
 
-def version_text(shape: ResolvedTable) -> str:
+def version_text(table: ResolvedTable) -> str:
     """The change column as text made by SQL Server, or a typed NULL where the table has none."""
-    column = shape.map.change_column
+    column = table.map.change_column
     if column is None:
         return "CONVERT(varchar(34), NULL)"
-    declared = shape.columns.get(column)
-    if declared is not None and declared.type_name in {"timestamp", "rowversion"}:
+    declared = table.columns.get(column)
+    if declared is not None and declared.type_name in STAMPS:
         return f"CONVERT(varchar(34), CONVERT(binary(8), s.{quote(column)}), 1)"
     return f"CONVERT(varchar(34), s.{quote(column)}, 121)"
 
@@ -95,3 +110,115 @@ def _expression(column: SourceColumn | None, name: str) -> str:
         # digit is cut first.
         return f"CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, {value}) % 1000), {value}))"
     return value
+
+
+_EXACT = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney"})
+_INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
+
+
+def flagged_query(table: ResolvedTable, late: Late | None, upper: str | None) -> ChangeQuery:
+    """All rows, with `_late` = 1 for those newer than the bound where the strategy can tell."""
+    if late is None or upper is None:
+        return ChangeQuery(f"SELECT {select_list(table)} FROM {rows_of(table)}", complete=True)  # noqa: S608
+    return ChangeQuery(
+        f"{late.declare}SELECT {select_list(table)}, "  # noqa: S608
+        f"CASE WHEN {late.condition} THEN 1 ELSE 0 END AS [_late] FROM {late.rows}",
+        (upper,),
+        complete=True,
+    )
+
+
+def census_query(table: ResolvedTable, late: Late | None, upper: str | None) -> ChangeQuery:
+    """What the source counts and sums by itself, a row per group: `grp`, `n`, `late`, `key_sum`, `c0`, `c1`, ...
+
+    The group is the tax year of a value and '' elsewhere; `c0` and on are the sums of `control_columns` over the
+    rows that are not newer than the bound, as text.
+    """
+    known = late is not None and upper is not None
+    newer = late.condition if late is not None and known else "1 = 0"
+    group = _group(table)
+    parts = [
+        f"CONVERT(varchar(12), {group}) AS grp" if group else "'' AS grp",
+        "COUNT_BIG(*) AS n",
+        f"COUNT_BIG(CASE WHEN {newer} THEN 1 END) AS late",
+        f"CONVERT(varchar(60), SUM({number})) AS key_sum"
+        if (number := _key_number(table))
+        else "CONVERT(varchar(60), NULL) AS key_sum",
+    ]
+    for index, (_, source) in enumerate(control_columns(table)):
+        value = f"CONVERT(decimal(38, 6), s.{quote(source)})"
+        summed = f"CASE WHEN {newer} THEN 0 ELSE {value} END" if known else value
+        parts.append(f"CONVERT(varchar(60), SUM({summed})) AS c{index}")
+    rows = late.rows if late is not None and known else rows_of(table)
+    sql = f"SELECT {', '.join(parts)} FROM {rows}" + (f" GROUP BY {group}" if group else "")  # noqa: S608
+    if late is not None and upper is not None:
+        return ChangeQuery(late.declare + sql, (upper,))
+    return ChangeQuery(sql)
+
+
+def key_list_query(table: ResolvedTable, late: Late | None = None, upper: str | None = None) -> ChangeQuery:
+    """One column `k`: the keys of all rows as text, or of those newer than the bound."""
+    if late is None or upper is None:
+        return ChangeQuery(f"SELECT {_key_text(table)} AS k FROM {rows_of(table)}", complete=True)  # noqa: S608
+    return ChangeQuery(
+        f"{late.declare}SELECT {_key_text(table)} AS k FROM {late.rows} WHERE {late.condition}",  # noqa: S608
+        (upper,),
+    )
+
+
+def control_columns(table: ResolvedTable) -> tuple[tuple[str, str], ...]:
+    """(canonical column, source column) of every number whose sum both sides can compute exactly."""
+    entity = load_entities()[table.map.entity]
+    numbers = {
+        column.name
+        for column in entity.columns
+        if column.type in {"numeric", "integer"} and column.name != entity.money_by
+    }
+    return tuple(
+        (canonical, source)
+        for canonical, source in table.map.columns
+        if canonical in numbers
+        and (
+            table.selection is not None
+            or ((declared := table.columns.get(source)) is not None and declared.type_name in _EXACT)
+        )
+    )
+
+
+def key_number_kind(table: ResolvedTable) -> str | None:
+    """Which number both sides can make of a key: `guid`, `integer`, or None."""
+    if table.selection is not None or (declared := table.columns.get(table.map.key)) is None:
+        return None
+    if declared.type_name == "uniqueidentifier":
+        return "guid"
+    return "integer" if declared.type_name in _INTEGERS else None
+
+
+def _group(table: ResolvedTable) -> str | None:
+    name = load_entities()[table.map.entity].money_by
+    source = dict(table.map.columns).get(name) if name else None
+    return f"s.{quote(source)}" if source else None
+
+
+def _key_number(table: ResolvedTable) -> str | None:
+    """The number of a key: an integer itself, of a GUID the last four of its bytes."""
+    kind, key = key_number_kind(table), f"s.{quote(table.map.key)}"
+    if kind == "guid":
+        return f"CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), {key}), 13, 4)))"
+    return f"CONVERT(decimal(38, 0), {key})" if kind == "integer" else None
+
+
+def _key_text(table: ResolvedTable) -> str:
+    if table.selection is not None:
+        return "CONVERT(varchar(60), s.[_source_key])"
+    declared = table.columns.get(table.map.key)
+    key = f"s.{quote(table.map.key)}"
+    if declared is not None and declared.type_name in {"char", "varchar", "nchar", "nvarchar"}:
+        return f"RTRIM({key})"
+    return f"CONVERT(varchar(60), {key})"
+
+
+def is_stamp(table: ResolvedTable, column: str | None) -> bool:
+    """Whether a column is a rowversion."""
+    declared = table.columns.get(column or "")
+    return declared is not None and declared.type_name in STAMPS

@@ -148,7 +148,7 @@ def _identity(visit: PreflightContext) -> Iterator[Finding]:
     found = read_identity(visit.source)
     accept = f"pacs check {visit.config.county} --accept-source"
     try:
-        restored = check_identity(visit.config.county, journal.source_identity(visit.config.fips), found)
+        restored = check_identity(visit.config.county, journal.runs.source_identity(visit.config.fips), found)
     except ConfigError as error:
         yield Finding("database.identity", "database", "fail", told(error), error.remedy)
         return

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import choose, read_by
+from airflow_provider_pacs.sync.incremental import COMPARE, choose
 from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
+from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
@@ -59,8 +60,10 @@ def resolve_tables(
                 if abilities and shape.selection is None
                 else ()
             )
-            family, reason = choose(
-                shape, enable_cdc=config.sync.enable_cdc, pin=pin, writable=writable, feeds=feeds
+            family, reason, chosen = choose(
+                shape, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
             )
-            choices[name] = ReadChoice(read_by(shape, family), family, reason, shape)
+            if feeds and pin == "auto" and family in (COMPARE, "last_modified") and config.sync.enable_cdc:
+                reason += f" ({feeds[0]} is on, not used yet)"
+            choices[name] = ReadChoice(chosen, family, reason, shape)
     return choices

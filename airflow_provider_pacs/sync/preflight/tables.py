@@ -11,6 +11,7 @@ from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.queries import count_query
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
+from airflow_provider_pacs.sync.records import Cursor
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import check_drift
@@ -26,7 +27,7 @@ def check_schema(visit: PreflightContext) -> Iterator[Finding]:
     the cursor was stored.
     """
     journal = visit.journal()
-    states = journal.states(visit.config.fips) if journal else {}
+    states = journal.runs.cursors(visit.config.fips) if journal else {}
     for entity in visit.entities:
         found = visit.reading(entity)
         name = f"schema.{entity}"
@@ -41,20 +42,20 @@ def check_schema(visit: PreflightContext) -> Iterator[Finding]:
             grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
             yield Finding(name, "schema", "unknown", text, grant)
         else:
-            yield _drifted(visit, name, found, states.get(entity, {}))
+            yield _drifted(visit, name, found, states.get(entity))
 
 
-def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, state: Mapping[str, Any]) -> Finding:
+def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, cursor: Cursor | None) -> Finding:
     shape = reading.shape
     try:
-        drift = check_drift(visit.config.county, shape, state.get("source_columns", {}))
+        drift = check_drift(visit.config.county, shape, cursor.source_columns if cursor else {})
     except ConfigError as error:
         return Finding(name, "schema", "fail", told(error), error.remedy)
     if drift:
         parts = [f"{kind} {in_words(names)}" for kind, names in drift.as_dict().items() if names]
         again = (
             ""
-            if state.get("schema_fingerprint") == shape.fingerprint
+            if cursor is not None and cursor.schema_fingerprint == shape.fingerprint
             else " The next run reads the table whole."
         )
         text = f"{shape.name} drifted since the last run: {'; '.join(parts)}.{again}"
@@ -74,7 +75,7 @@ def check_sizes(visit: PreflightContext) -> Iterator[Finding]:
     counted only in a thorough look.
     """
     journal = visit.journal()
-    speeds = journal.read_speeds(visit.config.fips) if journal else {}
+    speeds = journal.runs.read_speeds(visit.config.fips) if journal else {}
     seconds, missing = 0.0, []
     for entity in visit.entities:
         rows = [_rows(visit, table) for table in visit.tables(entity)]

@@ -73,7 +73,7 @@ def judge(
             raise FatalError(
                 f"Great Expectations could not start on {context.stage}: {type(error).__name__}"
             ) from None
-    return [_result(rule, outcomes.get(rule.id), evaluated) for rule in rules]
+    return [_result(rule, outcomes.get(rule.id), evaluated, context.size) for rule in rules]
 
 
 def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
@@ -210,7 +210,7 @@ def _counted_rows() -> Any:
     return CountedRowsExpectation
 
 
-def _result(rule: Rule, outcome: Any, evaluated: int) -> RuleResult:
+def _result(rule: Rule, outcome: Any, evaluated: int, size: int) -> RuleResult:
     counts = {} if outcome is None else outcome.result
     unexpected = counts.get("unexpected_count", counts.get("observed_value"))
     if unexpected is None and counts.get("element_count") == 0 and outcome.success:
@@ -227,7 +227,7 @@ def _result(rule: Rule, outcome: Any, evaluated: int) -> RuleResult:
             True,
             f"could not be judged ({reason}), so nothing is published",
         )
-    blocks = rule.blocks(unexpected, evaluated)
+    blocks = rule.blocks(unexpected, max(evaluated, size))
     detail = f"{unexpected:,} of {evaluated:,} rows" if unexpected else ""
     if blocks and rule.max_percent is not None:
         detail += f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data"

@@ -12,7 +12,9 @@ from airflow_provider_pacs.sync.quality.model import QUARANTINE_MAX_PERCENT, Rul
 _PREFIX = "MAP."
 
 
-def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) -> list[RuleResult]:
+def mapping_results(
+    entity: Entity, evaluated: int, rejects: Mapping[str, int], size: int = 0
+) -> list[RuleResult]:
     """Judge the values that did not fit their column's type.
 
     Such rows are set aside already; here falls whether the others may be published.
@@ -21,6 +23,7 @@ def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) 
         entity: what is staged.
         evaluated: staged rows.
         rejects: rows per `MAP.<column>`.
+        size: about how many rows the entity has, see `ValidationContext.size`.
     """
     return [
         _result(
@@ -34,14 +37,15 @@ def mapping_results(entity: Entity, evaluated: int, rejects: Mapping[str, int]) 
             ),
             evaluated,
             bad,
+            size,
         )
         for column in entity.columns
         if (bad := rejects.get(reason := f"{_PREFIX}{column.name}", 0))
     ]
 
 
-def _result(rule: Rule, evaluated: int, bad: int) -> RuleResult:
-    blocks = rule.blocks(bad, evaluated)
+def _result(rule: Rule, evaluated: int, bad: int, size: int) -> RuleResult:
+    blocks = rule.blocks(bad, max(evaluated, size))
     more = (
         f", more than {rule.max_percent:g} %: more likely a wrong mapping than wrong data" if blocks else ""
     )

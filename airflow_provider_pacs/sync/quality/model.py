@@ -36,7 +36,7 @@ class Rule:
         title: one sentence a property data manager understands, e.g. "Parcel number is present".
         check: the kind of check, a key of the registry in `checks.py`, e.g. `not_null`.
         args: the check's arguments, e.g. {"column": "parcel_number"}.
-        max_percent: bad rows tolerated, in percent of the staged rows, before a `quarantine` or `warn` rule
+        max_percent: bad rows tolerated, in percent of the entity's rows, before a `quarantine` or `warn` rule
             blocks the entity; None for no limit.
     """
 
@@ -85,6 +85,8 @@ class ValidationContext:
         leaf: this entity's own published leaf, qualified and quoted, where the staging table holds only what
             changed: rules over a group (one property's percentages) then see the rest of the group. None for
             a full load, which stages every row.
+        size: about how many rows the entity has: a share of bad rows is a share of these, so that a small window
+            of bad rows is not taken for a wrong mapping.
     """
 
     county_id: str
@@ -94,6 +96,7 @@ class ValidationContext:
     parent_stage: str | None = None
     parent_leaf: str | None = None
     leaf: str | None = None
+    size: int = 0
 
     @property
     def stage(self) -> str:

@@ -1,6 +1,4 @@
-"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the report of the check,
-the run's end.
-"""
+"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the preflight report, the run's end."""
 
 from __future__ import annotations
 
@@ -18,49 +16,52 @@ from airflow_provider_pacs.sync.target.port import Target
 def keep_report(
     config: CountyConfig, target: Target, trigger: str, report: PreflightReport | None
 ) -> Iterator[list[str]]:
-    """The report is kept under the run whose id the block puts into the list; one that can't be kept fails no
-    run.
-    """
+    """Keep the report under the run whose id the block puts into the list; one that can't be kept fails no run."""
     run_ids: list[str] = []
     try:
         yield run_ids
     finally:
         if report is not None:
             with suppress(PacsError):
-                target.note_check(config.fips, next(iter(run_ids), None), trigger, report.as_dict())
+                target.runs.record_check(config.fips, next(iter(run_ids), None), trigger, report.as_dict())
 
 
 @contextmanager
 def audit_failures(
     config: CountyConfig, target: Target, step: str, run_id: str | None = None
 ) -> Iterator[None]:
-    """A failed step leaves an audit row, also where the run never started; where the target itself is down,
-    the error alone tells.
+    """A failed step leaves an audit row, also where the run never started, and nobody waits for its run meanwhile.
+
+    Where the target itself is down, the error alone says what happened.
     """
     try:
+        if run_id is not None:
+            target.runs.work(run_id)
         yield
     except PacsError as error:
         with suppress(PacsError):
-            target.note_failure(config.fips, step, error, run_id)
+            target.runs.failure(config.fips, step, error, run_id)
+            if run_id is not None:
+                target.runs.rest(run_id)
         raise
 
 
 @contextmanager
 def abort_if_superseded(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
-    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it
-    stumbles over then is no news.
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles
+    over then is no news.
     """
     overtaken = ConflictError(
         f"{config.county}: a later run has taken over from run {run_id}",
         remedy="nothing was published; the later run carries on",
     )
-    if target.run(run_id)["state"] == "superseded":
+    if target.runs.run(run_id).state == "superseded":
         raise overtaken
     try:
         yield
     except PacsError as error:
         try:
-            state = target.run(run_id)["state"]
+            state = target.runs.run(run_id).state
         except PacsError:
             raise error from None
         if state == "superseded":
@@ -70,13 +71,14 @@ def abort_if_superseded(config: CountyConfig, target: Target, run_id: str) -> It
 
 @contextmanager
 def fail_run_on_error(target: Target, run_id: str) -> Iterator[None]:
-    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run, and
-    the journal says so if it can.
+    """Where all steps run in one process nobody tries a step again: an error or a signal ends the run.
+
+    The journal says so if it can.
     """
     try:
         yield
     except BaseException as error:
-        told = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
+        message = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
         with suppress(PacsError):  # the target may be what failed; then the next run closes this one
-            target.end_run(run_id, told)
+            target.runs.end(run_id, message)
         raise

@@ -1,35 +1,53 @@
-"""A county and both ends -> one claimed run with a plan per entity: migrations, the source's clock, catalog,
-cursors, bounds.
+"""A county and both ends -> one claimed run with a `ReadPlan` per entity: the only step that asks the catalog.
+
+The source's clock, its catalog, the cursors and the bounds are resolved once, for all entities, and stored with the
+run. The later steps execute what is stored.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import stamps
+from airflow_provider_pacs.sync.incremental import COMPARE, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
     is_ordered_type,
     oldest_writer_query,
     span_query,
 )
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
 from airflow_provider_pacs.sync.quality import load_suite
-from airflow_provider_pacs.sync.records import BACKFILL, Backfill, EntityPlan, RunKind, RunPlan
+from airflow_provider_pacs.sync.records import (
+    BACKFILL,
+    MAPPING_VERSION,
+    Backfill,
+    Cursor,
+    PendingDeletes,
+    ReadPlan,
+    RunKind,
+    RunPlan,
+    RunRecord,
+    SourceMoment,
+)
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.schema.drift import check_drift, declared_columns
+from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.permissions import read_permissions
@@ -39,7 +57,40 @@ from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
 
-Clock = dict[str, str | int | None]
+QUIET_MINUTES = 10
+"""A reconcile, backfill or approval that gave no sign of life for this long is over, whatever its record says."""
+WAIT_SECONDS, LOOK_SECONDS = 30.0, 0.2
+"""How long a sync waits in its process for another run of the county to end, and how often it looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What somebody asks for.
+
+    Attributes:
+        kind: the run kind; it differs from others only in the rows that its plan selects.
+        trigger: who asked: Airflow's run id, or `cli`.
+        mode: `full` reads every table whole, `auto` the changes where a cursor allows it.
+        window: of a backfill.
+        approved: the pending sets of an approval.
+        one_process: all steps run in this process.
+    """
+
+    kind: RunKind
+    trigger: str
+    mode: Literal["auto", "full"] = "auto"
+    window: Backfill | None = None
+    approved: tuple[PendingDeletes, ...] = ()
+    one_process: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the source said when the run was planned."""
+
+    moment: SourceMoment
+    offset_minutes: int
+    oldest: str | None
 
 
 @cache
@@ -48,289 +99,342 @@ def code_version() -> str:
     return metadata.version("airflow-provider-pacs")
 
 
-def shapes(
-    config: CountyConfig, source: SourceReader, planned: Iterable[Mapping[str, Any]]
-) -> dict[str, ResolvedTable]:
-    """The county's tables as a run's plan (its rows of `run_entity`) reads them, parents first."""
-    rows = {row["entity"]: row for row in planned}
-    narrowed = config.model_copy(update={"sync": config.sync.model_copy(update={"entities": tuple(rows)})})
-    found = resolve_tables(narrowed, source)
-    chosen = {
-        name: reading.dated if rows[name]["family"] == BACKFILL else reading.shape
-        for name, reading in found.items()
-    }
-    return {name: _carrying(config, shape, rows[name]["added_columns"]) for name, shape in chosen.items()}
-
-
-def _carrying(config: CountyConfig, shape: ResolvedTable, added: Sequence[str]) -> ResolvedTable:
-    """The shape with the columns that came after the first load, where the county wants them."""
-    return carrying(shape, added) if config.sync.new_columns == "add" else shape
-
-
-def make_plan(
-    config: CountyConfig,
-    source: SourceReader,
-    target: Target,
-    *,
-    kind: RunKind,
-    mode: Literal["auto", "full"],
-    trigger: str,
-    window: Backfill | None = None,
-) -> RunPlan:
+def make_plan(config: CountyConfig, source: SourceReader, target: Target, request: RunRequest) -> RunPlan:
     """Claim the county and plan the run. Nothing is claimed before both ends have answered.
 
-    Args:
-        config: the county.
-        source: an open reader.
-        target: an open target.
-        kind: `sync` changes the target, `reconcile` compares and repairs, `backfill` reads `window` again.
-        mode: `full` reads every table whole, `auto` the changes where a cursor allows it.
-        trigger: who asked: Airflow's run id, or `cli`.
-        window: of a backfill.
+    Raises:
+        ConfigError: a table, a column, a grant or a setting must be changed first.
+        RetryableError: PACS-008, another run of the county is at work; or an end can't be reached now.
     """
-    applied = target.migrate()
-    if applied:
+    if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
-    clock, oldest = _clocks(config, source)
-    tables = resolve_tables(config, source, read_features(source))
-    _refuse_a_login_that_writes(config, source, tables)
-    if window is not None:
-        tables = {window.entity: tables[window.entity]}
+    _let_others_finish(config, target, request)
+    now = _source_now(config, source)
+    choices = _wanted(resolve_tables(config, source, read_features(source)), request)
+    _refuse_a_login_that_writes(config, source, choices)
     identity = read_identity(source)
-    restored = check_identity(config.county, target.source_identity(config.fips), identity)
-    cursors = target.states(config.fips)
+    restored = check_identity(config.county, target.runs.source_identity(config.fips), identity)
+    cursors = target.runs.cursors(config.fips)
     drifts = {
-        name: check_drift(config.county, reading.shape, cursors.get(name, {}).get("source_columns", {}))
-        for name, reading in tables.items()
-    }
-    if (
-        restored
-    ):  # recorded before anything is read, so that a run that fails now leaves no cursor that looks valid
-        target.accept_source(config.fips)
-    if kind != "sync":
-        _let_a_sync_finish(config, target)
-    epoch = target.claim(county_id=config.fips, county=config.county, name=config.name, identity=identity)
-    target.drop_abandoned_stages(config.fips)
-    cursors = target.states(config.fips)
-    added = {
-        name: added_since(reading.shape, cursors.get(name, {}).get("added_columns", ()), drifts[name].added)
-        for name, reading in tables.items()
-    }
-    tables = {
-        name: replace(reading, shape=_carrying(config, reading.shape, added[name]))
-        for name, reading in tables.items()
-    }
-    plans = tuple(
-        replace(
-            _plan_window(config, source, reading.dated, cursors.get(name), window)
-            if window is not None
-            else _plan_entity(
-                config,
-                source,
-                reading,
-                cursors.get(name),
-                clock,
-                oldest,
-                "full" if kind == "reconcile" else mode,
-            ),
-            added_columns=added[name],
+        name: check_drift(
+            config.county, choice.shape, cursors[name].source_columns if name in cursors else {}
         )
-        for name, reading in tables.items()
+        for name, choice in choices.items()
+    }
+    if restored:
+        # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
+        target.runs.accept_source(config.fips)
+    epoch = target.runs.claim(
+        county_id=config.fips, county=config.county, name=config.name, identity=identity
     )
-    plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, kind, plans)
-    target.open_run(
+    target.staging.drop_abandoned(config.fips)
+    planner = _Planner(config, source, target, request, now)
+    plans = tuple(planner.plan(choice, drifts[name]) for name, choice in choices.items())
+    plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, request.kind, plans)
+    target.runs.open(
         plan,
-        trigger=trigger,
-        source_now=str(clock["now"]),
+        trigger=request.trigger,
+        moment=now.moment,
         identity=identity,
         config=config.fingerprint,
         code=code_version(),
+        one_process=request.one_process,
     )
+    _report(config, target, plan, drifts, identity if restored else None)
+    return plan
+
+
+def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, ReadChoice]:
+    """The entities that the run is about, parents first."""
+    if request.window is not None:
+        return {request.window.entity: choices[request.window.entity]}
+    if request.kind == "approval":
+        entities = {pending.entity for pending in request.approved}
+        return {name: choice for name, choice in choices.items() if name in entities}
+    return choices
+
+
+def _report(
+    config: CountyConfig,
+    target: Target,
+    plan: RunPlan,
+    drifts: Mapping[str, Drift],
+    restored: Mapping[str, str | None] | None,
+) -> None:
+    carried = {entity.entity: dict(entity.table.map.extra) for entity in plan.entities}
     for name, drift in drifts.items():
         if drift:
-            told = drift.as_dict() | {
-                "carried": [column for column in drift.added if column in dict(tables[name].shape.map.extra)]
+            details = drift.as_dict() | {
+                "carried": [column for column in drift.added if column in carried[name]]
             }
-            target.note_event(config.fips, plan.run_id, "schema.drift", name, told)
-            log.warning("%s: %s drifted at the source: %s", config.county, name, told)
-    if restored:
-        target.note_event(
-            config.fips, plan.run_id, "source.restored", str(identity["db"]), {"fork": identity["fork"]}
+            target.runs.event(config.fips, plan.run_id, "schema.drift", name, details)
+            log.warning("%s: %s drifted at the source: %s", config.county, name, details)
+    if restored is not None:
+        database = str(restored["db"])
+        target.runs.event(
+            config.fips, plan.run_id, "source.restored", database, {"fork": restored["fork"]}
         )
         log.warning(
             "%s: the source was restored since its last run: every table is read whole and compared",
             config.county,
         )
-    for entity in plans:
+    for entity in plan.entities:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
-    return plan
 
 
 def _refuse_a_login_that_writes(
-    config: CountyConfig, source: SourceReader, tables: Mapping[str, ReadChoice]
+    config: CountyConfig, source: SourceReader, choices: Mapping[str, ReadChoice]
 ) -> None:
-    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run
-    before it claims anything.
+    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run before
+    it claims anything.
 
     Raises:
         ConfigError: it could, or the server does not say.
     """
     if config.source.read_only != "strict":
         return
-    rights = read_permissions(
-        source, [table for reading in tables.values() for table in source_tables(reading.shape)]
-    )
-    if rights.beyond_reading or not rights.is_known:
-        told = (
-            f"could do more than read: {rights.beyond_reading}"
-            if rights.beyond_reading
-            else "has rights that the server does not tell"
+    tables = [table for choice in choices.values() for table in source_tables(choice.shape)]
+    permissions = read_permissions(source, tables)
+    if permissions.beyond_reading or not permissions.is_known:
+        why = (
+            f"could do more than read: {permissions.beyond_reading}"
+            if permissions.beyond_reading
+            else "has permissions that the server does not show"
         )
         raise ConfigError(
-            f"{config.county}: the source's login {told} (source.read_only is strict)",
-            remedy=f"use a login with what `pacs grants {config.county}` prints, or set source.read_only: warn",  # noqa: E501
+            f"{config.county}: the source's login {why} (source.read_only is strict)",
+            remedy=f"use a login with what `pacs grants {config.county}` prints, or set "
+            "source.read_only: warn",
         )
 
 
-def _let_a_sync_finish(config: CountyConfig, target: Target) -> None:
-    """A reconcile or a decision that is due while a sync runs waits for it; a sync that was killed holds
-    nobody up for longer than its time limit.
+def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
+    """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
+
+    A sync takes over from an earlier sync: the later one reads all that the earlier one would have.
 
     Raises:
-        RetryableError: PACS-008, a sync of the county is at work.
+        RetryableError: PACS-008, the other run is still at work.
     """
-    at_work = target.sync_at_work(config.fips, config.sync.timeout_minutes)
-    if at_work is not None:
-        raise RetryableError(
-            f"{config.county}: a sync of this county is at work (run {at_work})",
-            remedy="try again when it has ended; the next sync takes over from one that was killed",
-            code="PACS-008",
-        )
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (active := _in_the_way(config, target, request)) is not None:
+        if active.kind in ("sync", "realtime") or time.monotonic() > deadline:
+            raise RetryableError(
+                f"{config.county}: a {active.kind} of this county is at work (run {active.run_id})",
+                remedy="try again when it has ended; the next sync takes over from one that was killed",
+                code="PACS-008",
+            )
+        time.sleep(LOOK_SECONDS)
 
 
-def map_fingerprint(shape: ResolvedTable) -> str:
-    """Of all that decides what a source row becomes: the names, and the rules it must pass.
+def _in_the_way(config: CountyConfig, target: Target, request: RunRequest) -> RunRecord | None:
+    active = target.runs.active_run(config.fips, minutes=config.sync.timeout_minutes)
+    if active is None or (active.kind == "sync" and request.kind == "sync"):
+        return None
+    if active.kind == "sync":
+        return active
+    return target.runs.active_run(
+        config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes)
+    )
 
-    Another one means that every row is read again.
-    """
-    rules = repr(load_suite(load_entities()[shape.map.entity]))
-    return hashlib.sha256((shape.map.fingerprint + rules).encode()).hexdigest()
 
+def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
+    """The source's clock, once for all entities, and when its oldest open writer began.
 
-def _clocks(config: CountyConfig, source: SourceReader) -> tuple[Clock, str | None]:
-    """The source's clock, once for all entities, and when its oldest open writer began (None: nobody writes,
-    or unknown).
+    None: nobody writes, or it is unknown.
     """
     clock = source.query(clock_query(config.sync.clock).sql)[0]
     writers = optional_query(source, oldest_writer_query(config.sync.clock).sql)
-    return clock, writers[0]["oldest"] if writers else None
-
-
-def _plan_entity(
-    config: CountyConfig,
-    source: SourceReader,
-    reading: ReadChoice,
-    state: dict[str, object] | None,
-    clock: Clock,
-    oldest: str | None,
-    mode: str,
-) -> EntityPlan:
-    shape = reading.shape
-    full_because = _full_because(reading, state, mode)
-    cursor = str(state["watermark"]) if state and full_because is None else None
-    lower = upper = None
-    if (found := stamps(shape)) is not None:
-        query = found.bounds(
-            str(shape.change_type),
-            now=str(clock["now"]),
-            cursor=cursor,
-            oldest=oldest,
-            lag_seconds=config.sync.lag_seconds,
-            overlap_minutes=config.sync.overlap_minutes,
-            offset_minutes=int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0,
-        )
-        bounds = source.query(query.sql, query.params)[0]
-        lower, upper = bounds["lo"], bounds["hi"]
-    return EntityPlan(
-        entity=shape.map.entity,
-        mode="full" if full_because else "changes",
-        family=reading.family,
-        reason=full_because or reading.reason,
-        lower=None if full_because else lower,
-        upper=upper,
-        change_type=shape.change_type,
-        map_fingerprint=map_fingerprint(shape),
-        schema_fingerprint=shape.fingerprint,
-        source_columns=declared_columns(shape),
+    utc = datetime.fromisoformat(str(clock["utc"])[:19]).replace(tzinfo=UTC)
+    moment = SourceMoment(
+        str(clock["now"]), str(clock["utc"]), utc.astimezone(ZoneInfo(config.timezone)).year
     )
+    offset = int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0
+    return _Source(moment, offset, writers[0]["oldest"] if writers else None)
 
 
-def _plan_window(
-    config: CountyConfig,
-    source: SourceReader,
-    shape: ResolvedTable,
-    state: dict[str, object] | None,
-    window: Backfill,
-) -> EntityPlan:
-    """The plan of a backfill, its bounds as the source understands them.
+def fingerprint(config: CountyConfig, table: ResolvedTable, strategy: str, settings: Sequence[str] = ()) -> str:
+    """SHA-256 (hex) of all that decides what a source row becomes: another one means that every row is read again.
 
-    Raises:
-        ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window
-            holds none; it was never loaded.
+    The mapping and its version, the profile with the county's options and names, the rules, the strategy, the clock
+    and the zone that stamps are read in, and the values of options that live in the source.
     """
-    if state is None:
-        raise ConfigError(
-            f"{config.county}: {window.entity} was never loaded",
-            remedy=f"load it first: pacs sync {config.county}",
-        )
-    column = shape.map.change_column
-    if not is_ordered_type(shape.change_type):
-        raise ConfigError(
-            f"{config.county}: {window.entity} has no change column of a date type, so no window of it can "
-            "be read",
-            remedy=f"read the table whole: pacs sync {config.county} --full",
-        )
-    query = span_query(str(shape.change_type), window.since, window.until)
-    try:
-        span = source.query(query.sql, query.params)[0]
-    except DataError as error:
-        told = (
-            f"{config.county}: {window.since!r} or {window.until!r} is no moment of {column} "
-            f"({shape.change_type})"
-        )
-        raise ConfigError(told, remedy="write 2026-01-31, or 2026-01-31 06:00:00") from error
-    if not span["forward"]:
-        raise ConfigError(
-            f"{config.county}: no moment lies in [{span['lo']}, {span['hi']})",
-            remedy="the window's end is not part of it: move it",
-        )
-    return EntityPlan(
-        entity=window.entity,
-        mode="changes",
-        family=BACKFILL,
-        reason=f"backfill of {column} in [{span['lo']}, {span['hi']})",
-        lower=span["lo"],
-        upper=span["hi"],
-        change_type=shape.change_type,
-        map_fingerprint=map_fingerprint(shape),
-        schema_fingerprint=shape.fingerprint,
-        source_columns=declared_columns(shape),
-    )
+    parts = [
+        table.map.fingerprint,
+        repr(load_suite(load_entities()[table.map.entity])),
+        MAPPING_VERSION,
+        strategy,
+        config.source.profile,
+        config.sync.clock,
+        config.timezone,
+        config.sync.new_columns,
+        list(settings),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _full_because(reading: ReadChoice, state: dict[str, object] | None, mode: str) -> str | None:
-    """Why the whole table is read, or None where the cursor can be used."""
-    shape = reading.shape
-    if mode == "full":
-        return "a full read was asked for"
-    if state is None:
-        return "first load"
-    if reading.family == "compare":
-        return reading.reason
-    if state["watermark"] is None:
-        return "the cursor was set back: the source was restored, or accepted after a change"
-    if state["map_fingerprint"] != map_fingerprint(shape):
-        return "the mapping or the quality suite changed since the cursor was stored"
-    if state["schema_fingerprint"] != shape.fingerprint or state["watermark_type"] != shape.change_type:
-        return "the source's table or its columns changed since the cursor was stored"
-    return None
+class _Planner:
+    """What the plans of one run share."""
+
+    def __init__(
+        self, config: CountyConfig, source: SourceReader, target: Target, request: RunRequest, now: _Source
+    ) -> None:
+        self._config, self._source, self._target = config, source, target
+        self._request, self._now = request, now
+        self._cursors = target.runs.cursors(config.fips)  # after the claim: nobody else moves them now
+        self._clocks = target.runs.last_source_utc(config.fips)
+
+    def plan(self, choice: ReadChoice, drift: Drift) -> ReadPlan:
+        """The plan of one entity."""
+        cursor = self._cursors.get(choice.shape.map.entity)
+        added = added_since(choice.shape, cursor.added_columns if cursor else (), drift.added)
+        table = (
+            carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape
+        )
+        if self._request.window is not None:
+            dated = (
+                carrying(choice.dated, added) if self._config.sync.new_columns == "add" else choice.dated
+            )
+            return replace(self._window(dated, cursor, self._request.window), added_columns=added)
+        planned = replace(self._changes(choice, table, cursor), added_columns=added)
+        if self._request.kind == "approval":
+            return self._approval(planned)
+        return planned
+
+    def _changes(self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None) -> ReadPlan:
+        settings = self._settings(table)
+        print_ = fingerprint(self._config, table, choice.family, settings)
+        compares = self._request.kind == "reconcile"
+        why_full = self._full_because(choice, table, cursor, print_)
+        lower, upper, behind = self._bounds(table, choice.family, None if why_full else cursor)
+        if behind and choice.family in ("rowversion", "joined"):
+            why_full = "the database's row versions went back: it was restored, so every row is compared"
+            lower, upper, _ = self._bounds(table, choice.family, None)
+        strategy = strategy_named(choice.family)
+        return ReadPlan(
+            table=table,
+            mode="full" if why_full else "window",
+            strategy=choice.family,
+            reason=why_full or choice.reason,
+            lower=None if why_full else lower,
+            upper=upper,
+            change_type=table.change_type,
+            fingerprint=print_,
+            schema_fingerprint=table.fingerprint,
+            source_columns=declared_columns(table),
+            probes_deletes=strategy is None or not strategy.shows_deletes,
+            compares=compares,
+        )
+
+    def _settings(self, table: ResolvedTable) -> tuple[str, ...]:
+        """Values of options that live in the source, such as the future year of a roll."""
+        settings = getattr(table.selection, "settings", ()) if table.selection else ()
+        values = []
+        for name, sql in settings:
+            rows = self._source.query(sql)
+            values.append(f"{name}={next(iter(rows[0].values())) if rows else None}")
+        return tuple(values)
+
+    def _bounds(
+        self, table: ResolvedTable, name: str, cursor: Cursor | None
+    ) -> tuple[str | None, str | None, bool]:
+        """(lower bound, upper bound, whether the source is behind the cursor)."""
+        strategy = bounding(table, name)
+        if strategy is None:
+            return None, None, False
+        config = self._config.sync
+        query = strategy.bounds(
+            BoundsRequest(
+                change_type=str(table.change_type),
+                now=self._now.moment.now,
+                cursor=cursor.watermark if cursor else None,
+                oldest=self._now.oldest,
+                lag_seconds=config.lag_seconds,
+                overlap_minutes=config.overlap_minutes,
+                offset_minutes=self._now.offset_minutes,
+            )
+        )
+        row = self._source.query(query.sql, query.params)[0]
+        return row["lo"], row["hi"], row["behind"] == 1
+
+    def _full_because(
+        self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None, print_: str
+    ) -> str | None:
+        """Why the whole table is read, or None where the cursor can be used."""
+        if self._request.kind == "reconcile":
+            return "every row is compared with what is published"
+        if self._request.mode == "full":
+            return "a full read was asked for"
+        if cursor is None:
+            return "first load"
+        if choice.family == COMPARE:
+            return choice.reason
+        if cursor.watermark is None:
+            return "the cursor was set back: the source was restored, or accepted after a change"
+        if cursor.schema_fingerprint != table.fingerprint or cursor.watermark_type != table.change_type:
+            return "the source's table or its columns changed since the cursor was stored"
+        if cursor.fingerprint != print_:
+            return "the mapping, an option or the quality suite changed since the cursor was stored"
+        last = self._clocks.get(cursor.entity)
+        if choice.family == "last_modified" and last is not None and self._now.moment.utc < last:
+            return "the source's clock was set back since the cursor was stored"
+        return None
+
+    def _window(self, table: ResolvedTable, cursor: Cursor | None, window: Backfill) -> ReadPlan:
+        """The plan of a backfill, its bounds as the source understands them.
+
+        Raises:
+            ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window
+                holds none; it was never loaded.
+        """
+        county = self._config.county
+        if cursor is None:
+            raise ConfigError(
+                f"{county}: {window.entity} was never loaded", remedy=f"load it first: pacs sync {county}"
+            )
+        column = table.map.change_column
+        if not is_ordered_type(table.change_type):
+            raise ConfigError(
+                f"{county}: {window.entity} has no change column of a date type, so no window of it can be read",
+                remedy=f"read the table whole: pacs sync {county} --full",
+            )
+        query = span_query(str(table.change_type), window.since, window.until)
+        try:
+            span = self._source.query(query.sql, query.params)[0]
+        except DataError as error:
+            raise ConfigError(
+                f"{county}: {window.since!r} or {window.until!r} is no moment of {column} ({table.change_type})",
+                remedy="write 2026-01-31, or 2026-01-31 06:00:00",
+            ) from error
+        if not span["forward"]:
+            raise ConfigError(
+                f"{county}: no moment lies in [{span['lo']}, {span['hi']})",
+                remedy="the window's end is not part of it: move it",
+            )
+        return ReadPlan(
+            table=table,
+            mode="window",
+            strategy=BACKFILL,
+            reason=f"backfill of {column} in [{span['lo']}, {span['hi']})",
+            lower=span["lo"],
+            upper=span["hi"],
+            change_type=table.change_type,
+            fingerprint=fingerprint(self._config, table, BACKFILL),
+            schema_fingerprint=table.fingerprint,
+            source_columns=declared_columns(table),
+            probes_deletes=False,
+        )
+
+    def _approval(self, planned: ReadPlan) -> ReadPlan:
+        """The keys of approved sets, looked at again at the source."""
+        sets = [pending for pending in self._request.approved if pending.entity == planned.entity]
+        keys = [key for pending in sets for key in self._target.approvals.keys(pending.pending_id)]
+        return replace(
+            planned,
+            mode="keys",
+            lower=None,
+            reason=f"{len(keys)} rows of {len(sets)} approved set(s) are looked at again",
+            probes_deletes=False,
+            keys=tuple(dict.fromkeys(keys)),
+            pending_ids=tuple(pending.pending_id for pending in sets),
+        )

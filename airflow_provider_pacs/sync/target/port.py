@@ -1,62 +1,38 @@
-"""What the steps of a run ask of a target.
+"""What the steps of a run ask of a target: small ports, joined by composition in `Target`.
 
-A new target is a folder beside `postgres` with a class of this shape.
+A new target is a folder beside `postgres` whose class has these ports; tests/conformance holds the suite that any
+target passes. Every method raises the errors of `sync/runtime/errors.py` and none of a driver.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
-from airflow_provider_pacs.sync.records import CertificateOutcome, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.records import (
+    AuditRow,
+    Certificate,
+    Cursor,
+    DeleteBounds,
+    Difference,
+    EntityCertificate,
+    EntityRun,
+    Mode,
+    OrphanedRow,
+    PendingDeletes,
+    QuarantinedRow,
+    RunOutcome,
+    RunPlan,
+    RunRecord,
+    SourceMoment,
+)
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-Kind = Literal["missing", "differing", "ghost"]
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteBounds:
-    """Rows that one run may delete per entity: more than both bounds allow is held."""
-
-    max_rows: int
-    max_percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One entity read again at the source and compared.
-
-    Attributes:
-        entity: canonical entity name.
-        scope: `full`, every row was read; `delta`, the run's window.
-        table: staging table with what the source said.
-        recheck_table: staging table with the second look at the differing keys; None where nothing differed.
-        upper: the upper bound; rows stamped after it are left out.
-        differences: (key, kind) that the first look found.
-        source_rows: rows counted at the source (delta only).
-        late_rows: of these, stamped after the upper bound (delta only).
-        window_only: nothing outside the window is certified: neither side is counted whole.
-        rows_read: rows read in both looks.
-        seconds: wall clock of the reads.
-    """
-
-    entity: str
-    scope: Literal["delta", "full"]
-    table: str
-    recheck_table: str | None
-    upper: str | None
-    differences: list[tuple[str, Kind]]
-    source_rows: int = 0
-    late_rows: int = 0
-    window_only: bool = False
-    rows_read: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,62 +60,194 @@ class Readiness:
     missing_rights: tuple[str, ...]
 
 
-class Target(Protocol):
-    """A place that stages, publishes and certifies, and that keeps the state beside the data."""
+@dataclass(frozen=True, slots=True)
+class KeyTotals:
+    """How many keys, and their sum as decimal text; None where keys have no number."""
 
-    @property
-    def sqlalchemy_url(self) -> sa.URL: ...
+    rows: int
+    key_sum: str | None
 
-    def migrate(self) -> list[str]: ...
 
-    def readiness(self) -> Readiness: ...
+@dataclass(frozen=True, slots=True)
+class KeyDifference:
+    """What a list of all keys of the source shows.
 
-    def read_speeds(self, county_id: str) -> dict[str, float]: ...
+    Attributes:
+        gone: live keys of the target that the source no longer has.
+        unknown: keys of the source that are neither published, staged nor quarantined.
+        duplicates: rows beyond the first of each key.
+        rows: keys in the list.
+    """
 
-    def note_check(
-        self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]
-    ) -> None: ...
+    gone: tuple[str, ...]
+    unknown: tuple[str, ...]
+    duplicates: int
+    rows: int
 
-    def states(self, county_id: str) -> dict[str, dict[str, Any]]: ...
 
-    def source_identity(self, county_id: str) -> dict[str, Any] | None: ...
+@dataclass(frozen=True, slots=True)
+class RowDifference:
+    """A row that is not the same on both sides.
 
-    def sync_at_work(self, county_id: str, minutes: int) -> str | None: ...
+    Attributes:
+        key: the row's source key.
+        kind: what differs.
+        changed_since_read: the source's image is not the one that this run staged, and what was staged is what is
+            published: the source moved on, the run did its part.
+        unstamped: the row has no change stamp.
+    """
 
-    def accept_source(self, county_id: str) -> None: ...
+    key: str
+    kind: Difference
+    changed_since_read: bool
+    unstamped: bool
 
-    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int: ...
 
-    def open_run(
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A staging table with what the source says now, laid beside the published partition.
+
+    Attributes:
+        compared: rows of the source that were compared.
+        equal: published with the same image.
+        quarantined: this image is in quarantine, for another reason than a missing parent.
+        waiting: this image is in quarantine because its parent is missing.
+        late: newer than the bound, and not published as they are.
+        kept: live rows whose source row is quarantined, waiting or late.
+        pending_deletes: live rows that the source lacks and that wait for a person.
+        differences: what no term explains.
+        live_outside: live rows whose keys are not in the staging table, pending ones left out.
+        pending_outside: pending ones among the keys that are not in the staging table.
+        quarantined_outside: open quarantine keys that are not in the staging table and not live.
+        kept_outside: open quarantine keys that are not in the staging table and live.
+    """
+
+    compared: int
+    equal: int
+    quarantined: int
+    waiting: int
+    late: int
+    kept: int
+    pending_deletes: int
+    differences: tuple[RowDifference, ...]
+    live_outside: int
+    pending_outside: int
+    quarantined_outside: int
+    kept_outside: int
+
+
+class RunStore(Protocol):
+    """Runs, their plans, cursors and verdicts: state that lives with the data."""
+
+    def cursors(self, county_id: str) -> dict[str, Cursor]:
+        """Stored cursors by entity; none before the first publish."""
+
+    def last_source_utc(self, county_id: str) -> dict[str, str | None]:
+        """By entity the source's clock in UTC when its cursor was made."""
+
+    def source_identity(self, county_id: str) -> dict[str, Any] | None:
+        """The database that the county was read from last; None before its first run."""
+
+    def accept_source(self, county_id: str) -> None:
+        """Forget which database the cursors were made from: the next run reads everything and compares."""
+
+    def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
+        """The county's run that is still at work and gave a sign of life within these minutes."""
+
+    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
+        """Take the county's next epoch: any earlier run of it can no longer publish or certify."""
+
+    def open(
         self,
         plan: RunPlan,
         *,
         trigger: str,
-        source_now: str,
+        moment: SourceMoment,
         identity: dict[str, Any],
         config: str,
         code: str,
-    ) -> None: ...
+        one_process: bool = False,
+    ) -> None:
+        """Record a run and its plans. With `one_process` the run is at work only while this connection lives."""
 
-    def note_event(
-        self, county_id: str, run_id: str, action: str, what: str, details: dict[str, Any]
-    ) -> None: ...
+    def rest(self, run_id: str) -> None:
+        """Nobody works on the run this moment: a step failed, and may be tried again."""
 
-    def note_failure(
-        self, county_id: str, step: str, error: PacsError, run_id: str | None = None
-    ) -> None: ...
+    def work(self, run_id: str) -> None:
+        """A step of the run begins: a sign of life."""
 
-    def end_run(self, run_id: str, message: str) -> None: ...
+    def run(self, run_id: str) -> RunRecord:
+        """One run. Raises ConflictError where it is not recorded."""
 
-    def run(self, run_id: str) -> dict[str, Any]: ...
+    def entities(self, run_id: str) -> list[EntityRun]:
+        """The run's entities, parents first."""
 
-    def run_entities(self, run_id: str) -> list[dict[str, Any]]: ...
+    def begin_extract(self, run_id: str, entity: str, attempt: int) -> None:
+        """This try is the one that counts from now on. Raises ConflictError where a later one has begun."""
 
-    def note_entity(self, run_id: str, entity: str, **values: Any) -> None: ...
+    def end_extract(
+        self,
+        run_id: str,
+        entity: str,
+        *,
+        attempt: int,
+        table: str,
+        mode: Mode,
+        read: int,
+        staged: int,
+        seconds: float,
+        expected: KeyTotals | None,
+        sample_keys: Sequence[str] = (),
+    ) -> None:
+        """Record what a try staged; `mode` is `full` where every row was read. Raises ConflictError where a later try has begun: this one changes nothing."""
 
-    def note_progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None: ...
+    def record_verdict(
+        self,
+        run_id: str,
+        entity: str,
+        *,
+        table: str,
+        attempt: int,
+        rows: int,
+        results: Sequence[RuleResult],
+        blocked: str = "",
+    ) -> None:
+        """Record what validation said of one staging table; `blocked` is why the entity stops.
 
-    def write_stage(
+        Raises ConflictError where another try has begun since.
+        """
+
+    def fail_entity(self, run_id: str, entity: str, message: str) -> None:
+        """An entity can't go on in this run."""
+
+    def progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
+        """A sign of life: how far a read is."""
+
+    def event(self, county_id: str, run_id: str | None, action: str, what: str, details: dict[str, Any]) -> None:
+        """Append an audit row: counts and names, never values of rows."""
+
+    def failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
+        """Append an audit row for a failed step."""
+
+    def end(self, run_id: str, message: str) -> None:
+        """Close a run that ends without a certificate. What it published stays."""
+
+    def record_check(
+        self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]
+    ) -> None:
+        """Keep the report of a preflight."""
+
+    def read_speeds(self, county_id: str) -> dict[str, float]:
+        """Rows per second of each entity's last reads."""
+
+    def audit_rows(self, county_id: str, limit: int) -> list[AuditRow]:
+        """The latest audit rows, newest first."""
+
+
+class Staging(Protocol):
+    """Staging tables: one of its own per run, entity and try. Nobody else reads them."""
+
+    def fill(
         self,
         entity: Entity,
         table: str,
@@ -148,77 +256,222 @@ class Target(Protocol):
         *,
         county_id: str,
         append: bool = False,
-    ) -> None: ...
+    ) -> None:
+        """Fill a staging table with CSV payloads of the named columns; a new one unless `append`.
 
-    def rows_view(self, table: str) -> str: ...
+        Each call is one pass: where a key was read in several passes, the last one counts.
+        """
 
-    def stage_was_emptied(self, row: dict[str, Any]) -> bool: ...
+    @property
+    def schema(self) -> str:
+        """The schema of the staging tables."""
 
-    def settle_stage(self, entity: Entity, table: str) -> int: ...
+    def rows_view(self, table: str) -> str:
+        """The relation beside a staging table that holds its rows without the keys that are gone."""
 
-    def staged_rows(self, table: str) -> int: ...
+    def count(self, table: str) -> int:
+        """Rows in a staging table, those marked as gone included; -1 where it does not exist."""
 
-    def missing_keys(self, entity: Entity, county_id: str, table: str) -> list[str]: ...
+    def deduplicate(self, entity: Entity, table: str) -> int:
+        """Keep of each key the rows of its last pass; returns the rows that went."""
 
-    def vanished_keys(self, entity: Entity, county_id: str, table: str) -> list[str]: ...
+    def duplicated_keys(self, entity: Entity, table: str) -> list[str]:
+        """Keys that one pass brought more than once."""
 
-    def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None: ...
+    def absent_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys that are live or in quarantine and not in a complete staging table."""
 
-    def start_scopes(self, stage_table: str) -> None: ...
+    def differing_keys(
+        self, entity: Entity, county_id: str, table: str
+    ) -> list[tuple[str, Difference]]:
+        """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
 
-    def fold_watch(self, stage_table: str, watch: str, payloads: Iterable[bytes]) -> None: ...
+    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
+        """Keys in open quarantine, those looked at longest ago first."""
 
-    def changed_scopes(self, county_id: str, entity: Entity, stage_table: str) -> list[str]: ...
+    def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
+        """Record those of the keys that the staging table does not have as gone at the source."""
 
-    def note_scopes(self, stage_table: str, scopes: Sequence[str]) -> None: ...
+    def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
+        """Write the ids of broken rules to the rows; returns the rows that carry one."""
 
-    def noted_scopes(self, stage_table: str) -> list[str]: ...
+    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
+        """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
 
-    def missing_in_scopes(self, entity: Entity, county_id: str, table: str, scopes_of: str) -> list[str]: ...
+    def entity_size(self, entity: Entity, county_id: str) -> int:
+        """About how many rows the entity has: the measure for shares of bad rows."""
 
-    def drop_scopes(self, stage_tables: Iterable[str]) -> None: ...
+    def partition(self, entity: Entity, county_id: str) -> str | None:
+        """The county's partition, qualified and quoted; None before the first load."""
 
-    def redact(
+    def write_keys(self, table: str, payloads: Iterable[bytes]) -> None:
+        """Fill the list of keys beside a staging table, in the source's spelling."""
+
+    def expected_totals(
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+    ) -> tuple[KeyTotals, KeyTotals]:
+        """(keys that the source must have, of these the ones that the target must hold).
+
+        Args:
+            entity: the entity.
+            county_id: the county.
+            table: the staging table; `complete` where it holds every row of the source.
+            complete: see `table`.
+            numbers: which number a key has: `guid`, `integer`, or None.
+            late: the list of keys beside it holds those newer than the bound.
+        """
+
+    def compare_keys(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> KeyDifference:
+        """The list of all keys beside a staging table laid beside what the target holds and what is staged."""
+
+    def gone_and_live(self, entity: Entity, county_id: str, table: str, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that a staging table marks as gone and that are live."""
+
+    def start_probes(self, table: str) -> None:
+        """Make the table of probed root keys beside a staging table, empty."""
+
+    def fold_probe(self, table: str, probe: str, payloads: Iterable[bytes]) -> None:
+        """Take in what one probed table holds now: CSV of `root_key, line`."""
+
+    def changed_root_keys(self, county_id: str, entity: Entity, table: str) -> list[str]:
+        """Root keys whose probed contents are not those of the last published run."""
+
+    def note_root_keys(self, table: str, keys: Sequence[str]) -> None:
+        """Record which root keys the run reads again."""
+
+    def noted_root_keys(self, table: str) -> list[str]:
+        """The root keys that the run read again; none where it did not read by root key."""
+
+    def missing_of_root_keys(self, entity: Entity, county_id: str, table: str, noted_by: str) -> list[str]:
+        """Live keys of the root keys noted beside `noted_by` that `table` does not have."""
+
+    def write_redactions(self, table: str, parties: Sequence[str]) -> None:
+        """Record beside a staging table whose rows must say no more than a new row of theirs would."""
+
+    def drop(self, tables: Iterable[str]) -> None:
+        """Drop staging tables with all that stands beside them."""
+
+    def drop_abandoned(self, county_id: str) -> None:
+        """Drop what runs of the county left that can no longer publish."""
+
+
+class Publisher(Protocol):
+    """The only way into the tables of schema `pacs`."""
+
+    def publish(
         self,
         run_id: str,
+        bounds: DeleteBounds,
+        relations: Mapping[str, Rule],
+        *,
+        actor: str = "",
+    ) -> RunOutcome:
+        """Publish every entity of the run that passed validation, in one transaction with tombstones, quarantine,
+        cursors, pending deletes, run and audit rows. The others keep their last good data.
+
+        Raises:
+            ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes was
+                decided or replaced meanwhile.
+        """
+
+
+class Certifier(Protocol):
+    """Evidence: both sides compared, and the certificate. Writes no row of schema `pacs`."""
+
+    def compare(
+        self,
         entity: Entity,
-        by: str,
-        parties: Sequence[str],
-        values: Mapping[str, str | bool | None],
-    ) -> int: ...
+        county_id: str,
+        fresh: str,
+        staged: str | None,
+        *,
+        complete: bool,
+        waiting_rule: str | None,
+    ) -> Comparison:
+        """Lay what the source says now (`fresh`) beside the partition, and beside what the run staged.
 
-    def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int: ...
+        Args:
+            entity: the entity.
+            county_id: the county.
+            fresh: staging table with the source's rows now.
+            staged: the run's own staging table; None where `fresh` is it.
+            complete: `fresh` holds every row of the source.
+            waiting_rule: the rule under which rows without a parent wait.
+        """
 
-    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]: ...
+    def live_rows(self, entity: Entity, county_id: str) -> int:
+        """Live rows of the county's partition."""
 
-    def drop_stages(self, tables: Iterable[str]) -> None: ...
+    def control(
+        self, entity: Entity, county_id: str, columns: Sequence[str]
+    ) -> dict[str, dict[str, str]]:
+        """Control totals of the live rows: group -> column -> sum as decimal text, and `rows`."""
 
-    def drop_abandoned_stages(self, county_id: str) -> None: ...
+    def orphaned(self, child: Entity, county_id: str, rule: Rule) -> list[RuleResult]:
+        """A warning that counts the live children of deleted parents (case 114)."""
 
-    def quarantined_keys(self, entity: Entity, county_id: str, rule: str, limit: int) -> list[str]: ...
+    def issue(
+        self, run_id: str, certificates: Sequence[EntityCertificate], warnings: Mapping[str, Sequence[RuleResult]]
+    ) -> Certificate:
+        """Store the certificate and the run's end in one transaction.
 
-    def leaf_name(self, entity: Entity, county_id: str) -> str | None: ...
+        Raises:
+            ConflictError: a later run has taken the county.
+        """
 
-    def record_quality(self, run_id: str, entity: str, results: Sequence[RuleResult]) -> None: ...
+    def latest(self, county_id: str, *, kind: str | None = None) -> Certificate | None:
+        """The county's newest certificate."""
 
-    def held_sets(self, county_id: str) -> list[dict[str, Any]]: ...
+    def of_run(self, run_id: str) -> Certificate | None:
+        """The certificate of a run; None where none was issued."""
 
-    def held_set(self, county_id: str, held_id: int, digest: str) -> dict[str, Any]: ...
 
-    def apply_held(
-        self, run_id: str, entity: Entity, held_id: int, digest: str, table: str, actor: str
-    ) -> int: ...
+class Approvals(Protocol):
+    """What waits for a person, and what people look up."""
 
-    def reject_held(self, county_id: str, held_id: int, digest: str, actor: str) -> str: ...
+    def pending(self, county_id: str) -> list[PendingDeletes]:
+        """Undecided sets of deletes, oldest first."""
 
-    def close_run(self, run_id: str, state: str) -> None: ...
+    def pending_set(self, county_id: str, pending_id: int, digest: str) -> PendingDeletes:
+        """One undecided set. Raises ConflictError where it is decided, replaced or another."""
 
-    def publish(self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule]) -> RunOutcome: ...
+    def keys(self, pending_id: int) -> list[str]:
+        """The keys of a set."""
 
-    def differences(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool
-    ) -> list[tuple[str, Kind]]: ...
+    def reject(self, county_id: str, pending_id: int, digest: str, actor: str) -> str:
+        """Let a set go: its rows stay; returns its entity. Raises ConflictError as `pending_set`."""
 
-    def certify(
-        self, run_id: str, bounds: DeleteBounds, relations: dict[str, Rule], found: list[Comparison]
-    ) -> CertificateOutcome: ...
+    def quarantine(self, county_id: str) -> list[QuarantinedRow]:
+        """Open quarantine rows."""
+
+    def orphans(self, county_id: str) -> list[OrphanedRow]:
+        """Live children of deleted parents, oldest deletion first."""
+
+
+class Target(Protocol):
+    """A place that stages, publishes and certifies, and that keeps the state beside the data."""
+
+    @property
+    def runs(self) -> RunStore: ...
+
+    @property
+    def staging(self) -> Staging: ...
+
+    @property
+    def publisher(self) -> Publisher: ...
+
+    @property
+    def certifier(self) -> Certifier: ...
+
+    @property
+    def approvals(self) -> Approvals: ...
+
+    @property
+    def sqlalchemy_url(self) -> sa.URL:
+        """The same database for SQLAlchemy, which Great Expectations uses."""
+
+    def migrate(self) -> list[str]:
+        """Bring schemas and tables up to date; returns what was applied."""
+
+    def readiness(self) -> Readiness:
+        """Whether the target can take a run; nothing is changed."""

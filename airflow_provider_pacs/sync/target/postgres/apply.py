@@ -1,9 +1,11 @@
-"""Staged rows -> the county's partitions, quarantine, tombstones and cursors, inside the caller's
-transaction. Only rows that differ are written.
+"""Staged rows -> the county's partition, quarantine, tombstones and pending deletes, inside the caller's transaction.
+
+Only `publisher.py` calls this, and only rows that differ are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,315 +13,297 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.records import DeleteBounds, RowCounts, RunRecord
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import columns, differs, key_text, leaf, row_hash, stage
+from airflow_provider_pacs.sync.target.postgres.sql import columns, differs, key_text, leaf, row_digest, stage
 
 Connection = psycopg.Connection[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """Rows that one entity's apply wrote."""
-
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-    quarantined: int = 0
-    released: int = 0
-    held: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """How many rows one run may delete: more than both bounds allow is held (domain.md G9, correctness.md
-    C7).
-    """
-
-    max_rows: int
-    max_percent: float
-
-    def holds(self, gone: int, live: int, *, earlier: int = 0, source_is_empty: bool = False) -> bool:
-        """Whether to hold `gone` deletes of `live` rows, after `earlier` deletes of the same run."""
-        if gone == 0:
-            return False
-        return source_is_empty or gone + earlier > max(
-            self.max_rows, (live + earlier) * self.max_percent / 100
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """Who writes: the run, its county, and the epoch it took."""
-
-    run_id: str
-    county_id: str
-    epoch: int
-
-
-def apply_stage(
-    connection: Connection,
-    entity: Entity,
-    fence: Fence,
-    table: str,
-    guard: Guard,
-    *,
-    source_is_empty: bool,
-    waiting_rule: str | None = None,
-) -> Applied:
-    """Bring the county's partition to what the staging table says.
-
-    A partition made here is attached by the caller, at the transaction's end.
-
-    Args:
-        connection: in a transaction of the caller.
-        entity: the canonical entity.
-        fence: run and county.
-        table: staging table; rows with `_reject` go to quarantine, rows with `_op` D become tombstones if the
-            guard lets them.
-        guard: the delete guard.
-        source_is_empty: the whole source was read and had no row, which no guard lets pass.
-        waiting_rule: the rule under which rows without a parent wait; None for a root.
-    """
-    quarantined = _quarantine(connection, entity, fence, table)
-    released = _release(connection, entity, fence, table)
-    if not ddl.leaf_exists(connection, entity, fence.county_id):
-        inserted = _first_load(connection, entity, fence, table)
-        ddl.finish_leaf(connection, entity, fence.county_id)  # the caller attaches it
-        return Applied(inserted=inserted, quarantined=quarantined, released=released)
-    updated = _update(connection, entity, fence, table)
-    inserted = _insert(connection, entity, fence, table)
-    deleted, held = _delete(connection, entity, fence, table, guard, source_is_empty=source_is_empty)
-    closed = _close_moved(connection, entity, fence, table, waiting_rule) if waiting_rule else 0
-    return Applied(inserted, updated, deleted + closed, quarantined, released, held)
-
-
-def _format(entity: Entity, fence: Fence, table: str, text: str, **more: sql.Composable) -> sql.Composed:
-    return sql.SQL(text).format(  # every part is a quoted identifier or composed of such
-        s=stage(table),
-        l=leaf(entity, fence.county_id),
-        k=sql.Identifier(entity.key),
-        hash=row_hash(entity),
-        key=key_text(entity, "s"),
-        lkey=key_text(entity, "l"),
-        cols=columns(entity.column_names),
-        scols=columns(entity.column_names, "s"),
-        **more,
-    )
-
-
-def _update(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{0} = s.{0}").format(sql.Identifier(name))
-        for name in entity.column_names
-        if name != entity.key
-    )
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "UPDATE {l} AS l SET {set}, _row_hash = {hash}, _source_key = s._source_key, _source_version = "
-        "s._source_version, "
-        "_run_id = %s, _changed_at = now(), _deleted_at = NULL "
-        "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR "
-        "l._deleted_at IS NOT NULL)",
-        differs=differs(entity),
-        set=assignments,
-    )
-    return connection.execute(statement, (fence.run_id,)).rowcount
-
-
 _PUBLISHED = "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' "
 
 
-def _insert(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _row_hash, _source_version, "  # noqa: S608
-        "_first_seen_at, _changed_at) "
-        "SELECT %s, {scols}, s._source_key, %s, {hash}, s._source_version, now(), now() "
+@dataclass(frozen=True, slots=True)
+class StagedEntity:
+    """One entity's staging table on its way into the county's partition.
+
+    Attributes:
+        entity: the canonical entity.
+        run: the run that writes.
+        table: staging table; rows with `_reject` go to quarantine, rows with `_op` D are gone at the source.
+        bounds: how many rows may become tombstones without a person.
+        source_is_empty: the whole source was read and had no row, which always needs a person.
+        waiting_rule: the rule under which rows without a parent wait; None for a root.
+        approved: sets of deletes that a person has approved: their keys pass the guard.
+    """
+
+    entity: Entity
+    run: RunRecord
+    table: str
+    bounds: DeleteBounds
+    source_is_empty: bool = False
+    waiting_rule: str | None = None
+    approved: tuple[int, ...] = ()
+
+    def sql(self, text: str, **more: sql.Composable) -> sql.Composed:
+        """A statement with this entity's names; every part is a quoted identifier, a literal or composed of such."""
+        return sql.SQL(text).format(
+            s=stage(self.table),
+            l=leaf(self.entity, self.run.county_id),
+            k=sql.Identifier(self.entity.key),
+            digest=row_digest(self.entity, "s"),
+            key=key_text(self.entity, "s"),
+            lkey=key_text(self.entity, "l"),
+            cols=columns(self.entity.column_names),
+            scols=columns(self.entity.column_names, "s"),
+            parent=sql.Identifier(self.entity.parent_key or self.entity.key),
+            waiting=sql.Literal(self.waiting_rule),
+            **more,
+        )
+
+
+def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
+    """Bring the county's partition to what the staging table says.
+
+    A partition made here is attached by the caller, at the transaction's end.
+    """
+    county_id = staged.run.county_id
+    quarantined = _quarantine(connection, staged)
+    released = _release(connection, staged)
+    if not ddl.leaf_exists(connection, staged.entity, county_id):
+        inserted = _first_load(connection, staged)
+        ddl.finish_leaf(connection, staged.entity, county_id)
+        return RowCounts(inserted=inserted, quarantined=quarantined, released=released)
+    deleted, pending = _delete(connection, staged)
+    updated = _update(connection, staged)
+    inserted = _insert(connection, staged)
+    return RowCounts(inserted, updated, deleted, quarantined, released, pending)
+
+
+def _update(connection: Connection, staged: StagedEntity) -> int:
+    entity = staged.entity
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in entity.column_names if name != entity.key
+    )
+    statement = staged.sql(
+        "UPDATE {l} AS l SET {set}, _source_key = s._source_key, _source_version = s._source_version, "
+        "_run_id = %s, _changed_at = now(), _deleted_at = NULL FROM {s} AS s "
+        "WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT NULL)",
+        differs=differs(entity),
+        set=assignments,
+    )
+    return connection.execute(statement, (staged.run.run_id,)).rowcount
+
+
+def _insert(connection: Connection, staged: StagedEntity) -> int:
+    statement = staged.sql(
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, _changed_at) "
+        "SELECT %s, {scols}, s._source_key, %s, s._source_version, now(), now() "
         + _PUBLISHED
         + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
     )
-    return connection.execute(statement, (fence.county_id, fence.run_id)).rowcount
+    return connection.execute(statement, (staged.run.county_id, staged.run.run_id)).rowcount
 
 
-def _first_load(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
+def _first_load(connection: Connection, staged: StagedEntity) -> int:
     """A detached table of all rows, in the columns of the root.
 
-    CREATE TABLE AS hashes in parallel and checks nothing row by row, as INSERT would.
+    CREATE TABLE AS runs in parallel and checks nothing row by row, as INSERT would.
     """
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS "
-        "_run_id, {hash} AS _row_hash, "
+    statement = staged.sql(
+        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS _run_id, "
         "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at "
         + _PUBLISHED,
-        county=sql.Literal(fence.county_id),
-        run=sql.Literal(fence.run_id),
+        county=sql.Literal(staged.run.county_id),
+        run=sql.Literal(str(staged.run.run_id)),
     )
     return connection.execute(statement).rowcount
 
 
 def is_empty(connection: Connection, table: str) -> bool:
     """Whether a staging table holds no row of the source."""
-    return (
-        connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone()
-        is None
-    )
+    row = connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone()
+    return row is None
 
 
-def _delete(
-    connection: Connection, entity: Entity, fence: Fence, table: str, guard: Guard, *, source_is_empty: bool
-) -> tuple[int, int]:
-    """(tombstoned, held)."""
+_LEAVING = (
+    "SELECT l.{k} AS k, {lkey} AS key FROM {s} AS s JOIN {l} AS l ON l.{k} = s.{k} WHERE l._deleted_at IS NULL "
+    "AND (s._op = 'D' OR (s._op = 'U' AND s._reject = ARRAY[{waiting}]::text[] "
+    "AND l.{parent} IS DISTINCT FROM s.{parent}))"
+)
+"""Every live row that this run would make a tombstone, whatever the cause.
+
+Gone at the source; or a child that waiting keeps from its new parent and that must not stay with the old one. A
+child that still names the parent it had, which is gone, stays as it is (case 114).
+"""
+
+
+def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
+    """(rows made tombstones, rows that wait for a person); the one guard for every tombstone."""
+    run, bounds = staged.run, staged.bounds
+    approved = "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = ANY (%(approved)s)"
     counted = connection.execute(
-        _format(
-            entity,
-            fence,
-            table,
-            "SELECT (SELECT count(*) FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND "
-            "l._deleted_at IS NULL), "
-            "count(*) FILTER (WHERE _deleted_at IS NULL), count(*) FILTER (WHERE _deleted_at IS NOT NULL "
-            "AND _run_id = %s) FROM {l}",
+        staged.sql(
+            "SELECT (SELECT count(*) FROM (" + _LEAVING + ") AS x WHERE x.key NOT IN (" + approved + ")), "  # noqa: S608
+            "count(*) FILTER (WHERE _deleted_at IS NULL), "
+            "count(*) FILTER (WHERE _deleted_at > now() - make_interval(days => %(days)s) AND _run_id <> %(run)s "
+            "AND _run_id NOT IN (SELECT run_id FROM pacs_ops.sync_run WHERE county_id = %(county)s "
+            "AND kind = 'approval')), "
+            "count(*) FILTER (WHERE _deleted_at IS NOT NULL AND _run_id = %(run)s) FROM {l}"
         ),
-        (fence.run_id,),
+        {
+            "approved": list(staged.approved),
+            "days": bounds.window_days,
+            "run": run.run_id,
+            "county": run.county_id,
+        },
     ).fetchone()
-    gone, live, earlier = counted or (0, 0, 0)
-    if guard.holds(gone, live, earlier=earlier, source_is_empty=source_is_empty):
-        _hold(connection, entity, fence, table, gone, live)
-        return 0, gone
-    if not gone:
-        return 0, 0
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM {s} AS s "
-        "WHERE s._op = 'D' AND l.{k} = s.{k} AND l._deleted_at IS NULL",
+    gone, live, earlier, this_run = counted or (0, 0, 0, 0)
+    refused = bounds.refuses(
+        gone, live, earlier=earlier + this_run, source_is_empty=staged.source_is_empty and not staged.approved
     )
-    return connection.execute(statement, (fence.run_id,)).rowcount, 0
+    if refused:
+        _set_aside(connection, staged, gone, live, earlier)
+    statement = staged.sql(
+        "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %(run)s FROM ("  # noqa: S608
+        + _LEAVING
+        + ") AS x WHERE l.{k} = x.k AND (NOT %(refused)s OR x.key IN ("
+        + approved
+        + "))"
+    )
+    values = {"run": run.run_id, "refused": refused, "approved": list(staged.approved)}
+    return connection.execute(statement, values).rowcount, gone if refused else 0
 
 
-def _hold(connection: Connection, entity: Entity, fence: Fence, table: str, gone: int, live: int) -> None:
-    """Keep the set of deletes, with its digest, for somebody to decide on; an older undecided set of the
-    entity is replaced.
-    """
+def _set_aside(connection: Connection, staged: StagedEntity, gone: int, live: int, earlier: int) -> None:
+    """Keep the set with its digest for a person; an older undecided set of the entity is replaced."""
+    run, entity = staged.run, staged.entity
     connection.execute(
-        "UPDATE pacs_ops.held_delete SET state = 'replaced' WHERE county_id = %s AND entity = %s AND state "
-        "= 'held'",
-        (fence.county_id, entity.name),
-    )
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "WITH gone AS (SELECT {lkey} AS key FROM {s} AS s JOIN {l} AS l USING ({k}) WHERE s._op = 'D' AND "
-        "l._deleted_at IS NULL), "
-        "held AS (INSERT INTO pacs_ops.held_delete (county_id, entity, run_id, row_count, live_count, "
-        "digest, reason) "
-        "SELECT %s, %s, %s, %s, %s, sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %s FROM "
-        "gone RETURNING held_id) "
-        "INSERT INTO pacs_ops.held_delete_key SELECT held.held_id, gone.key FROM held, gone",
+        "UPDATE pacs_ops.pending_delete SET state = 'replaced' WHERE county_id = %s AND entity = %s "
+        "AND state = 'pending' AND pending_id <> ALL (%s)",
+        (run.county_id, entity.name, list(staged.approved)),
     )
     reason = f"{gone} of {live} rows are gone at the source"
-    connection.execute(statement, (fence.county_id, entity.name, fence.run_id, gone, live, reason))
-
-
-def _close_moved(connection: Connection, entity: Entity, fence: Fence, table: str, waiting_rule: str) -> int:
-    """Children that waiting keeps from their new parent don't stay with the old one: their row becomes a
-    tombstone until the parent arrives.
-
-    A child that still names the parent it had, which is gone, stays as it is (case 114).
-    """
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %s FROM {s} AS s "
-        "WHERE s._op = 'U' AND s._reject = ARRAY[%s]::text[] AND l.{k} = s.{k} AND l._deleted_at IS NULL "
-        "AND l.{parent} IS DISTINCT FROM s.{parent}",
-        parent=sql.Identifier(str(entity.parent_key)),
+    if earlier:
+        reason += f", after {earlier} in the last {staged.bounds.window_days} days"
+    connection.execute(
+        staged.sql(
+            "WITH gone AS (SELECT x.key FROM (" + _LEAVING + ") AS x WHERE x.key NOT IN "  # noqa: S608
+            "(SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = ANY (%(approved)s))), "
+            "made AS (INSERT INTO pacs_ops.pending_delete "
+            "(county_id, entity, run_id, row_count, live_count, digest, reason) "
+            "SELECT %(county)s, %(entity)s, %(run)s, %(gone)s, %(live)s, "
+            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %(reason)s FROM gone RETURNING pending_id) "
+            "INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, gone"
+        ),
+        {
+            "approved": list(staged.approved),
+            "county": run.county_id,
+            "entity": entity.name,
+            "run": run.run_id,
+            "gone": gone,
+            "live": live,
+            "reason": reason,
+        },
     )
-    return connection.execute(statement, (fence.run_id, waiting_rule)).rowcount
 
 
-def _quarantine(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, "
-        "payload_digest, run_id) "
-        "SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, {hash}, %s "
-        "FROM {s} AS s WHERE s._reject IS NOT NULL ORDER BY s.{k}, s._seq DESC "
-        "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, source_version = "
-        "excluded.source_version, "
-        "payload_digest = excluded.payload_digest, run_id = excluded.run_id, last_seen_at = now(), attempts "
-        "= q.attempts + 1, state = 'open', "
+def _quarantine(connection: Connection, staged: StagedEntity) -> int:
+    statement = staged.sql(
+        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, payload_digest, "
+        "run_id) SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, {digest}, %s "
+        "FROM {s} AS s WHERE s._reject IS NOT NULL ORDER BY s.{k}, s._pass DESC "
+        "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, "
+        "source_version = excluded.source_version, payload_digest = excluded.payload_digest, "
+        "run_id = excluded.run_id, last_seen_at = now(), attempts = q.attempts + 1, state = 'open', "
         "first_seen_at = CASE q.state WHEN 'open' THEN q.first_seen_at ELSE now() END",
     )
-    return connection.execute(statement, (fence.county_id, entity.name, fence.run_id)).rowcount
+    values = (staged.run.county_id, staged.entity.name, staged.run.run_id)
+    return connection.execute(statement, values).rowcount
 
 
-def _release(connection: Connection, entity: Entity, fence: Fence, table: str) -> int:
+def _release(connection: Connection, staged: StagedEntity) -> int:
     """Quarantined keys that passed now, or that are gone at the source."""
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} "
-        "AS s "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = "
-        "q.source_key",
+    statement = staged.sql(
+        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} AS s "
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = q.source_key",
     )
-    return connection.execute(statement, (fence.run_id, fence.county_id, entity.name)).rowcount
+    values = (staged.run.run_id, staged.run.county_id, staged.entity.name)
+    return connection.execute(statement, values).rowcount
 
 
-def orphans(connection: Connection, entity: Entity, fence: Fence, table: str) -> tuple[int, int, int]:
-    """(rows judged, rows whose parent is not live in the county's partition, of these new).
+def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int]:
+    """(rows of the entity, rows whose parent is not live in the county's partition, of these unexplained).
 
-    Parents must have been applied before.
+    A child is explained that was in quarantine before, or whose parent is: what is left begins to wait because its
+    parent was not published at all. Parents must have been applied before.
     """
+    entity, county_id = staged.entity, staged.run.county_id
     if entity.parent is None or entity.parent_key is None:
         return 0, 0, 0
-    parent = load_entities()[entity.parent]
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "SELECT count(*), count(*) FILTER (WHERE {orphan}), count(*) FILTER (WHERE {orphan} AND NOT EXISTS "
-        "(SELECT FROM pacs_ops.quarantine AS q "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND q.source_key = {key})) "
+    live = "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL)"
+    size = live if ddl.leaf_exists(connection, entity, county_id) else "0"
+    statement = staged.sql(
+        "SELECT greatest(count(*), " + size + "), count(*) FILTER (WHERE {orphan}), "  # noqa: S608
+        "count(*) FILTER (WHERE {orphan} AND NOT EXISTS "
+        "(SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = %(county)s AND q.state = 'open' AND "
+        "(q.entity = %(entity)s AND q.source_key = {key} OR q.entity = %(parent)s AND q.source_key = {parent_key}))) "
         "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
-        orphan=_orphan(connection, entity, parent, fence),
+        orphan=_orphan(connection, staged),
+        parent_key=sql.SQL("coalesce(s._parent_key, s.{}::text)").format(sql.Identifier(entity.parent_key)),
     )
-    row = connection.execute(statement, (fence.county_id, entity.name)).fetchone()
+    values = {"county": county_id, "entity": entity.name, "parent": entity.parent}
+    row = connection.execute(statement, values).fetchone()
     return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)
 
 
-def reject_orphans(connection: Connection, entity: Entity, fence: Fence, table: str, rule_id: str) -> int:
-    """Set the waiting children aside under `rule_id`: they stay in quarantine, are read again each run, and
-    attach when the parent is there.
-    """
-    parent = load_entities()[str(entity.parent)]
-    statement = _format(
-        entity,
-        fence,
-        table,
-        "UPDATE {s} AS s SET _reject = ARRAY[%s]::text[] WHERE s._reject IS NULL AND s._op = 'U' AND "
-        "{orphan}",
-        orphan=_orphan(connection, entity, parent, fence),
+def reject_orphans(connection: Connection, staged: StagedEntity) -> int:
+    """Set the waiting children aside under their rule: they attach when the parent is there."""
+    statement = staged.sql(
+        "UPDATE {s} AS s SET _reject = ARRAY[{waiting}]::text[] "
+        "WHERE s._reject IS NULL AND s._op = 'U' AND {orphan}",
+        orphan=_orphan(connection, staged),
     )
-    return connection.execute(statement, (rule_id,)).rowcount
+    return connection.execute(statement).rowcount
 
 
-def _orphan(connection: Connection, entity: Entity, parent: Entity, fence: Fence) -> sql.Composable:
-    if not ddl.leaf_exists(connection, parent, fence.county_id):
+def _orphan(connection: Connection, staged: StagedEntity) -> sql.Composable:
+    parent, county_id = load_entities()[str(staged.entity.parent)], staged.run.county_id
+    if not ddl.leaf_exists(connection, parent, county_id):
         return sql.SQL("true")
     return sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE p.{} = s.{} AND p._deleted_at IS NULL)").format(
-        leaf(parent, fence.county_id), sql.Identifier(parent.key), sql.Identifier(str(entity.parent_key))
+        leaf(parent, county_id), sql.Identifier(parent.key), sql.Identifier(str(staged.entity.parent_key))
     )
+
+
+def redact(
+    connection: Connection,
+    run: RunRecord,
+    entity: Entity,
+    parties_table: str,
+    by: str,
+    values: Mapping[str, str | bool | None] | Sequence[tuple[str, str | bool | None]],
+) -> int:
+    """Give every row of these parties, tombstones too, the values that a new row of theirs would have.
+
+    Returns:
+        How many rows said more.
+    """
+    if not ddl.leaf_exists(connection, entity, run.county_id):
+        return 0
+    pairs = dict(values).items()
+    said = sql.SQL(" OR ").join(
+        sql.SQL("l.{} IS DISTINCT FROM {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in pairs
+    )
+    becomes = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in pairs
+    )
+    return connection.execute(
+        sql.SQL(
+            "UPDATE {l} AS l SET {becomes}, _changed_at = now() FROM {parties} AS p WHERE l.{by} = p.party AND ({said})"
+        ).format(
+            l=leaf(entity, run.county_id),
+            becomes=becomes,
+            parties=stage(parties_table),
+            by=sql.Identifier(by),
+            said=said,
+        )
+    ).rowcount

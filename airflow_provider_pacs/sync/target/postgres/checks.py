@@ -11,7 +11,6 @@ from psycopg.types.json import Jsonb
 
 from airflow_provider_pacs.sync.target.port import Readiness
 from airflow_provider_pacs.sync.target.postgres.ddl import MINIMUM_VERSION, unapplied
-from airflow_provider_pacs.sync.target.postgres.journal import is_ready
 
 Connection = psycopg.Connection[Any]
 KEPT = 50
@@ -24,7 +23,7 @@ _WRITTEN = (
     "quarantine",
     "quality_result",
     "certificate",
-    "held_delete",
+    "pending_delete",
     "audit",
 )
 
@@ -44,7 +43,7 @@ def readiness(connection: Connection, place: str) -> Readiness:
         place=place,
         login=str(_one(connection, "SELECT current_user")),
         version=f"{version // 10000}.{version % 10000}",
-        has_journal=not missing and is_ready(connection),
+        has_journal=not missing and bool(_one(connection, "SELECT to_regclass('pacs_ops.audit') IS NOT NULL")),
         new_enough=version >= MINIMUM_VERSION,
         pending=pending,
         altered=altered,

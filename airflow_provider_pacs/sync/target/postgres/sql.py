@@ -21,7 +21,7 @@ PG_TYPES: dict[ColumnType, str] = {
     "json": "jsonb",
 }
 PROVENANCE = (
-    "_source_key text, _run_id uuid NOT NULL, _row_hash bytea NOT NULL, _source_version text, "
+    "_source_key text, _run_id uuid NOT NULL, _source_version text, "
     "_first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
 )
 OPS = "pacs_ops"
@@ -65,12 +65,15 @@ def key_text(entity: Entity, *aliases: str) -> sql.Composed:
     return sql.SQL("coalesce({})").format(sql.SQL(", ").join(parts))
 
 
-def row_hash(entity: Entity, alias: str = "s") -> sql.Composed:
-    """SHA-256 of the mapped row's canonical text.
+def row_digest(entity: Entity, alias: str = "s") -> sql.Composed:
+    """SHA-256 of a staged row's canonical text and of what mapping could not read in it.
 
     ROW(...)::text tells NULL from '' and escapes every separator.
     """
-    return sql.SQL("sha256(convert_to((ROW({}))::text, 'UTF8'))").format(columns(entity.column_names, alias))
+    return sql.SQL(
+        "sha256(convert_to((ROW({}))::text || coalesce((SELECT string_agg(r, ',' ORDER BY r) FROM unnest({}._reject) "
+        "AS r WHERE starts_with(r, 'MAP.')), ''), 'UTF8'))"
+    ).format(columns(entity.column_names, alias), sql.Identifier(alias))
 
 
 def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:

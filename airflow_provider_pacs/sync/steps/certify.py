@@ -1,0 +1,404 @@
+"""A published run -> its certificate: an arithmetic over both sides. Reads only; writes no row of schema `pacs`.
+
+Every planned entity is in it. The source is read again (a reconcile's staging table is such a fresh read already),
+laid beside the published partition and beside what the run staged; what differs is read once more before anything is
+said. Nothing is excused but what is listed by key: the present image in quarantine, and what the next run will read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    control_columns,
+    flagged_query,
+    key_list_query,
+    key_number_kind,
+)
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.quality.model import RuleResult
+from airflow_provider_pacs.sync.records import (
+    BACKFILL,
+    Certificate,
+    CertificateState,
+    Coverage,
+    EntityCertificate,
+    EntityRun,
+    SourceCensus,
+)
+from airflow_provider_pacs.sync.runtime.errors import DataError
+from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
+from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, QUARANTINED_KEYS, SAMPLE, selected
+from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
+from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, stage_name
+from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
+
+
+
+def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
+    """Compare both sides of every planned entity and issue the certificate. The run's end falls here.
+
+    Raises:
+        ConflictError: a later run has taken the county.
+        DataError: the certificate says `blocked` or `drift`. It is stored before.
+    """
+    started = time.monotonic()
+    with (
+        audit_failures(config, target, "certify", run_id),
+        abort_if_superseded(config, target, run_id),
+    ):
+        rows = target.runs.entities(run_id)
+        relations = relation_rules(config)
+        certificates = [_Evidence(config, source, target, row).certificate() for row in rows]
+        warnings: dict[str, list[RuleResult]] = {
+            child: target.certifier.orphaned(load_entities()[child], config.fips, rule)
+            for child, rule in relations.items()
+        }
+        certificate = target.certifier.issue(run_id, certificates, warnings)
+        target.staging.drop(_tables(run_id, rows))
+    certificate = replace(certificate, seconds=time.monotonic() - started)
+    if certificate.state in ("blocked", "drift"):
+        raise _failure(config, certificate)
+    return certificate
+
+
+def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
+    """The run's staging tables; they are kept until the certificate is stored, so that a retry finds its input."""
+    names = [row.stage_table for row in rows if row.stage_table]
+    return [*names, *(stage_name(run_id, row.entity, 0, "_fresh") for row in rows)]
+
+
+class CertificateError(DataError):
+    """The run's certificate is not clean. `certificate` is what was stored."""
+
+    certificate: Certificate
+
+
+def _failure(config: CountyConfig, certificate: Certificate) -> CertificateError:
+    parts = []
+    for each in certificate.entities:
+        if each.state == "blocked":
+            parts.append(f"{each.entity} ({each.message or 'not published'})")
+        elif each.state == "drift":
+            parts.append(
+                f"{each.entity} ({each.missing:,} missing, {each.differing:,} differing, "
+                f"{each.extra_in_target:,} extra in the target, {each.drift:,} rows in all)"
+            )
+    if certificate.state == "blocked":
+        error = CertificateError(
+            f"{config.county}: the run is incomplete, kept at their last good data: {'; '.join(parts)}",
+            remedy="correct the rows or the mapping at the source, or what stopped the step, then run again",
+        )
+    else:
+        error = CertificateError(
+            f"{config.county}: source and target differ after the run: {'; '.join(parts)}",
+            remedy=f"run `pacs reconcile {config.county}`; if it ends the same way, look at the keys that "
+            f"`pacs certificate {config.county}` names",
+        )
+    error.certificate = certificate
+    return error
+
+
+class _Evidence:
+    """What is known of one entity when its certificate is made."""
+
+    def __init__(
+        self, config: CountyConfig, source: SourceReader, target: Target, row: EntityRun
+    ) -> None:
+        self.config, self.target, self.row = config, target, row
+        self.plan = row.read_plan
+        self.entity = load_entities()[row.entity]
+        self.rows = SourceRows(source, target, self.plan, config.fips)
+        self.fresh = stage_name(str(row.run_id), row.entity, 0, "_fresh")
+        rule = relation_rules(config).get(row.entity)
+        self.waiting_rule = rule.id if rule else None
+
+    @property
+    def covered(self) -> Coverage:
+        if self.row.mode == "keys" or self.plan.strategy == BACKFILL:
+            return "keys"
+        return "all_rows" if self.row.mode == "full" else "window"
+
+    def certificate(self) -> EntityCertificate:
+        """The arithmetic of the entity."""
+        if self.row.state != "published" or self.row.stage_table is None:
+            return self._blocked()
+        fresh, staged = self._fresh()
+        compared = self._compare(fresh, staged)
+        if looked_at := self._differing_keys(compared):
+            self.rows.fill_keys(looked_at, fresh)
+            self.target.staging.deduplicate(self.entity, fresh)
+            compared = self._compare(fresh, staged)
+        if self.covered == "keys":
+            return self._of_keys(compared)
+        census = self.rows.census()
+        if self.covered == "all_rows":
+            return self._of_all_rows(compared, census, again=fresh == self.fresh)
+        return self._of_window(compared, census, fresh, staged)
+
+    def _blocked(self) -> EntityCertificate:
+        """An entity that kept its last good data: nothing is certified, and the certificate says why."""
+        live = self.target.certifier.live_rows(self.entity, self.config.fips)
+        return EntityCertificate(
+            self.row.entity,
+            self.covered,
+            "blocked",
+            target_rows=live,
+            kept=live,
+            lower=self.row.lower_bound,
+            upper=self.row.upper_bound,
+            method="not published",
+            message=self.row.message or "not published in this run",
+        )
+
+    def _fresh(self) -> tuple[str, str | None]:
+        """(staging table with what the source says now, the run's own staging table where it is another)."""
+        staged = str(self.row.stage_table)
+        if self.plan.compares:
+            return staged, None
+        late = late_of(self.plan)
+        if self.covered == "all_rows":
+            self.rows.fill(flagged_query(self.plan.table, late, self.plan.upper), self.fresh)
+            return self.fresh, staged
+        if self.row.mode == "keys":
+            self.rows.fill_nothing(self.fresh)
+            self.rows.fill_keys(self.plan.keys, self.fresh)
+            return self.fresh, staged
+        if joined.probes(self.plan.table):
+            self.rows.fill_nothing(self.fresh)
+            noted = self.target.staging.noted_root_keys(staged)
+            self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
+        else:
+            self.rows.fill(selected(self.plan), self.fresh)
+        if self.plan.strategy != BACKFILL:
+            quarantined = self.target.staging.quarantined_keys(
+                self.entity, self.config.fips, QUARANTINED_KEYS
+            )
+            self.rows.fill_keys(quarantined, self.fresh)
+            if late is not None:
+                self.rows.fill(_late_rows(self.rows, late.condition), self.fresh, append=True)
+        self.target.staging.deduplicate(self.entity, self.fresh)
+        return self.fresh, staged
+
+    def _compare(self, fresh: str, staged: str | None) -> Comparison:
+        return self.target.certifier.compare(
+            self.entity,
+            self.config.fips,
+            fresh,
+            staged,
+            complete=self.covered == "all_rows",
+            waiting_rule=self.waiting_rule,
+        )
+
+    def _differing_keys(self, compared: Comparison) -> list[str]:
+        """What is read once more before anything is said."""
+        keys = [each.key for each in compared.differences if each.key]
+        return keys if 0 < len(keys) <= MOST_LOOKS else []
+
+    def _newer(self, differences: Sequence[RowDifference]) -> list[RowDifference]:
+        """Differences that the next run reads: the source moved on, and what this run read is what is published."""
+        moved = [each for each in differences if each.changed_since_read]
+        if not moved:
+            return []
+        reachable = self._reachable_keys()
+        return [
+            each
+            for each in moved
+            if each.kind == "extra_in_target" or each.unstamped or reachable is None or each.key.lower() in reachable
+        ]
+
+    def _reachable_keys(self) -> set[str] | None:
+        """Keys that the next run's window will read; None where it reads every row."""
+        strategy = bounding(self.plan.table, self.plan.strategy)
+        reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
+        if strategy is None or self.plan.upper is None or reads_all:
+            return None
+        query = strategy.bounds(
+            BoundsRequest(
+                change_type=str(self.plan.change_type),
+                now=str(self.target.runs.run(str(self.row.run_id)).source_now),
+                cursor=self.plan.upper,
+                oldest=None,
+                lag_seconds=self.config.sync.lag_seconds,
+                overlap_minutes=self.config.sync.overlap_minutes,
+            )
+        )
+        bounds = self.rows.source.query(query.sql, query.params)[0]
+        late = strategy.late(self.plan.table)
+        keys = key_list_query(self.plan.table, late, bounds["lo"])
+        stream = self.rows.source.stream(keys.sql, keys.params)
+        return {
+            str(key).strip("{}").lower() for batch in stream for key in batch.column(0).to_pylist() if key
+        }
+
+    def _of_keys(self, compared: Comparison) -> EntityCertificate:
+        newer = self._newer(compared.differences)
+        rest = [each for each in compared.differences if each not in newer]
+        differing = _count(rest, "differing")
+        kept = compared.kept + _count(newer, "differing")
+        return self._made(
+            compared,
+            rest,
+            source_rows=compared.compared,
+            target_rows=compared.equal + kept + differing,
+            newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
+            kept=kept,
+            method="the rows were read again by key" if self.row.mode == "keys" else "the window was read again",
+        )
+
+    def _of_all_rows(
+        self, compared: Comparison, census: SourceCensus, *, again: bool
+    ) -> EntityCertificate:
+        newer = self._newer(compared.differences)
+        rest = [each for each in compared.differences if each not in newer]
+        made = self._made(
+            compared,
+            rest,
+            source_rows=compared.compared,
+            target_rows=self.target.certifier.live_rows(self.entity, self.config.fips),
+            newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
+            kept=compared.kept + _count(newer, "differing") + _count(newer, "extra_in_target"),
+            census=census,
+            method="every row was read again" if again else "the run's own read of every row",
+        )
+        return made
+
+    def _of_window(
+        self, compared: Comparison, census: SourceCensus, fresh: str, staged: str | None
+    ) -> EntityCertificate:
+        """The rows of the window by their images; all others by count and by the sum of their keys."""
+        gone_since: tuple[str, ...] = ()
+        extra: list[RowDifference] = []
+        if not self._keys_agree(census, fresh):
+            self.rows.list_keys(fresh)
+            keys = self.target.staging.compare_keys(
+                self.entity, self.config.fips, fresh, complete=False
+            )
+            gone = [key for key in keys.gone if key not in self._pending_keys()]
+            self.rows.fill_keys([*keys.unknown, *gone], fresh)
+            self.target.staging.deduplicate(self.entity, fresh)
+            compared = self._compare(fresh, staged)
+            still = set(self._still_gone(fresh, gone))
+            if still and self._was_complete():
+                gone_since = tuple(sorted(still))
+            else:
+                extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
+            census = self.rows.census()
+        newer = self._newer(compared.differences)
+        rest = [each for each in compared.differences if each not in newer] + extra
+        equal_outside = compared.live_outside - compared.kept_outside - len(extra) - len(gone_since)
+        inside = replace(
+            compared,
+            equal=compared.equal + equal_outside,
+            quarantined=compared.quarantined + compared.quarantined_outside + compared.kept_outside,
+            pending_deletes=compared.pending_deletes + compared.pending_outside,
+        )
+        return self._made(
+            inside,
+            rest,
+            source_rows=census.rows,
+            target_rows=self.target.certifier.live_rows(self.entity, self.config.fips),
+            newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
+            kept=compared.kept + compared.kept_outside + _count(newer, "differing") + len(gone_since),
+            census=census,
+            method="the window was read again; all other keys were counted"
+            + (" and summed" if census.key_sum is not None else ""),
+        )
+
+    def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
+        """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
+        must, _ = self.target.staging.expected_totals(
+            self.entity,
+            self.config.fips,
+            fresh,
+            complete=False,
+            numbers=key_number_kind(self.plan.table) if census.key_sum is not None else None,
+            late=False,
+        )
+        return (must.rows, must.key_sum) == (census.rows, census.key_sum)
+
+    def _was_complete(self) -> bool:
+        """Whether the extract's own count of the source proves that the target held every key then."""
+        if self.row.source_count is None:
+            return False
+        numbers = key_number_kind(self.plan.table) if self.row.source_key_sum is not None else None
+        _, held = self.target.staging.expected_totals(
+            self.entity, self.config.fips, str(self.row.stage_table), complete=False, numbers=numbers, late=False
+        )
+        return held == KeyTotals(self.row.source_count, self.row.source_key_sum)
+
+    def _pending_keys(self) -> set[str]:
+        sets = self.target.approvals.pending(self.config.fips)
+        return {
+            key
+            for pending in sets
+            if pending.entity == self.row.entity
+            for key in self.target.approvals.keys(pending.pending_id)
+        }
+
+    def _still_gone(self, fresh: str, keys: Sequence[str]) -> list[str]:
+        return self.target.staging.gone_and_live(self.entity, self.config.fips, fresh, keys)
+
+    def _made(
+        self,
+        compared: Comparison,
+        rest: Sequence[RowDifference],
+        *,
+        source_rows: int,
+        target_rows: int,
+        newer: int,
+        kept: int,
+        method: str,
+        census: SourceCensus | None = None,
+    ) -> EntityCertificate:
+        columns = [name for name, _ in control_columns(self.plan.table)]
+        made = EntityCertificate(
+            self.row.entity,
+            self.covered,
+            "drift",
+            compared=compared.compared,
+            source_rows=source_rows,
+            target_rows=target_rows,
+            equal=compared.equal,
+            quarantined=compared.quarantined,
+            waiting=compared.waiting,
+            newer=newer,
+            kept=kept,
+            pending_deletes=compared.pending_deletes,
+            missing=_count(rest, "missing"),
+            differing=_count(rest, "differing"),
+            extra_in_target=_count(rest, "extra_in_target"),
+            lower=self.row.lower_bound,
+            upper=self.row.upper_bound,
+            method=method,
+            source_control=census.control if census else None,
+            target_control=(
+                self.target.certifier.control(self.entity, self.config.fips, columns) if census else None
+            ),
+            sample_keys=tuple(f"{each.kind}:{each.key}" for each in rest[:SAMPLE]),
+        )
+        return replace(made, state=_state(made))
+
+
+def _state(made: EntityCertificate) -> CertificateState:
+    if made.drift:
+        return "drift"
+    return "pending" if made.pending_deletes else "clean"
+
+
+def _count(differences: Sequence[RowDifference], kind: str) -> int:
+    return sum(each.kind == kind for each in differences)
+
+
+def _late_rows(rows: SourceRows, condition: str) -> ChangeQuery:
+    """The rows newer than the bound, flagged."""
+    query = flagged_query(rows.table, late_of(rows.plan), rows.plan.upper)
+    return replace(query, sql=f"{query.sql} WHERE {condition}", complete=False)
+

@@ -1,0 +1,252 @@
+"""One entity's stored plan -> a staging table of this try with everything the run needs of it. Publishes nothing.
+
+Beside what the plan selects these rows are read: those in quarantine, by key; and those that a count of the source
+shows to have come or gone without a change stamp.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.incremental import joined, strategy_named
+from airflow_provider_pacs.sync.incremental.full import full_query, redaction_query
+from airflow_provider_pacs.sync.incremental.last_modified import between_query
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, key_number_kind
+from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, ReadPlan, SourceCensus
+from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.steps.entity_runs import entity_run
+from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
+from airflow_provider_pacs.sync.steps.source_rows import Progress, SourceRows, stage_name
+from airflow_provider_pacs.sync.target.port import KeyTotals, Target
+
+log = logging.getLogger(__name__)
+
+QUARANTINED_KEYS = 5_000
+"""Rows in quarantine that one run reads again, those looked at longest ago first."""
+MOST_LOOKS = 20_000
+"""More differing rows than these are not looked at again one by one."""
+SAMPLE = 20
+"""Keys of each kind that a comparison names."""
+MOST_ROOT_KEYS = 10_000
+"""More root keys than these, found by their contents, are read as the whole: twenty statements of 500 keys cost
+about as much.
+"""
+
+
+def extract(
+    config: CountyConfig,
+    source: SourceReader,
+    target: Target,
+    *,
+    run_id: str,
+    entity: str,
+    attempt: int,
+    on_progress: Progress | None = None,
+) -> EntityOutcome:
+    """Read one entity as planned into a staging table of this try.
+
+    Args:
+        config: the county.
+        source: an open reader.
+        target: an open target.
+        run_id: the run.
+        entity: the entity.
+        attempt: the number of this try, from 1; every try has its own table.
+        on_progress: is called with rows and seconds every few seconds.
+
+    Raises:
+        ConflictError: a later run has taken the county, or a later try has begun. Of the other errors, a
+            RetryableError is worth another try.
+    """
+    row = entity_run(target, run_id, entity)
+    plan, table = row.read_plan, stage_name(run_id, entity, attempt)
+    started = time.monotonic()
+    with (
+        audit_failures(config, target, f"extract_{entity}", run_id),
+        abort_if_superseded(config, target, run_id),
+    ):
+        target.runs.begin_extract(run_id, entity, attempt)
+
+        def report(rows: int, seconds: float) -> None:
+            target.runs.progress(run_id, entity, rows, seconds)
+            if on_progress is not None:
+                on_progress(rows, seconds)
+
+        extraction = _Extraction(SourceRows(source, target, plan, config.fips, report), table)
+        expected = extraction.run()
+        seconds = time.monotonic() - started
+        target.runs.end_extract(
+            run_id,
+            entity,
+            attempt=attempt,
+            table=table,
+            mode="full" if extraction.complete else plan.mode,
+            read=extraction.rows.rows_read,
+            staged=target.staging.count(table),
+            seconds=seconds,
+            expected=expected,
+            sample_keys=extraction.sample_keys,
+        )
+    return EntityOutcome(entity, "staged", row.mode, read=extraction.rows.rows_read, seconds=seconds)
+
+
+class _Extraction:
+    """One try to stage an entity."""
+
+    def __init__(self, rows: SourceRows, staging: str) -> None:
+        self.rows, self.staging = rows, staging
+        self.plan, self.target = rows.plan, rows.target
+        self.complete = rows.plan.mode == "full"
+        self.sample_keys: list[str] = []
+
+    def run(self) -> KeyTotals | None:
+        """Stage everything; returns what the target must hold by the source's own count."""
+        self._redactions()
+        if self.plan.mode == "keys":
+            self.rows.fill_keys(self.plan.keys, self.staging, append=False)
+        elif joined.probes(self.plan.table):
+            self._root_keys()
+        else:
+            self.rows.fill(selected(self.plan), self.staging)
+        self._again(self.target.staging.duplicated_keys(self.rows.entity, self.staging))
+        if self.plan.compares:
+            # One read may be overtaken by a change: what differs is looked at once more.
+            self._again(self._differing())
+        elif self.plan.mode == "window" and self.plan.strategy != BACKFILL:
+            self._again(self._quarantined())
+        if self.complete:
+            absent = self.target.staging.absent_keys(
+                self.rows.entity, self.rows.county_id, self.staging
+            )
+            if self.plan.compares:
+                self.sample_keys += [f"extra_in_target:{key}" for key in absent[:SAMPLE]]
+            self._again(absent)
+        expected = self._count() if self.plan.probes_deletes else None
+        self.target.staging.deduplicate(self.rows.entity, self.staging)
+        return expected
+
+    def _again(self, keys: Sequence[str]) -> None:
+        self.rows.fill_keys(keys, self.staging)
+
+    def _differing(self) -> list[str]:
+        differing = self.target.staging.differing_keys(
+            self.rows.entity, self.rows.county_id, self.staging
+        )
+        self.sample_keys += [f"{kind}:{key}" for key, kind in differing[:SAMPLE]]
+        return [key for key, _ in differing] if len(differing) <= MOST_LOOKS else []
+
+    def _quarantined(self) -> list[str]:
+        """Rows in quarantine: the rule, the mapping, the parent or the year may be another now."""
+        return self.target.staging.quarantined_keys(
+            self.rows.entity, self.rows.county_id, QUARANTINED_KEYS
+        )
+
+    def _count(self) -> KeyTotals:
+        """Count the source by itself; where it does not hold what the target will, compare all keys.
+
+        Returns:
+            What the target must hold, published or in quarantine, when this run is published.
+        """
+        census = self.rows.census()
+        must, held = self._expected(census)
+        if (census.rows, census.key_sum) == (must.rows, must.key_sum):
+            return held
+        self.rows.list_keys(self.staging)
+        compared = self.target.staging.compare_keys(
+            self.rows.entity, self.rows.county_id, self.staging, complete=self.complete
+        )
+        log.info(
+            "%s: the source has %d rows where %d were expected: %d keys are gone, %d are new",
+            self.rows.entity.name,
+            census.rows,
+            must.rows,
+            len(compared.gone),
+            len(compared.unknown),
+        )
+        self._again([*compared.unknown, *compared.gone])
+        return self._expected(self.rows.census())[1]
+
+    def _expected(self, census: SourceCensus) -> tuple[KeyTotals, KeyTotals]:
+        """(what the source must have, what the target must hold) by what is staged and published."""
+        self.target.staging.deduplicate(self.rows.entity, self.staging)
+        if census.late:
+            self.rows.list_keys(self.staging, late_only=True)
+        return self.target.staging.expected_totals(
+            self.rows.entity,
+            self.rows.county_id,
+            self.staging,
+            complete=self.complete,
+            numbers=key_number_kind(self.plan.table) if census.key_sum is not None else None,
+            late=census.late > 0,
+        )
+
+    def _root_keys(self) -> None:
+        """A joined entity: which root keys changed, their rows, and the rows that they no longer have.
+
+        What is probed by its contents is read first, so that a change made meanwhile shows in the next run.
+        """
+        staging, entity = self.target.staging, self.rows.entity
+        staging.start_probes(self.staging)
+        for probe, query in joined.compared(self.plan.table):
+            staging.fold_probe(self.staging, probe, _lines(self.rows.source, query.sql))
+        contents = staging.changed_root_keys(self.rows.county_id, entity, self.staging)
+        if self.complete or len(contents) > MOST_ROOT_KEYS:
+            self.complete = True
+            self.rows.fill(full_query(self.plan.table), self.staging)
+            return
+        window = Window(self.plan.lower, str(self.plan.upper))
+        stamped = _column(self.rows.source, joined.root_keys_query(self.plan.table, window))
+        staging.note_root_keys(self.staging, [*contents, *stamped])
+        self.rows.fill(selected(self.plan), self.staging)
+        self.rows.fill_root_keys(sorted(set(contents) - set(stamped)), self.staging, append=True)
+        self._again(
+            staging.missing_of_root_keys(entity, self.rows.county_id, self.staging, self.staging)
+        )
+
+    def _redactions(self) -> None:
+        """Whoever asked not to be named is not named in rows of the past either."""
+        query = redaction_query(self.plan.table)
+        if query is not None:
+            self.target.staging.write_redactions(self.staging, _column(self.rows.source, query))
+
+
+def selected(plan: ReadPlan) -> ChangeQuery:
+    """The statement that a plan asks for."""
+    strategy = strategy_named(plan.strategy)
+    if plan.mode == "full":
+        return full_query(plan.table)
+    window = Window(plan.lower, str(plan.upper))
+    if plan.strategy == BACKFILL:
+        return between_query(plan.table, window)
+    return strategy.select(plan.table, window) if strategy is not None else full_query(plan.table)
+
+
+def _column(source: SourceReader, query: ChangeQuery) -> list[str]:
+    return [value for batch in source.stream(query.sql, query.params) for value in batch.column(0).to_pylist()]
+
+
+def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:
+    """CSV of `root_key, line`: the columns that count as one text, NULL told from ''."""
+    for batch in source.stream(sql):
+        root_key = pc.cast(batch.column(0), pa.string())
+        columns = [
+            pc.fill_null(pc.binary_join_element_wise("=", pc.cast(column, pa.string()), ""), "-")
+            for column in batch.columns[1:]
+        ]
+        line = pc.binary_join_element_wise(*columns, "\x1f") if len(columns) > 1 else columns[0]
+        sink = pa.BufferOutputStream()
+        # PostgreSQL refuses NUL in text; here it only has to differ.
+        clean = pc.replace_substring(line, "\x00", "�")
+        pacsv.write_csv(
+            pa.RecordBatch.from_arrays([root_key, clean], names=["root_key", "line"]),
+            sink,
+            pacsv.WriteOptions(include_header=False),
+        )
+        yield sink.getvalue().to_pybytes()

@@ -1,0 +1,195 @@
+"""Keys of both sides, counted, summed and compared: what shows rows that came or went without a change stamp.
+
+Beside a staging table stands a list of keys as the source spells them. Keys are compared as the target's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.target.postgres import ddl
+from airflow_provider_pacs.sync.target.postgres.sql import key_text, leaf, stage
+
+Connection = psycopg.Connection[Any]
+_GUID = r"^\{?[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}\}?$"
+_NUMBERS = {
+    "guid": "('x' || right({}, 8))::bit(32)::int::numeric",
+    "integer": "({})::numeric",
+}
+"""The number that both sides make of a key: see `incremental.statements.census_query`."""
+
+
+def table_of(table: str) -> str:
+    """The list of keys beside a staging table."""
+    return f"{table}_k"
+
+
+def write(connection: Connection, table: str, payloads: Iterable[bytes]) -> None:
+    """A new list from CSV payloads of one column."""
+    name = stage(table_of(table))
+    with connection.transaction():
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
+        connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} (k text)").format(name))
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(name)) as sink,
+        ):
+            for payload in payloads:
+                sink.write(payload)
+    connection.execute(sql.SQL("ANALYZE {}").format(name))
+
+
+def expected(
+    connection: Connection,
+    entity: Entity,
+    county_id: str,
+    table: str,
+    *,
+    complete: bool,
+    numbers: str | None,
+    late: bool,
+) -> tuple[KeyTotals, KeyTotals]:
+    """(keys that the source must have, of these the ones that the target must hold when the run is published)."""
+    parts = _parts(entity, county_id, table, numbers)
+    there = ddl.leaf_exists(connection, entity, county_id)
+    if complete:
+        held = _totals(connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts)
+        known = "EXISTS (SELECT FROM {s} AS s WHERE s._op = 'U' AND {skey} = n.key)"
+    else:
+        held = _sum(
+            [
+                *([_live(connection, parts)] if there else []),
+                _totals(connection, _STAGED_NEW if there else _STAGED, parts),
+                _totals(connection, _QUARANTINED_NEW if there else _QUARANTINED, parts),
+            ]
+        )
+        if there:
+            held = _minus(held, _totals(connection, _STAGED_GONE, parts))
+        known = (
+            "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine AS q "
+            "WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' AND q.source_key = n.key)"
+            + (" OR EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = n.key))" if there else ")")
+        )
+    if not late:
+        return held, held
+    newer = _totals(
+        connection,
+        "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n WHERE NOT "
+        + known,
+        parts,
+    )
+    return _sum([held, newer]), held
+
+
+_STAGED = "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'"
+_STAGED_NEW = (
+    _STAGED + " AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND NOT {pending})"
+)
+_STAGED_GONE = (
+    "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'D' "
+    "AND EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND NOT {pending})"
+)
+_QUARANTINED = (
+    "SELECT count(*), sum({number_q}) FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} "
+    "AND q.entity = {entity} AND q.state = 'open' AND q.source_key <> '' "
+    "AND NOT EXISTS (SELECT FROM {s} AS s WHERE {skey} = q.source_key)"
+)
+_QUARANTINED_NEW = _QUARANTINED + (
+    " AND NOT EXISTS (SELECT FROM {l} AS l WHERE {lkey} = q.source_key AND l._deleted_at IS NULL AND NOT {pending})"
+)
+PENDING = (
+    "EXISTS (SELECT FROM pacs_ops.pending_delete AS d JOIN pacs_ops.pending_delete_key AS dk USING (pending_id) "
+    "WHERE d.county_id = {county} AND d.entity = {entity} AND d.state = 'pending' AND dk.source_key = {lkey})"
+)
+"""Whether a live row `l` is in an undecided set of deletes."""
+
+
+def compare(
+    connection: Connection, entity: Entity, county_id: str, table: str, *, complete: bool
+) -> KeyDifference:
+    """The list of all keys of the source laid beside what the target holds and what is staged."""
+    parts = _parts(entity, county_id, table, None)
+    there = ddl.leaf_exists(connection, entity, county_id)
+    live = "SELECT {lkey} AS key FROM {l} AS l WHERE l._deleted_at IS NULL UNION " if there else ""
+    staged = "SELECT {skey} AS key FROM {s} AS s WHERE s._op = 'U' AND {skey} IS NOT NULL"
+    waiting = (
+        " UNION SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} "
+        "AND q.entity = {entity} AND q.state = 'open' AND q.source_key <> ''"
+    )
+    known = staged if complete else live + staged + waiting
+    statement = sql.SQL(
+        "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY 1), "
+        "known AS MATERIALIZED (" + known + "), "
+        "held AS MATERIALIZED (" + live + staged + waiting + ") "
+        "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "
+        "(SELECT FROM source AS s WHERE s.key = h.key)), "
+        "(SELECT coalesce(array_agg(s.key), '{{}}') FROM source AS s WHERE s.key IS NOT NULL AND NOT EXISTS "
+        "(SELECT FROM known AS h WHERE h.key = s.key)), "
+        "(SELECT coalesce(sum(times - 1), 0) FROM source), (SELECT coalesce(sum(times), 0) FROM source)"
+    ).format(**parts)
+    row = connection.execute(statement).fetchone()
+    gone, unknown, duplicates, rows = row or ([], [], 0, 0)
+    return KeyDifference(tuple(gone), tuple(unknown), int(duplicates), int(rows))
+
+
+def _parts(entity: Entity, county_id: str, table: str, numbers: str | None) -> dict[str, sql.Composable]:
+    skey, lkey = key_text(entity, "s"), key_text(entity, "l")
+    parts: dict[str, sql.Composable] = {
+        "s": stage(table),
+        "keys": stage(table_of(table)),
+        "l": leaf(entity, county_id),
+        "k": sql.Identifier(entity.key),
+        "skey": skey,
+        "lkey": lkey,
+        "county": sql.Literal(county_id),
+        "entity": sql.Literal(entity.name),
+        "normal": _normal(entity),
+    }
+    number = sql.SQL(_NUMBERS[numbers]) if numbers else sql.SQL("NULL::numeric")
+    for name, text in {
+        "number_s": skey,
+        "number_l": lkey,
+        "number_q": sql.SQL("q.source_key"),
+        "number_n": sql.SQL("n.key"),
+    }.items():
+        parts[name] = number.format(text) if numbers else number
+    parts["pending"] = sql.SQL(PENDING).format(**{name: parts[name] for name in ("county", "entity", "lkey")})
+    return parts
+
+
+def _normal(entity: Entity) -> sql.Composable:
+    """A key of the list as the target writes it: a GUID in lower case with its dashes."""
+    kind = next(column.type for column in entity.columns if column.name == entity.key)
+    if kind != "uuid":
+        return sql.SQL("k.k")
+    return sql.SQL("CASE WHEN k.k ~ {} THEN k.k::uuid::text ELSE k.k END").format(sql.Literal(_GUID))
+
+
+def _live(connection: Connection, parts: dict[str, sql.Composable]) -> KeyTotals:
+    return _totals(
+        connection,
+        "SELECT count(*), sum({number_l}) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending}",
+        parts,
+    )
+
+
+def _totals(connection: Connection, text: str, parts: dict[str, sql.Composable]) -> KeyTotals:
+    row = connection.execute(sql.SQL(text).format(**parts)).fetchone()
+    rows, summed = row or (0, None)
+    return KeyTotals(int(rows), str(int(summed)) if summed is not None else None)
+
+
+def _sum(parts: list[KeyTotals]) -> KeyTotals:
+    sums = [int(part.key_sum) for part in parts if part.key_sum is not None]
+    return KeyTotals(sum(part.rows for part in parts), str(sum(sums)) if sums else None)
+
+
+def _minus(one: KeyTotals, other: KeyTotals) -> KeyTotals:
+    left, right = int(one.key_sum or 0), int(other.key_sum or 0)
+    return KeyTotals(one.rows - other.rows, str(left - right) if one.key_sum is not None else None)

@@ -1,0 +1,481 @@
+"""Mapped batches -> a typed, unlogged staging table of one (run, entity, try), by COPY; and what is in it.
+
+Staging never carries over: a new try gets a new table. Each call of `fill` is one pass over the source; where a key
+was read in several passes the last one counts, where one pass brought a key twice the source has it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn
+from airflow_provider_pacs.sync.records import Difference
+from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.target.postgres import ddl, key_lists, probes
+from airflow_provider_pacs.sync.target.postgres.database import Database
+from airflow_provider_pacs.sync.target.postgres.sql import (
+    OPS,
+    PG_TYPES,
+    columns,
+    differs,
+    key_text,
+    leaf,
+    stage,
+)
+
+Connection = psycopg.Connection[Any]
+KEEP_HOURS = 48
+"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run; those of
+superseded runs at once.
+"""
+
+EMPTIED = "its staged rows are gone: PostgreSQL crashed or failed over after the extract"
+
+
+def redactions(table: str) -> str:
+    """The table beside a staging table that holds whose rows must be redacted."""
+    return f"{table}_r"
+
+
+def rows_view(table: str) -> str:
+    """The view of a staging table's rows without the keys that are gone: what rules are evaluated on.
+
+    A gone key has no values, which is no fault of it.
+    """
+    return f"{table}_u"
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Whether a table of the staging schema exists."""
+    return connection.execute("SELECT to_regclass(%s)", (f"{OPS}.{table}",)).fetchone() != (None,)
+
+
+def count(connection: Connection, table: str) -> int:
+    """Rows in a staging table; -1 where it does not exist (any more)."""
+    if not exists(connection, table):
+        return -1
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def create(connection: Connection, entity: Entity, table: str, *, county_id: str, keyed: bool) -> None:
+    """An empty staging table: the canonical columns without constraints, and how each row is to be treated.
+
+    With `keyed` the source has keys of its own: the canonical keys are made from `_source_key` and `_parent_key` as
+    rows come in. `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1 for a row newer than
+    the upper bound; `_reject` holds the ids of the rules that the row breaks; `_pass` says which read brought it.
+    """
+    plain = sql.SQL(", ").join(_definition(entity, column, county_id, keyed=keyed) for column in entity.columns)
+    drop(connection, [table])
+    connection.execute(
+        sql.SQL(
+            "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late int, "
+            "_reject text[], _op char(1) NOT NULL DEFAULT 'U', _pass int NOT NULL DEFAULT 1)"
+        ).format(stage(table), plain)
+    )
+    connection.execute(
+        sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table))
+    )
+
+
+def _definition(entity: Entity, column: EntityColumn, county_id: str, *, keyed: bool) -> sql.Composed:
+    made_from = (
+        {entity.key: (entity.name, "_source_key"), entity.parent_key: (entity.parent, "_parent_key")} if keyed else {}
+    )
+    plain = sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
+    if column.name not in made_from:
+        return plain
+    of, source = made_from[column.name]
+    return sql.SQL("{} GENERATED ALWAYS AS (pacs_ops.surrogate_key({}, {}, {})) STORED").format(
+        plain, sql.Literal(county_id), sql.Literal(of), sql.Identifier(source)
+    )
+
+
+def columns_of(connection: Connection, table: str) -> list[str]:
+    """The columns of a staging table that rows bring: not those that PostgreSQL makes."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped "
+        "AND attgenerated = '' AND attidentity = ''",
+        (f"{OPS}.{table}",),
+    )
+    return [name for (name,) in rows]
+
+
+def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
+    """COPY CSV payloads into a staging table in one transaction: all of them or none."""
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(stage(table), columns(names))
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as sink:
+        for payload in payloads:
+            sink.write(payload)
+
+
+def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[str], last_pass: int) -> None:
+    """Record as gone those of the keys that the last pass was asked for and did not bring."""
+    if not keys:
+        return
+    own = entity.key in columns_of(connection, table)
+    column = sql.Identifier(entity.key if own else "_source_key")
+    kind = sql.SQL(_key_type(entity) if own else "text")
+    parts = {"t": stage(table), "k": column, "type": kind}
+    with connection.transaction():
+        connection.execute(
+            sql.SQL(
+                "DELETE FROM {t} AS a USING unnest(%s::text[]) AS g(key) WHERE a.{k} = g.key::{type} AND a._pass < %s "
+                "AND NOT EXISTS (SELECT FROM {t} AS b WHERE b.{k} = a.{k} AND b._pass = %s)"
+            ).format(**parts),
+            (list(keys), last_pass, last_pass),
+        )
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO {t} ({k}, _op, _pass) SELECT DISTINCT g.key::{type}, 'D', %s "
+                "FROM unnest(%s::text[]) AS g(key) "
+                "WHERE NOT EXISTS (SELECT FROM {t} AS s WHERE s.{k} = g.key::{type})"
+            ).format(**parts),
+            (last_pass, list(keys)),
+        )
+
+
+def _key_type(entity: Entity) -> str:
+    return next(column.type for column in entity.columns if column.name == entity.key)
+
+
+def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple[str, str]]) -> int:
+    """Write the ids of broken rules into `_reject`; each assignment is (rule id, predicate over alias s).
+
+    A predicate is true for a bad row.
+
+    Returns:
+        Rows with a reject, those from mapping included.
+    """
+    # One scan decides all that look at one row only; the others get a WHERE of their own, so that joins are planned.
+    local = [(rule, predicate) for rule, predicate in assignments if "SELECT" not in predicate]
+    others = [(rule, predicate) for rule, predicate in assignments if "SELECT" in predicate]
+    broken = "".join(
+        f", CASE WHEN s._op = 'U' AND ({predicate}) THEN {sql.Literal(rule).as_string(connection)} END"
+        for rule, predicate in local
+    )
+    any_broken = "".join(f" OR (s._op = 'U' AND ({predicate}))" for _, predicate in local)
+    # A repeated validation starts from what mapping said.
+    kept = "ARRAY(SELECT r FROM unnest(s._reject) AS r WHERE starts_with(r, 'MAP.'))"
+    with connection.transaction():
+        connection.execute(
+            f"UPDATE {stage(table).as_string(connection)} AS s SET _reject = nullif({kept} || "  # noqa: S608
+            f"array_remove(ARRAY[NULL::text{broken}], NULL), '{{}}') "
+            f"WHERE s._reject IS NOT NULL{any_broken}".encode()
+        )
+        for rule, predicate in others:
+            connection.execute(
+                sql.SQL("UPDATE {} AS s SET _reject = array_append(s._reject, {}) WHERE s._op = 'U' AND ({})")
+                .format(stage(table), sql.Literal(rule), sql.SQL(predicate))
+                .as_bytes(connection)
+            )
+        row = connection.execute(
+            sql.SQL("SELECT count(*) FROM {} WHERE _reject IS NOT NULL").format(stage(table))
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def drop(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop staging tables with all that stands beside them; one that is gone already is fine."""
+    for table in tables:
+        for name in (table, key_lists.table_of(table), probes.table_of(table), redactions(table)):
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(name)))
+
+
+def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop tables that nobody uses this moment; one that somebody still fills is left for a later run."""
+    for table in tables:
+        try:
+            with connection.transaction():
+                connection.execute(
+                    sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table))
+                )
+                connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(stage(table)))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+            continue
+
+
+def abandoned(connection: Connection, county_id: str) -> list[str]:
+    """Staging tables of the county's runs that can no longer publish, or that ended long enough ago."""
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        "JOIN pacs_ops.sync_run AS r "
+        "ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
+        "WHERE n.nspname = %s AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' OR "
+        "r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s))",
+        (OPS, county_id, KEEP_HOURS),
+    )
+    return [name for (name,) in rows.fetchall()]
+
+
+class PostgresStaging:
+    """The port `Staging` over one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._passes: dict[str, int] = {}
+
+    def fill(
+        self,
+        entity: Entity,
+        table: str,
+        names: Sequence[str],
+        payloads: Iterable[bytes],
+        *,
+        county_id: str,
+        append: bool = False,
+    ) -> None:
+        """One pass over the source into a staging table; a new table unless `append`."""
+        with self._db.statements() as connection:
+            if append:
+                self._passes[table] = self._passes.get(table, 1) + 1
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} ALTER COLUMN _pass SET DEFAULT {}").format(
+                        stage(table), sql.Literal(self._passes[table])
+                    )
+                )
+            else:
+                self._passes[table] = 1
+                create(connection, entity, table, county_id=county_id, keyed="_source_key" in names)
+            copy(connection, table, names, payloads)
+            if not append:
+                connection.execute(sql.SQL("ANALYZE {}").format(stage(table)))
+
+    @property
+    def schema(self) -> str:
+        """The schema of the staging tables."""
+        return OPS
+
+    def rows_view(self, table: str) -> str:
+        """The relation with the rows that rules are evaluated on."""
+        return rows_view(table)
+
+    def count(self, table: str) -> int:
+        """Rows in a staging table, those marked as gone included."""
+        with self._db.statements() as connection:
+            return count(connection, table)
+
+    def deduplicate(self, entity: Entity, table: str) -> int:
+        """Keep of each key the rows of its last pass."""
+        if self._passes.get(table, 1) == 1:
+            return 0
+        with self._db.statements() as connection:
+            return connection.execute(
+                sql.SQL(
+                    "DELETE FROM {t} AS a USING (SELECT {k}, max(_pass) AS last FROM {t} GROUP BY {k} "
+                    "HAVING min(_pass) < max(_pass)) AS d WHERE a.{k} = d.{k} AND a._pass < d.last"
+                ).format(t=stage(table), k=sql.Identifier(entity.key))
+            ).rowcount
+
+    def duplicated_keys(self, entity: Entity, table: str) -> list[str]:
+        """Keys that one pass brought more than once."""
+        with self._db.statements() as connection:
+            rows = connection.execute(
+                sql.SQL(
+                    "SELECT DISTINCT max({key}) FROM {t} AS s WHERE _op = 'U' AND s.{k} IS NOT NULL "
+                    "GROUP BY s.{k}, _pass HAVING count(*) > 1"
+                ).format(t=stage(table), k=sql.Identifier(entity.key), key=key_text(entity, "s"))
+            )
+            return [key for (key,) in rows]
+
+    def absent_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
+        """Keys that are live or in quarantine and not in a complete staging table."""
+        parts = {
+            "key": key_text(entity, "l"),
+            "skey": key_text(entity, "s"),
+            "k": sql.Identifier(entity.key),
+            "l": leaf(entity, county_id),
+            "s": stage(table),
+        }
+        absent: list[str] = []
+        with self._db.statements() as connection:
+            if ddl.leaf_exists(connection, entity, county_id):
+                rows = connection.execute(
+                    sql.SQL(
+                        "SELECT {key} FROM {l} AS l WHERE l._deleted_at IS NULL "
+                        "AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})"
+                    ).format(**parts)
+                )
+                absent += [key for (key,) in rows]
+            rows = connection.execute(
+                sql.SQL(
+                    "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s "
+                    "AND q.state = 'open' AND q.source_key <> '' "
+                    "AND NOT EXISTS (SELECT FROM {s} AS s WHERE {skey} = q.source_key)"
+                ).format(**parts),
+                (county_id, entity.name),
+            )
+            absent += [key for (key,) in rows]
+        return list(dict.fromkeys(absent))
+
+    def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
+        """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
+        with self._db.statements() as connection:
+            if not ddl.leaf_exists(connection, entity, county_id):
+                return []
+            return connection.execute(
+                sql.SQL(
+                    "SELECT {key}, CASE WHEN l.{k} IS NULL THEN 'missing' ELSE 'differing' END FROM {s} AS s "
+                    "LEFT JOIN {l} AS l ON l.{k} = s.{k} AND l._deleted_at IS NULL "
+                    "WHERE s._op = 'U' AND s.{k} IS NOT NULL AND (l.{k} IS NULL OR {differs})"
+                ).format(
+                    key=key_text(entity, "s"),
+                    k=sql.Identifier(entity.key),
+                    l=leaf(entity, county_id),
+                    s=stage(table),
+                    differs=differs(entity),
+                )
+            ).fetchall()
+
+    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
+        """Keys in open quarantine, those looked at longest ago first."""
+        with self._db.statements() as connection:
+            rows = connection.execute(
+                "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = 'open' "
+                "AND source_key <> '' ORDER BY last_seen_at LIMIT %s",
+                (county_id, entity.name, limit),
+            )
+            return [key for (key,) in rows]
+
+    def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
+        """Record those of the keys that the last pass did not bring as gone at the source."""
+        with self._db.statements() as connection:
+            add_gone(connection, entity, table, keys, self._passes.get(table, 1))
+
+    def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
+        """Write broken rules into `_reject`; returns the rows that carry one."""
+        with self._db.statements() as connection:
+            return mark_rejects(connection, table, assignments)
+
+    def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
+        """(staged rows, rows per `MAP.<column>`)."""
+        view = stage(rows_view(table))
+        with self._db.statements() as connection:
+            rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(view)).fetchone()
+            reasons = connection.execute(
+                sql.SQL(
+                    "SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r"
+                ).format(view)
+            ).fetchall()
+        return int(rows[0]) if rows else 0, dict(reasons)
+
+    def entity_size(self, entity: Entity, county_id: str) -> int:
+        """Live rows and those in quarantine."""
+        with self._db.statements() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = 'open'",
+                (county_id, entity.name),
+            ).fetchone()
+            return live_count(connection, entity, county_id) + (int(row[0]) if row else 0)
+
+    def partition(self, entity: Entity, county_id: str) -> str | None:
+        """The county's partition, qualified and quoted; None before the first load."""
+        with self._db.statements() as connection:
+            if not ddl.leaf_exists(connection, entity, county_id):
+                return None
+            return leaf(entity, county_id).as_string(connection)
+
+    def write_keys(self, table: str, payloads: Iterable[bytes]) -> None:
+        """Fill the list of keys beside a staging table."""
+        with self._db.statements() as connection:
+            key_lists.write(connection, table, payloads)
+
+    def expected_totals(
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+    ) -> tuple[KeyTotals, KeyTotals]:
+        """(keys that the source must have, of these the ones that the target must hold)."""
+        with self._db.statements() as connection:
+            return key_lists.expected(
+                connection, entity, county_id, table, complete=complete, numbers=numbers, late=late
+            )
+
+    def compare_keys(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> KeyDifference:
+        """The list of all keys laid beside what the target holds and what is staged."""
+        with self._db.statements() as connection:
+            return key_lists.compare(connection, entity, county_id, table, complete=complete)
+
+    def gone_and_live(self, entity: Entity, county_id: str, table: str, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that a staging table marks as gone and that are live."""
+        with self._db.statements() as connection:
+            if not keys or not ddl.leaf_exists(connection, entity, county_id):
+                return []
+            rows = connection.execute(
+                sql.SQL(
+                    "SELECT {lkey} FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = ANY (%s) "
+                    "AND EXISTS (SELECT FROM {s} AS s WHERE s._op = 'D' AND s.{k} = l.{k})"
+                ).format(
+                    l=leaf(entity, county_id),
+                    lkey=key_text(entity, "l"),
+                    s=stage(table),
+                    k=sql.Identifier(entity.key),
+                ),
+                (list(keys),),
+            )
+            return [key for (key,) in rows]
+
+    def start_probes(self, table: str) -> None:
+        """Make the table of probed root keys, empty."""
+        with self._db.statements() as connection:
+            probes.create(connection, table)
+
+    def fold_probe(self, table: str, probe: str, payloads: Iterable[bytes]) -> None:
+        """Take in what one probed table holds now."""
+        with self._db.statements() as connection:
+            probes.fold(connection, table, probe, payloads)
+
+    def changed_root_keys(self, county_id: str, entity: Entity, table: str) -> list[str]:
+        """Root keys whose probed contents are not those of the last published run."""
+        with self._db.statements() as connection:
+            return probes.changed(connection, county_id, entity, table)
+
+    def note_root_keys(self, table: str, keys: Sequence[str]) -> None:
+        """Record which root keys the run reads again."""
+        with self._db.statements() as connection:
+            probes.note(connection, table, keys)
+
+    def noted_root_keys(self, table: str) -> list[str]:
+        """The root keys that the run read again."""
+        with self._db.statements() as connection:
+            return probes.noted(connection, table) if probes.exists(connection, table) else []
+
+    def missing_of_root_keys(self, entity: Entity, county_id: str, table: str, noted_by: str) -> list[str]:
+        """Live keys of the noted root keys that a staging table does not have."""
+        with self._db.statements() as connection:
+            return probes.missing_keys(connection, entity, county_id, table, noted_by)
+
+    def write_redactions(self, table: str, parties: Sequence[str]) -> None:
+        """Record whose rows must say no more than a new row of theirs would."""
+        name = stage(redactions(table))
+        with self._db.transaction() as connection:
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
+            connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} (party text PRIMARY KEY)").format(name))
+            connection.execute(
+                sql.SQL("INSERT INTO {} SELECT DISTINCT p FROM unnest(%s::text[]) AS p WHERE p IS NOT NULL").format(
+                    name
+                ),
+                (list(parties),),
+            )
+
+    def drop(self, tables: Iterable[str]) -> None:
+        """Drop staging tables with all that stands beside them."""
+        with self._db.statements() as connection:
+            drop(connection, tables)
+
+    def drop_abandoned(self, county_id: str) -> None:
+        """Drop what runs of the county left that can no longer publish."""
+        with self._db.statements() as connection:
+            drop_idle(connection, abandoned(connection, county_id))
+
+
+def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
+    """Live rows of the county's partition."""
+    if not ddl.leaf_exists(connection, entity, county_id):
+        return 0
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE _deleted_at IS NULL").format(leaf(entity, county_id))
+    ).fetchone()
+    return int(row[0]) if row else 0
