@@ -134,8 +134,8 @@ def test_a_view_without_another_change_column_is_compared(
 
 
 def test_a_view_of_this_database_keeps_its_rowversion(stamped: County) -> None:
-    """Case D5: a view over this database's own tables, also through another view and a synonym, is read by its
-    rowversion.
+    """Case D5: a view over this database's own tables, also through another view and a synonym, is read by
+    its rowversion.
     """
     walk = {
         1: [LOCAL | {"name": "Inner", "kind": "V ", "object_id": 5}, LOCAL | {"kind": "FN"}],
@@ -316,8 +316,8 @@ def test_a_synonym_for_another_database_has_no_usable_rowversion(stamped: County
 def test_a_unique_key_beside_the_primary_key(
     make_county: CountyMaker, odd_engine: SandboxEngine, nullable: bool
 ) -> None:
-    """Case D12: `ID int PRIMARY KEY, PropertyID uniqueidentifier UNIQUE` has two keys, and either may be mapped;
-    one that may be NULL counts while it never is.
+    """Case D12: `ID int PRIMARY KEY, PropertyID uniqueidentifier UNIQUE` has two keys, and either may be
+    mapped; one that may be NULL counts while it never is.
     """
     redeclare(odd_engine, keyed_twice(nullable=nullable))
     county = make_county(engine=odd_engine, keep_engine=True)
