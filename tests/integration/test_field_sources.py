@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_pacs.sandbox.catalog import Index
 from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.integration.conftest import CountyMaker
@@ -371,3 +372,16 @@ def test_a_server_with_everything(stamped: County) -> None:
     published, _ = stamped.sync()
     assert of(published, "property").read == 2
     assert stamped.plan_of(published.run_id, "property")["family"] == "rowversion"
+
+
+def test_a_check_says_what_a_server_lacks(stamped: County) -> None:
+    """Case D16: each feature is tried, and the report says what a run does without it."""
+    lacking = ("MIN_ACTIVE_ROWVERSION", "dm_tran_database_transactions", "fn_my_permissions")
+    names = {f"database.without.{name.lower()}" for name in lacking}
+    report = examine(stamped.config, stamped.source, stamped.target)
+    assert not names & {finding.id for finding in report.findings}
+    stamped.source.denied = lacking
+    report = examine(stamped.config, stamped.source, stamped.target)
+    states = {finding.id: finding.state for finding in report.findings}
+    assert {states[name] for name in names} == {"unknown"}
+    assert "next strategy" in next(one.text for one in report.findings if "min_active" in one.id)

@@ -14,6 +14,7 @@ from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.columns import optional_query
+from airflow_provider_pacs.sync.schema.features import missing_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock
 
@@ -34,6 +35,7 @@ def check_database(visit: PreflightContext) -> Iterator[Finding]:
     yield from _level(visit)
     yield from _snapshots(visit)
     yield from _feeds(visit)
+    yield from _missing(visit)
     yield from _identity(visit)
 
 
@@ -140,6 +142,18 @@ def _feeds(visit: PreflightContext) -> Iterator[Finding]:
         text = f"{', '.join(parts)}."
         yield Finding(
             name, "database", "unknown" if unseen else "ok", text, _settings_grant(visit) if unseen else ""
+        )
+
+
+def _missing(visit: PreflightContext) -> Iterator[Finding]:
+    """What the server does not answer, and what a run does without it."""
+    for feature in missing_features(visit.source):
+        yield Finding(
+            f"database.without.{feature.name.removesuffix('()').removeprefix('sys.').lower()}",
+            "database",
+            "unknown",
+            f"The server does not answer {feature.name}. {feature.consequence}",
+            feature.remedy.replace("{grantee}", visit.grantee),
         )
 
 
