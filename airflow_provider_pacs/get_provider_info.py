@@ -41,7 +41,8 @@ _CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "Host name in certificate", "When the certificate names another host than the connection."
     ),
     "odbc_driver": _text(
-        "ODBC driver", "Name or path of the driver. Empty: the newest Microsoft driver that is installed."
+        "ODBC driver",
+        "Name of an installed driver, or one that [pacs] odbc_drivers lists. Empty: Microsoft's driver 18.",
     ),
     "authentication": _text(
         "Authentication",
@@ -110,6 +111,14 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/opt/airflow/counties",
+                        "default": "",
+                    },
+                    "odbc_drivers": {
+                        "description": "ODBC drivers beyond the installed ones that a connection may ask for: names or "  # noqa: E501
+                        "paths of libraries, separated by commas.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/opt/microsoft/msodbcsql18/lib64/libmsodbcsql-18.so",
                         "default": "",
                     },
                     "deadline_alerts": {

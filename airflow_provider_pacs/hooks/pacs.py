@@ -10,13 +10,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 from airflow.providers.microsoft.mssql.hooks.mssql import MsSqlHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_pacs.sync import entity_streams as records
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, FatalError, PacsError
-from airflow_provider_pacs.sync.source.address import OPTIONS, SourceAddress, quote, read_options
+from airflow_provider_pacs.sync.source.address import (
+    OPTIONS,
+    SourceAddress,
+    named_options,
+    quote,
+    read_options,
+)
+from airflow_provider_pacs.sync.source.drivers import listed, with_allowed_driver
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +119,8 @@ class PacsHook(MsSqlHook):
         if conn.password:
             mask_secret(conn.password)
             mask_secret(quote(conn.password))
-        options = read_options(conn.extra_dejson)
+        options = read_options(named_options(conn.extra_dejson, f"Connection {conn.conn_id}"))
+        options["allowed_drivers"] = listed(conf.get("pacs", "odbc_drivers", fallback=""))
         if self._application_name:
             options["application_name"] = self._application_name
         try:
@@ -151,7 +160,7 @@ class PacsHook(MsSqlHook):
         """The `mssql+pyodbc` URL with all options; it holds the password, so prefer
         `get_sqlalchemy_engine`.
         """
-        return self.address().sqlalchemy_url()
+        return with_allowed_driver(self.address()).sqlalchemy_url()
 
     def get_sqlalchemy_engine(self, engine_kwargs: dict[str, Any] | None = None) -> Engine:
         """Returns a pooled engine that checks connections before use. Its URL and `repr` hold no secret."""

@@ -123,6 +123,9 @@ class SyncConfig(Section):
         overlap_minutes: how far a run looks back before its cursor. Below 60 a clock change can lose rows of
             a local-time stamp.
         clock: whether the source's change stamps are the server's local time or UTC.
+        clock_offset_minutes: how far the clock that stamps rows is ahead of that clock (negative: behind),
+            where another machine's writes the stamps; None where nobody has said so, and then runs compare
+            the newest stamps with the server's last writes.
         new_columns: what becomes of a column that the source's table gets after the first load: `ignore`
             notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
@@ -139,6 +142,7 @@ class SyncConfig(Section):
     lag_seconds: Count = 60
     overlap_minutes: Count = 75
     clock: Literal["local", "utc"] = "local"
+    clock_offset_minutes: Annotated[StrictInt, Field(ge=-1440, le=1440)] | None = None
     new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
 

@@ -20,20 +20,26 @@ import pyarrow.compute as pc
 from airflow_provider_pacs.sync.profiles import alias
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
-from airflow_provider_pacs.sync.schema.columns import DATES, NUMBERS, OTHERS, TEXTS
+from airflow_provider_pacs.sync.schema.columns import DATES, NUMBERS, OTHERS, TEXTS, refuse_withheld
 
 _CARRIED = TEXTS | NUMBERS | DATES | OTHERS
 _UNFIT = ("\x00", "\ufffd")
 """PostgreSQL takes no NUL in JSON, and U+FFFD says that the text was damaged before it came here."""
 
 
-def carrying(shape: ResolvedTable, added: Iterable[str]) -> ResolvedTable:
-    """The shape with columns that came after the first load in `extra`, but for those that a county's file
+def carrying(table: ResolvedTable, added: Iterable[str]) -> ResolvedTable:
+    """The table with columns that came after the first load in `extra`, but for those that a county's file
     reads already.
+
+    Raises:
+        ConfigError: PACS-003, the server masks or encrypts such a column, as for a mapped one.
     """
-    names, sources = {name for name, _ in shape.map.extra}, set(shape.map.sources)
-    more = tuple((column, column) for column in added if column not in names and column not in sources)
-    return replace(shape, map=replace(shape.map, extra=(*shape.map.extra, *more)))
+    names, sources = {name for name, _ in table.map.extra}, set(table.map.sources)
+    more = [column for column in added if column not in names and column not in sources]
+    entity = table.map.entity
+    refuse_withheld(table.withheld, more, f"tables.{entity}.extra, or set sync.new_columns: ignore")
+    extra = (*table.map.extra, *((column, column) for column in more))
+    return replace(table, map=replace(table.map, extra=extra))
 
 
 def added_since(shape: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:

@@ -14,12 +14,15 @@ from airflow_provider_pacs.sync.incremental.last_modified import is_ordered_type
 from airflow_provider_pacs.sync.preflight import queries
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, attempt
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
+from airflow_provider_pacs.sync.schema.stamping import MOMENTS
 from airflow_provider_pacs.sync.schema.tables import SourceTable
 
 _TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 _CODE_BYTES = 120
 """A code is no longer than this; whatever is, is prose."""
 _MOST_CODES = 60
+AHEAD_MINUTES = 50
+"""Fewer are a clock that is off, more are a time zone."""
 _OFTEN = 5
 """A value that fewer rows have is not shown: it may be about somebody."""
 
@@ -58,6 +61,8 @@ def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     if column is None or visit.source_now is None or not is_ordered_type(table.declared[column].declared):
         return
     row = visit.source.query(queries.stamps_query(table, column), (visit.source_now,))[0]
+    if table.declared[column].type_name in MOMENTS:
+        yield from _stamps_ahead(visit, table, row["ahead"])
     odd = [f"{row['missing']:,} have no {column}"] * bool(row["missing"]) + [
         f"{row['future']:,} are stamped over a day ahead"
     ] * bool(row["future"])
@@ -79,6 +84,22 @@ def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     yield Finding(
         f"{visit.name('data', table)}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy
     )
+
+
+def _stamps_ahead(visit: PreflightContext, table: SourceTable, ahead: int | None) -> Iterator[Finding]:
+    """Stamps an hour or more ahead come from another clock: such rows are read that much later, never
+    earlier.
+    """
+    if ahead is None or ahead < AHEAD_MINUTES:
+        return
+    text = (
+        f"The newest stamp of {table.text} is {ahead:,} minutes ahead of the clock that the county's file "
+        "names: another machine, or UTC, stamps its rows."
+    )
+    remedy = (
+        "Set sync.clock: utc or sync.clock_offset_minutes; until then such rows are read that much later."
+    )
+    yield Finding(f"{visit.name('data', table)}.clock", "data", "warn", text, remedy)
 
 
 def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:

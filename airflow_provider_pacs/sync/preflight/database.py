@@ -5,15 +5,18 @@ database it is, and its clock.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
+from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.columns import optional_query
+from airflow_provider_pacs.sync.schema.features import missing_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
+from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock
 
 _VERSION = """SELECT CONVERT(varchar(128), SERVERPROPERTY('ProductVersion')) AS version, CONVERT(varchar(128),
   SERVERPROPERTY('Edition')) AS edition"""
@@ -32,6 +35,7 @@ def check_database(visit: PreflightContext) -> Iterator[Finding]:
     yield from _level(visit)
     yield from _snapshots(visit)
     yield from _feeds(visit)
+    yield from _missing(visit)
     yield from _identity(visit)
 
 
@@ -141,6 +145,18 @@ def _feeds(visit: PreflightContext) -> Iterator[Finding]:
         )
 
 
+def _missing(visit: PreflightContext) -> Iterator[Finding]:
+    """What the server does not answer, and what a run does without it."""
+    for feature in missing_features(visit.source):
+        yield Finding(
+            f"database.without.{feature.name.removesuffix('()').removeprefix('sys.').lower()}",
+            "database",
+            "unknown",
+            f"The server does not answer {feature.name}. {feature.consequence}",
+            feature.remedy.replace("{grantee}", visit.grantee),
+        )
+
+
 def _identity(visit: PreflightContext) -> Iterator[Finding]:
     journal = visit.journal()
     if journal is None:
@@ -170,8 +186,11 @@ def _identity(visit: PreflightContext) -> Iterator[Finding]:
 def check_clock(visit: PreflightContext) -> Iterator[Finding]:
     """The source's clock beside ours, and its time zone beside the county's."""
     row = visit.source.query(clock_query(visit.config.sync.clock).sql)[0]
-    visit.source_now = str(row["now"])
-    stamp, offset = datetime.fromisoformat(visit.source_now[:26]), int(row["tz_offset_min"] or 0)
+    stamp, offset = datetime.fromisoformat(str(row["now"])[:26]), int(row["tz_offset_min"] or 0)
+    ahead_of_it = timedelta(minutes=visit.config.sync.clock_offset_minutes or 0)
+    visit.source_now = (
+        (stamp + ahead_of_it).isoformat(" ", "microseconds") if ahead_of_it else str(row["now"])
+    )
     ahead = offset if visit.config.sync.clock == "local" else 0
     skew = (stamp - visit.now.replace(tzinfo=None)).total_seconds() - ahead * 60
     far = abs(skew) > SKEW_SECONDS
@@ -186,6 +205,7 @@ def check_clock(visit: PreflightContext) -> Iterator[Finding]:
         else ""
     )
     yield Finding("clock.skew", "clock", "warn" if far else "ok", text, remedy)
+    yield from _stamping(visit, offset)
     zone = visit.config.timezone
     ours = visit.now.astimezone(ZoneInfo(zone)).utcoffset()
     minutes = int(ours.total_seconds() // 60) if ours is not None else 0
@@ -209,6 +229,30 @@ def check_clock(visit: PreflightContext) -> Iterator[Finding]:
             text,
             "Correct `timezone` in the county's file, or set sync.clock: utc where stamps are UTC.",
         )
+
+
+def _stamping(visit: PreflightContext, offset: int) -> Iterator[Finding]:
+    """Whether the clock that stamps rows is the one that the county's file says, where the server's own
+    record of its last writes can be seen.
+    """
+    sync = visit.config.sync
+    choices = [visit.reading(entity) for entity in visit.entities]
+    tables = [choice.dated for choice in choices if isinstance(choice, ReadChoice)]
+    behind = (offset if sync.clock == "utc" else 0) - (sync.clock_offset_minutes or 0)
+    stamping = check_stamping_clock(visit.source, tables, utc_minutes=behind)
+    refusal = stamping.refusal(visit.config.county)
+    if refusal is not None:
+        state: State = "fail" if sync.clock_offset_minutes is None else "warn"
+        yield Finding("clock.stamps", "clock", state, told(refusal), refusal.remedy)
+    elif stamping.text:
+        text = f"Some stamps may be written by another clock than the server's: {stamping.text}."
+        remedy = (
+            "Ask the county which machine stamps rows; sync.clock_offset_minutes says how far it is ahead."
+        )
+        yield Finding("clock.stamps", "clock", "warn", text, remedy)
+    elif any(reading.behind_written is not None for reading in stamping.readings):
+        text = "The newest stamps agree with the server's last writes."
+        yield Finding("clock.stamps", "clock", "ok", text)
 
 
 def _offset(minutes: int) -> str:

@@ -40,13 +40,15 @@ def dates_query(table: SourceTable, columns: Sequence[str]) -> str:
 
 def stamps_query(table: SourceTable, column: str) -> str:
     """One row: `n`, `missing` (no stamp), `future` (over a day after the clock given as the parameter),
-    `newest` (text).
+    `newest` (text), and `ahead`: minutes by which the newest of the others is ahead of the clock.
     """
     stamp = f"s.{quote(column)}"
     return (
-        f"SELECT COUNT_BIG(*) AS [n], COUNT_BIG(CASE WHEN {stamp} IS NULL THEN 1 END) AS [missing], "  # noqa: S608
-        f"COUNT_BIG(CASE WHEN {stamp} > DATEADD(DAY, 1, CONVERT(datetime2(7), ?, 121)) THEN 1 END) AS "
-        "[future], "
+        "DECLARE @now datetime2(7) = CONVERT(datetime2(7), ?, 121);\n"
+        f"SELECT COUNT_BIG(*) AS [n], COUNT_BIG(CASE WHEN {stamp} IS NULL THEN 1 END) AS [missing], "
+        f"COUNT_BIG(CASE WHEN {stamp} > DATEADD(DAY, 1, @now) THEN 1 END) AS [future], "
+        f"DATEDIFF(MINUTE, @now, MAX(CASE WHEN {stamp} <= DATEADD(DAY, 1, @now) THEN {stamp} END)) AS "
+        "[ahead], "
         f"CONVERT(varchar(34), MAX({stamp}), 121) AS [newest] FROM {some_rows(table, [column])}"
     )
 

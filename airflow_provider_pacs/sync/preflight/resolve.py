@@ -11,9 +11,12 @@ from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
 from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
+from airflow_provider_pacs.sync.profiles import TableMap
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import SourceFeatures
+from airflow_provider_pacs.sync.schema.objects import no_rowversion_bound
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 
@@ -46,24 +49,43 @@ def resolve_tables(
     """
     tables = table_maps(config)
     wanted = set(config.sync.entities)
-    found = optional_query(source, WRITABLE)
-    writable = not found or found[0]["updateability"] != "READ_ONLY"
-    choices = {}
-    for name in load_entities():
-        if name in wanted:
-            shape = describe(source, tables[name])
-            refuse_misfits(shape)
-            refuse_uncarried(shape)
-            pin = config.tables[name].mode if name in config.tables else "auto"
-            feeds = (
-                abilities.of(shape.map.schema, shape.map.table).feeds
-                if abilities and shape.selection is None
-                else ()
-            )
-            family, reason, chosen = choose(
-                shape, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
-            )
-            if feeds and pin == "auto" and family in (COMPARE, "last_modified") and config.sync.enable_cdc:
-                reason += f" ({feeds[0]} is on, not used yet)"
-            choices[name] = ReadChoice(chosen, family, reason, shape)
-    return choices
+    updateability = optional_query(source, WRITABLE)
+    writable = not updateability or updateability[0]["updateability"] != "READ_ONLY"
+    resolved = {name: _checked(source, tables[name]) for name in load_entities() if name in wanted}
+    if any(table.has_rowversion for table in resolved.values()) and (because := no_rowversion_bound(source)):
+        resolved = {
+            name: table.without_rowversion(because) if table.has_rowversion else table
+            for name, table in resolved.items()
+        }
+    return {name: _choice(config, table, writable, abilities) for name, table in resolved.items()}
+
+
+def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
+    table = describe(source, mapped)
+    refuse_misfits(table)
+    refuse_uncarried(table)
+    return table
+
+
+def _choice(
+    config: CountyConfig, table: ResolvedTable, writable: bool, abilities: SourceFeatures | None
+) -> ReadChoice:
+    name = table.map.entity
+    pin = config.tables[name].mode if name in config.tables else "auto"
+    if pin == "rowversion" and table.notes:
+        raise ConfigError(
+            f"{name} can't be read by rowversion: {'; '.join(table.notes)}",
+            remedy=f"change tables.{name}.mode",
+            code="PACS-003",
+        )
+    feeds = (
+        abilities.of(table.map.schema, table.map.table).feeds if abilities and table.selection is None else ()
+    )
+    family, reason, chosen = choose(
+        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
+    )
+    if feeds and pin == "auto" and family in (COMPARE, "last_modified") and config.sync.enable_cdc:
+        reason += f" ({feeds[0]} is on, not used yet)"
+    if pin == "auto" and config.sync.enable_cdc and table.notes:
+        reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
+    return ReadChoice(chosen, family, reason, table)

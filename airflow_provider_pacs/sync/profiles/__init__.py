@@ -139,7 +139,7 @@ def profile_columns(profile: str) -> dict[str, set[str]]:
     raw = load_profile(profile)
     if "snippets" not in raw:
         return {}
-    text = repr(raw["snippets"]) + repr(raw["entities"])
+    text = repr(raw["snippets"]) + repr(raw.get("settings", {})) + repr(raw["entities"])
     tables = {alias: table for table, alias in re.findall(r"\{(\w+)\} AS (\w+)", text)}
     found: dict[str, set[str]] = {table: set() for table in tables.values()}
     for alias, column in re.findall(r"\{(\w+)\.(\w+)\}", text):

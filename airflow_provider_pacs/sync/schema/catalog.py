@@ -8,27 +8,37 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.columns import (
+    ROWVERSIONS,
     SourceColumn,
+    TableColumns,
+    Withheld,
     columns_of,
     columns_of_several,
+    in_database,
     optional_query,
     refuse_withheld,
+    withheld_columns,
 )
 from airflow_provider_pacs.sync.schema.joined import Selection, TableRead, render
-from airflow_provider_pacs.sync.schema.tsql import qualified
+from airflow_provider_pacs.sync.schema.objects import SynonymBase, foreign_rowversion, synonym_base
+from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-_PRIMARY_KEY = """SELECT c.name AS name
+_UNIQUE_KEYS = """SELECT i.index_id AS number, i.is_primary_key AS is_primary, c.name AS name,
+       c.is_nullable AS is_nullable
 FROM sys.indexes AS i
 JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
 JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
-WHERE i.object_id = OBJECT_ID(?) AND i.is_primary_key = 1 AND ic.key_ordinal > 0
-ORDER BY ic.key_ordinal"""
+WHERE i.object_id = OBJECT_ID(?) AND i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0
+  AND ic.key_ordinal > 0
+ORDER BY i.index_id, ic.key_ordinal"""
 
 STAMP = "varbinary(8)"
 """The declared type of a rowversion, as a variable holds it."""
@@ -45,12 +55,17 @@ class ResolvedTable:
         selection: the rendered SELECT of a joined entity; None for a single table.
         object_id: the source's number of a single table, another one after DROP and CREATE; None where it is
             unknown.
+        withheld: columns in lower case, mapped or not, whose values the server does not show as they are
+            stored; of a single table.
+        notes: why a better way to find changes is not taken, one sentence each.
     """
 
     map: TableMap
     columns: dict[str, SourceColumn]
     selection: Selection | None = None
     object_id: int | None = None
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def mapped(self) -> tuple[str, ...]:
@@ -94,9 +109,29 @@ class ResolvedTable:
         mapped = [(canonical, source, repr(self.columns.get(source))) for canonical, source in pairs]
         return hashlib.sha256(json.dumps([mapped, self.change_type, self.object_id]).encode()).hexdigest()
 
+    @property
+    def has_rowversion(self) -> bool:
+        """Whether a rowversion can show changes: of a single table, or of one that a joined entity probes."""
+        if self.selection is not None:
+            return any(probe.stamp for probe in self.selection.probes)
+        return any(column.type_name in ROWVERSIONS for column in self.columns.values())
+
+    def without_rowversion(self, because: str) -> ResolvedTable:
+        """The same table where its rowversion is eight bytes like any other, because the bound that it would
+        be compared with is another counter's, or is missing.
+        """
+        columns = {
+            name: replace(column, type_name="varbinary", max_length=8)
+            if column.type_name in ROWVERSIONS
+            else column
+            for name, column in self.columns.items()
+        }
+        selection = replace(self.selection, probes=()) if self.selection is not None else None
+        return replace(self, columns=columns, selection=selection, notes=(*self.notes, because))
+
 
 def describe(reader: SourceReader, table: TableMap) -> ResolvedTable:
-    """Look a mapped table up in the source's catalog.
+    """Look a mapped table up in the source's catalog: a table, a view, or a synonym, which is read through.
 
     Raises:
         ConfigError: PACS-003, the catalog is readable and the table or a mapped column is not in it, or the
@@ -104,29 +139,61 @@ def describe(reader: SourceReader, table: TableMap) -> ResolvedTable:
     """
     if table.joined is not None:
         return _describe_joined(reader, table, render(table))
-    found, object_id = columns_of(reader, table.schema, table.table)
-    if found is None:
+    known, base = _look_up(reader, table.schema, table.table, f"tables.{table.entity}.table")
+    if known is None:
         return ResolvedTable(table, {})
     name = f"{table.schema}.{table.table}"
-    if not found:
+    if not known.columns:
         raise _no_table(name, table.entity, f"tables.{table.entity}.table")
-    spelled = {column.name.lower(): column.name for column in found}
+    spelled = {column.name.lower(): column.name for column in known.columns}
     wanted = list(table.sources) + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
     if missing:
         raise ConfigError(
-            f"table {name} has no column {_listed(missing, [column.name for column in found])}",
+            f"table {name} has no column {_listed(missing, list(spelled.values()))}",
             remedy="name the county's columns under "
             f"tables.{table.entity}.columns{' and .extra' if table.extra else ''}",
             code="PACS-003",
         )
-    _check_key(reader, table)
-    refuse_withheld(reader, [(table.schema, table.table, wanted)], f"tables.{table.entity}.columns")
+    _check_key(reader, table, base)
+    place = (base.schema, base.name) if base else (table.schema, table.table)
+    withheld = withheld_columns(reader, [place], base.database if base else None)
+    hidden = withheld.get((place[0].lower(), place[1].lower()), {})
+    refuse_withheld(hidden, wanted, f"tables.{table.entity}.columns")
     columns = tuple((canonical, spelled[source.lower()]) for canonical, source in table.columns)
     change = spelled[table.change_column.lower()] if table.change_column else None
     extra = tuple((name, spelled[source.lower()]) for name, source in table.extra)
     mapped = replace(table, columns=columns, change_column=change, extra=extra)
-    return ResolvedTable(mapped, {column.name: column for column in found}, object_id=object_id)
+    resolved = ResolvedTable(
+        mapped,
+        {column.name: column for column in known.columns},
+        object_id=known.object_id,
+        withheld=hidden,
+    )
+    if not resolved.has_rowversion:
+        return resolved
+    foreign = foreign_rowversion(reader, name, known.object_id, known.kind, base)
+    return resolved if foreign is None else resolved.without_rowversion(foreign)
+
+
+def _look_up(
+    reader: SourceReader, schema: str, name: str, setting: str
+) -> tuple[TableColumns | None, SynonymBase | None]:
+    """A name's columns, and what it stands for where it is a synonym."""
+    known = columns_of(reader, schema, name)
+    if known is None or known.columns:
+        return known, None
+    base = synonym_base(reader, qualified(schema, name), f"{schema}.{name}", setting)
+    if base is None:
+        return known, None
+    behind = columns_of(reader, base.schema, base.name, base.database)
+    if behind is not None and not behind.columns:
+        raise ConfigError(
+            f"{schema}.{name} is a synonym for {base.quoted}, which does not exist or may not be read",
+            remedy=f"GRANT SELECT on what it stands for, or name another table in {setting}",
+            code="PACS-003",
+        )
+    return behind, base
 
 
 def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection) -> ResolvedTable:
@@ -134,42 +201,49 @@ def _describe_joined(reader: SourceReader, table: TableMap, selection: Selection
 
     A rowversion that a county's tables lack is no fault: then the entity is compared whole.
     """
-    stamps = {(one.name, one.stamp.lower()) for one in selection.tables if one.stamp}
     columns: dict[str, SourceColumn] = {}
-    unknown, unstamped = False, False
-    known = columns_of_several(reader, [(one.schema, one.table) for one in selection.tables])
-    for one in selection.tables:
-        found = (
-            columns_of(reader, one.schema, one.table)[0]
-            if known is None
-            else known.get((one.schema.lower(), one.table.lower()), [])
-        )
-        if found is None:
+    unknown = unstamped = False
+    foreign: str | None = None
+    several = columns_of_several(reader, [(read.schema, read.table) for read in selection.tables])
+    hidden = withheld_columns(reader, [(read.schema, read.table) for read in selection.tables])
+    for read in selection.tables:
+        place, base = (read.schema.lower(), read.table.lower()), None
+        known = several.get(place) if several is not None else None
+        if known is None:
+            known, base = _look_up(reader, read.schema, read.table, f"source.tables.{read.name}.table")
+        if known is None:
             unknown = True
             continue
-        columns |= {f"{one.table}.{column.name}": column for column in found}
-        missing = _missing_columns(table, one, found)
-        unstamped = unstamped or any((one.name, name.lower()) in stamps for name in missing)
-        if missing := [name for name in missing if (one.name, name.lower()) not in stamps]:
+        columns |= {f"{read.table}.{column.name}": column for column in known.columns}
+        missing = _missing_columns(table, read, known.columns)
+        unstamped = unstamped or read.stamp in missing
+        if missing := [name for name in missing if name != read.stamp]:
             raise ConfigError(
-                f"table {one.schema}.{one.table} has no column "
-                f"{_listed(missing, [column.name for column in found])}",
-                remedy=f"name the county's columns under source.tables.{one.name}.columns",
+                f"table {read.schema}.{read.table} has no column "
+                f"{_listed(missing, [column.name for column in known.columns])}",
+                remedy=f"name the county's columns under source.tables.{read.name}.columns",
                 code="PACS-003",
             )
-    refuse_withheld(
-        reader, [(one.schema, one.table, one.columns) for one in selection.tables], "source.tables"
-    )
-    if unknown or unstamped or not stamps:
+        if base is not None:
+            behind = withheld_columns(reader, [(base.schema, base.name)], base.database)
+            hidden[place] = behind.get((base.schema.lower(), base.name.lower()), {})
+        refuse_withheld(hidden.get(place, {}), read.columns, "source.tables")
+        if read.stamp is not None and read.stamp not in missing and foreign is None:
+            name = f"{read.schema}.{read.table}"
+            foreign = foreign_rowversion(reader, name, known.object_id, known.kind, base)
+    if unknown or unstamped or not any(read.stamp for read in selection.tables):
         selection = replace(selection, probes=())
-    return ResolvedTable(table, {} if unknown else columns, selection)
+    resolved = ResolvedTable(table, {} if unknown else columns, selection)
+    if foreign is None or not resolved.has_rowversion:
+        return resolved
+    return resolved.without_rowversion(foreign)
 
 
-def _missing_columns(table: TableMap, one: TableRead, found: list[SourceColumn]) -> list[str]:
-    if not found:
-        raise _no_table(f"{one.schema}.{one.table}", table.entity, f"source.tables.{one.name}.table")
-    spelled = {column.name.lower() for column in found}
-    return [name for name in one.columns if name.lower() not in spelled]
+def _missing_columns(table: TableMap, read: TableRead, columns: Sequence[SourceColumn]) -> list[str]:
+    if not columns:
+        raise _no_table(f"{read.schema}.{read.table}", table.entity, f"source.tables.{read.name}.table")
+    spelled = {column.name.lower() for column in columns}
+    return [name for name in read.columns if name.lower() not in spelled]
 
 
 def _no_table(name: str, entity: str, setting: str) -> ConfigError:
@@ -180,24 +254,46 @@ def _no_table(name: str, entity: str, setting: str) -> ConfigError:
     )
 
 
-def _check_key(reader: SourceReader, table: TableMap) -> None:
-    """Where the source declares a primary key, it must be the mapped key: another one means that rows are no
-    longer what they were (case 50).
+def _check_key(reader: SourceReader, table: TableMap, base: SynonymBase | None) -> None:
+    """Where the source declares a primary key, it must be the mapped key, or the mapped key must be unique by
+    another index and never NULL: else rows are no longer what they were (case 50).
     """
-    rows = optional_query(reader, _PRIMARY_KEY, (qualified(table.schema, table.table),))
-    declared = [str(row["name"]) for row in rows or []]
-    if declared and [name.lower() for name in declared] != [table.key.lower()]:
-        raise ConfigError(
-            f"the primary key of {table.schema}.{table.table} is ({', '.join(declared)}), the mapping's key "
-            f"is {table.key!r}",
-            remedy=f"map the key under tables.{table.entity}.columns, then run with --full",
-            code="PACS-003",
+    quoted = base.quoted if base else qualified(table.schema, table.table)
+    database = base.database if base else None
+    rows = optional_query(reader, in_database(_UNIQUE_KEYS, database), (quoted,)) or []
+    keys: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        keys.setdefault(int(row["number"]), []).append(row)
+    primary = next((key for key in keys.values() if key[0]["is_primary"]), None)
+    if primary is None:
+        return
+    fitting = [
+        key for key in keys.values() if [str(row["name"]).lower() for row in key] == [table.key.lower()]
+    ]
+    if any(key[0]["is_primary"] or not key[0]["is_nullable"] for key in fitting):
+        return
+    what = "is not declared as unique"
+    if fitting:
+        rows = reader.query(
+            f"SELECT COUNT_BIG(*) AS n FROM {qualified(table.schema, table.table)} AS s "  # noqa: S608
+            f"WHERE s.{quote(table.key)} IS NULL"
         )
+        if not rows[0]["n"]:
+            return
+        what = "is unique but NULL in a row"
+    declared = ", ".join(str(row["name"]) for row in primary)
+    raise ConfigError(
+        f"the primary key of {table.schema}.{table.table} is ({declared}), the mapping's key is "
+        f"{table.key!r}, which {what}",
+        remedy=f"map the key under tables.{table.entity}.columns, then run with --full; or have {table.key} "
+        "declared as UNIQUE and NOT NULL",
+        code="PACS-003",
+    )
 
 
 def _listed(missing: list[str], known: list[str]) -> str:
-    def one(name: str) -> str:
+    def with_nearest(name: str) -> str:
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1)
         return f"{name!r}" + (f" (nearest: {near[0]!r})" if near else "")
 
-    return ", ".join(one(name) for name in missing)
+    return ", ".join(with_nearest(name) for name in missing)

@@ -6,7 +6,8 @@ A view that the endpoint lacks or denies means "unknown", never a failure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 log = logging.getLogger(__name__)
 
 _SYS_COLUMNS = """SELECT c.name AS name, COALESCE(bt.name, ty.name) AS type_name, c.max_length AS max_length,
-       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable, c.object_id AS object_id
+       c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable, c.object_id AS object_id,
+       o.type AS kind
 FROM sys.columns AS c
+LEFT JOIN sys.objects AS o ON o.object_id = c.object_id
 JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id
 LEFT JOIN sys.types AS bt ON bt.user_type_id = c.system_type_id
 WHERE c.object_id = OBJECT_ID(?)
@@ -26,7 +29,8 @@ ORDER BY c.column_id"""
 
 _SYS_COLUMNS_OF_TWELVE = """SELECT sc.name AS schema_name, o.name AS table_name, c.name AS name,
   COALESCE(bt.name, ty.name) AS type_name,
-       c.max_length AS max_length, c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable
+       c.max_length AS max_length, c.precision AS precision, c.scale AS scale, c.is_nullable AS is_nullable,
+       c.object_id AS object_id, o.type AS kind
 FROM sys.columns AS c
 JOIN sys.objects AS o ON o.object_id = c.object_id
 JOIN sys.schemas AS sc ON sc.schema_id = o.schema_id
@@ -39,8 +43,9 @@ ORDER BY c.object_id, c.column_id"""
 _ISCHEMA_COLUMNS = """SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS type_name, c.CHARACTER_MAXIMUM_LENGTH AS
   max_length,
        COALESCE(c.NUMERIC_PRECISION, 0) AS precision, COALESCE(c.DATETIME_PRECISION, c.NUMERIC_SCALE, 0) AS
-         scale, c.IS_NULLABLE AS is_nullable
+         scale, c.IS_NULLABLE AS is_nullable, CASE WHEN t.TABLE_TYPE = 'VIEW' THEN 'V' ELSE 'U' END AS kind
 FROM INFORMATION_SCHEMA.COLUMNS AS c
+LEFT JOIN INFORMATION_SCHEMA.TABLES AS t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?
 ORDER BY c.ORDINAL_POSITION"""
 
@@ -86,6 +91,10 @@ ORDER BY c.object_id, c.column_id"""
 _MAY_UNMASK = """SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK') AS everything, HAS_PERMS_BY_NAME(?,
   'OBJECT', 'UNMASK') AS this_table"""
 """NULL for a securable on which the server does not know the right: on a table before SQL Server 2022."""
+
+
+ROWVERSIONS = frozenset({"timestamp", "rowversion"})
+"""What the catalog calls a rowversion column's type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,81 +150,143 @@ def optional_query(
         return None
 
 
-def refuse_withheld(
-    reader: SourceReader, tables: Sequence[tuple[str, str, Sequence[str]]], setting: str
-) -> None:
-    """A masked column's values are made up by the server, an encrypted one's are no values: neither may
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A column whose values the server does not show as they are stored: why, and what would help."""
+
+    text: str
+    remedy: str
+    instead: str = ""
+
+    def error(self, setting: str) -> ConfigError:
+        """What reading it would be; `setting` is where the county's file names columns."""
+        remedy = f"{self.remedy} map other columns in {setting}{self.instead}"
+        return ConfigError(self.text, remedy=remedy.strip(), code="PACS-003")
+
+
+def withheld_columns(
+    reader: SourceReader, tables: Sequence[tuple[str, str]], database: str | None = None
+) -> dict[tuple[str, str], dict[str, Withheld]]:
+    """(schema, table) in lower case -> column in lower case -> why its values are not what is stored.
+
+    A masked column's values are made up by the server, an encrypted one's are no values: neither may
     overwrite real ones (case 82).
 
     Args:
         reader: an open reader.
-        tables: (schema, table, columns that are read) of at most twelve tables a statement.
-        setting: where the county's file names other columns.
+        tables: (schema, table), twelve a statement.
+        database: another database of the server, for what a synonym stands for.
+    """
+    withheld: dict[tuple[str, str], dict[str, Withheld]] = {}
+    for some in _twelve(tables, database):
+        for row in optional_query(reader, in_database(_WITHHELD, database), some) or []:
+            if (why := _why_withheld(reader, row, database)) is not None:
+                withheld.setdefault(_place(row), {})[str(row["name"]).lower()] = why
+    return withheld
+
+
+def _why_withheld(reader: SourceReader, row: dict[str, Any], database: str | None) -> Withheld | None:
+    name = f"{row['schema_name']}.{row['table_name']}"
+    if row["encryption"] is not None:
+        text = f"table {name} has {row['name']!r} under Always Encrypted, which is not read here"
+        return Withheld(text, "", ", such as those of a view without encryption")
+    quoted = _quoted(row["schema_name"], row["table_name"], database)
+    allowed = (optional_query(reader, _MAY_UNMASK, (quoted,)) or [{}])[0]
+    if allowed.get("this_table") == 1 or (allowed.get("everything") == 1 and database is None):
+        return None
+    text = f"table {name} masks {row['name']!r} from this login: what it reads is not what is stored"
+    return Withheld(text, "GRANT UNMASK to the login, or")
+
+
+def refuse_withheld(withheld: Mapping[str, Withheld], columns: Iterable[str], setting: str) -> None:
+    """Refuse to read what is not what is stored.
+
+    Args:
+        withheld: of one table, as `withheld_columns` says it.
+        columns: those that are read.
+        setting: where the county's file names others.
 
     Raises:
-        ConfigError: PACS-003, the login would read what is not stored.
+        ConfigError: PACS-003, the first such column.
     """
-    read = {
-        (schema.lower(), table.lower()): {column.lower() for column in columns}
-        for schema, table, columns in tables
-    }
-    for some in _twelve([(schema, table) for schema, table, _ in tables]):
-        rows = [
-            row
-            for row in optional_query(reader, _WITHHELD, some) or []
-            if str(row["name"]).lower() in read.get(_place(row), ())
-        ]
-        for row in rows:
-            name = f"{row['schema_name']}.{row['table_name']}"
-            if row["encryption"] is not None:
-                raise ConfigError(
-                    f"table {name} has {row['name']!r} under Always Encrypted, which is not read here",
-                    remedy=f"map other columns under {setting}, such as those of a view without encryption",
-                    code="PACS-003",
-                )
-            allowed = (
-                optional_query(reader, _MAY_UNMASK, (qualified(row["schema_name"], row["table_name"]),))
-                or [{}]
-            )[0].values()
-            if 1 not in allowed:
-                raise ConfigError(
-                    f"table {name} masks {row['name']!r} from this login: what it reads is not what is "
-                    "stored",
-                    remedy="GRANT UNMASK to the login, or map other columns",
-                    code="PACS-003",
-                )
+    for column in columns:
+        if (why := withheld.get(column.lower())) is not None:
+            raise why.error(setting)
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumns:
+    """A table, view or synonym's base as the catalog has it.
+
+    Attributes:
+        columns: in the table's order.
+        object_id: its number; None where it is unknown.
+        kind: its type in sys.objects, such as `U` for a table and `V` for a view; None where it is unknown.
+    """
+
+    columns: tuple[SourceColumn, ...]
+    object_id: int | None = None
+    kind: str | None = None
 
 
 def columns_of_several(
     reader: SourceReader, tables: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], list[SourceColumn]] | None:
+) -> dict[tuple[str, str], TableColumns] | None:
     """(schema, table), both in lower case -> columns, twelve tables a statement; None where the view is
     denied or missing.
     """
-    found: dict[tuple[str, str], list[SourceColumn]] = {}
+    rows_of: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for some in _twelve(tables):
         rows = optional_query(reader, _SYS_COLUMNS_OF_TWELVE, some)
         if rows is None:
             return None
         for row in rows:
-            found.setdefault(_place(row), []).append(_column(row))
-    return found
+            rows_of.setdefault(_place(row), []).append(row)
+    return {place: _table_columns(rows) for place, rows in rows_of.items()}
 
 
-def columns_of(reader: SourceReader, schema: str, table: str) -> tuple[list[SourceColumn] | None, int | None]:
-    """A table's columns (None: unknown, empty: there is no such table) and its object_id."""
-    rows = optional_query(reader, _SYS_COLUMNS, (qualified(schema, table),))
-    if not rows:
-        rows = optional_query(reader, _ISCHEMA_COLUMNS, (schema, table)) if rows is None else rows
+def columns_of(
+    reader: SourceReader, schema: str, table: str, database: str | None = None
+) -> TableColumns | None:
+    """A table's columns: none where there is no such table, None where nobody says.
+
+    Args:
+        reader: an open reader.
+        schema: the table's schema.
+        table: its name.
+        database: another database of the server, for what a synonym stands for.
+    """
+    quoted = _quoted(schema, table, database)
+    rows = optional_query(reader, in_database(_SYS_COLUMNS, database), (quoted,))
     if rows is None:
-        return None, None
-    numbers = {row.get("object_id") for row in rows}
-    return [_column(row) for row in rows], numbers.pop() if len(numbers) == 1 else None
+        rows = optional_query(reader, in_database(_ISCHEMA_COLUMNS, database), (schema, table))
+    return None if rows is None else _table_columns(rows)
 
 
-def _twelve(tables: Sequence[tuple[str, str]]) -> list[tuple[str | None, ...]]:
+def _table_columns(rows: list[dict[str, Any]]) -> TableColumns:
+    numbers, kinds = ({row.get(name) for row in rows} for name in ("object_id", "kind"))
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return TableColumns(
+        tuple(_column(row) for row in rows),
+        numbers.pop() if len(numbers) == 1 else None,
+        str(kind).strip() if kind else None,
+    )
+
+
+def _quoted(schema: str, table: str, database: str | None) -> str:
+    return f"{quote(database)}.{qualified(schema, table)}" if database else qualified(schema, table)
+
+
+def in_database(sql: str, database: str | None) -> str:
+    """A catalog query, asked of another database of the server."""
+    if database is None:
+        return sql
+    return re.sub(r"\b(sys|INFORMATION_SCHEMA)\.", lambda found: f"{quote(database)}.{found[1]}.", sql)
+
+
+def _twelve(tables: Sequence[tuple[str, str]], database: str | None = None) -> list[tuple[str | None, ...]]:
     """The tables' names as the parameters of statements that take twelve."""
-    names: list[str | None] = [qualified(schema, table) for schema, table in tables]
+    names: list[str | None] = [_quoted(schema, table, database) for schema, table in tables]
     return [
         (*names[start : start + 12], *[None] * (12 - len(names[start : start + 12])))
         for start in range(0, len(names), 12)

@@ -89,6 +89,59 @@ def read_features(reader: SourceReader) -> SourceFeatures:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MissingFeature:
+    """Something that a server of this version usually answers and this one does not.
+
+    Attributes:
+        name: what was tried.
+        consequence: what is done without it, one sentence.
+        remedy: what would give it; empty where nothing would.
+    """
+
+    name: str
+    consequence: str
+    remedy: str = ""
+
+
+_TRIED = (
+    (
+        "SELECT CONVERT(varchar(18), MIN_ACTIVE_ROWVERSION(), 1) AS answer",
+        MissingFeature(
+            "MIN_ACTIVE_ROWVERSION()",
+            "No table is read by its rowversion: the next strategy that fits it is taken.",
+            "SQL Server 2005 SP2 or later has it.",
+        ),
+    ),
+    (
+        "SELECT COUNT_BIG(*) AS answer FROM sys.dm_tran_database_transactions AS t",
+        MissingFeature(
+            "sys.dm_tran_database_transactions",
+            "Open writers are not seen: rows that are committed late are found by the overlap alone.",
+            "GRANT VIEW SERVER STATE TO {grantee}; (optional)",
+        ),
+    ),
+    (
+        "SELECT COUNT_BIG(*) AS answer FROM sys.fn_my_permissions(NULL, 'DATABASE') AS p",
+        MissingFeature(
+            "sys.fn_my_permissions",
+            "What the login could do beyond reading is unknown.",
+            "Compare the login's rights with what `pacs grants` prints.",
+        ),
+    ),
+)
+
+
+def missing_features(reader: SourceReader) -> tuple[MissingFeature, ...]:
+    """What the source does not answer, though nothing in its version says so: each is tried, none is assumed.
+
+    Raises:
+        RetryableError: the connection itself failed.
+    """
+    answers = [(optional_query(reader, sql), feature) for sql, feature in _TRIED]
+    return tuple(feature for rows, feature in answers if not rows or rows[0]["answer"] is None)
+
+
 def _holds(
     database: bool | None, tables: frozenset[tuple[str, str]] | None, name: tuple[str, str]
 ) -> bool | None:

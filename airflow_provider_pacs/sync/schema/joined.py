@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import EXTRA, load_entities
 from airflow_provider_pacs.sync.profiles import Joined, TableMap, alias
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
@@ -66,7 +66,7 @@ class ChangeProbe:
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
-    the columns become.
+    the columns become, `extra` always nothing.
     """
 
     by: str
@@ -85,6 +85,9 @@ class Selection:
         tables: what is read, by the profile's names.
         probes: what shows changes, by stamp first; empty where nothing does.
         redaction: rows to be made silent; None where there are none.
+        settings: (name, SELECT of one row with one text `value`) of what the source itself decides about the
+            meaning of every row, such as its current year. Another value than the cursor's run read means
+            that every row is read again.
     """
 
     sql: str
@@ -93,6 +96,7 @@ class Selection:
     tables: tuple[TableRead, ...]
     probes: tuple[ChangeProbe, ...] = ()
     redaction: Redaction | None = None
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -165,8 +169,9 @@ class _Renderer:
             with self._names.going_into(canonical):
                 expressions.append((canonical, self._text(raw["columns"][canonical])))
         parts = [f"{sql} AS {quote(canonical)}" for canonical, sql in expressions]
+        silent = self._text(raw["redact"]["where"]) if "redact" in raw else ""
         parts += [
-            f"{self._extra(table, name, place)} AS {quote(alias(number))}"
+            f"{self._extra(table, name, place, silent)} AS {quote(alias(number))}"
             for number, (name, place) in enumerate(table.extra)
         ]
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
@@ -176,6 +181,7 @@ class _Renderer:
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         probes = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
+        settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
         return Selection(
             sql,
             self._profile["scope_type"],
@@ -183,17 +189,29 @@ class _Renderer:
             self._names.tables_read(),
             probes,
             redaction,
+            settings,
         )
 
-    def _extra(self, table: TableMap, name: str, place: str) -> str:
-        """A column that the county's file names: never more than that."""
+    def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
+        """Those of the profile's settings on which the statements depend."""
+        return tuple(
+            (name, self._text(spec["select"]))
+            for name, spec in self._profile.get("settings", {}).items()
+            if spec["used_as"] in statements and self._options.get(spec.get("option", ""), True)
+        )
+
+    def _extra(self, table: TableMap, name: str, place: str, silent: str) -> str:
+        """A column that the county's file names: never more than that, and nothing of a party whose rows are
+        redacted, because nobody can know what a county's column says about a person.
+        """
         if not _PLACE.match(place) or place.partition(".")[0] not in self._aliases:
             known = ", ".join(sorted(f"{one} ({of})" for one, of in self._aliases.items()))
             raise ConfigError(
                 f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity",
                 remedy=f"aliases and their tables: {known}",
             )
-        return self._text("{" + place + "}")
+        column = self._text("{" + place + "}")
+        return f"CASE WHEN {silent} THEN NULL ELSE {column} END" if silent else column
 
     def _key(self, parts: list[str]) -> str:
         return " + '/' + ".join(f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))" for part in parts)
@@ -219,7 +237,7 @@ class _Renderer:
             f"SELECT {self._text(spec['select'])} AS party FROM {self._text(spec['from'])} WHERE "  # noqa: S608
             f"{self._text(spec['where'])}"
         )
-        return Redaction(spec["by"], sql, tuple(spec["set"].items()))
+        return Redaction(spec["by"], sql, (*spec["set"].items(), (EXTRA.name, None)))
 
     def _text(self, template: str) -> str:
         """Snippets are laid in first, so that their aliases are known; then every name is quoted."""

@@ -8,6 +8,7 @@ SQLDriverConnect: a value in braces ends at the first `}` that is not doubled.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+DEFAULT_DRIVER = "ODBC Driver 18 for SQL Server"
 ENCRYPT = ("yes", "no", "strict")
 INTENTS = ("ReadOnly", "ReadWrite")
 ISOLATION_LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT")
@@ -37,6 +39,8 @@ The interactive one needs a person and is left out.
 _FLAGS = frozenset({"trust_server_certificate", "multi_subnet_failover", "trusted_connection"})
 _NUMBERS = frozenset({"login_timeout", "query_timeout"})
 _TRUE, _FALSE = frozenset({"yes", "true", "1", "on"}), frozenset({"no", "false", "0", "off"})
+_MANDATORY, _OPTIONAL = _TRUE | {"mandatory"}, _FALSE | {"optional"}
+"""Driver 18's other words for yes and no."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -54,7 +58,7 @@ class SourceAddress:
         trust_server_certificate: take any certificate; only for tests.
         server_certificate: file with the certificate that the server must show; needs `encrypt=strict`.
         host_name_in_certificate: the name that the certificate carries where it is not `host`.
-        odbc_driver: registered name, or the path of the driver's library.
+        odbc_driver: registered name, or a library that `source/drivers.py` allows.
         authentication: a key of `AUTHENTICATIONS`; None is a SQL login.
         application_intent: `ReadOnly` reads from a readable secondary of an availability group (not with
             Change Tracking: error 22117).
@@ -64,6 +68,7 @@ class SourceAddress:
         query_timeout: seconds that a statement may take to answer; 0 has no limit.
         application_name: what a DBA sees in `sys.dm_exec_sessions.program_name`.
         trusted_connection: Kerberos or Windows login of the process.
+        allowed_drivers: drivers beyond the installed ones that the operator allows; no connection can set it.
 
     Raises:
         ConfigError: an option is unknown, contradicts another, or the driver cannot do it.
@@ -78,7 +83,7 @@ class SourceAddress:
     trust_server_certificate: bool = False
     server_certificate: str | None = None
     host_name_in_certificate: str | None = None
-    odbc_driver: str = "ODBC Driver 18 for SQL Server"
+    odbc_driver: str = DEFAULT_DRIVER
     authentication: str | None = None
     application_intent: str | None = None
     multi_subnet_failover: bool = False
@@ -87,6 +92,7 @@ class SourceAddress:
     query_timeout: int = 0
     application_name: str = "airflow-provider-pacs"
     trusted_connection: bool = False
+    allowed_drivers: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.host.startswith("tcp:"):
@@ -269,15 +275,9 @@ class SourceAddress:
             raise ConfigError("The source URL does not have the form of one.", remedy=remedy)
         host = re.sub(r":\d*$", "", parts.netloc.rpartition("@")[2]).strip("[]")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
-        options = dict(pairs)
-        if len(options) < len(pairs):
+        if len(dict(pairs)) < len(pairs):
             raise ConfigError("The source URL names an option twice.", remedy="Give each option once.")
-        unknown = sorted(set(options) - set(OPTIONS))
-        if unknown:
-            raise ConfigError(
-                f"The source URL has an unknown option {unknown[0]!r}.",
-                remedy=f"Known options: {', '.join(OPTIONS)}.",
-            )
+        options = named_options(dict(pairs), "The source URL")
         return cls(
             host=unquote(host),
             port=port,
@@ -306,6 +306,7 @@ class SourceAddress:
         value = {part: environ.get(variable, "") for part, variable in name.items()}
         if not value["host"]:
             return None
+        _refuse_unknown_variables(environ, suffix, name)
         options = read_options({option: value[option] for option in OPTIONS if value[option]})
         other_login = options.get("trusted_connection") or options.get("authentication")
         missing = [
@@ -327,9 +328,73 @@ class SourceAddress:
 OPTIONS = tuple(
     option.name
     for option in fields(SourceAddress)
-    if option.name not in ("host", "port", "database", "user", "password")
+    if option.name not in ("host", "port", "database", "user", "password", "allowed_drivers")
 )
 """Names of the options that a URL, an Airflow connection's extras and the environment may carry."""
+
+
+OPTION_NAMES = {name.replace("_", ""): name for name in OPTIONS} | {
+    "driver": "odbc_driver",
+    "app": "application_name",
+    "appname": "application_name",
+    "timeout": "query_timeout",
+    "connecttimeout": "login_timeout",
+    "connectiontimeout": "login_timeout",
+}
+"""Spellings without case, blanks, `_` and `-` -> our option: those of ODBC, of SqlClient and of other
+hooks.
+"""
+OTHERS = frozenset({"sqlalchemyscheme"})
+"""Extras that other readers of the same connection need and that change nothing about ours."""
+
+
+def named_options(raw: Mapping[str, Any], holder: str) -> dict[str, Any]:
+    """The options under our names, whatever spelling a connection uses: none is dropped in silence, because
+    one that was meant to protect would be believed in.
+
+    Args:
+        raw: option -> value, e.g. an Airflow connection's extra.
+        holder: what messages call where they stand.
+
+    Raises:
+        ConfigError: an option that is not known, or one that is there in two spellings.
+    """
+    named: dict[str, Any] = {}
+    for name, value in raw.items():
+        plain = re.sub(r"[\s_-]", "", re.sub(r"^extra__\w+?__", "", str(name))).lower()
+        if plain in OTHERS:
+            continue
+        option = OPTION_NAMES.get(plain)
+        if not option:
+            near = difflib.get_close_matches(plain, OPTION_NAMES, n=1)
+            meant = f"Did you mean {OPTION_NAMES[near[0]]}? " if near and OPTION_NAMES[near[0]] else ""
+            raise ConfigError(
+                f"{holder} has an unknown option {name!r}.",
+                remedy=f"{meant}Known options: {', '.join(OPTIONS)}.",
+            )
+        if option in named:
+            raise ConfigError(
+                f"{holder} names the option {option} twice, once as {name!r}.",
+                remedy="Give each option once.",
+            )
+        named[option] = value
+    return named
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str], suffix: str, known: Mapping[str, str]) -> None:
+    """A variable of the county that nobody reads is a mistake in its name; one of a county whose name ends
+    like this one's is not.
+    """
+    names = {variable[len("PACS_DB_") : -len(suffix) - 1] for variable in known.values()}
+    for variable in sorted(environ):
+        part = variable[len("PACS_DB_") : -len(suffix) - 1]
+        if not (variable.startswith("PACS_DB_") and variable.endswith(f"_{suffix}")) or part in names:
+            continue
+        if not any(part.startswith(f"{name}_") for name in names):
+            raise ConfigError(
+                f"The variable {variable} sets no option.",
+                remedy=f"Known: {', '.join(sorted(known.values()))}.",
+            )
 
 
 def read_options(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -358,7 +423,9 @@ def read_options(raw: Mapping[str, Any]) -> dict[str, Any]:
                 )
             options[name] = int(text)
         elif name == "encrypt":
-            options[name] = "yes" if lower in _TRUE else "no" if lower in _FALSE else lower
+            options[name] = "yes" if lower in _MANDATORY else "no" if lower in _OPTIONAL else lower
+        elif name == "application_intent":
+            options[name] = next((intent for intent in INTENTS if intent.lower() == lower), text)
         else:
             options[name] = re.sub(r"[_\s]+", " ", text).upper() if name == "isolation_level" else text
     return options

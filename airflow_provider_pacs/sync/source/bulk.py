@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import arrow_odbc
 
 from airflow_provider_pacs.sync.runtime.errors import DataError, RetryableError
+from airflow_provider_pacs.sync.source.drivers import with_allowed_driver
 from airflow_provider_pacs.sync.source.errors import mapped_errors
+from airflow_provider_pacs.sync.source.reach import reach
 from airflow_provider_pacs.sync.source.session import prepare
 
 if TYPE_CHECKING:
@@ -82,10 +84,11 @@ class BulkResult:
     """
 
     def __init__(self, order: BulkQuery) -> None:
-        self._address = order.address
+        self._address = with_allowed_driver(order.address)
+        reach(self._address)
         with self._mapped():
             self._connection = arrow_odbc.connect(
-                order.address.connection_string(), login_timeout_sec=order.address.login_timeout
+                self._address.connection_string(), login_timeout_sec=order.address.login_timeout
             )
             prepare(order.address, self._connection.execute)
             self._reader: Any = self._execute(order)

@@ -22,8 +22,10 @@ import pyodbc
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkQuery, BulkResult, NoBoundError, measure
 from airflow_provider_pacs.sync.source.driver_thread import DriverThread
+from airflow_provider_pacs.sync.source.drivers import with_allowed_driver
 from airflow_provider_pacs.sync.source.errors import mapped_errors
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
+from airflow_provider_pacs.sync.source.reach import reach
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.session import prepare
 
@@ -45,8 +47,11 @@ def open_connection(address: SourceAddress) -> pyodbc.Connection:
     set.
 
     Raises:
-        PacsError: as `source/errors.py` maps the driver's error.
+        PacsError: as `source/errors.py` maps the driver's error; before the driver is loaded, where it may
+            not be or the host can't be reached.
     """
+    address = with_allowed_driver(address)
+    reach(address)
     with mapped_errors(address.text, address.odbc_driver):
         connection = pyodbc.connect(
             address.connection_string(), autocommit=True, timeout=address.login_timeout

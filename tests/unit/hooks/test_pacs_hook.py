@@ -84,6 +84,12 @@ class FakeConnection:
         pass
 
 
+def nothing_below_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No host is looked for and no driver."""
+    monkeypatch.setattr(sqlserver, "reach", lambda address: None)
+    monkeypatch.setattr(sqlserver, "with_allowed_driver", lambda address: address)
+
+
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeConnection]:
     made: list[FakeConnection] = []
@@ -93,6 +99,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeConnection]:
         return made[-1]
 
     monkeypatch.setattr(sqlserver.pyodbc, "connect", connect)
+    nothing_below_the_driver(monkeypatch)
     return made
 
 
@@ -137,8 +144,7 @@ def test_fields_and_extras_are_read_by_name(
         "server_certificate": "/x.pem",
         "multi_subnet_failover": True,
         "login_timeout": 3,
-        "tds_version": "7.0",
-        "Encrypt": "no",
+        "sqlalchemy_scheme": "mssql+pyodbc",  # what MsSqlHook itself reads of the same connection
     }
     store(monkeypatch, extra, conn_type=conn_type)
     expected = SourceAddress(
@@ -155,6 +161,60 @@ def test_fields_and_extras_are_read_by_name(
     assert hook().address() == expected
     assert SECRET in masked
     assert expected.connection_string() in masked
+
+
+@pytest.mark.parametrize("conn_type", ["pacs", "mssql"])
+def test_extras_in_the_spelling_of_others_are_understood(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str], conn_type: str
+) -> None:
+    """Case D11: an option that protects is never dropped because another hook or driver spells it otherwise."""
+    extra = {
+        "Encrypt": "Strict",
+        "ApplicationIntent": "readonly",
+        "HostNameInCertificate": "sql.county.example",
+        "MultiSubnetFailover": "Yes",
+        "Login Timeout": "3",
+        "extra__mssql__query_timeout": 60,
+        "APP": "x",
+    }
+    store(monkeypatch, extra, conn_type=conn_type)
+    address = hook().address()
+    assert (address.encrypt, address.application_intent) == ("strict", "ReadOnly")
+    assert address.host_name_in_certificate == "sql.county.example"
+    assert (address.multi_subnet_failover, address.login_timeout, address.query_timeout) == (True, 3, 60)
+    assert address.application_name == "x"
+
+
+@pytest.mark.parametrize("conn_type", ["pacs", "mssql"])
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"ColumnEncryption": "Enabled"}, "unknown option 'ColumnEncryption'"),
+        ({"tds_version": "7.0"}, "unknown option 'tds_version'"),
+        ({"encyrpt": "yes"}, "Did you mean encrypt"),
+        ({"encrypt": "strict", "Encrypt": "no"}, "names the option encrypt twice"),
+        ({"Encrypt": "sometimes"}, "encrypt is 'sometimes'"),
+    ],
+)
+def test_an_extra_that_nobody_understands_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, masked: list[str], conn_type: str, extra: dict[str, Any], words: str
+) -> None:
+    """Case D11: whoever set it believes in it."""
+    store(monkeypatch, extra, conn_type=conn_type)
+    with pytest.raises(ConfigError) as refused:
+        hook().address()
+    assert words in str(refused.value)
+    assert "pacs_benton_wa" in str(refused.value)
+
+
+def test_drivers_come_from_the_operators_list(monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
+    """Case E3: the list is Airflow's configuration, and no connection can add to it."""
+    monkeypatch.setenv("AIRFLOW__PACS__ODBC_DRIVERS", "/opt/a.so, Vendor Driver")
+    store(monkeypatch, {"odbc_driver": "/opt/a.so"})
+    assert hook().address().allowed_drivers == ("/opt/a.so", "Vendor Driver")
+    store(monkeypatch, {"allowed_drivers": "/tmp/evil.so"})
+    with pytest.raises(ConfigError, match="unknown option 'allowed_drivers'"):
+        hook().address()
 
 
 def test_the_callers_database_and_application_name_win(
@@ -254,6 +314,7 @@ def test_testing_a_connection_that_fails_says_why(monkeypatch: pytest.MonkeyPatc
         )
 
     monkeypatch.setattr(sqlserver.pyodbc, "connect", connect)
+    nothing_below_the_driver(monkeypatch)
     store(monkeypatch)
     works, text = hook().test_connection()
     assert (works, "PACS-002" in text, "reader" in text, SECRET in text) == (False, True, True, False)

@@ -324,3 +324,41 @@ def test_the_password_is_never_shown() -> None:
     assert SECRET not in f"{source!r} {source} {source.text}"
     assert source.text == "pacs.benton.local:1433/PACS"
     assert pickle.loads(pickle.dumps(source)) == source
+
+
+@pytest.mark.parametrize(
+    ("spelled", "option", "value"),
+    [
+        ("Encrypt=Mandatory", "encrypt", "yes"),
+        ("Encrypt=optional", "encrypt", "no"),
+        ("encrypt=STRICT", "encrypt", "strict"),
+        ("TrustServerCertificate=yes", "trust_server_certificate", True),
+        ("ApplicationIntent=READONLY", "application_intent", "ReadOnly"),
+    ],
+)
+def test_a_url_in_odbcs_spelling_means_the_same(spelled: str, option: str, value: object) -> None:
+    """Case D11."""
+    assert getattr(SourceAddress.from_url(f"mssql://u:p@h/d?{spelled}"), option) == value
+
+
+def test_an_option_in_two_spellings_is_refused() -> None:
+    """Case D11: one of them would win in silence."""
+    with pytest.raises(ConfigError, match="names the option encrypt twice"):
+        SourceAddress.from_url("mssql://u:p@h/d?encrypt=strict&Encrypt=no")
+
+
+def test_a_variable_that_sets_no_option_is_refused() -> None:
+    """Case D11: the environment's names are no safer from slips than a connection's."""
+    with pytest.raises(ConfigError, match="PACS_DB_ENCRYPTION_BENTON_WA_SOURCE sets no option"):
+        SourceAddress.from_environment(
+            "benton_wa", {**ENVIRON, "PACS_DB_ENCRYPTION_BENTON_WA_SOURCE": "strict"}
+        )
+    others = {"PACS_DB_HOST_NEW_BENTON_WA_SOURCE": "x", "PACS_DB_ENCRYPTION_OTHER_SOURCE": "x"}
+    assert SourceAddress.from_environment("benton_wa", {**ENVIRON, **others}) is not None
+
+
+def test_nothing_outside_can_allow_a_driver() -> None:
+    """Case E3."""
+    assert "allowed_drivers" not in OPTIONS
+    with pytest.raises(ConfigError, match="unknown option 'allowed_drivers'"):
+        SourceAddress.from_url("mssql://u:p@h/d?allowed_drivers=/tmp/evil.so")

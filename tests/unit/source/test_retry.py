@@ -98,6 +98,8 @@ def test_connecting_is_tried_again_and_each_time_anew(monkeypatch: pytest.Monkey
         raise error(10054, "08S01")
 
     monkeypatch.setattr(sqlserver.pyodbc, "connect", connect)
+    monkeypatch.setattr(sqlserver, "reach", lambda address: None)
+    monkeypatch.setattr(sqlserver, "with_allowed_driver", lambda address: address)
     waits: list[float] = []
     with (
         SqlServerReader(ADDRESS, retry=Retry(sleep=waits.append)) as reader,
