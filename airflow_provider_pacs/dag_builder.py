@@ -111,7 +111,9 @@ def sync_dag(config: CountyConfig) -> DAG:
     with _dag(
         config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}
     ) as dag:
-        _five_steps(config, PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}"))
+        _five_steps(
+            config, PacsPreflightOperator(task_id="preflight", config=config, mode="{{ params.mode }}")
+        )
     return dag
 
 

@@ -64,7 +64,11 @@ def related_records(
             remedy=f"use one of: {', '.join(children) or 'none'}",
         )
     resolved = _resolved(reader, relation, profile)
-    column = ROOT_KEY if resolved.selection else dict(resolved.map.columns)[str(load_entities()[relation].parent_key)]
+    column = (
+        ROOT_KEY
+        if resolved.selection
+        else dict(resolved.map.columns)[str(load_entities()[relation].parent_key)]
+    )
     for start in range(0, len(keys), KEYS_PER_STATEMENT):
         query = keys_query(resolved, tuple(keys[start : start + KEYS_PER_STATEMENT]), column)
         yield from reader.stream(query.sql, query.params, lob_bound=lob_bound(reader, resolved))

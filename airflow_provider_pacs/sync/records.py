@@ -61,7 +61,8 @@ class ReadPlan:
         strategy: the incremental strategy that keeps the cursor; `backfill` keeps none.
         reason: why, in one sentence.
         lower: lower bound as SQL Server's text; None in full mode.
-        upper: upper bound, the next cursor; None where the table has no usable change column.
+        upper: upper bound; None where the table has no usable change column.
+        cursor: where the next window begins, before its overlap: the upper bound, or an earlier stamp.
         change_type: declared type of the change column; None where unknown.
         fingerprint: SHA-256 (hex) of everything that decides what a source row becomes.
         schema_fingerprint: of the mapped columns at the source.
@@ -88,6 +89,7 @@ class ReadPlan:
     compares: bool = False
     keys: tuple[str, ...] = ()
     pending_ids: tuple[int, ...] = ()
+    cursor: str | None = None
 
     @property
     def entity(self) -> str:

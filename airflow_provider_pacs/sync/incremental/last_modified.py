@@ -34,12 +34,18 @@ def is_ordered_type(declared: str | None) -> bool:
     return declared is not None and declared.split("(")[0] in _DATE_TYPES
 
 
-def clock_query(clock: Clock) -> ChangeQuery:
+def clock_query(clock: Clock, ahead_minutes: int = 0) -> ChangeQuery:
     """One row: `now` (text, the clock that stamps rows), `utc`, `tz_offset_min`, `server`, `db`.
 
     Asked once per run, so that all entities share one cut.
+
+    Args:
+        clock: which of the server's clocks stamps rows.
+        ahead_minutes: how far the stamping clock is ahead of it.
     """
     function = "SYSUTCDATETIME()" if clock == "utc" else "SYSDATETIME()"
+    if ahead_minutes:
+        function = f"DATEADD(MINUTE, {int(ahead_minutes)}, {function})"
     return ChangeQuery(
         f"SELECT CONVERT(varchar(34), {function}, 121) AS now, "
         "CONVERT(varchar(34), SYSUTCDATETIME(), 121) AS utc, "
@@ -48,7 +54,7 @@ def clock_query(clock: Clock) -> ChangeQuery:
     )
 
 
-def oldest_writer_query(clock: Clock) -> ChangeQuery:
+def oldest_writer_query(clock: Clock, ahead_minutes: int = 0) -> ChangeQuery:
     """One row: `oldest`, when the oldest open writer began (text), on the clock that stamps rows; NULL where
     nobody writes.
 
@@ -58,6 +64,8 @@ def oldest_writer_query(clock: Clock) -> ChangeQuery:
     begin = "MIN(t.database_transaction_begin_time)"
     if clock == "utc":
         begin = f"DATEADD(MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), {begin})"
+    if ahead_minutes:
+        begin = f"DATEADD(MINUTE, {int(ahead_minutes)}, {begin})"
     return ChangeQuery(
         f"SELECT CONVERT(varchar(34), {begin}, 121) AS oldest FROM sys.dm_tran_database_transactions AS t\n"  # noqa: S608
         "WHERE t.database_id = DB_ID() AND t.database_transaction_type = 1\n"

@@ -41,7 +41,6 @@ from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, st
 from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
 
 
-
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
     """Compare both sides of every planned entity and issue the certificate. The run's end falls here.
 
@@ -109,9 +108,7 @@ def _failure(config: CountyConfig, certificate: Certificate) -> CertificateError
 class _Evidence:
     """What is known of one entity when its certificate is made."""
 
-    def __init__(
-        self, config: CountyConfig, source: SourceReader, target: Target, row: EntityRun
-    ) -> None:
+    def __init__(self, config: CountyConfig, source: SourceReader, target: Target, row: EntityRun) -> None:
         self.config, self.target, self.row = config, target, row
         self.plan = row.read_plan
         self.entity = load_entities()[row.entity]
@@ -211,7 +208,10 @@ class _Evidence:
         return [
             each
             for each in moved
-            if each.kind == "extra_in_target" or each.unstamped or reachable is None or each.key.lower() in reachable
+            if each.kind == "extra_in_target"
+            or each.unstamped
+            or reachable is None
+            or each.key.lower() in reachable
         ]
 
     def _reachable_keys(self) -> set[str] | None:
@@ -250,12 +250,12 @@ class _Evidence:
             target_rows=compared.equal + kept + differing,
             newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
             kept=kept,
-            method="the rows were read again by key" if self.row.mode == "keys" else "the window was read again",
+            method="the rows were read again by key"
+            if self.row.mode == "keys"
+            else "the window was read again",
         )
 
-    def _of_all_rows(
-        self, compared: Comparison, census: SourceCensus, *, again: bool
-    ) -> EntityCertificate:
+    def _of_all_rows(self, compared: Comparison, census: SourceCensus, *, again: bool) -> EntityCertificate:
         newer = self._newer(compared.differences)
         rest = [each for each in compared.differences if each not in newer]
         made = self._made(
@@ -278,9 +278,7 @@ class _Evidence:
         extra: list[RowDifference] = []
         if not self._keys_agree(census, fresh):
             self.rows.list_keys(fresh)
-            keys = self.target.staging.compare_keys(
-                self.entity, self.config.fips, fresh, complete=False
-            )
+            keys = self.target.staging.compare_keys(self.entity, self.config.fips, fresh, complete=False)
             gone = [key for key in keys.gone if key not in self._pending_keys()]
             self.rows.fill_keys([*keys.unknown, *gone], fresh)
             self.target.staging.deduplicate(self.entity, fresh)
@@ -330,7 +328,12 @@ class _Evidence:
             return False
         numbers = key_number_kind(self.plan.table) if self.row.source_key_sum is not None else None
         _, held = self.target.staging.expected_totals(
-            self.entity, self.config.fips, str(self.row.stage_table), complete=False, numbers=numbers, late=False
+            self.entity,
+            self.config.fips,
+            str(self.row.stage_table),
+            complete=False,
+            numbers=numbers,
+            late=False,
         )
         return held == KeyTotals(self.row.source_count, self.row.source_key_sum)
 
@@ -401,4 +404,3 @@ def _late_rows(rows: SourceRows, condition: str) -> ChangeQuery:
     """The rows newer than the bound, flagged."""
     query = flagged_query(rows.table, late_of(rows.plan), rows.plan.upper)
     return replace(query, sql=f"{query.sql} WHERE {condition}", complete=False)
-

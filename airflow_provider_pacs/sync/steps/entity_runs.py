@@ -41,7 +41,10 @@ def relation_rules(config: CountyConfig) -> dict[str, Rule]:
         if (entity := load_entities()[name]).parent in config.sync.entities
     ]
     return {
-        entity.name: rule for entity in children for rule in load_suite(entity) if rule.check == RELATION_CHECK
+        entity.name: rule
+        for entity in children
+        for rule in load_suite(entity)
+        if rule.check == RELATION_CHECK
     }
 
 

@@ -122,9 +122,7 @@ class _Extraction:
         elif self.plan.mode == "window" and self.plan.strategy != BACKFILL:
             self._again(self._quarantined())
         if self.complete:
-            absent = self.target.staging.absent_keys(
-                self.rows.entity, self.rows.county_id, self.staging
-            )
+            absent = self.target.staging.absent_keys(self.rows.entity, self.rows.county_id, self.staging)
             if self.plan.compares:
                 self.sample_keys += [f"extra_in_target:{key}" for key in absent[:SAMPLE]]
             self._again(absent)
@@ -136,17 +134,13 @@ class _Extraction:
         self.rows.fill_keys(keys, self.staging)
 
     def _differing(self) -> list[str]:
-        differing = self.target.staging.differing_keys(
-            self.rows.entity, self.rows.county_id, self.staging
-        )
+        differing = self.target.staging.differing_keys(self.rows.entity, self.rows.county_id, self.staging)
         self.sample_keys += [f"{kind}:{key}" for key, kind in differing[:SAMPLE]]
         return [key for key, _ in differing] if len(differing) <= MOST_LOOKS else []
 
     def _quarantined(self) -> list[str]:
         """Rows in quarantine: the rule, the mapping, the parent or the year may be another now."""
-        return self.target.staging.quarantined_keys(
-            self.rows.entity, self.rows.county_id, QUARANTINED_KEYS
-        )
+        return self.target.staging.quarantined_keys(self.rows.entity, self.rows.county_id, QUARANTINED_KEYS)
 
     def _count(self) -> KeyTotals:
         """Count the source by itself; where it does not hold what the target will, compare all keys.
@@ -206,9 +200,7 @@ class _Extraction:
         staging.note_root_keys(self.staging, [*contents, *stamped])
         self.rows.fill(selected(self.plan), self.staging)
         self.rows.fill_root_keys(sorted(set(contents) - set(stamped)), self.staging, append=True)
-        self._again(
-            staging.missing_of_root_keys(entity, self.rows.county_id, self.staging, self.staging)
-        )
+        self._again(staging.missing_of_root_keys(entity, self.rows.county_id, self.staging, self.staging))
 
     def _redactions(self) -> None:
         """Whoever asked not to be named is not named in rows of the past either."""
@@ -229,7 +221,9 @@ def selected(plan: ReadPlan) -> ChangeQuery:
 
 
 def _column(source: SourceReader, query: ChangeQuery) -> list[str]:
-    return [value for batch in source.stream(query.sql, query.params) for value in batch.column(0).to_pylist()]
+    return [
+        value for batch in source.stream(query.sql, query.params) for value in batch.column(0).to_pylist()
+    ]
 
 
 def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:

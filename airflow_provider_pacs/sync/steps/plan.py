@@ -51,6 +51,7 @@ from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.permissions import read_permissions
+from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
 from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.target.port import Target
@@ -59,6 +60,7 @@ log = logging.getLogger(__name__)
 
 QUIET_MINUTES = 10
 """A reconcile, backfill or approval that gave no sign of life for this long is over, whatever its record says."""
+LAST_MODIFIED = "last_modified"
 WAIT_SECONDS, LOOK_SECONDS = 30.0, 0.2
 """How long a sync waits in its process for another run of the county to end, and how often it looks."""
 
@@ -90,6 +92,7 @@ class _Source:
 
     moment: SourceMoment
     offset_minutes: int
+    server_offset_minutes: int
     oldest: str | None
 
 
@@ -112,6 +115,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     now = _source_now(config, source)
     choices = _wanted(resolve_tables(config, source, read_features(source)), request)
     _refuse_a_login_that_writes(config, source, choices)
+    _refuse_another_clock(config, source, choices, now)
     identity = read_identity(source)
     restored = check_identity(config.county, target.runs.source_identity(config.fips), identity)
     cursors = target.runs.cursors(config.fips)
@@ -171,9 +175,7 @@ def _report(
             log.warning("%s: %s drifted at the source: %s", config.county, name, details)
     if restored is not None:
         database = str(restored["db"])
-        target.runs.event(
-            config.fips, plan.run_id, "source.restored", database, {"fork": restored["fork"]}
-        )
+        target.runs.event(config.fips, plan.run_id, "source.restored", database, {"fork": restored["fork"]})
         log.warning(
             "%s: the source was restored since its last run: every table is read whole and compared",
             config.county,
@@ -208,6 +210,22 @@ def _refuse_a_login_that_writes(
         )
 
 
+def _refuse_another_clock(
+    config: CountyConfig, source: SourceReader, choices: Mapping[str, ReadChoice], now: _Source
+) -> None:
+    """A run by change stamps that another clock than the configured one writes would pass rows by (case D7).
+
+    Raises:
+        ConfigError: the newest stamps and the server's own record of its last writes prove it.
+    """
+    dated = [choice.shape for choice in choices.values() if choice.family == LAST_MODIFIED]
+    if dated and config.sync.clock_offset_minutes is None:
+        utc_minutes = now.server_offset_minutes if config.sync.clock == "utc" else 0
+        refusal = check_stamping_clock(source, dated, utc_minutes=utc_minutes).refusal(config.county)
+        if refusal is not None:
+            raise refusal
+
+
 def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
     """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
 
@@ -233,9 +251,7 @@ def _in_the_way(config: CountyConfig, target: Target, request: RunRequest) -> Ru
         return None
     if active.kind == "sync":
         return active
-    return target.runs.active_run(
-        config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes)
-    )
+    return target.runs.active_run(config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes))
 
 
 def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
@@ -243,17 +259,25 @@ def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
 
     None: nobody writes, or it is unknown.
     """
-    clock = source.query(clock_query(config.sync.clock).sql)[0]
-    writers = optional_query(source, oldest_writer_query(config.sync.clock).sql)
+    ahead = config.sync.clock_offset_minutes or 0
+    clock = source.query(clock_query(config.sync.clock, ahead).sql)[0]
+    writers = optional_query(source, oldest_writer_query(config.sync.clock, ahead).sql)
     utc = datetime.fromisoformat(str(clock["utc"])[:19]).replace(tzinfo=UTC)
     moment = SourceMoment(
         str(clock["now"]), str(clock["utc"]), utc.astimezone(ZoneInfo(config.timezone)).year
     )
-    offset = int(clock["tz_offset_min"] or 0) if config.sync.clock == "local" else 0
-    return _Source(moment, offset, writers[0]["oldest"] if writers else None)
+    server = int(clock["tz_offset_min"] or 0)
+    return _Source(
+        moment,
+        server if config.sync.clock == "local" else 0,
+        server,
+        writers[0]["oldest"] if writers else None,
+    )
 
 
-def fingerprint(config: CountyConfig, table: ResolvedTable, strategy: str, settings: Sequence[str] = ()) -> str:
+def fingerprint(
+    config: CountyConfig, table: ResolvedTable, strategy: str, settings: Sequence[str] = ()
+) -> str:
     """SHA-256 (hex) of all that decides what a source row becomes: another one means that every row is read again.
 
     The mapping and its version, the profile with the county's options and names, the rules, the strategy, the clock
@@ -288,13 +312,9 @@ class _Planner:
         """The plan of one entity."""
         cursor = self._cursors.get(choice.shape.map.entity)
         added = added_since(choice.shape, cursor.added_columns if cursor else (), drift.added)
-        table = (
-            carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape
-        )
+        table = carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape
         if self._request.window is not None:
-            dated = (
-                carrying(choice.dated, added) if self._config.sync.new_columns == "add" else choice.dated
-            )
+            dated = carrying(choice.dated, added) if self._config.sync.new_columns == "add" else choice.dated
             return replace(self._window(dated, cursor, self._request.window), added_columns=added)
         planned = replace(self._changes(choice, table, cursor), added_columns=added)
         if self._request.kind == "approval":
@@ -318,6 +338,7 @@ class _Planner:
             reason=why_full or choice.reason,
             lower=None if why_full else lower,
             upper=upper,
+            cursor=self._next_cursor(table, choice.family, upper),
             change_type=table.change_type,
             fingerprint=print_,
             schema_fingerprint=table.fingerprint,
@@ -325,6 +346,13 @@ class _Planner:
             probes_deletes=strategy is None or not strategy.shows_deletes,
             compares=compares,
         )
+
+    def _next_cursor(self, table: ResolvedTable, family: str, upper: str | None) -> str | None:
+        """Where the next window begins: a LastModified cursor follows the stamps, whoever's clock writes them."""
+        if upper is None or family != LAST_MODIFIED or not has_moments(table):
+            return upper
+        query = settled_query(table, upper)
+        return str(self._source.query(query.sql, query.params)[0]["cursor"])
 
     def _settings(self, table: ResolvedTable) -> tuple[str, ...]:
         """Values of options that live in the source, such as the future year of a roll."""
@@ -376,7 +404,7 @@ class _Planner:
         if cursor.fingerprint != print_:
             return "the mapping, an option or the quality suite changed since the cursor was stored"
         last = self._clocks.get(cursor.entity)
-        if choice.family == "last_modified" and last is not None and self._now.moment.utc < last:
+        if choice.family == LAST_MODIFIED and last is not None and self._now.moment.utc < last:
             return "the source's clock was set back since the cursor was stored"
         return None
 

@@ -26,9 +26,7 @@ def publish(config: CountyConfig, target: Target, *, run_id: str, actor: str = "
         ConflictError: a later run has taken the county, or an approved set was decided meanwhile; nothing was written.
     """
     with audit_failures(config, target, "publish", run_id):
-        outcome = target.publisher.publish(
-            run_id, delete_bounds(config), relation_rules(config), actor=actor
-        )
+        outcome = target.publisher.publish(run_id, delete_bounds(config), relation_rules(config), actor=actor)
     waiting = [
         f"{entity.entity} {entity.pending_deletes:,}" for entity in outcome.entities if entity.pending_deletes
     ]

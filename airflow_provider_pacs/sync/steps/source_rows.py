@@ -167,9 +167,7 @@ class SourceRows:
         stream = self.source.stream(query.sql, query.params)
         self.target.staging.write_keys(staging, (_keys_csv(batch) for batch in stream))
 
-    def _payloads(
-        self, query: ChangeQuery, reporter: ProgressReporter
-    ) -> Iterator[tuple[list[str], bytes]]:
+    def _payloads(self, query: ChangeQuery, reporter: ProgressReporter) -> Iterator[tuple[list[str], bytes]]:
         """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
         extra = [name for name, _ in self.table.map.extra]
         bound = lob_bound(self.source, self.table)

@@ -223,7 +223,9 @@ class RunStore(Protocol):
     def progress(self, run_id: str, entity: str, rows: int, seconds: float) -> None:
         """A sign of life: how far a read is."""
 
-    def event(self, county_id: str, run_id: str | None, action: str, what: str, details: dict[str, Any]) -> None:
+    def event(
+        self, county_id: str, run_id: str | None, action: str, what: str, details: dict[str, Any]
+    ) -> None:
         """Append an audit row: counts and names, never values of rows."""
 
     def failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
@@ -232,9 +234,7 @@ class RunStore(Protocol):
     def end(self, run_id: str, message: str) -> None:
         """Close a run that ends without a certificate. What it published stays."""
 
-    def record_check(
-        self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]
-    ) -> None:
+    def record_check(self, county_id: str, run_id: str | None, trigger: str, report: dict[str, Any]) -> None:
         """Keep the report of a preflight."""
 
     def read_speeds(self, county_id: str) -> dict[str, float]:
@@ -281,9 +281,7 @@ class Staging(Protocol):
     def absent_keys(self, entity: Entity, county_id: str, table: str) -> list[str]:
         """Keys that are live or in quarantine and not in a complete staging table."""
 
-    def differing_keys(
-        self, entity: Entity, county_id: str, table: str
-    ) -> list[tuple[str, Difference]]:
+    def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
         """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
 
     def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
@@ -402,16 +400,17 @@ class Certifier(Protocol):
     def live_rows(self, entity: Entity, county_id: str) -> int:
         """Live rows of the county's partition."""
 
-    def control(
-        self, entity: Entity, county_id: str, columns: Sequence[str]
-    ) -> dict[str, dict[str, str]]:
+    def control(self, entity: Entity, county_id: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
         """Control totals of the live rows: group -> column -> sum as decimal text, and `rows`."""
 
     def orphaned(self, child: Entity, county_id: str, rule: Rule) -> list[RuleResult]:
         """A warning that counts the live children of deleted parents (case 114)."""
 
     def issue(
-        self, run_id: str, certificates: Sequence[EntityCertificate], warnings: Mapping[str, Sequence[RuleResult]]
+        self,
+        run_id: str,
+        certificates: Sequence[EntityCertificate],
+        warnings: Mapping[str, Sequence[RuleResult]],
     ) -> Certificate:
         """Store the certificate and the run's end in one transaction.
 

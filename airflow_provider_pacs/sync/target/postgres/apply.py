@@ -81,7 +81,9 @@ def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
 def _update(connection: Connection, staged: StagedEntity) -> int:
     entity = staged.entity
     assignments = sql.SQL(", ").join(
-        sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in entity.column_names if name != entity.key
+        sql.SQL("{0} = s.{0}").format(sql.Identifier(name))
+        for name in entity.column_names
+        if name != entity.key
     )
     statement = staged.sql(
         "UPDATE {l} AS l SET {set}, _source_key = s._source_key, _source_version = s._source_version, "
@@ -120,7 +122,9 @@ def _first_load(connection: Connection, staged: StagedEntity) -> int:
 
 def is_empty(connection: Connection, table: str) -> bool:
     """Whether a staging table holds no row of the source."""
-    row = connection.execute(sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))).fetchone()
+    row = connection.execute(
+        sql.SQL("SELECT FROM {} WHERE _op = 'U' LIMIT 1").format(stage(table))
+    ).fetchone()
     return row is None
 
 
@@ -291,7 +295,8 @@ def redact(
         return 0
     pairs = dict(values).items()
     said = sql.SQL(" OR ").join(
-        sql.SQL("l.{} IS DISTINCT FROM {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in pairs
+        sql.SQL("l.{} IS DISTINCT FROM {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in pairs
     )
     becomes = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in pairs

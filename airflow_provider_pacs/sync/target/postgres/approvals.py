@@ -82,7 +82,9 @@ class PostgresApprovals:
     def pending(self, county_id: str) -> list[PendingDeletes]:
         """Undecided sets, oldest first."""
         with self._db.statements() as connection:
-            return _sets(connection, "WHERE county_id = %s AND state = 'pending' ORDER BY pending_id", (county_id,))
+            return _sets(
+                connection, "WHERE county_id = %s AND state = 'pending' ORDER BY pending_id", (county_id,)
+            )
 
     def pending_set(self, county_id: str, pending_id: int, digest: str) -> PendingDeletes:
         """One undecided set."""

@@ -169,7 +169,12 @@ def issue(
         source_now=run.source_now,
     )
     details = {
-        each.entity: {"state": each.state, "covered": each.covered, "drift": each.drift, "pending": each.pending_deletes}
+        each.entity: {
+            "state": each.state,
+            "covered": each.covered,
+            "drift": each.drift,
+            "pending": each.pending_deletes,
+        }
         for each in certificates
     }
     audit.append(
@@ -218,7 +223,9 @@ def _store(
         ).format(
             names=sql.SQL(", ").join(map(sql.Identifier, names)),
             marks=sql.SQL(", ").join(map(sql.Placeholder, names)),
-            again=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names),
+            again=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names
+            ),
         ),
         values,
     )

@@ -43,7 +43,8 @@ def readiness(connection: Connection, place: str) -> Readiness:
         place=place,
         login=str(_one(connection, "SELECT current_user")),
         version=f"{version // 10000}.{version % 10000}",
-        has_journal=not missing and bool(_one(connection, "SELECT to_regclass('pacs_ops.audit') IS NOT NULL")),
+        has_journal=not missing
+        and bool(_one(connection, "SELECT to_regclass('pacs_ops.audit') IS NOT NULL")),
         new_enough=version >= MINIMUM_VERSION,
         pending=pending,
         altered=altered,

@@ -108,7 +108,15 @@ def compare(
     differences = tuple(RowDifference(*row) for row in rows)
     outside = (0, 0, 0, 0) if complete else _outside(connection, entity, county_id, parts)
     return Comparison(
-        int(compared), int(equal), int(quarantined), int(waiting), int(late), int(kept), int(pending), differences, *outside
+        int(compared),
+        int(equal),
+        int(quarantined),
+        int(waiting),
+        int(late),
+        int(kept),
+        int(pending),
+        differences,
+        *outside,
     )
 
 
@@ -169,8 +177,12 @@ def _outside(
     live_too = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key)"
     row = connection.execute(
         sql.SQL(
-            "SELECT (SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT " + staged + "), "
-            "(SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND {pending} AND NOT " + staged + "), "
+            "SELECT (SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT "
+            + staged
+            + "), "
+            "(SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND {pending} AND NOT "
+            + staged
+            + "), "
             "(SELECT count(*) " + open_rows + " AND NOT " + live_too + "), "
             "(SELECT count(*) " + open_rows + " AND " + live_too + ")"
         ).format(**parts)
@@ -188,12 +200,16 @@ def control(
     if not ddl.leaf_exists(connection, entity, county_id):
         return {}
     group = (
-        sql.SQL("coalesce({}::text, '')").format(sql.Identifier(entity.money_by)) if entity.money_by else sql.SQL("''")
+        sql.SQL("coalesce({}::text, '')").format(sql.Identifier(entity.money_by))
+        if entity.money_by
+        else sql.SQL("''")
     )
-    sums = sql.Composed([sql.SQL(", coalesce(sum({}), 0)::text").format(sql.Identifier(name)) for name in names])
+    sums = sql.Composed(
+        [sql.SQL(", coalesce(sum({}), 0)::text").format(sql.Identifier(name)) for name in names]
+    )
     rows = connection.execute(
-        sql.SQL("SELECT {group}, count(*)::text{sums} FROM {l} WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1").format(
-            group=group, sums=sums, l=leaf(entity, county_id)
-        )
+        sql.SQL(
+            "SELECT {group}, count(*)::text{sums} FROM {l} WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1"
+        ).format(group=group, sums=sums, l=leaf(entity, county_id))
     )
     return {grp: dict(zip(("rows", *names), values, strict=True)) for grp, *values in rows}

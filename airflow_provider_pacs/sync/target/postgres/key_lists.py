@@ -74,7 +74,11 @@ def expected(
         known = (
             "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine AS q "
             "WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' AND q.source_key = n.key)"
-            + (" OR EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = n.key))" if there else ")")
+            + (
+                " OR EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = n.key))"
+                if there
+                else ")"
+            )
         )
     if not late:
         return held, held
@@ -89,7 +93,8 @@ def expected(
 
 _STAGED = "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'"
 _STAGED_NEW = (
-    _STAGED + " AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND NOT {pending})"
+    _STAGED
+    + " AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND NOT {pending})"
 )
 _STAGED_GONE = (
     "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'D' "

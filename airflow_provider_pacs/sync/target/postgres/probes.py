@@ -81,9 +81,9 @@ def changed(connection: Connection, county_id: str, entity: Entity, stage_table:
 def note(connection: Connection, stage_table: str, keys: Sequence[str]) -> None:
     """Record which keys are read again."""
     connection.execute(
-        sql.SQL("INSERT INTO {} (probe, root_key) SELECT '', unnest(%s::text[]) ON CONFLICT DO NOTHING").format(
-            stage(table_of(stage_table))
-        ),
+        sql.SQL(
+            "INSERT INTO {} (probe, root_key) SELECT '', unnest(%s::text[]) ON CONFLICT DO NOTHING"
+        ).format(stage(table_of(stage_table))),
         (list(keys),),
     )
 

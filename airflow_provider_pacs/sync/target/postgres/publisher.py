@@ -127,7 +127,13 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
         probes.store(connection, run.county_id, entity, row.stage_table)
         run_store.store_cursor(connection, run, row)
     approvals.decide(
-        connection, run.county_id, run_id, plan.pending_ids, "applied", request.actor, {"deleted": counts.deleted}
+        connection,
+        run.county_id,
+        run_id,
+        plan.pending_ids,
+        "applied",
+        request.actor,
+        {"deleted": counts.deleted},
     )
     _record_counts(connection, run_id, row.entity, counts)
 
@@ -143,9 +149,7 @@ def _relations_hold(connection: Connection, staged: apply.StagedEntity, rule: Ru
     result = RuleResult(rule.id, rule.severity, rule.title, waiting == 0, evaluated, waiting, blocks)
     run_store.record_results(connection, run_id, entity.name, [result])
     if blocks:
-        message = (
-            f"{fresh} of {evaluated} rows have no {entity.parent} in the target: was {entity.parent} published?"
-        )
+        message = f"{fresh} of {evaluated} rows have no {entity.parent} in the target: was {entity.parent} published?"
         run_store.set_entity(connection, run_id, entity.name, "blocked", message)
         return False
     if waiting:
@@ -168,9 +172,7 @@ def _redact(connection: Connection, run: RunRecord, row: EntityRun) -> None:
     entity = load_entities()[row.entity]
     rows = apply.redact(connection, run, entity, parties, redaction.by, redaction.values)
     if rows:
-        audit.append(
-            connection, run.county_id, str(run.run_id), "rows.redacted", entity.name, {"rows": rows}
-        )
+        audit.append(connection, run.county_id, str(run.run_id), "rows.redacted", entity.name, {"rows": rows})
 
 
 def _record_counts(connection: Connection, run_id: str, entity: str, counts: RowCounts) -> None:
@@ -191,7 +193,14 @@ def _record_counts(connection: Connection, run_id: str, entity: str, counts: Row
     )
 
 
-_COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_quarantined", "rows_released", "rows_pending")
+_COUNTS = (
+    "rows_inserted",
+    "rows_updated",
+    "rows_deleted",
+    "rows_quarantined",
+    "rows_released",
+    "rows_pending",
+)
 
 
 def _finish(connection: Connection, run: RunRecord) -> None:
@@ -206,7 +215,11 @@ def _finish(connection: Connection, run: RunRecord) -> None:
         finished=not published,
     )
     details = {
-        row.entity: {"state": row.state, "rows_read": row.rows_read, **{name: getattr(row, name) for name in _COUNTS}}
+        row.entity: {
+            "state": row.state,
+            "rows_read": row.rows_read,
+            **{name: getattr(row, name) for name in _COUNTS},
+        }
         for row in rows
     }
     audit.append(connection, run.county_id, run_id, "run.publish", ",".join(published), details)

@@ -37,7 +37,9 @@ def columns(record: Any) -> LiteralString:
     return ", ".join(f'"{each.name}"' for each in fields(record))
 
 
-def read(connection: Connection, record: type[Record], tail: LiteralString, values: Sequence[object]) -> list[Record]:
+def read(
+    connection: Connection, record: type[Record], tail: LiteralString, values: Sequence[object]
+) -> list[Record]:
     """Rows of a table as records. `tail` is what follows the select list, from FROM on."""
     with connection.cursor(row_factory=class_row(record)) as cursor:
         return cursor.execute(f"SELECT {columns(record)} {tail}", values).fetchall()
@@ -60,7 +62,9 @@ def run(connection: Connection, run_id: str) -> RunRecord:
 
 def entities(connection: Connection, run_id: str) -> list[EntityRun]:
     """The run's entities, parents first."""
-    return read(connection, EntityRun, "FROM pacs_ops.run_entity WHERE run_id = %s ORDER BY position", (run_id,))
+    return read(
+        connection, EntityRun, "FROM pacs_ops.run_entity WHERE run_id = %s ORDER BY position", (run_id,)
+    )
 
 
 def fence(connection: Connection, record: RunRecord) -> None:
@@ -123,7 +127,7 @@ def store_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> N
             record.county_id,
             row.entity,
             row.strategy,
-            row.upper_bound,
+            plan.cursor,
             row.change_type,
             row.fingerprint,
             row.schema_fingerprint,
@@ -438,7 +442,9 @@ class PostgresRunStore:
                 (rows, seconds, run_id, entity),
             )
 
-    def event(self, county_id: str, run_id: str | None, action: str, what: str, details: dict[str, Any]) -> None:
+    def event(
+        self, county_id: str, run_id: str | None, action: str, what: str, details: dict[str, Any]
+    ) -> None:
         """Append an audit row."""
         with self._db.statements() as connection:
             audit.append(connection, county_id, run_id, action, what, details)

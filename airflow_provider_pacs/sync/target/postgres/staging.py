@@ -69,7 +69,9 @@ def create(connection: Connection, entity: Entity, table: str, *, county_id: str
     rows come in. `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1 for a row newer than
     the upper bound; `_reject` holds the ids of the rules that the row breaks; `_pass` says which read brought it.
     """
-    plain = sql.SQL(", ").join(_definition(entity, column, county_id, keyed=keyed) for column in entity.columns)
+    plain = sql.SQL(", ").join(
+        _definition(entity, column, county_id, keyed=keyed) for column in entity.columns
+    )
     drop(connection, [table])
     connection.execute(
         sql.SQL(
@@ -78,13 +80,17 @@ def create(connection: Connection, entity: Entity, table: str, *, county_id: str
         ).format(stage(table), plain)
     )
     connection.execute(
-        sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(stage(rows_view(table)), stage(table))
+        sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(
+            stage(rows_view(table)), stage(table)
+        )
     )
 
 
 def _definition(entity: Entity, column: EntityColumn, county_id: str, *, keyed: bool) -> sql.Composed:
     made_from = (
-        {entity.key: (entity.name, "_source_key"), entity.parent_key: (entity.parent, "_parent_key")} if keyed else {}
+        {entity.key: (entity.name, "_source_key"), entity.parent_key: (entity.parent, "_parent_key")}
+        if keyed
+        else {}
     )
     plain = sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
     if column.name not in made_from:
@@ -454,9 +460,9 @@ class PostgresStaging:
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
             connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} (party text PRIMARY KEY)").format(name))
             connection.execute(
-                sql.SQL("INSERT INTO {} SELECT DISTINCT p FROM unnest(%s::text[]) AS p WHERE p IS NOT NULL").format(
-                    name
-                ),
+                sql.SQL(
+                    "INSERT INTO {} SELECT DISTINCT p FROM unnest(%s::text[]) AS p WHERE p IS NOT NULL"
+                ).format(name),
                 (list(parties),),
             )
 
