@@ -163,9 +163,13 @@ def _text_function(template: str) -> Handler:
 
 def _substring(e: Expressions, args: list[exp.Expression]) -> Typed:
     value, start, length = (e.value(a) for a in args[:3])
-    if value.type.name not in CHARACTER:
+    if value.type.name not in CHARACTER:  # bytes: always varbinary, as long as a constant length allows
+        bound = value.type.length if value.type.length > 0 else 8000
+        size = min(bound, max(1, length.const)) if isinstance(length.const, int) else bound
         return Typed(
-            f"unhex(substr(hex({value.sql}), 2 * ({start.sql}) - 1, 2 * ({length.sql})))", value.type
+            f"unhex(substr(hex({value.sql}), 2 * ({start.sql}) - 1, 2 * ({length.sql})))",
+            SqlType("varbinary", size),
+            value.nullable,
         )
     # A start before the first character eats into the length.
     text = (
