@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pacs.sandbox import site
-from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
-from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS
-from airflow_provider_pacs.sandbox.serve import serve
+from airflow_provider_pacs.sandbox.counties.profiles import GENERIC, KINDS
+from airflow_provider_pacs.sandbox.wire.faults import Fault, FaultPlan
+from airflow_provider_pacs.sandbox.wire.serve import serve
 
 DEFAULT_FOLDER = Path("build/sandbox")
 

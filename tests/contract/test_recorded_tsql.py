@@ -13,11 +13,11 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
-from airflow_provider_pacs.sandbox.data import build
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.counties.generic_rows import build
 from airflow_provider_pacs.sandbox.model import Param
-from airflow_provider_pacs.sandbox.serve import SandboxServer
-from airflow_provider_pacs.sandbox.statements import SqlSession
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync import entity_streams as records
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import examine

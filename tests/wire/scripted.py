@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
 from airflow_provider_pacs.sandbox.driver import DRIVER_NAME, odbc_environment
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.serve import serve
+from airflow_provider_pacs.sandbox.wire.certificates import Certificate, make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.serve import serve
 
 DIRECTORY = Path(tempfile.mkdtemp(prefix="pacs-wire-"))
 AUTHORITY = make_authority()

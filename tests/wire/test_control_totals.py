@@ -14,7 +14,7 @@ import arrow_odbc
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import CERTIFICATE, connection_string
 from tests.wire.tsql_support import ADMIN, fresh_engine, run
 

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a minute to make it
 SERVED = """
 import json, resource, sys
 from pathlib import Path
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris.county import build
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.counties.harris.county import build
 from airflow_provider_pacs.sandbox.model import ResultSet
 
 session = build(SandboxEngine(Path(sys.argv[1])), "benton").login("sa", "Sandbox!Admin1", "pacs_oltp", "host", "tests")

@@ -9,12 +9,12 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county, tables
-from airflow_provider_pacs.sandbox.harris.county import size_of
-from airflow_provider_pacs.sandbox.harris.filling import fill
+from airflow_provider_pacs.sandbox.counties.harris import county, tables
+from airflow_provider_pacs.sandbox.counties.harris.county import size_of
+from airflow_provider_pacs.sandbox.counties.harris.table_rows import fill
 from airflow_provider_pacs.sandbox.model import SqlError
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import CERTIFICATE, connect
 from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, shared_harris, stored
 

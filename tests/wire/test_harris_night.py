@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import START, SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county
-from airflow_provider_pacs.sandbox.harris.night import LAYERS, SUPPLEMENT, Night, mutate
-from airflow_provider_pacs.sandbox.harris.tables import tables
+from airflow_provider_pacs.sandbox.counties.harris import county
+from airflow_provider_pacs.sandbox.counties.harris.nightly_changes import LAYERS, SUPPLEMENT, Night, mutate
+from airflow_provider_pacs.sandbox.counties.harris.tables import tables
+from airflow_provider_pacs.sandbox.tsql.engine import START, SandboxEngine
 from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, query_with_columns, stored
 
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]

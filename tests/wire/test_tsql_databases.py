@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlError
-from airflow_provider_pacs.sandbox.statements import SqlSession
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, run
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, SqlError, SqlType
-from airflow_provider_pacs.sandbox.variables import permuted, ticks
+from airflow_provider_pacs.sandbox.tsql.variables import permuted, ticks
 from tests.wire.tsql_support import (
     ADMIN,
     READER,

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.mssql import information_schema as ischema
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import Column, SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from tests.wire.tsql_support import ADMIN, READER, query, query_with_columns, run, shared_engine, varchar
 
 

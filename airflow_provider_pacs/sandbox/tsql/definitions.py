@@ -1,0 +1,162 @@
+"""CREATE or DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT in; the catalog
+and the logins changed out.
+
+Only what a test sends that makes a county of its own, here or on a genuine server. The rest of T-SQL's DDL is
+error 102.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, ForeignKey, Index, Table
+from airflow_provider_pacs.sandbox.model import SqlError
+from airflow_provider_pacs.sandbox.tsql.batch import Statement
+from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
+from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
+
+_NAME = r"(\[(?:[^\]]|\]\])*\]|\w+)"
+_NAMES = rf"({_NAME}(?:\s*\.\s*{_NAME})*)"
+_LIST = r"\(([^()]*)\)"
+_RULES: tuple[tuple[str, str], ...] = (
+    ("create_database", rf"CREATE\s+DATABASE\s+{_NAME}(?:\s+COLLATE\s+(\w+))?"),
+    ("drop_database", rf"DROP\s+DATABASE\s+{_NAME}"),
+    ("create_schema", rf"CREATE\s+SCHEMA\s+{_NAME}"),
+    ("create_index", rf"CREATE\s+(UNIQUE\s+)?INDEX\s+{_NAME}\s+ON\s+{_NAMES}\s*{_LIST}"),
+    (
+        "add_reference",
+        rf"ALTER\s+TABLE\s+{_NAMES}\s+ADD\s+CONSTRAINT\s+{_NAME}\s+FOREIGN\s+KEY\s*{_LIST}\s*REFERENCES\s+{_NAMES}\s*{_LIST}",
+    ),
+    (
+        "create_login",
+        rf"CREATE\s+LOGIN\s+{_NAME}\s+WITH\s+PASSWORD\s*=\s*N?('(?:[^']|'')*')(?:\s*,\s*CHECK_POLICY\s*=\s*OFF)?",
+    ),
+    ("drop_login", rf"DROP\s+LOGIN\s+{_NAME}"),
+    ("create_user", rf"CREATE\s+USER\s+{_NAME}\s+FOR\s+LOGIN\s+{_NAME}"),
+    (
+        "grant",
+        rf"GRANT\s+((?:SELECT|VIEW\s+DEFINITION)(?:\s*,\s*(?:SELECT|VIEW\s+DEFINITION))*)\s+TO\s+{_NAME}",
+    ),
+)
+
+
+def run(session: SessionState, statement: Statement) -> None:
+    """Runs one statement.
+
+    Raises:
+        SqlError: 102 for what is not known, 262 without the right, and others as SQL Server has them.
+    """
+    for name, rule in _RULES:
+        found = re.fullmatch(rule, statement.text.strip(), re.IGNORECASE)
+        if found is not None:
+            if not session.login.admin:
+                raise SqlError(
+                    262,
+                    f"{name.replace('_', ' ').upper()} permission denied in database '{session.database}'.",
+                    severity=14,
+                )
+            _ACTIONS[name](session, [group or "" for group in found.groups()])
+            return
+    raise untranslated(statement.text, "no such definition is known")
+
+
+def _last(name: str) -> str:
+    return parts(name)[-1]
+
+
+def _create_database(session: SessionState, found: list[str]) -> None:
+    name = _last(found[0])
+    if name.lower() in session.catalog.databases:
+        raise SqlError(1801, f"Database '{name}' already exists. Choose a different database name.", state=3)
+    if found[1] and found[1].upper() != COLLATION.upper():
+        raise SqlError(448, f"Invalid collation '{found[1]}'. (Sandbox: it knows {COLLATION} only)")
+    session.engine.create_database(name)
+
+
+def _drop_database(session: SessionState, found: list[str]) -> None:
+    database = session.catalog.databases.get(_last(found[0]).lower())
+    if database is None:
+        raise SqlError(
+            3701,
+            f"Cannot drop the database '{_last(found[0])}', because it does not exist or you do not have "
+            "permission.",
+            severity=11,
+        )
+    if any(other.database == database.name for other in session.engine.sessions()):
+        raise SqlError(
+            3702, f'Cannot drop database "{database.name}" because it is currently in use.', state=4
+        )
+    session.engine.drop_database(database)
+
+
+def _create_schema(session: SessionState, found: list[str]) -> None:
+    name = _last(found[0])
+    database = _here(session)
+    if name.lower() in (known.lower() for known in session.catalog.schemas(database.name)):
+        raise SqlError(2714, f"There is already an object named '{name}' in the database.", state=6)
+    database.schemas.append(name)
+    session.engine.refresh(database.name)
+
+
+def _create_index(session: SessionState, found: list[str]) -> None:
+    unique, name, table, *_, columns = found
+    owner = _table(session, table)
+    session.engine.redefine(
+        replace(owner, indexes=(*owner.indexes, Index(_last(name), _columns(owner, columns), bool(unique))))
+    )
+
+
+def _add_reference(session: SessionState, found: list[str]) -> None:
+    table, name, columns, other, references = found[0], found[3], found[4], found[5], found[8]
+    owner, referred = _table(session, table), _table(session, other)
+    key = ForeignKey(_last(name), _columns(owner, columns), referred.name, _columns(referred, references))
+    session.engine.redefine(replace(owner, foreign_keys=(*owner.foreign_keys, key)))
+
+
+def _create_login(session: SessionState, found: list[str]) -> None:
+    session.engine.add_login(_last(found[0]), found[1][1:-1].replace("''", "'"))
+
+
+def _drop_login(session: SessionState, found: list[str]) -> None:
+    session.engine.drop_login(_last(found[0]))
+
+
+def _create_user(session: SessionState, found: list[str]) -> None:
+    session.engine.admit(_last(found[1]), session.database)
+
+
+def _grant(session: SessionState, found: list[str]) -> None:
+    """A user of the sandbox may read everything and write nothing, so a grant only has to name one."""
+    if not session.engine.may_open(_last(found[1]), session.database):
+        raise SqlError(
+            15151,
+            f"Cannot find the user '{_last(found[1])}', because it does not exist or you do not have "
+            "permission.",
+        )
+
+
+def _here(session: SessionState) -> Database:
+    return session.catalog.databases[session.database.lower()]
+
+
+def _table(session: SessionState, name: str) -> Table:
+    *schema, table = parts(name)
+    found = session.catalog.table(session.database, schema[-1] if schema else "dbo", table)
+    if found is None:
+        raise SqlError(
+            4902, f"Cannot find the object '{name}' because it does not exist or you do not have permissions."
+        )
+    return found
+
+
+def _columns(table: Table, listed: str) -> tuple[str, ...]:
+    return tuple(table.column(_last(name)).name for name in listed.split(","))
+
+
+_ACTIONS: dict[str, Callable[[SessionState, list[str]], None]] = {
+    "create_database": _create_database, "drop_database": _drop_database, "create_schema": _create_schema, "create_index": _create_index,
+    "add_reference": _add_reference, "create_login": _create_login, "drop_login": _drop_login, "create_user": _create_user, "grant": _grant,
+}  # fmt: skip

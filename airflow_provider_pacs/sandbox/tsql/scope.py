@@ -1,0 +1,115 @@
+"""Sources with declared columns in; the DuckDB text, type and nullability of a named column out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from airflow_provider_pacs.sandbox.catalog.tables import quoted
+from airflow_provider_pacs.sandbox.model import Column, SqlError, SqlType
+
+UNKNOWN: Final = object()
+"""`Typed.const` of an expression whose value is not known before the statement runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """DuckDB text with the T-SQL type it stands for, and its value where that is known beforehand."""
+
+    sql: str
+    type: SqlType
+    nullable: bool = True
+    const: Any = UNKNOWN
+
+    @property
+    def is_null(self) -> bool:
+        """True for the word NULL."""
+        return self.sql == "NULL"
+
+
+@dataclass(slots=True)
+class Rows:
+    """One source of a FROM clause under its alias."""
+
+    alias: str
+    columns: Sequence[Column]
+
+
+@dataclass(slots=True)
+class Scope:
+    """What an expression may name: the sources of its own query, then those of the queries around it.
+
+    Attributes:
+        grouped: the texts that the query groups by, set once its FROM and WHERE are translated.
+    """
+
+    sources: list[Rows] = field(default_factory=list)
+    parent: Scope | None = None
+    grouped: frozenset[str] = frozenset()
+
+    def add(self, source: Rows) -> None:
+        """A further source.
+
+        Raises:
+            SqlError: 1011 where its alias is taken.
+        """
+        if any(s.alias.lower() == source.alias.lower() for s in self.sources):
+            raise SqlError(
+                1011, f"The correlation name '{source.alias}' is specified multiple times in a FROM clause."
+            )
+        self.sources.append(source)
+
+    def make_nullable(self, sources: Sequence[Rows]) -> None:
+        """An outer join made every column of these sources nullable."""
+        for source in sources:
+            source.columns = [replace(c, nullable=True) for c in source.columns]
+
+    def column(self, name: str, table: str) -> Typed:
+        """The column that `table.name` or `name` means.
+
+        Raises:
+            SqlError: 207, 209 or 4104.
+        """
+        found = [
+            Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable)
+            for s in self.sources
+            if not table or s.alias.lower() == table.lower()
+            for c in s.columns
+            if c.name.lower() == name.lower()
+        ]
+        if len(found) > 1:
+            raise SqlError(209, f"Ambiguous column name '{name}'.")
+        if found:
+            return found[0]
+        if self.parent is not None and not (
+            table and any(s.alias.lower() == table.lower() for s in self.sources)
+        ):
+            return self.parent.of_group(self.parent.column(name, table))
+        if table and not any(s.alias.lower() == table.lower() for s in self.sources):
+            raise SqlError(4104, f'The multi-part identifier "{table}.{name}" could not be bound.')
+        raise SqlError(207, f"Invalid column name '{name}'.")
+
+    def of_group(self, value: Typed) -> Typed:
+        """What stands for an expression after grouping: one of its group's values where it is a grouped text."""
+        return Typed(f"min({value.sql})", value.type, value.nullable) if value.sql in self.grouped else value
+
+    def all_columns(self, table: str = "") -> list[tuple[Column, Typed]]:
+        """What `*` or `table.*` stands for.
+
+        Raises:
+            SqlError: 107 for an unknown prefix.
+        """
+        chosen = [s for s in self.sources if not table or s.alias.lower() == table.lower()]
+        if not chosen:
+            raise SqlError(
+                107,
+                f"The column prefix '{table}' does not match with a table name or alias name used in the "
+                "query.",
+                severity=15,
+            )
+        return [
+            (c, Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable))
+            for s in chosen
+            for c in s.columns
+        ]
