@@ -1,5 +1,5 @@
-"""A folder -> everything a sandbox PACS needs to run there: a CA and a server certificate, logins with random
-passwords, the driver's registration.
+"""Prepares a folder for a sandbox PACS: an authority and a server certificate, logins with random passwords, and
+the driver's registration.
 
 `endpoint.json` in the folder tells others how to reach it; it holds the passwords, so only its owner may read
 it.

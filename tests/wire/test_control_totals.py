@@ -139,8 +139,8 @@ def test_a_total_up_to_a_moment_leaves_later_rows_out(reader: pyodbc.Connection)
         "COUNT_BIG(*), SUM(CASE WHEN s.[LastModified] > @hi THEN 0 ELSE CONVERT(decimal(38,6), s.[Acreage]) "
         "END), SUM(CASE WHEN s.[LastModified] > @hi THEN 0 ELSE 1 END) FROM [dbo].[Property] AS s"
     )
-    found = rows(reader, f"{declared}SELECT s.[YearBuilt], {sums} GROUP BY s.[YearBuilt]", HIGH.isoformat())
-    assert {row[0]: list(row[1:]) for row in found} == expected
+    result = rows(reader, f"{declared}SELECT s.[YearBuilt], {sums} GROUP BY s.[YearBuilt]", HIGH.isoformat())
+    assert {row[0]: list(row[1:]) for row in result} == expected
     ((count, total, early),) = rows(reader, f"{declared}SELECT {sums}", HIGH.isoformat())
     assert (count, early) == (len(plain), sum(group[2] for group in expected.values()))
     assert total == sum(group[1] for group in expected.values() if group[1] is not None)
@@ -181,8 +181,8 @@ def test_a_guid_checksum_over_a_countys_own_keys(reader: pyodbc.Connection) -> N
         key
         for (key,) in rows(reader, "SELECT CONVERT(varchar(36), s.[PropertyID]) AS k FROM dbo.Property AS s")
     ]
-    found = rows(reader, f"SELECT COUNT_BIG(*), {CHECKSUM.format('PropertyID')} FROM dbo.Property AS s")
-    assert found == [(len(keys), sum(map(last_eight, keys)))]
+    result = rows(reader, f"SELECT COUNT_BIG(*), {CHECKSUM.format('PropertyID')} FROM dbo.Property AS s")
+    assert result == [(len(keys), sum(map(last_eight, keys)))]
 
 
 @pytest.mark.parametrize("name", ["prop_id", "long_id"])
@@ -193,8 +193,8 @@ def test_the_checksum_of_an_integer_key_is_its_sum(reader: pyodbc.Connection, na
     expected: dict[int, int] = defaultdict(int)
     for year, key in plain:
         expected[year] += key
-    found = rows(reader, f"SELECT s.[yr], {total} FROM totals_keys AS s GROUP BY s.[yr] ORDER BY s.[yr]")
-    assert dict(found) == expected
+    result = rows(reader, f"SELECT s.[yr], {total} FROM totals_keys AS s GROUP BY s.[yr] ORDER BY s.[yr]")
+    assert dict(result) == expected
 
 
 def test_no_rows_have_no_total_and_a_count_of_zero(reader: pyodbc.Connection) -> None:
@@ -216,6 +216,6 @@ def test_the_bulk_reader_streams_totals_and_keys(port: int) -> None:
     keys = connection.read_arrow_batches(
         "SELECT CONVERT(varchar(36), s.[PropertyID]) AS k FROM dbo.Property AS s"
     )
-    found = [key for part in keys for key in part.column("k").to_pylist()]
-    assert batch.column("n").to_pylist() == [len(found)] == [len(set(found))]
-    assert batch.column("k").to_pylist() == [sum(map(last_eight, found))]
+    result = [key for part in keys for key in part.column("k").to_pylist()]
+    assert batch.column("n").to_pylist() == [len(result)] == [len(set(result))]
+    assert batch.column("k").to_pylist() == [sum(map(last_eight, result))]

@@ -136,10 +136,10 @@ def test_a_computed_column_follows_what_it_is_computed_from_and_can_not_be_writt
             "'12')"
         )
     )
-    found = query(
+    result = query(
         session, "SELECT addr_type_cd, addr_zip, zip_4_2, is_international FROM address WHERE acct_id = 1"
     )
-    assert found == [("X    ", "99337-0421", "*993370421129*", False)]  # char(5) is padded, a default is set
+    assert result == [("X    ", "99337-0421", "*993370421129*", False)]  # char(5) is padded, a default is set
 
 
 def test_the_sizes_have_the_proportions_that_benchmarks_publish() -> None:

@@ -20,14 +20,14 @@ KEPT = ("owner", "property_val", "prop_supp_assoc", "account", "situs", "imprv",
 
 
 def _snapshot(engine: SandboxEngine) -> dict[str, Rows]:
-    found = {}
+    result = {}
     for name in KEPT:
         table = tables()[name]
         places = [table.position(column) - 1 for column in table.primary_key]
-        found[name] = {
+        result[name] = {
             tuple(row[p] for p in places): row for row in stored(engine, f"SELECT * FROM {{{name}}}")
         }
-    return found
+    return result
 
 
 @lru_cache(maxsize=1)

@@ -39,8 +39,8 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(
 ) -> None:
     run(admin, "CREATE DATABASE [one] COLLATE SQL_Latin1_General_CP1_CI_AS")
     run(admin, "ALTER DATABASE [one] SET READ_COMMITTED_SNAPSHOT ON")
-    told = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = 'one'"
-    assert query(admin, told) == [(True,)], "every database tells of every other"
+    snapshot_option = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = 'one'"
+    assert query(admin, snapshot_option) == [(True,)], "every database shows every other"
     assert number_of(admin, "CREATE DATABASE one") == 1801
     inside = engine.login("sa", "Sandbox!Admin1", "one", "host", "tests")
     for sql in (
@@ -54,7 +54,7 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(
         inside,
         "SELECT s.name, t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id",
     ) == [("it's ] odd", "a [table] (x)")]
-    assert query(inside, told) == [(True,)]
+    assert query(inside, snapshot_option) == [(True,)]
     assert number_of(admin, "DROP DATABASE one") == 3702
     inside.close()
     run(admin, "DROP DATABASE one")

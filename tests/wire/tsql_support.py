@@ -65,11 +65,11 @@ def query_with_columns(
     session: SqlSession, sql: str, params: Sequence[Param] = ()
 ) -> tuple[list[Column], list[tuple[Any, ...]]]:
     """Columns and rows of the last result set of a batch."""
-    found: tuple[list[Column], list[tuple[Any, ...]]] = ([], [])
+    matched: tuple[list[Column], list[tuple[Any, ...]]] = ([], [])
     for result in session.execute(sql, params):
         if not isinstance(result, RowCount):
-            found = (list(result.columns), rows_of(result))
-    return found
+            matched = (list(result.columns), rows_of(result))
+    return matched
 
 
 def duck(engine: SandboxEngine, sql: str) -> list[tuple[Any, ...]]:

@@ -83,8 +83,8 @@ def _fill(
     con.execute(
         f"CREATE OR REPLACE TABLE {stored} ({', '.join(f'{quoted(c.name)} {duck(c.type)}' for c in columns)})"
     )
-    found = list(rows)
-    if not found:
+    result = list(rows)
+    if not result:
         return
     cells = [
         f"tsql.guid36(c{n})" if c.type.name == "uniqueidentifier" else f"CAST(c{n} AS {duck(c.type)})"
@@ -92,7 +92,7 @@ def _fill(
     ]
     con.register(
         "system_rows",
-        pa.table({f"c{n}": pa.array(values) for n, values in enumerate(zip(*found, strict=True))}),
+        pa.table({f"c{n}": pa.array(values) for n, values in enumerate(zip(*result, strict=True))}),
     )
     con.execute(f"INSERT INTO {stored} SELECT {', '.join(cells)} FROM system_rows")
     con.unregister("system_rows")

@@ -1,4 +1,4 @@
-"""T-SQL type names in; their rank, DuckDB storage, Arrow carrier and the type of an operation's result out."""
+"""T-SQL types: their rank, DuckDB storage, Arrow type, and the type of an operation's result."""
 
 from __future__ import annotations
 

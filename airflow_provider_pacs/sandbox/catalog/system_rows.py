@@ -1,4 +1,4 @@
-"""A catalog and one of its databases in; the rows of one system table after another out."""
+"""The rows of each system table, from the declarations of one database."""
 
 from __future__ import annotations
 
@@ -112,10 +112,10 @@ def _numbered(t: Table) -> Iterator[tuple[int, Index, bool]]:
 def rows_of_indexes(catalog: Declarations, database: Database) -> Iterator[Row]:
     """sys.indexes."""
     for t in catalog.tables(database.name):
-        found = list(_numbered(t))
-        if not any(i.clustered for _, i, _ in found):
+        result = list(_numbered(t))
+        if not any(i.clustered for _, i, _ in result):
             yield t.object_id, None, 0, 0, "HEAP", False, False, False, False, False, None
-        for number, i, key in found:
+        for number, i, key in result:
             kind = (1, "CLUSTERED") if i.clustered else (2, "NONCLUSTERED")
             yield (
                 t.object_id,
@@ -158,7 +158,7 @@ def rows_of_key_constraints(catalog: Declarations, database: Database) -> Iterat
 
 
 def rows_of_computed_columns(catalog: Declarations, database: Database) -> Iterator[Row]:
-    """sys.computed_columns; the definition is not told."""
+    """sys.computed_columns; without the definition."""
     return (
         (t.object_id, name, t.position(name), True, False, None)
         for t in catalog.tables(database.name)

@@ -1,5 +1,5 @@
-"""Nothing in; every system table (sys.* and INFORMATION_SCHEMA.*) with its declared columns and the function
-that makes its rows out.
+"""Every system table (sys.* and INFORMATION_SCHEMA.*): its declared columns and the function that makes
+its rows.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Spec:
 
 def columns(text: str) -> tuple[Column, ...]:
     """`name type, name type!` to columns; `!` marks NOT NULL."""
-    found = []
+    result = []
     for part in text.split(","):
         name, kind = part.split()
         base, _, size = kind.rstrip("!").partition("(")
-        found.append(
+        result.append(
             Column(
                 name,
                 make(base, [MAX if size == "max)" else int(size.rstrip(")"))] if size else []),
                 not kind.endswith("!"),
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
 def _system_views(catalog: Declarations, database: Database) -> Iterator[Row]:

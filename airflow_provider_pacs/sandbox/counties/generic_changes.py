@@ -1,5 +1,5 @@
-"""A seed in; one night's changes in the county, stamped by the sandbox's clock (which moves on by 8 hours),
-and their counts out.
+"""Applies one night's changes to the generic county, stamped by the sandbox's clock (which moves on by 8
+hours).
 """
 
 from __future__ import annotations
@@ -207,24 +207,24 @@ def _insert(con: duckdb.DuckDBPyConnection, seed: int, rows: int, at: datetime) 
         f"(SELECT i, CAST(md5('new:{salt}:' || i) AS UUID) AS id, {stamp} AS t FROM range({rows}) AS r(i)) "
         "AS n"
     )
-    found = _one(
+    result = _one(
         con,
         f"""INSERT INTO "PACS.dbo"."Property" SELECT id, printf('2-%04d-%03d-%04d-001', {hours}, {seed % 1000}, i),
         (i + 1) || ' New Plat Way', 'Richland', 'WA',
         '99352', 'LOT ' || (i + 1), 0.25, NULL, t, TRUE FROM {new}""",
     )
-    found += _one(
+    result += _one(
         con,
         f"""INSERT INTO "PACS.dbo"."PropertyOwner" SELECT CAST(md5('o' || id::VARCHAR) AS UUID), id, 'New Homes, LLC', 'Entity', 100,
         date_trunc('day', t), NULL, t
         FROM {new}""",
     )
-    found += _one(
+    result += _one(
         con,
         f"""INSERT INTO "PACS.dbo"."PropertyValue" SELECT CAST(md5('v' || id::VARCHAR) AS UUID), id, year(t), 250000, 260000, 60000, 200000, t
         FROM {new}""",
     )
-    return found + _one(
+    return result + _one(
         con,
         f"""INSERT INTO "PACS.dbo"."Structure" SELECT CAST(md5('s' || id::VARCHAR) AS UUID), id, 'Single Family Residence', 1850,
         'Good', year(t), 3, 2.5, t

@@ -1,6 +1,4 @@
-"""A size and a seed in; a deterministic county in the declared tables out, made column-wise by numpy and
-DuckDB.
-"""
+"""Generates a deterministic generic county of any size, column by column, with numpy and DuckDB."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1)
 _BAD_EVERY = 2000
 _BAD_AT = 137
 IN_MEMORY = 5_000_000
-"""Properties: the generic county's four narrow tables have room in memory up to here."""
+"""Properties: the generic county's four narrow tables fit into memory up to here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Nothing in; the declared tables of the generic PACS source (database PACS, schema dbo) out."""
+"""The declared tables of the generic PACS source (database PACS, schema dbo)."""
 
 from __future__ import annotations
 

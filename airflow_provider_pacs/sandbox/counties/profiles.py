@@ -1,5 +1,5 @@
-"""A profile's name in; the kind of county that the sandbox serves for it out: its database, the check of a
-size, and what fills an engine.
+"""The counties that the sandbox can serve, by profile: the database, the check of a size, and what fills
+an engine.
 """
 
 from __future__ import annotations

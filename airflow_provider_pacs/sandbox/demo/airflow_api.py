@@ -89,9 +89,9 @@ class AirflowApi:
         run_id: str,
         params: dict[str, Any],
         seconds: float,
-        told: Callable[[TaskEnd], None],
+        on_task_end: Callable[[TaskEnd], None],
     ) -> DagRun:
-        """Start a run and follow it to its end; `told` hears of every task as it ends.
+        """Start a run and follow it to its end; `on_task_end` receives every task as it ends.
 
         Raises:
             TimeoutError: it did not end in time.
@@ -112,7 +112,7 @@ class AirflowApi:
                     not before or _mark(before) != (task["state"], task["try_number"])
                 ):
                     ends[task["task_id"]] = end = self._end(path, task)
-                    told(end)
+                    on_task_end(end)
             return last["state"] in {"success", "failed"}
 
         started = time.monotonic()
@@ -179,8 +179,8 @@ class AirflowApi:
             self.address + path, None if body is None else json.dumps(body).encode(), headers, method=method
         )
         with self._opener.open(request, timeout=_REQUEST_SECONDS) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+            result: dict[str, Any] = json.load(answer)
+            return result
 
 
 def _mark(end: TaskEnd) -> tuple[str, int]:
@@ -193,10 +193,10 @@ def log_lines(home: Path, dag_id: str, run_id: str, task: TaskEnd, lines: int = 
     files = sorted(folder.glob("attempt=*.log"), key=lambda file: file.stat().st_mtime)
     if not files:
         return [f"no log in {folder}"]
-    told: list[str] = []
+    readable: list[str] = []
     for line in files[-1].read_text("utf-8", "replace").splitlines():
-        told.extend(_readable(line))
-    return [*told[-lines:], f"(whole log: {files[-1]})"]
+        readable.extend(_readable(line))
+    return [*readable[-lines:], f"(whole log: {files[-1]})"]
 
 
 def _readable(line: str) -> list[str]:
@@ -206,7 +206,7 @@ def _readable(line: str) -> list[str]:
         return [line]
     if not isinstance(record, dict):
         return [line]
-    told = [f"{record.get('level', '')}: {record.get('event', '')}"]
+    readable = [f"{record.get('level', '')}: {record.get('event', '')}"]
     for error in record.get("error_detail") or ():
-        told.append(f"  {error.get('exc_type')}: {error.get('exc_value')}")
-    return told
+        readable.append(f"  {error.get('exc_type')}: {error.get('exc_value')}")
+    return readable

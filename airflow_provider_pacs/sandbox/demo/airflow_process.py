@@ -1,5 +1,5 @@
-"""A folder, connections and a metadata database in; a real Airflow out: api-server, scheduler, dag-processor
-and triggerer with the LocalExecutor.
+"""Starts a real Airflow in a folder: api-server, scheduler, dag-processor and triggerer over a metadata
+database.
 
 Everything listens on 127.0.0.1 only. The log servers, which Airflow binds to all addresses, are left out: one
 machine reads its logs from disk.

@@ -1,6 +1,4 @@
-"""A folder in; everything that the demo needs up and answering in it out: sandbox PACS, PostgreSQL with two
-databases, a healthy Airflow.
-"""
+"""Brings up what the demo needs: a sandbox PACS, a PostgreSQL with two databases, and Airflow."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def everything_up(
-    folder: Path, profile: str, size: str, county: str, dags: Path, told: Callable[[str], None]
+    folder: Path, profile: str, size: str, county: str, dags: Path, on_progress: Callable[[str], None]
 ) -> Iterator[Running]:
     """Bring everything up, side by side where one does not wait for the other; stop it all when the block
     ends, however it ends.
@@ -90,7 +88,7 @@ def everything_up(
         county: whose DAGs are awaited and whose connections are set.
         dags: folder of the DAG files; the county files are in `counties` there, and are used as they are but
             for the profile.
-        told: hears how far it is.
+        on_progress: receives a line for each step.
 
     Raises:
         ProcessEnded: something ended by itself.
@@ -102,7 +100,7 @@ def everything_up(
     with contextlib.ExitStack() as ending:
         ending.callback((folder / "running.json").unlink, missing_ok=True)
         server = ending.enter_context(contextlib.ExitStack())  # ends last: the processes use it
-        ending.callback(_stop, processes, told)
+        ending.callback(_stop, processes, on_progress)
         serve = [
             "-m",
             "airflow_provider_pacs.cli",
@@ -127,7 +125,7 @@ def everything_up(
         )
         migrate(processes, settings)
         endpoint = _endpoint(sandbox, processes)
-        told(
+        on_progress(
             "sandbox PACS and PostgreSQL answer; Airflow starts: scheduler, dag-processor, api-server, "
             "triggerer"
         )
@@ -154,23 +152,23 @@ def county_files(written: Path, copied: Path, county: str, profile: str) -> Path
     """
     shutil.copytree(written, copied)
     file = copied / f"{county}.yaml"
-    text, found = re.subn(r"(?m)^(  profile: )\w+", rf"\g<1>{profile}", file.read_text("utf-8"))
-    if found != 1:
+    text, result = re.subn(r"(?m)^(  profile: )\w+", rf"\g<1>{profile}", file.read_text("utf-8"))
+    if result != 1:
         raise ValueError(
-            f"{written / file.name} names {found} profiles: one `  profile: NAME` below `source:` is wanted"
+            f"{written / file.name} names {result} profiles: one `  profile: NAME` below `source:` is wanted"
         )
     file.write_text(text, "utf-8")
     return copied
 
 
-def _stop(processes: Processes, told: Callable[[str], None]) -> None:
+def _stop(processes: Processes, on_progress: Callable[[str], None]) -> None:
     for number in (
         signal.SIGTERM,
         signal.SIGINT,
     ):  # stopping takes a bounded time; a second Ctrl-C must not leave things behind
         signal.signal(number, signal.SIG_IGN)
     left = processes.stop()
-    told("everything that was started is stopped" if not left else f"STILL RUNNING: {'; '.join(left)}")
+    on_progress("everything that was started is stopped" if not left else f"STILL RUNNING: {'; '.join(left)}")
 
 
 def _connections(county: str, endpoint: site.Endpoint, postgres: Postgres) -> dict[str, str]:

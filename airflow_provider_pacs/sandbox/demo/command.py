@@ -1,5 +1,5 @@
-"""`make demo`: nothing in; a county's PACS goes through a real Airflow into a real PostgreSQL, and one table
-and `summary.json` come out.
+"""`make demo`: a county's PACS goes through a real Airflow into a real PostgreSQL, and one table shows
+the result.
 
 A sandbox PACS, an embedded PostgreSQL (target and Airflow's metadata) and Airflow's four components run as
 processes of this one; whatever happens, they are stopped at the end. Figures are read back from schema
@@ -56,7 +56,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     options = _options(argv)
-    # The table needs its room: rather let a narrow terminal wrap its lines than leave figures out.
+    # The table is wide: a narrow terminal wraps its lines rather than leaving figures out.
     console = Console(
         highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size((_WIDTH, 40)).columns, _WIDTH)
     )
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_pacs.sandbox.demo.command",
+        prog="python -m airflow_provider_pacs.sandbox.demo",
         description="A county through real Airflow into PostgreSQL.",
     )
     parser.add_argument(
@@ -103,12 +103,12 @@ def _options(argv: Sequence[str] | None) -> Options:
         type=Path,
         help="folder for logs, databases and summary.json (default build/demo)",
     )
-    found = parser.parse_args(argv)
+    result = parser.parse_args(argv)
     try:
-        KINDS[found.profile].check(found.size)
+        KINDS[result.profile].check(result.size)
     except ValueError as error:
         parser.error(f"argument --size: {error}")
-    return Options(found.size, found.profile, found.keep, found.dir.resolve())
+    return Options(result.size, result.profile, result.keep, result.dir.resolve())
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -122,15 +122,15 @@ def _interrupt(number: int, frame: object) -> None:
 def _demo(options: Options, console: Console) -> int:
     started = time.monotonic()
 
-    def told(line: str) -> None:
+    def message(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:10.1f} s[/]  {line}")
 
-    told(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
+    message(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
     try:
         with everything_up(
-            options.folder, options.profile, options.size, COUNTY, ROOT / "dags", told
+            options.folder, options.profile, options.size, COUNTY, ROOT / "dags", message
         ) as running:
-            told(f"Airflow is healthy: [bold]{running.api.address}[/]")
+            message(f"Airflow is healthy: [bold]{running.api.address}[/]")
             status = _show(options, running, console)
             if options.keep:
                 _wait_for_the_end(running, console)
@@ -193,14 +193,14 @@ def _run(
         RunFailed: with a text and the run.
     """
 
-    def told(end: TaskEnd) -> None:
+    def show(end: TaskEnd) -> None:
         color = {"success": "green", "up_for_retry": "yellow"}.get(end.state, "red")
         said = _counts(end.outcome)
         console.print(
             f"[dim]{name:>12}[/]  [{color}]{end.state:8}[/] {end.task_id:20} {end.seconds:6.1f} s  {said}"
         )
 
-    run = running.api.run(dag_id, f"demo__{name}", params, _RUN_SECONDS, told)
+    run = running.api.run(dag_id, f"demo__{name}", params, _RUN_SECONDS, show)
     if run.state == "success":
         return run_summaries.DemoRun(name, run)
     lines = [f"{dag_id}: the run {run.run_id} ended {run.state}."]
@@ -224,10 +224,10 @@ def _night(running: Running, console: Console) -> dict[str, Any]:
     words = ["-m", "airflow_provider_pacs.cli", "sandbox", "mutate", "--dir", str(running.folder / "sandbox")]
     running.processes.start("night", [sys.executable, *words])
     night: dict[str, Any] = json.loads(running.processes.finish("night", _MUTATE_SECONDS))
-    told = ", ".join(
+    counts = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in night.items() if isinstance(count, int)
     )
-    console.print(f"[dim]{'a night':>12}[/]  {told}")
+    console.print(f"[dim]{'a night':>12}[/]  {counts}")
     return night
 
 

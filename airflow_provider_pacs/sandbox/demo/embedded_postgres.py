@@ -1,6 +1,4 @@
-"""A folder in; a running PostgreSQL without an installation out: a Unix socket, no TCP port, the databases
-that were asked for.
-"""
+"""Runs a PostgreSQL from its Python package: a Unix socket, no TCP port."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Commands in; process groups of their own out, each with its log; at the end nothing that bears the folder's
-mark is alive.
+"""Runs commands in process groups of their own, each with its log, and ends them all.
 
 The mark is an environment variable. Children inherit it, also those that leave their process group, so it
 finds what a killed demo left behind.
@@ -120,12 +119,12 @@ def marked(folder: Path) -> list[psutil.Process]:
 
 def stop_marked(folder: Path, number: signal.Signals, seconds: float) -> list[str]:
     """Signal each process of a folder, wait, and give the commands of those still alive."""
-    found = marked(folder)
-    for process in found:
+    result = marked(folder)
+    for process in result:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-    _, alive = psutil.wait_procs(found, timeout=seconds)
-    return [told for process in alive for told in _command(process)]
+    _, alive = psutil.wait_procs(result, timeout=seconds)
+    return [command for process in alive for command in _command(process)]
 
 
 def _bears_mark(process: psutil.Process, value: str) -> bool:

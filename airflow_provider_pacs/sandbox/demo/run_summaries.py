@@ -1,5 +1,4 @@
-"""A target and the runs that Airflow ended in; what schema pacs_ops says of them out: `summary.json` and one
-table.
+"""Reads what schema pacs_ops says of the demo's runs, for `summary.json` and the table at the end.
 
 `summary.json`, version 1:
 
@@ -82,7 +81,7 @@ def read_runs(url: str, runs: Sequence[DemoRun]) -> list[dict[str, Any]]:
 
 def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[str, Any]:
     airflow = run.dag_run
-    told: dict[str, Any] = {
+    demo_fields: dict[str, Any] = {
         "run": run.name,
         "dag_id": airflow.dag_id,
         "dag_run_id": airflow.run_id,
@@ -92,7 +91,7 @@ def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[s
     recorded = connection.execute(_RUN, (airflow.run_id,)).fetchone()
     if recorded is None:
         return {
-            **told,
+            **demo_fields,
             "run_id": None,
             "county_id": None,
             "kind": None,
@@ -109,7 +108,7 @@ def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[s
         {**row, "certificate": certificates.get(row["entity"])}
         for row in connection.execute(_ENTITIES, (run_id,)).fetchall()
     ]
-    return {**told, **recorded, "entities": entities}
+    return {**demo_fields, **recorded, "entities": entities}
 
 
 def is_clean(run: dict[str, Any]) -> bool:
@@ -154,7 +153,7 @@ def _mode(entity: dict[str, Any]) -> str:
 
 def _quality(entity: dict[str, Any]) -> str:
     if not entity["rules"]:
-        return "-"  # a reconcile sorts bad rows out by the same rules, and judges no suite
+        return "-"  # a reconcile sorts bad rows out by the same rules, and validates with no suite
     return ", ".join(entity["failed_rules"]) or "ok"
 
 

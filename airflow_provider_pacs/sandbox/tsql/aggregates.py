@@ -1,5 +1,5 @@
-"""An aggregate or window function's arguments in; DuckDB text with SQL Server's result type out (COUNT is
-int, SUM and AVG of int are int).
+"""Translates aggregate and window functions, with SQL Server's result types (COUNT is int, SUM and AVG of
+int are int).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A T-SQL batch in; its statements out, cut without knowing their grammar (semicolons are optional in T-SQL)."""
+"""Splits a T-SQL batch into statements without knowing their grammar (semicolons are optional in T-SQL)."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def split(sql: str) -> list[Statement]:
     return _Cutter(sql, tokens(sql)).block(0, nested=False)[0]
 
 
-def pieces(found: Sequence[Token]) -> list[list[Token]]:
+def pieces(sequence: Sequence[Token]) -> list[list[Token]]:
     """A list, cut at the commas outside of parentheses."""
     out: list[list[Token]] = [[]]
     depth = 0
-    for token in found:
+    for token in sequence:
         depth += {"(": 1, ")": -1}.get(token.upper, 0)
         if token.upper == "," and depth == 0:
             out.append([])
@@ -82,13 +82,13 @@ def pieces(found: Sequence[Token]) -> list[list[Token]]:
 
 
 class _Cutter:
-    def __init__(self, sql: str, found: Sequence[Token]) -> None:
-        self.sql, self.found = sql, found
+    def __init__(self, sql: str, sequence: Sequence[Token]) -> None:
+        self.sql, self.sequence = sql, sequence
 
     def block(self, at: int, nested: bool) -> tuple[list[Statement], int]:
         out: list[Statement] = []
-        while at < len(self.found):
-            word = self.found[at].upper
+        while at < len(self.sequence):
+            word = self.sequence[at].upper
             if word == ";":
                 at += 1
             elif word == "END" and nested:
@@ -101,31 +101,31 @@ class _Cutter:
         return out, at
 
     def statement(self, at: int) -> tuple[Statement, int]:
-        word = self.found[at].upper
-        following = self.found[at + 1].upper if at + 1 < len(self.found) else ""
+        word = self.sequence[at].upper
+        following = self.sequence[at + 1].upper if at + 1 < len(self.sequence) else ""
         if word == "BEGIN" and following not in ("TRAN", "TRANSACTION", "TRY", "DISTRIBUTED"):
             inner, end = self.block(at + 1, nested=True)
             return Statement("BLOCK", self._text(at, end), then=tuple(inner)), end
         if word == "IF":
             return self._branch(at)
         end = self._end(at)
-        kind = word.lstrip("@") if self.found[at].kind == "word" else word
-        return Statement(kind or "?", self._text(at, end), tuple(self.found[at:end])), end
+        kind = word.lstrip("@") if self.sequence[at].kind == "word" else word
+        return Statement(kind or "?", self._text(at, end), tuple(self.sequence[at:end])), end
 
     def _branch(self, at: int) -> tuple[Statement, int]:
         start, depth, end = at + 1, 0, at + 1
-        while end < len(self.found) and not (
-            depth == 0 and end > start and self.found[end].upper in _LEADERS
+        while end < len(self.sequence) and not (
+            depth == 0 and end > start and self.sequence[end].upper in _LEADERS
         ):
-            depth += {"(": 1, ")": -1}.get(self.found[end].upper, 0)
+            depth += {"(": 1, ")": -1}.get(self.sequence[end].upper, 0)
             end += 1
-        if end >= len(self.found):
+        if end >= len(self.sequence):
             raise SqlError(102, "Incorrect syntax near 'IF'.", severity=15)
         condition = self._text(start, end)
         then, end = self.statement(end)
         otherwise: tuple[Statement, ...] = ()
-        after = end + 1 if end < len(self.found) and self.found[end].upper == ";" else end
-        if after < len(self.found) and self.found[after].upper == "ELSE":
+        after = end + 1 if end < len(self.sequence) and self.sequence[end].upper == ";" else end
+        if after < len(self.sequence) and self.sequence[after].upper == "ELSE":
             branch, end = self.statement(after + 1)
             otherwise = (branch,)
         return Statement(
@@ -133,9 +133,9 @@ class _Cutter:
         ), end
 
     def _end(self, at: int) -> int:
-        main, depth, cases, taken, end = self.found[at].upper, 0, 0, False, at + 1
-        while end < len(self.found):
-            word, before = self.found[end].upper, self.found[end - 1].upper
+        main, depth, cases, taken, end = self.sequence[at].upper, 0, 0, False, at + 1
+        while end < len(self.sequence):
+            word, before = self.sequence[end].upper, self.sequence[end - 1].upper
             if word == ";" and depth == 0:
                 break
             depth += {"(": 1, ")": -1}.get(word, 0)
@@ -153,7 +153,7 @@ class _Cutter:
         return end
 
     def _text(self, start: int, end: int) -> str:
-        return self.sql[self.found[start].start : self.found[end - 1].end] if end > start else ""
+        return self.sql[self.sequence[start].start : self.sequence[end - 1].end] if end > start else ""
 
 
 def main_continues(main: str, before: str, word: str, taken: bool) -> bool:

@@ -1,7 +1,4 @@
-"""Real seconds in; the sandbox's own local time, UTC and offset out.
-
-It starts where it is told, runs in real time, and can be advanced or set.
-"""
+"""The server's clock: local time, UTC and offset. It runs in real time and can be advanced or set."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A statement that is no query in (DECLARE, SET, USE, transactions, EXEC, WAITFOR ...); its effect on the
-session out. Unknown ones are error 102.
+"""Runs statements that are no queries: DECLARE, SET, USE, transactions, EXEC, WAITFOR. Unknown ones are
+error 102.
 """
 
 from __future__ import annotations
@@ -155,10 +155,10 @@ def _transaction(session: SessionState, statement: Statement) -> None:
 
 
 def _wait(session: SessionState, statement: Statement) -> None:
-    found = _DELAY.match(statement.text)
-    if found is None:
+    matched = _DELAY.match(statement.text)
+    if matched is None:
         raise untranslated(statement.text, "WAITFOR takes DELAY 'hh:mm:ss'")
-    hours, minutes, seconds = found.groups()
+    hours, minutes, seconds = matched.groups()
     if session.cancelled.wait(int(hours) * 3600 + int(minutes) * 60 + float(seconds or 0)):
         raise SqlError(CANCELLED, "Operation cancelled by user.", severity=11)
 
@@ -167,11 +167,13 @@ def _alter(session: SessionState, statement: Statement) -> None:
     if statement.tokens[1:2] and statement.tokens[1].upper == "TABLE":
         definitions.run(session, statement)
         return
-    found = _DATABASE_OPTION.match(statement.text)
-    if found is None:
+    matched = _DATABASE_OPTION.match(statement.text)
+    if matched is None:
         raise untranslated(statement.text, "of ALTER DATABASE only two options are known")
     database = session.catalog.databases.get(
-        session.database.lower() if found.group(1).upper() == "CURRENT" else parts(found.group(1))[0].lower()
+        session.database.lower()
+        if matched.group(1).upper() == "CURRENT"
+        else parts(matched.group(1))[0].lower()
     )
     if database is None or not session.login.admin:
         raise SqlError(
@@ -180,8 +182,8 @@ def _alter(session: SessionState, statement: Statement) -> None:
             "not in a state that allows this.",
             severity=14,
         )
-    enabled = found.group(3).upper() == "ON"
-    if found.group(2).upper() == "ALLOW_SNAPSHOT_ISOLATION":
+    enabled = matched.group(3).upper() == "ON"
+    if matched.group(2).upper() == "ALLOW_SNAPSHOT_ISOLATION":
         database.snapshot = enabled
     else:
         database.read_committed_snapshot = enabled

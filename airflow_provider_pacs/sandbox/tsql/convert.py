@@ -1,6 +1,4 @@
-"""An expression's DuckDB text and its type in; the text that gives it another type, as CONVERT with a style
-would, out.
-"""
+"""Translates CAST and CONVERT, with styles, between every two types that T-SQL converts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A T-SQL date function's arguments in; DuckDB text out.
+"""Translates T-SQL's date functions.
 
 The present moment is the session's, one for the whole statement.
 """
@@ -110,12 +110,12 @@ def _dateadd_wide(e: Translator, part: str, number: Typed, value: Typed) -> Type
 def _zone(e: Translator, node: exp.Expression, function: str) -> int:
     """Minutes of `'+05:30'` or of a number of them."""
     zone = e.constant(node, "an offset")
-    found = re.fullmatch(r"([+-])(\d\d):(\d\d)", str(zone))
+    result = re.fullmatch(r"([+-])(\d\d):(\d\d)", str(zone))
     minutes = (
         int(zone)
         if isinstance(zone, int)
-        else int(f"{found[1]}{int(found[2]) * 60 + int(found[3])}")
-        if found
+        else int(f"{result[1]}{int(result[2]) * 60 + int(result[3])}")
+        if result
         else 841
     )
     if abs(minutes) > 840:

@@ -1,6 +1,4 @@
-"""CREATE TABLE or DROP TABLE in; a declared table more or less out.
-
-Databases, indexes, logins and the like: `definitions`.
+"""Runs CREATE TABLE and DROP TABLE on the catalog; `definitions` has the other statements of DDL.
 
 A test makes its tables with the same text here and on a genuine server.
 """
@@ -37,19 +35,21 @@ def run(session: SessionState, statement: Statement) -> None:
     if statement.kind == "GRANT" or [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
         definitions.run(session, statement)
         return
-    found = _HEAD.match(statement.text)
-    if found is None or (found[1].upper() == "CREATE") != bool(found[4]):
+    matched = _HEAD.match(statement.text)
+    if matched is None or (matched[1].upper() == "CREATE") != bool(matched[4]):
         raise untranslated(statement.text, "CREATE TABLE or DROP TABLE of another form")
     if not session.login.admin:
         raise SqlError(
-            262, f"{found[1].upper()} TABLE permission denied in database '{session.database}'.", severity=14
+            262,
+            f"{matched[1].upper()} TABLE permission denied in database '{session.database}'.",
+            severity=14,
         )
-    *schema, name = parts(found[3])
+    *schema, name = parts(matched[3])
     place = (session.database, schema[-1] if schema else "dbo", name)
-    if found[1].upper() == "CREATE":
+    if matched[1].upper() == "CREATE":
         _create(session, place, statement)
     else:
-        _drop(session, place, bool(found[2]))
+        _drop(session, place, bool(matched[2]))
 
 
 def _create(session: SessionState, place: tuple[str, str, str], statement: Statement) -> None:

@@ -1,5 +1,4 @@
-"""CREATE or DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT in; the catalog
-and the logins changed out.
+"""Runs CREATE and DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT.
 
 Only what a test sends that makes a county of its own, here or on a genuine server. The rest of T-SQL's DDL is
 error 102.
@@ -50,15 +49,15 @@ def run(session: SessionState, statement: Statement) -> None:
         SqlError: 102 for what is not known, 262 without the right, and others as SQL Server has them.
     """
     for name, rule in _RULES:
-        found = re.fullmatch(rule, statement.text.strip(), re.IGNORECASE)
-        if found is not None:
+        result = re.fullmatch(rule, statement.text.strip(), re.IGNORECASE)
+        if result is not None:
             if not session.login.admin:
                 raise SqlError(
                     262,
                     f"{name.replace('_', ' ').upper()} permission denied in database '{session.database}'.",
                     severity=14,
                 )
-            _ACTIONS[name](session, [group or "" for group in found.groups()])
+            _ACTIONS[name](session, [group or "" for group in result.groups()])
             return
     raise untranslated(statement.text, "no such definition is known")
 
@@ -67,21 +66,21 @@ def _last(name: str) -> str:
     return parts(name)[-1]
 
 
-def _create_database(session: SessionState, found: list[str]) -> None:
-    name = _last(found[0])
+def _create_database(session: SessionState, result: list[str]) -> None:
+    name = _last(result[0])
     if name.lower() in session.catalog.databases:
         raise SqlError(1801, f"Database '{name}' already exists. Choose a different database name.", state=3)
-    if found[1] and found[1].upper() != COLLATION.upper():
-        raise SqlError(448, f"Invalid collation '{found[1]}'. (Sandbox: it knows {COLLATION} only)")
+    if result[1] and result[1].upper() != COLLATION.upper():
+        raise SqlError(448, f"Invalid collation '{result[1]}'. (Sandbox: it knows {COLLATION} only)")
     session.engine.create_database(name)
 
 
-def _drop_database(session: SessionState, found: list[str]) -> None:
-    database = session.catalog.databases.get(_last(found[0]).lower())
+def _drop_database(session: SessionState, result: list[str]) -> None:
+    database = session.catalog.databases.get(_last(result[0]).lower())
     if database is None:
         raise SqlError(
             3701,
-            f"Cannot drop the database '{_last(found[0])}', because it does not exist or you do not have "
+            f"Cannot drop the database '{_last(result[0])}', because it does not exist or you do not have "
             "permission.",
             severity=11,
         )
@@ -92,8 +91,8 @@ def _drop_database(session: SessionState, found: list[str]) -> None:
     session.engine.drop_database(database)
 
 
-def _create_schema(session: SessionState, found: list[str]) -> None:
-    name = _last(found[0])
+def _create_schema(session: SessionState, result: list[str]) -> None:
+    name = _last(result[0])
     database = _here(session)
     if name.lower() in (known.lower() for known in session.catalog.schemas(database.name)):
         raise SqlError(2714, f"There is already an object named '{name}' in the database.", state=6)
@@ -101,39 +100,39 @@ def _create_schema(session: SessionState, found: list[str]) -> None:
     session.engine.refresh(database.name)
 
 
-def _create_index(session: SessionState, found: list[str]) -> None:
-    unique, name, table, *_, columns = found
+def _create_index(session: SessionState, result: list[str]) -> None:
+    unique, name, table, *_, columns = result
     owner = _table(session, table)
     session.engine.redefine(
         replace(owner, indexes=(*owner.indexes, Index(_last(name), _columns(owner, columns), bool(unique))))
     )
 
 
-def _add_reference(session: SessionState, found: list[str]) -> None:
-    table, name, columns, other, references = found[0], found[3], found[4], found[5], found[8]
+def _add_reference(session: SessionState, result: list[str]) -> None:
+    table, name, columns, other, references = result[0], result[3], result[4], result[5], result[8]
     owner, referred = _table(session, table), _table(session, other)
     key = ForeignKey(_last(name), _columns(owner, columns), referred.name, _columns(referred, references))
     session.engine.redefine(replace(owner, foreign_keys=(*owner.foreign_keys, key)))
 
 
-def _create_login(session: SessionState, found: list[str]) -> None:
-    session.engine.add_login(_last(found[0]), found[1][1:-1].replace("''", "'"))
+def _create_login(session: SessionState, result: list[str]) -> None:
+    session.engine.add_login(_last(result[0]), result[1][1:-1].replace("''", "'"))
 
 
-def _drop_login(session: SessionState, found: list[str]) -> None:
-    session.engine.drop_login(_last(found[0]))
+def _drop_login(session: SessionState, result: list[str]) -> None:
+    session.engine.drop_login(_last(result[0]))
 
 
-def _create_user(session: SessionState, found: list[str]) -> None:
-    session.engine.admit(_last(found[1]), session.database)
+def _create_user(session: SessionState, result: list[str]) -> None:
+    session.engine.admit(_last(result[1]), session.database)
 
 
-def _grant(session: SessionState, found: list[str]) -> None:
+def _grant(session: SessionState, result: list[str]) -> None:
     """A user of the sandbox may read everything and write nothing, so a grant only has to name one."""
-    if not session.engine.may_open(_last(found[1]), session.database):
+    if not session.engine.may_open(_last(result[1]), session.database):
         raise SqlError(
             15151,
-            f"Cannot find the user '{_last(found[1])}', because it does not exist or you do not have "
+            f"Cannot find the user '{_last(result[1])}', because it does not exist or you do not have "
             "permission.",
         )
 
@@ -144,12 +143,12 @@ def _here(session: SessionState) -> Database:
 
 def _table(session: SessionState, name: str) -> Table:
     *schema, table = parts(name)
-    found = session.catalog.table(session.database, schema[-1] if schema else "dbo", table)
-    if found is None:
+    result = session.catalog.table(session.database, schema[-1] if schema else "dbo", table)
+    if result is None:
         raise SqlError(
             4902, f"Cannot find the object '{name}' because it does not exist or you do not have permissions."
         )
-    return found
+    return result
 
 
 def _columns(table: Table, listed: str) -> tuple[str, ...]:

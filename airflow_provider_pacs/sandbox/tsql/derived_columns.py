@@ -1,6 +1,4 @@
-"""Rows of a dynamic view, or the columns of a subquery, in; their DuckDB text under the wanted names and
-types out.
-"""
+"""Names and types the columns of subqueries, VALUES and dynamic views."""
 
 from __future__ import annotations
 

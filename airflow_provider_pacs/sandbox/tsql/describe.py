@@ -1,6 +1,6 @@
-"""A statement with undeclared parameters in; their deduced types out, for sp_describe_undeclared_parameters.
+"""Deduces the types of undeclared parameters, for sp_describe_undeclared_parameters.
 
-The driver asks for a parameter that is None and before `fast_executemany`; what it is not told it sends as
+The driver asks for a parameter that is None and before `fast_executemany`; what it does not learn it sends as
 varchar, and a datetime loses its fraction. Deduced are a value that is inserted, one that is assigned, one
 side of a comparison with a column, and the operand of a conversion.
 """
@@ -28,7 +28,7 @@ def parameters(texts: Sequence[str], env: Environment) -> list[Param]:
     Raises:
         SqlError: 11508 where a type can't be deduced; and what is wrong with the statement itself.
     """
-    found: dict[str, SqlType] = {}
+    result: dict[str, SqlType] = {}
     for text in texts:
         tree = parse(text)
         tables = _tables(tree, env)
@@ -41,23 +41,23 @@ def parameters(texts: Sequence[str], env: Environment) -> list[Param]:
                     raise SqlError(
                         11508, f"The undeclared parameter '@{name}' is used where its type can't be deduced."
                     )
-                found.setdefault(name, kind)
-    ordered = sorted(found, key=lambda name: int(name[1:]) if name[1:].isdigit() else 0)
-    return [Param(f"@{name}", found[name], None) for name in ordered]
+                result.setdefault(name, kind)
+    ordered = sorted(result, key=lambda name: int(name[1:]) if name[1:].isdigit() else 0)
+    return [Param(f"@{name}", result[name], None) for name in ordered]
 
 
 def _tables(tree: exp.Expression, env: Environment) -> list[Table]:
     """The declared tables that a statement names, anywhere: a column's name is looked for in each."""
     queries = Queries(env)
-    found = []
+    result = []
     for node in tree.find_all(exp.Table):
         source = queries.table(node)
         if source.table is not None:
-            found.append(source.table)
+            result.append(source.table)
     if isinstance(tree, exp.Insert):
         first = target(tree.this.this if isinstance(tree.this, exp.Schema) else tree.this, queries)
-        found.sort(key=lambda table: table is not first)
-    return found
+        result.sort(key=lambda table: table is not first)
+    return result
 
 
 def _inserted(tree: exp.Expression, tables: Sequence[Table]) -> dict[int, SqlType]:

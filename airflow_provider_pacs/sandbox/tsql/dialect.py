@@ -1,5 +1,5 @@
-"""The text of one T-SQL statement in; sqlglot's tree out, with every function left as written so that none is
-translated behind our back.
+"""Parses one T-SQL statement with sqlglot, leaving every function as written so that none is translated
+unseen.
 """
 
 from __future__ import annotations

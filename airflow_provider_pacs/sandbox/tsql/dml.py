@@ -1,4 +1,4 @@
-"""The tree of an INSERT, UPDATE or DELETE in; DuckDB text and the table it changes out."""
+"""Translates INSERT, UPDATE and DELETE."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def target(node: exp.Expression, queries: Queries) -> Table:
     """The declared table that a statement changes."""
     if not isinstance(node, exp.Table):
         raise untranslated(node.sql("tsql"), "the target must be a table")
-    found = queries.table(node)
-    if found.table is None:
+    result = queries.table(node)
+    if result.table is None:
         raise SqlError(259, "Ad hoc updates to system catalogs are not allowed.")
-    return found.table
+    return result.table
 
 
 def _aliased(node: exp.Expression, other: exp.Expression | None, queries: Queries) -> tuple[Table, str]:
@@ -89,8 +89,8 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
             "(" + ", ".join(_assigned(v, c) for v, c in zip(row, columns, strict=True)) + ")" for row in rows
         )
     else:
-        found = queries(body)
-        if len(found.columns) != len(columns):
+        result = queries(body)
+        if len(result.columns) != len(columns):
             raise SqlError(
                 121,
                 "The select list for the INSERT statement contains more or fewer items than the insert list.",
@@ -98,10 +98,10 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
             )
         cells = [
             _assigned(Typed(f"i.c{n}", f.type), c)
-            for n, (f, c) in enumerate(zip(found.columns, columns, strict=True))
+            for n, (f, c) in enumerate(zip(result.columns, columns, strict=True))
         ]
         source = (
-            f"SELECT {', '.join(cells)} FROM ({found.sql}) AS "
+            f"SELECT {', '.join(cells)} FROM ({result.sql}) AS "
             f"i({', '.join(f'c{n}' for n in range(len(columns)))})"
         )
     listed = ", ".join(quoted(c.name) for c in columns)
@@ -137,10 +137,10 @@ def _where(node: exp.Expression, e: Expressions) -> str:
 
 def _versions(table: Table, assigned: Sequence[Column]) -> list[str]:
     """The table's rowversion columns, which the server alone fills, as it does the computed ones."""
-    if found := next((c.name for c in assigned if c.name in table.computed), None):
+    if result := next((c.name for c in assigned if c.name in table.computed), None):
         raise SqlError(
             271,
-            f'The column "{found}" cannot be modified because it is either a computed column or is the '
+            f'The column "{result}" cannot be modified because it is either a computed column or is the '
             "result of a UNION operator.",
         )
     if any(c.type.name == "rowversion" for c in assigned):

@@ -1,6 +1,4 @@
-"""What translating a statement asks of the session that runs it: variables in, typed DuckDB parameters, the
-clock and system values out.
-"""
+"""The interfaces between the translator and the session whose statement it translates."""
 
 from __future__ import annotations
 

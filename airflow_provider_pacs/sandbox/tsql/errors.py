@@ -1,4 +1,4 @@
-"""An error of DuckDB or Arrow in; the SqlError that SQL Server would have raised out."""
+"""Maps errors of DuckDB and Arrow to the SqlError that SQL Server would have raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A parsed T-SQL expression and its scope in; DuckDB text with a T-SQL type out.
+"""Translates scalar expressions and search conditions, with their T-SQL types.
 
 Whatever it does not know is an error, never passed through.
 """
@@ -87,10 +87,10 @@ class Expressions:
 
     def constant(self, node: exp.Expression, what: str) -> Any:
         """The value of a literal or variable; UNKNOWN values are refused."""
-        found = self.value(node)
-        if found.const is UNKNOWN:
+        matched = self.value(node)
+        if matched.const is UNKNOWN:
             raise untranslated(node.sql("tsql"), f"{what} must be a literal or a variable")
-        return found.const
+        return matched.const
 
     def predicate(self, node: exp.Expression) -> str:
         """A search condition.
@@ -185,19 +185,19 @@ class Expressions:
             return f"({one} IN ({others}))"
         return "(" + " OR ".join(self.compare("=", operand, self.value(e)) for e in node.expressions) + ")"
 
-    def _alike(self, operand: Typed, found: Compiled) -> tuple[str, str]:
+    def _alike(self, operand: Typed, matched: Compiled) -> tuple[str, str]:
         """A value and the query of what it is compared with, in their common type; trailing blanks of text
         make no difference.
         """
-        if len(found.columns) != 1:
+        if len(matched.columns) != 1:
             raise SqlError(
                 116,
                 "Only one expression can be specified in the select list when the subquery is not "
                 "introduced with EXISTS.",
             )
-        kind = sqltypes.common(operand.type, found.columns[0].type)
-        other = blind(self.sql(Typed("m.v", found.columns[0].type), kind), kind)
-        return blind(self.sql(operand, kind), kind), f"SELECT {other} FROM ({found.sql}) AS m(v)"
+        kind = sqltypes.common(operand.type, matched.columns[0].type)
+        other = blind(self.sql(Typed("m.v", matched.columns[0].type), kind), kind)
+        return blind(self.sql(operand, kind), kind), f"SELECT {other} FROM ({matched.sql}) AS m(v)"
 
     def _like(self, node: exp.Expression, escape: str = "") -> str:
         operand, pattern = self.value(node.this), self.value(node.expression)

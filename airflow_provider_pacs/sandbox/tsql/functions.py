@@ -1,4 +1,4 @@
-"""A T-SQL function's name and its unparsed arguments in; DuckDB text with the T-SQL type of its result out.
+"""Translates T-SQL's functions, with the types of their results.
 
 An unknown name is error 195.
 """
@@ -184,16 +184,18 @@ def _charindex(e: Translator, args: list[exp.Expression]) -> Typed:
     if len(values) < 3:
         return Typed(f"CAST(instr({hay}, {needle}) AS INTEGER)", INT)
     start = f"greatest({values[2].sql}, 1)"
-    found = f"instr(substr({hay}, {start}), {needle})"
-    return Typed(f"CAST(CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start} - 1 END AS INTEGER)", INT)
+    result = f"instr(substr({hay}, {start}), {needle})"
+    return Typed(f"CAST(CASE WHEN {result} = 0 THEN 0 ELSE {result} + {start} - 1 END AS INTEGER)", INT)
 
 
 def _patindex(e: Translator, args: list[exp.Expression]) -> Typed:
     pattern, value = str(e.constant(args[0], "a pattern")), e.value(args[1])
     body = like_regex(pattern.strip("%"), "")
     regex = ("" if pattern.startswith("%") else "^") + body + ("" if pattern.endswith("%") else "$")
-    found = f"regexp_extract({value.sql}, {text_literal(regex)}, 0, 'is')"
-    return Typed(f"CAST(CASE WHEN {found} = '' THEN 0 ELSE instr({value.sql}, {found}) END AS INTEGER)", INT)
+    result = f"regexp_extract({value.sql}, {text_literal(regex)}, 0, 'is')"
+    return Typed(
+        f"CAST(CASE WHEN {result} = '' THEN 0 ELSE instr({value.sql}, {result}) END AS INTEGER)", INT
+    )
 
 
 def _datalength(e: Translator, args: list[exp.Expression]) -> Typed:
@@ -256,12 +258,12 @@ def _hashbytes(e: Translator, args: list[exp.Expression]) -> Typed:
 
 def _information(name: str) -> Handler:
     def handler(e: Translator, args: list[exp.Expression]) -> Typed:
-        found = e.env.information(name, [e.constant(a, f"{name}'s argument") for a in args])
-        if isinstance(found, int):
-            return Typed(str(found), INT, False, found)
-        if found is None:
+        result = e.env.information(name, [e.constant(a, f"{name}'s argument") for a in args])
+        if isinstance(result, int):
+            return Typed(str(result), INT, False, result)
+        if result is None:
             return Typed("CAST(NULL AS VARCHAR)", SYSNAME, True, None)
-        return Typed("'" + str(found).replace("'", "''") + "'", SYSNAME, False, found)
+        return Typed("'" + str(result).replace("'", "''") + "'", SYSNAME, False, result)
 
     return handler
 

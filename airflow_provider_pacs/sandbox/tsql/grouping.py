@@ -1,5 +1,4 @@
-"""GROUP BY, DISTINCT and UNION of text in; DuckDB text that tells no trailing blanks apart out, as SQL Server
-does not.
+"""Translates GROUP BY, DISTINCT and UNION of text: trailing blanks make no difference, as on SQL Server.
 
 Text is grouped without its trailing blanks; one of the group's values, as they are stored, stands for it in
 the select list.
@@ -35,9 +34,9 @@ class Grouped(Expressions):
         """See `Expressions`."""
         aggregate = isinstance(node, exp.Anonymous) and str(node.this).upper() in aggregates.NAMES
         self._inside += aggregate
-        found = super().value(node)
+        result = super().value(node)
         self._inside -= aggregate
-        return found if self._inside else self.scope.of_group(found)
+        return result if self._inside else self.scope.of_group(result)
 
 
 def grouped(group: exp.Expression, e: Expressions) -> tuple[str, Expressions]:

@@ -1,6 +1,4 @@
-"""A session and the name of a property, permission or dynamic view in; what SQL Server would tell that login
-out.
-"""
+"""Answers metadata functions and dynamic views as SQL Server would for the session's login."""
 
 from __future__ import annotations
 
@@ -75,8 +73,8 @@ View = tuple[tuple[Column, ...], list[tuple[Any, ...]]]
 
 def parts(name: str) -> list[str]:
     """`[dbo].[we]]ird]` to its parts."""
-    found = re.findall(r"\[((?:[^\]]|\]\])*)\]|\"((?:[^\"]|\"\")*)\"|([^.\[\]\"]+)", name)
-    return [a.replace("]]", "]") or b.replace('""', '"') or c.strip() for a, b, c in found]
+    result = re.findall(r"\[((?:[^\]]|\]\])*)\]|\"((?:[^\"]|\"\")*)\"|([^.\[\]\"]+)", name)
+    return [a.replace("]]", "]") or b.replace('""', '"') or c.strip() for a, b, c in result]
 
 
 def information(session: SessionState, name: str, args: list[Any]) -> Any:
@@ -101,13 +99,13 @@ def _database(session: SessionState, first: str, args: list[Any]) -> Database | 
 
 
 def _db_name(session: SessionState, first: str, args: list[Any]) -> Any:
-    found = _database(session, first, args)
-    return found.name if found else None
+    result = _database(session, first, args)
+    return result.name if result else None
 
 
 def _db_id(session: SessionState, first: str, args: list[Any]) -> Any:
-    found = _database(session, first, args)
-    return found.database_id if found else None
+    result = _database(session, first, args)
+    return result.database_id if result else None
 
 
 def _object_id(session: SessionState, first: str, args: list[Any]) -> Any:

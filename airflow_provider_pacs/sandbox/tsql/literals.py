@@ -40,7 +40,7 @@ def like_regex(pattern: str, escape: str) -> str:
 
 
 def blind(text: str, kind: SqlType) -> str:
-    """An expression by which rows are told apart: trailing blanks of text make no difference."""
+    """An expression by which rows are compared: trailing blanks of text make no difference."""
     return f"rtrim({text}, ' ')" if kind.name in CHARACTER else text
 
 

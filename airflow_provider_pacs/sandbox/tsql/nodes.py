@@ -1,6 +1,4 @@
-"""One node of a parsed expression (a literal, a cast, a CASE, a window ...) in; DuckDB text with its T-SQL
-type out.
-"""
+"""Translates single nodes of an expression: a literal, a cast, a CASE, a window."""
 
 from __future__ import annotations
 
@@ -108,14 +106,14 @@ def _case(e: Translator, node: exp.Expression) -> Typed:
 
 
 def _subquery(e: Translator, node: exp.Expression) -> Typed:
-    found = e.query(node.this, e.scope)
-    if len(found.columns) != 1:
+    result = e.query(node.this, e.scope)
+    if len(result.columns) != 1:
         raise SqlError(
             116,
             "Only one expression can be specified in the select list when the subquery is not introduced "
             "with EXISTS.",
         )
-    return Typed(f"({found.sql})", found.columns[0].type)
+    return Typed(f"({result.sql})", result.columns[0].type)
 
 
 def _collate(e: Translator, node: exp.Expression) -> Typed:

@@ -1,6 +1,4 @@
-"""The tree of one T-SQL query and a session's environment in; one DuckDB query with declared T-SQL column
-types out.
-"""
+"""Translates a query to DuckDB, with the declared T-SQL types of its columns."""
 
 from __future__ import annotations
 
@@ -72,8 +70,8 @@ class Queries:
             ):
                 anchor = self(cte.this.this)
                 self.ctes[alias.name.lower()] = renamed(anchor.columns, names)
-            found = self(cte.this)
-            columns = renamed(found.columns, names)
+            result = self(cte.this)
+            columns = renamed(result.columns, names)
             if any(not c.name for c in columns):
                 raise SqlError(
                     8155,
@@ -82,7 +80,7 @@ class Queries:
                 )
             self.ctes[alias.name.lower()] = columns
             texts.append(
-                f"{quoted(alias.name)}({', '.join(quoted(c.name) for c in columns)}) AS ({found.sql})"
+                f"{quoted(alias.name)}({', '.join(quoted(c.name) for c in columns)}) AS ({result.sql})"
             )
         return ", ".join(texts)
 
@@ -312,14 +310,14 @@ class Queries:
                 None if a.name.upper() == "DEFAULT" else e.constant(a, f"{name}'s argument")
                 for a in node.this.expressions
             ]
-            found = self.env.virtual(node.db.lower() or "sys", name.lower(), args)
+            result = self.env.virtual(node.db.lower() or "sys", name.lower(), args)
         else:
             known = self.env.catalog.find(database, schema, name)
             if known is not None:
                 return known
-            found = self.env.virtual(schema.lower(), name.lower(), None)
-        if found is None:
+            result = self.env.virtual(schema.lower(), name.lower(), None)
+        if result is None:
             full = ".".join(p for p in (node.catalog, node.db, name) if p)
             raise SqlError(208, f"Invalid object name '{full}'.")
-        columns, rows = found
+        columns, rows = result
         return Source(inline(columns, rows), columns, None, name)

@@ -1,6 +1,4 @@
-"""A DuckDB reader and declared columns in; Arrow record batches of the port's types out, made lazily and
-column by column.
-"""
+"""Converts DuckDB's results lazily to Arrow record batches of the port's types."""
 
 from __future__ import annotations
 

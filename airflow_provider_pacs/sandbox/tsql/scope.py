@@ -1,4 +1,4 @@
-"""Sources with declared columns in; the DuckDB text, type and nullability of a named column out."""
+"""Resolves column names in the sources of a query, with type and nullability."""
 
 from __future__ import annotations
 
@@ -71,17 +71,17 @@ class Scope:
         Raises:
             SqlError: 207, 209 or 4104.
         """
-        found = [
+        result = [
             Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable)
             for s in self.sources
             if not table or s.alias.lower() == table.lower()
             for c in s.columns
             if c.name.lower() == name.lower()
         ]
-        if len(found) > 1:
+        if len(result) > 1:
             raise SqlError(209, f"Ambiguous column name '{name}'.")
-        if found:
-            return found[0]
+        if result:
+            return result[0]
         if self.parent is not None and not (
             table and any(s.alias.lower() == table.lower() for s in self.sources)
         ):

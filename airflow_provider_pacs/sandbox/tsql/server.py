@@ -21,7 +21,7 @@ from airflow_provider_pacs.sandbox.tsql.transactions import Transactions
 Procedure = Callable[[Any, dict[str, Any]], Iterator[ResultSet | RowCount]]
 """A stored procedure: the session that calls it and the arguments by name, to its answers."""
 START = datetime(2026, 1, 15, 6, 0, 0)
-"""Where the sandbox's clock starts (local time) unless told otherwise."""
+"""Where the sandbox's clock starts (local time) unless set otherwise."""
 
 
 class OpenSession(Protocol):

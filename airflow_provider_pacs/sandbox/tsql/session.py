@@ -1,4 +1,4 @@
-"""Batches of T-SQL in; result sets and row counts out, one session over one DuckDB cursor."""
+"""Runs batches of T-SQL for one session over one DuckDB cursor."""
 
 from __future__ import annotations
 
@@ -111,10 +111,10 @@ class SqlSession(SessionState):
         self.transactions.writing()
         self._finish()
         try:
-            found = self._cursor.execute(sql, dict(self.variables.bound(sql))).fetchone()
+            result = self._cursor.execute(sql, dict(self.variables.bound(sql))).fetchone()
         except duckdb.Error as error:
             raise self._failed(error, statement.text) from error
-        self.rowcount = int(found[0]) if found else 0
+        self.rowcount = int(result[0]) if result else 0
         return RowCount(None if self.nocount else self.rowcount)
 
     def evaluate(self, text: str, kind: SqlType) -> Any:

@@ -1,4 +1,4 @@
-"""BEGIN, COMMIT, ROLLBACK and an isolation level in; one DuckDB cursor's transactions out.
+"""The transactions of one session: BEGIN, COMMIT, ROLLBACK and the isolation levels over one DuckDB cursor.
 
 DuckDB knows snapshots only. Under READ COMMITTED a transaction that has not written yet therefore has no
 DuckDB transaction: each statement sees what is committed when it starts, as on SQL Server.

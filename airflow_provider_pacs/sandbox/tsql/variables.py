@@ -1,6 +1,4 @@
-"""A parameter's Python value (or what DuckDB computed) in; the value as it is stored, bound to a DuckDB
-parameter, out.
-"""
+"""The variables and parameters of a batch, in the domain of their declared types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates of the sandbox: comes in names and a validity, goes out PEM of an authority or of a server."""
+"""Makes the sandbox's certificates: an authority and a server certificate, as PEM."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""One thread per connection for the engine: comes in blocking calls, goes out awaitables that a client's
-attention can interrupt.
-"""
+"""One thread per connection for blocking engine calls, which a client's attention can interrupt."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Faults on demand: comes in rules as one line of text each, goes out what shall go wrong for a connection or
-a statement.
+"""Faults on demand: rules as one line of text each decide what goes wrong for a connection or a statement.
 
 A rule is `action[=number][@stage] [match=REGEX] [times=N] [seconds=S] [message=TEXT]`:
 
@@ -91,14 +90,14 @@ class Fault:
             ValueError: it is not a rule; the text says why.
         """
         head, *rest = shlex.split(text) or [""]
-        found = _RULE.fullmatch(head)
-        if not found or found["action"] not in _CONNECTION_ACTIONS + _STATEMENT_ACTIONS:
+        result = _RULE.fullmatch(head)
+        if not result or result["action"] not in _CONNECTION_ACTIONS + _STATEMENT_ACTIONS:
             raise ValueError(
                 f"fault {head!r}: expected one of {', '.join(_CONNECTION_ACTIONS + _STATEMENT_ACTIONS)}"
             )
-        if (found["action"] == "error") != (found["number"] is not None):
+        if (result["action"] == "error") != (result["number"] is not None):
             raise ValueError(f"fault {head!r}: error, and only error, has a number: error=1205")
-        if found["action"] == "slow" and not int(found["rows"] or 0):
+        if result["action"] == "slow" and not int(result["rows"] or 0):
             raise ValueError(f"fault {head!r}: slow needs a number of rows: slow@rows=100")
         options = dict(word.partition("=")[::2] for word in rest)
         if unknown := set(options) - {"match", "times", "seconds", "message"}:
@@ -108,10 +107,10 @@ class Fault:
         except re.error as problem:
             raise ValueError(f"fault {text!r}: match is no regular expression: {problem}") from problem
         return cls(
-            action=found["action"],
-            number=int(found["number"] or 0),
-            rows=None if found["rows"] is None else int(found["rows"]),
-            at_login=bool(found["login"]),
+            action=result["action"],
+            number=int(result["number"] or 0),
+            rows=None if result["rows"] is None else int(result["rows"]),
+            at_login=bool(result["login"]),
             match=match,
             times=int(options["times"]) if "times" in options else None,
             seconds=float(options.get("seconds", 3600.0)),

@@ -1,6 +1,4 @@
-"""TDS packets: comes in bytes of a socket, goes out PRELOGIN and LOGIN7 as dataclasses, and messages cut into
-packets.
-"""
+"""TDS packets: PRELOGIN and LOGIN7 as dataclasses, and messages cut into packets."""
 
 from __future__ import annotations
 
@@ -129,12 +127,12 @@ class Packetizer:
 
         The last byte always waits, because END_OF_MESSAGE goes on the packet that holds it.
         """
-        room = self.size - HEADER.size
+        capacity = self.size - HEADER.size
         self._pending = self._pending + data if self._pending else data
-        count = (len(self._pending) - 1) // room
+        count = (len(self._pending) - 1) // capacity
         if count <= 0:
             return b""
-        body = np.frombuffer(self._pending, np.uint8, count * room).reshape(count, room)
+        body = np.frombuffer(self._pending, np.uint8, count * capacity).reshape(count, capacity)
         packets = np.empty((count, self.size), np.uint8)
         packets[:, : HEADER.size] = np.frombuffer(
             HEADER.pack(self.type, 0, self.size, self.spid, 0, 0), np.uint8
@@ -142,7 +140,7 @@ class Packetizer:
         packets[:, 6] = (np.arange(self._number, self._number + count) & 0xFF).astype(np.uint8)
         packets[:, HEADER.size :] = body
         self._number += count
-        self._pending = self._pending[count * room :]
+        self._pending = self._pending[count * capacity :]
         return packets.tobytes()
 
     def flush(self) -> bytes:

@@ -1,5 +1,4 @@
-"""System procedures that the driver calls by itself: comes in a call, goes out the result set that SQL Server
-gives.
+"""System procedures that the driver calls by itself, with the result sets of SQL Server.
 
 Without sp_datatype_info_100 the driver cuts datetime parameters to whole seconds, silently.
 """

@@ -1,6 +1,4 @@
-"""The answer to one request: comes in the engine's results and the fault plan, goes out tokens on the
-channel, batch by batch.
-"""
+"""The answer to one request: the engine's results and the fault plan as tokens on the channel."""
 
 from __future__ import annotations
 

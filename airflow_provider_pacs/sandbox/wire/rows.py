@@ -1,4 +1,4 @@
-"""ROW tokens: comes in Arrow batches, goes out the bytes of all their rows, without a Python step per row."""
+"""ROW tokens of whole Arrow batches, without a Python step per row."""
 
 from __future__ import annotations
 

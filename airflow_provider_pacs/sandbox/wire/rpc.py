@@ -1,4 +1,4 @@
-"""RPC requests: comes in the payload of an RPC message, goes out its calls with decoded arguments."""
+"""Parses RPC messages to calls with decoded arguments."""
 
 from __future__ import annotations
 

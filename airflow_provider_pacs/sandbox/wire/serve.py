@@ -1,6 +1,4 @@
-"""Running the sandbox: comes in an engine and a certificate, goes out a server in a background thread, or one
-that runs until SIGTERM.
-"""
+"""Runs a server in a background thread, or in the foreground until SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TDS server: comes in connections, goes out logged-in sessions; PRELOGIN, TLS and LOGIN7 happen here."""
+"""The TDS server: PRELOGIN, TLS and LOGIN7, up to a logged-in session."""
 
 from __future__ import annotations
 

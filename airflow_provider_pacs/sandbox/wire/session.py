@@ -1,4 +1,4 @@
-"""One logged-in connection: comes in its requests, goes out their answers."""
+"""One logged-in connection: reads its requests and answers them."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ class Session:
     async def _batch(self, response: Response, cursor: Cursor) -> None:
         cursor.skip_all_headers()
         sql = packets.utf16_text(cursor.take(cursor.remaining))
-        if found := _FAULT_PROCEDURE.fullmatch(sql):
-            self._plan_fault(found[1].lower(), found[2])
+        if result := _FAULT_PROCEDURE.fullmatch(sql):
+            self._plan_fault(result[1].lower(), result[2])
         else:
             await response.run(self.engine, sql, (), in_procedure=False)
 

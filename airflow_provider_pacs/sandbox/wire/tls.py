@@ -1,6 +1,4 @@
-"""The byte channel of one connection: comes in an asyncio socket, goes out TDS messages, in clear or through
-TLS (in PRELOGIN, or TDS 8 strict).
-"""
+"""The byte channel of one connection: TDS messages, in clear or through TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of a TABULAR_RESULT: comes in values, goes out the bytes of each token."""
+"""The tokens of a TABULAR_RESULT as bytes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""TYPE_INFO: comes in a T-SQL type (or its declaration as text, or its bytes), goes out its bytes (or the
-type).
-"""
+"""TYPE_INFO: a T-SQL type as the bytes of the protocol, and back."""
 
 from __future__ import annotations
 
@@ -232,9 +230,9 @@ def declared_parameters(text: str) -> list[tuple[str, SqlType]]:
     out: list[tuple[str, SqlType]] = []
     position = 0
     while position < len(text.rstrip()):
-        found = _DECLARATION.match(text, position)
-        if not found:
+        result = _DECLARATION.match(text, position)
+        if not result:
             raise ValueError(f"parameter list at {text[position : position + 40]!r}")
-        out.append((found[1], declared_type(found[2], found[3], found[4])))
-        position = found.end()
+        out.append((result[1], declared_type(result[2], result[3], result[4])))
+        position = result.end()
     return out

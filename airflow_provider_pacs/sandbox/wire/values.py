@@ -1,4 +1,4 @@
-"""RPC parameters: comes in their bytes, goes out Python values."""
+"""Decodes the values of RPC parameters."""
 
 from __future__ import annotations
 

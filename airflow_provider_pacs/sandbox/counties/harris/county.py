@@ -1,4 +1,4 @@
-"""An engine, a size and a seed in; the engine with a generated county in the core tables of PACS 9.0 out.
+"""Declares and fills a county in the core tables of PACS 9.0.
 
 The same arguments give the same rows.
 """

@@ -1,5 +1,4 @@
-"""A size and a seed in; the temporary tables that everything else is made from out: lots, layers, values,
-buildings, editions, holders, deeds.
+"""The temporary tables from which a PACS 9.0 county is generated: lots, layers, values, holders.
 
 lots: one row a property. layers: one row a property, year and supplement; `latest` marks the one that
     prop_supp_assoc names. worth: a layer's money.
@@ -20,7 +19,7 @@ import pyarrow as pa
 Ints = npt.NDArray[np.int64]
 APPRAISAL_YEAR = 2026
 FIRST_PROPERTY, FIRST_ACCOUNT, FIRST_DEED, FIRST_IMPROVEMENT = 10_001, 100, 300_001, 50_001
-BIG_HOLDER, JUDGE = 7, 199
+BIG_HOLDER, JUDGE_HOLDER = 7, 199
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,7 @@ def _holders(total: int) -> str:
     root = "CASE part WHEN 'child' THEN i - i % 90 + 20 ELSE i END"
     place = "CASE part WHEN 'child' THEN i % 90 - 21 ELSE n END"
     return f"""CREATE OR REPLACE TEMP TABLE holders AS
-    SELECT *, CASE WHEN i % 60 = 8 AND n = 0 THEN {BIG_HOLDER} WHEN i % 997 = 40 AND n = 0 THEN {JUDGE}
+    SELECT *, CASE WHEN i % 60 = 8 AND n = 0 THEN {BIG_HOLDER} WHEN i % 997 = 40 AND n = 0 THEN {JUDGE_HOLDER}
         ELSE {FIRST_ACCOUNT} + (dice('holder', {root}, term) + 37 * ({place})) % {total} END AS acct_id,
         CASE WHEN owners = 1 THEN 100 WHEN owners = 2 AND i % 5 = 0 THEN CASE n WHEN 0 THEN 66.6666666667 ELSE 33.3333333333 END
         WHEN owners = 2 THEN 50 ELSE 33.3333333333 END AS pct

@@ -1,5 +1,4 @@
-"""A seed in; one night's changes in a county of PACS 9.0, by the sandbox's clock (which moves on by 8 hours),
-and their counts out.
+"""Applies one night's changes to a county of PACS 9.0, by the sandbox's clock (which moves on by 8 hours).
 
 The night does what the vendor's software does: a change of owner deletes a row and inserts another, a new
 supplement copies a property's whole layer with its old dates and moves prop_supp_assoc at once, a deleted one
@@ -207,8 +206,10 @@ class _Night:
             f"v.prop_val_yr = {{0}}.{{1}}"
         )
         for name, column in (("prop_supp_assoc", "owner_tax_yr"), ("property_profile", "prop_val_yr")):
-            found = left.format(name, column)
-            count = self._update(name, f"(prop_id, {column}, sup_num) IN (FROM gone)", f"sup_num = ({found})")
+            result = left.format(name, column)
+            count = self._update(
+                name, f"(prop_id, {column}, sup_num) IN (FROM gone)", f"sup_num = ({result})"
+            )
         self._con.execute("DROP TABLE gone")
         return count
 
@@ -291,11 +292,11 @@ class _Night:
             f"CREATE OR REPLACE TEMP TABLE gone AS SELECT imprv_id FROM {_t('imprv')} WHERE {where}"
         )
         for name in ("imprv_attr", "imprv_detail", "imprv"):
-            found = self._count(
+            result = self._count(
                 f"DELETE FROM {_t(name)} WHERE {_now('prop_val_yr')} AND sale_id = 0 AND imprv_id IN (FROM "
                 "gone)"
             )
-        return found
+        return result
 
     def _recover(self) -> int:
         ended = (

@@ -1,6 +1,4 @@
-"""The ground in; properties, their situs, their values of every layer and what goes with a layer
-(supplements, tax areas, UDI links) out.
-"""
+"""Generates properties, their situs, their values of every layer and what belongs to a layer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The ground in; accounts with their addresses and phones, owners, what they are taxed for and their
-exemptions out.
+"""Generates accounts with their addresses and phones, owners, and their exemptions and shares.
 
 Everything private is made up and marks itself: numbers begin with 900 or DL, so that a test can look for them
 where they must not be.
@@ -13,7 +12,7 @@ from airflow_provider_pacs.sandbox.counties.harris.foundations import (
     APPRAISAL_YEAR,
     BIG_HOLDER,
     FIRST_ACCOUNT,
-    JUDGE,
+    JUDGE_HOLDER,
 )
 from airflow_provider_pacs.sandbox.counties.harris.table_rows import fill, pick
 from airflow_provider_pacs.sandbox.counties.harris.vocabulary import CITIES, FIRMS, FIRST, LAST, STREETS, ZIPS
@@ -22,7 +21,7 @@ from airflow_provider_pacs.sandbox.counties.harris.vocabulary import CITIES, FIR
 def people(con: duckdb.DuckDBPyConnection, accounts: int) -> None:
     """Fills account, address, phone, owner, wash_prop_owner_val and property_exemption."""
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE accounts AS SELECT *, acct_id % {JUDGE} = 0 AS hidden, r % 8 = 0 OR acct_id = {BIG_HOLDER} AS firm,
+        f"""CREATE OR REPLACE TEMP TABLE accounts AS SELECT *, acct_id % {JUDGE_HOLDER} = 0 AS hidden, r % 8 = 0 OR acct_id = {BIG_HOLDER} AS firm,
         {pick("r", FIRST)} AS first, {pick("r // 13", LAST)} AS last,
         CASE WHEN acct_id = {BIG_HOLDER} THEN 'NEW HOMES OF BENTON COUNTY LLC' ELSE {pick("r", FIRMS)} END AS firm_name
         FROM (SELECT n AS acct_id, dice('account', n, 0) AS r FROM range({FIRST_ACCOUNT}, {FIRST_ACCOUNT + accounts}) AS t(n)

@@ -1,4 +1,4 @@
-"""The ground in; deeds with their parcels, sales, buyers and sellers out.
+"""Generates deeds with their parcels, sales, buyers and sellers.
 
 Some deeds are of several parcels, and a price is for all of them.
 """

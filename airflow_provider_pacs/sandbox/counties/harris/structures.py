@@ -1,6 +1,4 @@
-"""The ground in; improvements with details and attributes, and land segments, of every edition of a layer
-(current and as of a sale) out.
-"""
+"""Generates improvements with details and attributes, and land segments, for every edition of a layer."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ def structures(con: duckdb.DuckDBPyConnection) -> None:
         FROM buildings AS b JOIN lots AS l USING (i) ORDER BY imprv_id"""
     )
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE rooms AS SELECT h.i, h.imprv_id, h.built, h.area, CAST(r.k AS BIGINT) AS k,
+        f"""CREATE OR REPLACE TEMP TABLE details AS SELECT h.i, h.imprv_id, h.built, h.area, CAST(r.k AS BIGINT) AS k,
         h.imprv_id * 10 + r.k AS det_id, CASE WHEN r.k = 0 THEN 'MA' ELSE {pick("h.imprv_id + r.k", list(DETAIL_TYPES)[1:])} END AS type
         FROM homes AS h JOIN range(64) AS r(k) ON r.k < h.details"""
     )
@@ -33,7 +31,7 @@ def structures(con: duckdb.DuckDBPyConnection) -> None:
         "editions AS e JOIN homes AS h USING (i) JOIN worth AS w USING (i, prop_id, yr, sup)",
         _IMPROVEMENT,
     )
-    fill(con, "imprv_detail", "editions AS e JOIN rooms AS r USING (i)", _DETAIL)
+    fill(con, "imprv_detail", "editions AS e JOIN details AS r USING (i)", _DETAIL)
     homes = "editions AS e JOIN homes AS h USING (i)"
     for number, where, code, unit in (
         (

@@ -1,6 +1,4 @@
-"""Nothing in; the one row of pacs_system, the years, the supplement groups, the dictionaries, tax areas and a
-short journal out.
-"""
+"""Generates pacs_system, the years, the supplement groups, the dictionaries and the tax areas."""
 
 from __future__ import annotations
 
@@ -85,9 +83,9 @@ def _listed(rows: Iterable[tuple[str | None, ...]]) -> str:
     def text(value: str | None) -> str:
         return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
-    found = [f"({', '.join(map(text, row))})" for row in rows]
-    names = ", ".join(f"c{n}" for n in range(found[0].count(", ") + 1))
-    return f"(VALUES {', '.join(found)}) AS v({names})"
+    result = [f"({', '.join(map(text, row))})" for row in rows]
+    names = ", ".join(f"c{n}" for n in range(result[0].count(", ") + 1))
+    return f"(VALUES {', '.join(result)}) AS v({names})"
 
 
 _SYSTEM = {

@@ -1,4 +1,4 @@
-"""Rows of a query and a few columns' texts in; whole rows of a declared table out.
+"""Fills a declared table with whole rows from a query that names only some of its columns.
 
 What is not named becomes NULL, its default, or nothing much.
 """

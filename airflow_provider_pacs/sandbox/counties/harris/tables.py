@@ -1,4 +1,4 @@
-"""tables.txt in; the declared core tables of PACS 9.0 (database pacs_oltp, schema dbo) out.
+"""Reads `tables.txt`: the declared core tables of PACS 9.0 (database pacs_oltp, schema dbo).
 
 Column names, types, keys and indexes are those of a county's real database; what computes a column is written
 here, in DuckDB's words.
@@ -53,13 +53,13 @@ COMPUTED = {
 @cache
 def tables() -> dict[str, Table]:
     """Every core table by its name."""
-    found: dict[str, Table] = {}
+    result: dict[str, Table] = {}
     for block in _FILE.read_text("utf-8").split("\n\n"):
         lines = [line for line in block.splitlines() if line and not line.startswith("#")]
         if lines:
             table = _table(lines)
-            found[table.name] = table
-    return found
+            result[table.name] = table
+    return result
 
 
 def declare(catalog: Catalog, snapshot: bool = True) -> None:

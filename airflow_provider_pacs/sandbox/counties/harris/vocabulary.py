@@ -1,4 +1,4 @@
-"""Nothing in; the names, streets and codes that the generated county is written with out.
+"""The names, streets and codes of the generated county.
 
 CP1252 is part of it: ñ, é, curly quotes, dashes.
 """
