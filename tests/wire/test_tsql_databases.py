@@ -116,7 +116,8 @@ def test_indexes_and_references_show_in_the_catalog(admin: SqlSession) -> None:
     "sql",
     [
         "CREATE VIEW v AS SELECT 1 AS a",
-        "GRANT CONTROL TO public",
+        "GRANT NONSENSE TO public",
+        "GRANT SELECT ON ASSEMBLY::x TO public",
         "ALTER TABLE Property ADD x int",
         "DROP SCHEMA dbo",
     ],

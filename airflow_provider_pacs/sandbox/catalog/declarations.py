@@ -41,7 +41,8 @@ class Declarations:
         self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())] = table
 
     def drop_table(self, table: Table) -> None:
-        """Forgets a declared table; its object_id is never used again."""
+        """Forgets a declared table with the permissions on it; its object_id is never used again."""
+        self.databases[table.database.lower()].principals.forget_object(table.securable)
         del self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())]
 
     def tables(self, database: str) -> Iterator[Table]:

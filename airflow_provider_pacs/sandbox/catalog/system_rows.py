@@ -287,13 +287,44 @@ def rows_of_i_schemata(catalog: Declarations, database: Database) -> Iterator[Ro
     return ((database.name, s, "dbo" if s not in SCHEMA_IDS else s) for s in catalog.schemas(database.name))
 
 
+def _principal_id(database: Database, name: str) -> int:
+    principals = database.principals
+    if name.lower() in principals.users:
+        return principals.users[name.lower()].number
+    return principals.roles[name.lower()].number if name.lower() in principals.roles else 1
+
+
 def rows_of_principals(catalog: Declarations, database: Database) -> Iterator[Row]:
     """sys.database_principals."""
-    return iter(
-        [
-            ("public", 0, "R", "DATABASE_ROLE"),
-            ("dbo", 1, "S", "SQL_USER"),
-            ("db_owner", 16384, "R", "DATABASE_ROLE"),
-            ("db_datareader", 16390, "R", "DATABASE_ROLE"),
+    yield "dbo", 1, "S", "SQL_USER", "dbo", None, False
+    for user in database.principals.users.values():
+        yield user.name, user.number, "S", "SQL_USER", user.default_schema, 1, False
+    for role in database.principals.roles.values():
+        fixed = role.number >= 16384
+        yield role.name, role.number, "R", "DATABASE_ROLE", None, _principal_id(database, role.owner), fixed
+
+
+def rows_of_role_members(catalog: Declarations, database: Database) -> Iterator[Row]:
+    """sys.database_role_members."""
+    for role in database.principals.roles.values():
+        for member in sorted(role.members):
+            yield role.number, _principal_id(database, member)
+
+
+def rows_of_permissions(catalog: Declarations, database: Database) -> Iterator[Row]:
+    """sys.database_permissions."""
+    for held in database.principals.permissions:
+        target = held.securable
+        table = catalog.table(database.name, target.schema, target.name) if target.name else None
+        if target.name and table is None:
+            continue  # its object is gone
+        major = table.object_id if table else 0
+        schemas = {s.lower(): s for s in catalog.schemas(database.name)}
+        if target.level == 1:
+            major = schema_id(catalog, database.name, schemas[target.schema])
+        minor = table.position(target.column) if table and target.column else 0
+        kind = ((0, "DATABASE"), (3, "SCHEMA"), (1, "OBJECT_OR_COLUMN"), (1, "OBJECT_OR_COLUMN"))[
+            target.level
         ]
-    )
+        who = _principal_id(database, held.principal)
+        yield *kind, major, minor, who, 1, held.action, held.state[0], held.state

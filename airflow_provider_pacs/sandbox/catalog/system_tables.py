@@ -42,7 +42,7 @@ def columns(text: str) -> tuple[Column, ...]:
 
 
 def _system_views(catalog: Declarations, database: Database) -> Iterator[Row]:
-    names = [k.split(".")[1] for k in SPECS if k.startswith("sys.")] + [
+    names = [k.split(".")[1] for k in (*SPECS, *LIVE) if k.startswith("sys.")] + [
         "dm_exec_sessions",
         "dm_exec_connections",
         "dm_tran_database_transactions",
@@ -115,7 +115,6 @@ SPECS: dict[str, Spec] = {
         ("sys.sql_modules", "object_id int!, definition nvarchar(max)", system_rows.rows_of_nothing),
         ("sys.sequences", _OBJECT, system_rows.rows_of_nothing),
         ("sys.system_views", "name sysname!, object_id int!, schema_id int!, type char(2)!, type_desc nvarchar(60)", _system_views),
-        ("sys.database_principals", "name sysname!, principal_id int!, type char(1)!, type_desc nvarchar(60)", system_rows.rows_of_principals),
         ("sys.databases", "name sysname!, database_id int!, create_date datetime!, service_broker_guid uniqueidentifier!, "
                           "compatibility_level "
                           "tinyint!, collation_name sysname, "
@@ -164,3 +163,27 @@ SPECS: dict[str, Spec] = {
 }  # fmt: skip
 OF_THE_SERVER = ("sys.databases", "sys.database_recovery_status")
 """Those that tell the same from every database."""
+LIVE: dict[str, Spec] = {
+    key: Spec(columns(text), rows)
+    for key, text, rows in (
+        (
+            "sys.database_principals",
+            "name sysname!, principal_id int!, type char(1)!, type_desc nvarchar(60), "
+            "default_schema_name sysname, owning_principal_id int, is_fixed_role bit!",
+            system_rows.rows_of_principals,
+        ),
+        (
+            "sys.database_role_members",
+            "role_principal_id int!, member_principal_id int!",
+            system_rows.rows_of_role_members,
+        ),
+        (
+            "sys.database_permissions",
+            "class tinyint!, class_desc nvarchar(60), major_id int!, minor_id int!, "
+            "grantee_principal_id int!, grantor_principal_id int!, permission_name nvarchar(128), state char(1)!, "
+            "state_desc nvarchar(60)",
+            system_rows.rows_of_permissions,
+        ),
+    )
+}
+"""System views whose rows are made when they are read."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from airflow_provider_pacs.sandbox.catalog.principals import Principals, Securable
 from airflow_provider_pacs.sandbox.model import Column, SqlType
 
 
@@ -65,6 +66,11 @@ class Table:
         return tuple(c for c in self.columns if c.name not in self.computed and c.type.name != "rowversion")
 
     @property
+    def securable(self) -> Securable:
+        """What permissions on the table are on."""
+        return Securable(self.schema.lower(), self.name.lower())
+
+    @property
     def stored(self) -> str:
         """Its quoted name in DuckDB."""
         return stored_name(self.database, self.schema, self.name)
@@ -91,6 +97,12 @@ class Database:
     read_only: bool = False
     cdc: bool = False
     schemas: list[str] = field(default_factory=list)
+    principals: Principals = field(default_factory=Principals)
+
+    @property
+    def of_the_system(self) -> bool:
+        """Whether it is one that every server has."""
+        return self.name in ("master", "tempdb", "model", "msdb")
 
     def guid(self, purpose: str) -> UUID:
         """A stable identifier of the database for one purpose (`broker`, `database`, `fork`, `family`)."""

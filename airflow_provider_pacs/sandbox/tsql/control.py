@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog.sqltypes import from_node
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.tsql import ddl, definitions
+from airflow_provider_pacs.sandbox.tsql import access, ddl, definitions, grants
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import parse, untranslated
 from airflow_provider_pacs.sandbox.tsql.errors import CANCELLED
@@ -45,29 +45,14 @@ def run(session: SessionState, statement: Statement) -> Iterator[ResultSet | Row
     Raises:
         SqlError: 102 with the text for what is not known, and others as SQL Server has them.
     """
-    match statement.kind:
-        case "DECLARE":
-            _declare(session, statement)
-        case "SET":
-            _set(session, statement)
-        case "USE":
-            _use(session, parts(statement.text[3:].strip())[0])
-        case "BEGIN" | "COMMIT" | "ROLLBACK" | "SAVE":
-            _transaction(session, statement)
-        case "WAITFOR":
-            _wait(session, statement)
-        case "ALTER":
-            _alter(session, statement)
-        case "CREATE" | "DROP" | "GRANT":
-            ddl.run(session, statement)
-        case "EXEC" | "EXECUTE":
-            yield from _execute(session, statement)
-            return
-        case "PRINT":
-            session.evaluate(statement.text[5:], SqlType("nvarchar", 4000))
-        case _:
-            _log.warning("unknown statement: %s", " ".join(statement.text.split())[:500])
-            raise untranslated(statement.text, "unknown statement")
+    if statement.kind in ("EXEC", "EXECUTE"):
+        yield from _execute(session, statement)
+        return
+    handler = _HANDLERS.get(statement.kind)
+    if handler is None:
+        _log.warning("unknown statement: %s", " ".join(statement.text.split())[:500])
+        raise untranslated(statement.text, "unknown statement")
+    handler(session, statement)
     yield RowCount(None)
 
 
@@ -124,13 +109,18 @@ def _set(session: SessionState, statement: Statement) -> None:
         session.nocount = tokens[-1].upper == "ON"
 
 
-def _use(session: SessionState, name: str) -> None:
+def _print(session: SessionState, statement: Statement) -> None:
+    session.evaluate(statement.text[5:], SqlType("nvarchar", 4000))
+
+
+def _use(session: SessionState, statement: Statement) -> None:
+    name = parts(statement.text[3:].strip())[0]
     database = session.catalog.databases.get(name.lower())
     if database is None:
         raise SqlError(
             911, f"Database '{name}' does not exist. Make sure that the name is entered correctly."
         )
-    if not session.login.may_open(database.name):
+    if not access.may_open(session, database):
         raise SqlError(
             916,
             f'The server principal "{session.login.name}" is not able to access the database "{name}" under '
@@ -164,7 +154,7 @@ def _wait(session: SessionState, statement: Statement) -> None:
 
 
 def _alter(session: SessionState, statement: Statement) -> None:
-    if statement.tokens[1:2] and statement.tokens[1].upper == "TABLE":
+    if statement.tokens[1:2] and statement.tokens[1].upper in ("TABLE", "ROLE", "LOGIN", "USER"):
         definitions.run(session, statement)
         return
     matched = _DATABASE_OPTION.match(statement.text)
@@ -214,3 +204,16 @@ def _execute(session: SessionState, statement: Statement) -> Iterator[ResultSet 
             node = parse("SELECT " + _between(statement, piece, 2 if named else 0)).expressions[0]
             args[piece[0].text[1:].lower() if named else str(number)] = session.constant(node)
     yield from procedure(session, args)
+
+
+_HANDLERS: dict[str, Callable[[SessionState, Statement], None]] = {
+    "DECLARE": _declare,
+    "SET": _set,
+    "USE": _use,
+    **dict.fromkeys(("BEGIN", "COMMIT", "ROLLBACK", "SAVE"), _transaction),
+    "WAITFOR": _wait,
+    "ALTER": _alter,
+    **dict.fromkeys(("CREATE", "DROP"), ddl.run),
+    **dict.fromkeys(("GRANT", "DENY", "REVOKE"), grants.run),
+    "PRINT": _print,
+}

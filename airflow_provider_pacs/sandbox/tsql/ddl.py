@@ -12,6 +12,7 @@ from airflow_provider_pacs.sandbox.catalog.sqltypes import make
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Table
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlError, SqlType
 from airflow_provider_pacs.sandbox.tsql import definitions
+from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
 from airflow_provider_pacs.sandbox.tsql.information import parts
@@ -32,18 +33,13 @@ def run(session: SessionState, statement: Statement) -> None:
         SqlError: 102 for what is not known, 262 without the right, 2714 and 3701 where the table is there
             already or not.
     """
-    if statement.kind == "GRANT" or [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
+    if [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
         definitions.run(session, statement)
         return
     matched = _HEAD.match(statement.text)
     if matched is None or (matched[1].upper() == "CREATE") != bool(matched[4]):
         raise untranslated(statement.text, "CREATE TABLE or DROP TABLE of another form")
-    if not session.login.admin:
-        raise SqlError(
-            262,
-            f"{matched[1].upper()} TABLE permission denied in database '{session.database}'.",
-            severity=14,
-        )
+    refuse_definition(session, f"{matched[1].upper()} TABLE", ("CREATE TABLE",))
     *schema, name = parts(matched[3])
     place = (session.database, schema[-1] if schema else "dbo", name)
     if matched[1].upper() == "CREATE":

@@ -1,4 +1,4 @@
-"""Runs CREATE and DROP of databases, schemas, indexes, logins and users, ALTER TABLE ADD and GRANT.
+"""Runs CREATE and DROP of databases, schemas and indexes, and ALTER TABLE ADD; `logins` has the principals.
 
 Only what a test sends that makes a county of its own, here or on a genuine server. The rest of T-SQL's DDL is
 error 102.
@@ -12,6 +12,8 @@ from dataclasses import replace
 
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, ForeignKey, Index, Table
 from airflow_provider_pacs.sandbox.model import SqlError
+from airflow_provider_pacs.sandbox.tsql import logins
+from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
 from airflow_provider_pacs.sandbox.tsql.information import parts
@@ -19,6 +21,7 @@ from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 _NAME = r"(\[(?:[^\]]|\]\])*\]|\w+)"
 _NAMES = rf"({_NAME}(?:\s*\.\s*{_NAME})*)"
+_NEEDS = {"create_schema": ("CREATE SCHEMA", "ALTER ANY SCHEMA"), "create_index": ("ALTER ANY SCHEMA",)}
 _LIST = r"\(([^()]*)\)"
 _RULES: tuple[tuple[str, str], ...] = (
     ("create_database", rf"CREATE\s+DATABASE\s+{_NAME}(?:\s+COLLATE\s+(\w+))?"),
@@ -29,16 +32,6 @@ _RULES: tuple[tuple[str, str], ...] = (
         "add_reference",
         rf"ALTER\s+TABLE\s+{_NAMES}\s+ADD\s+CONSTRAINT\s+{_NAME}\s+FOREIGN\s+KEY\s*{_LIST}\s*REFERENCES\s+{_NAMES}\s*{_LIST}",
     ),
-    (
-        "create_login",
-        rf"CREATE\s+LOGIN\s+{_NAME}\s+WITH\s+PASSWORD\s*=\s*N?('(?:[^']|'')*')(?:\s*,\s*CHECK_POLICY\s*=\s*OFF)?",
-    ),
-    ("drop_login", rf"DROP\s+LOGIN\s+{_NAME}"),
-    ("create_user", rf"CREATE\s+USER\s+{_NAME}\s+FOR\s+LOGIN\s+{_NAME}"),
-    (
-        "grant",
-        rf"GRANT\s+((?:SELECT|VIEW\s+DEFINITION)(?:\s*,\s*(?:SELECT|VIEW\s+DEFINITION))*)\s+TO\s+{_NAME}",
-    ),
 )
 
 
@@ -48,15 +41,12 @@ def run(session: SessionState, statement: Statement) -> None:
     Raises:
         SqlError: 102 for what is not known, 262 without the right, and others as SQL Server has them.
     """
+    if logins.run(session, statement):
+        return
     for name, rule in _RULES:
         result = re.fullmatch(rule, statement.text.strip(), re.IGNORECASE)
         if result is not None:
-            if not session.login.admin:
-                raise SqlError(
-                    262,
-                    f"{name.replace('_', ' ').upper()} permission denied in database '{session.database}'.",
-                    severity=14,
-                )
+            refuse_definition(session, name.replace("_", " ").upper(), _NEEDS.get(name, ()))
             _ACTIONS[name](session, [group or "" for group in result.groups()])
             return
     raise untranslated(statement.text, "no such definition is known")
@@ -115,28 +105,6 @@ def _add_reference(session: SessionState, result: list[str]) -> None:
     session.engine.redefine(replace(owner, foreign_keys=(*owner.foreign_keys, key)))
 
 
-def _create_login(session: SessionState, result: list[str]) -> None:
-    session.engine.add_login(_last(result[0]), result[1][1:-1].replace("''", "'"))
-
-
-def _drop_login(session: SessionState, result: list[str]) -> None:
-    session.engine.drop_login(_last(result[0]))
-
-
-def _create_user(session: SessionState, result: list[str]) -> None:
-    session.engine.admit(_last(result[1]), session.database)
-
-
-def _grant(session: SessionState, result: list[str]) -> None:
-    """A user of the sandbox may read everything and write nothing, so a grant only has to name one."""
-    if not session.engine.may_open(_last(result[1]), session.database):
-        raise SqlError(
-            15151,
-            f"Cannot find the user '{_last(result[1])}', because it does not exist or you do not have "
-            "permission.",
-        )
-
-
 def _here(session: SessionState) -> Database:
     return session.catalog.databases[session.database.lower()]
 
@@ -156,6 +124,9 @@ def _columns(table: Table, listed: str) -> tuple[str, ...]:
 
 
 _ACTIONS: dict[str, Callable[[SessionState, list[str]], None]] = {
-    "create_database": _create_database, "drop_database": _drop_database, "create_schema": _create_schema, "create_index": _create_index,
-    "add_reference": _add_reference, "create_login": _create_login, "drop_login": _drop_login, "create_user": _create_user, "grant": _grant,
-}  # fmt: skip
+    "create_database": _create_database,
+    "drop_database": _drop_database,
+    "create_schema": _create_schema,
+    "create_index": _create_index,
+    "add_reference": _add_reference,
+}

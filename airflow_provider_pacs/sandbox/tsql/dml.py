@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlglot import exp
 
@@ -19,7 +20,24 @@ from airflow_provider_pacs.sandbox.tsql.scope import Rows, Scope, Typed
 _NEXT = "unhex(lpad(hex(nextval('tsql.rv')), 16, '0'))"
 
 
-def write(node: exp.Expression, env: Environment) -> tuple[str, Table]:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of data.
+
+    Attributes:
+        sql: its DuckDB text.
+        action: INSERT, UPDATE or DELETE.
+        table: what it changes.
+        columns: the columns that an UPDATE assigns.
+    """
+
+    sql: str
+    action: str
+    table: Table
+    columns: tuple[str, ...] = ()
+
+
+def write(node: exp.Expression, env: Environment) -> Change:
     """DuckDB text of one change of data.
 
     Raises:
@@ -66,7 +84,7 @@ def _aliased(node: exp.Expression, other: exp.Expression | None, queries: Querie
     return target(node, queries), node.alias_or_name
 
 
-def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, Table]:
+def _insert(node: exp.Insert, env: Environment, queries: Queries) -> Change:
     schema = isinstance(node.this, exp.Schema)
     table = target(node.this.this if schema else node.this, queries)
     columns = [_column(table, i.name) for i in node.this.expressions] if schema else list(table.writable)
@@ -108,26 +126,33 @@ def _insert(node: exp.Insert, env: Environment, queries: Queries) -> tuple[str, 
     if versions:  # nextval per row, outside of VALUES
         listed += "".join(f", {quoted(v)}" for v in versions)
         source = f"SELECT *{''.join(f', {_NEXT}' for _ in versions)} FROM ({source})"
-    return f"INSERT INTO {table.stored} ({listed}) {source}", table
+    return Change(f"INSERT INTO {table.stored} ({listed}) {source}", "INSERT", table)
 
 
-def _update(node: exp.Update, env: Environment, queries: Queries) -> tuple[str, Table]:
+def _update(node: exp.Update, env: Environment, queries: Queries) -> Change:
     from_ = node.args.get("from_")
     table, alias = _aliased(node.this, from_.this if from_ is not None else None, queries)
-    e = Expressions(env, Scope([Rows(alias, table.columns)]), queries)
-    _versions(table, [_column(table, item.this.name) for item in node.expressions])
+    e = Expressions(env, Scope([_target_rows(env, alias, table)]), queries)
+    assigned = [_column(table, item.this.name) for item in node.expressions]
+    _versions(table, assigned)
     parts = [f"{quoted(c.name)} = {_NEXT}" for c in table.columns if c.type.name == "rowversion"]
     for item in node.expressions:
         column = _column(table, item.this.name)
         parts.append(f"{quoted(column.name)} = {_assigned(e.value(item.expression), column)}")
-    return f"UPDATE {table.stored} AS {quoted(alias)} SET {', '.join(parts)}{_where(node, e)}", table
+    sql = f"UPDATE {table.stored} AS {quoted(alias)} SET {', '.join(parts)}{_where(node, e)}"
+    return Change(sql, "UPDATE", table, tuple(c.name for c in assigned))
 
 
-def _delete(node: exp.Delete, env: Environment, queries: Queries) -> tuple[str, Table]:
+def _delete(node: exp.Delete, env: Environment, queries: Queries) -> Change:
     named = node.args.get("tables")
     table, alias = _aliased(named[0], node.this, queries) if named else _aliased(node.this, None, queries)
-    e = Expressions(env, Scope([Rows(alias, table.columns)]), queries)
-    return f"DELETE FROM {table.stored} AS {quoted(alias)}{_where(node, e)}", table
+    e = Expressions(env, Scope([_target_rows(env, alias, table)]), queries)
+    return Change(f"DELETE FROM {table.stored} AS {quoted(alias)}{_where(node, e)}", "DELETE", table)
+
+
+def _target_rows(env: Environment, alias: str, table: Table) -> Rows:
+    """The changed table as a source: reading it takes SELECT only where a column of it is read."""
+    return Rows(alias, table.columns, tuple(c.name for c in table.columns), env.reads(table, optional=True))
 
 
 def _where(node: exp.Expression, e: Expressions) -> str:

@@ -38,6 +38,7 @@ class SandboxEngine(Server):
                 f'Cannot open database "{database}" requested by the login. The login failed.',
                 severity=11,
             )
+        self._admit_listed(known, wanted.name)
         with self._lock:
             spid, self._next_spid = self._next_spid, self._next_spid + 1
             session = SqlSession(self, known, wanted.name, self.con.cursor(), spid, host, application)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog.catalog import Catalog
+from airflow_provider_pacs.sandbox.catalog.tables import Source, Table
 from airflow_provider_pacs.sandbox.model import Column, SqlType
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
 from airflow_provider_pacs.sandbox.tsql.scope import Scope, Typed
@@ -49,6 +50,16 @@ class Environment(Protocol):
 
     def information(self, name: str, args: list[Any]) -> Any:
         """SERVERPROPERTY, IS_MEMBER, HAS_PERMS_BY_NAME and such: a str, an int or None."""
+        ...
+
+    def reads(self, table: Table, optional: bool = False) -> set[str]:
+        """Notes that the statement reads a table; the set gathers the names of the columns that it reads.
+        `optional`: it reads the table only if it reads a column.
+        """
+        ...
+
+    def visible(self, database: str, source: Source) -> Source:
+        """A system table with the rows that the session may see; any other source as it is."""
         ...
 
     def virtual(

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_pacs.sandbox.catalog.principals import OF_DATABASES, Securable
 from airflow_provider_pacs.sandbox.catalog.system_rows import SCHEMA_IDS
-from airflow_provider_pacs.sandbox.catalog.system_tables import columns
+from airflow_provider_pacs.sandbox.catalog.system_tables import LIVE, columns
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, Table
 from airflow_provider_pacs.sandbox.model import Column
+from airflow_provider_pacs.sandbox.tsql import access
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 VERSION = "16.0.4135.4"
@@ -21,33 +23,12 @@ _PROPERTIES: dict[str, str | int] = {
     "collation": "SQL_Latin1_General_CP1_CI_AS", "ishadrenabled": 0, "isclustered": 0, "productmajorversion": "16", "productminorversion": "0",
     "isintegratedsecurityonly": 0, "lcid": 1033, "sqlcharsetname": "iso_1",
 }  # fmt: skip
-_READS = ("CONNECT", "SELECT")
-_WRITES = ("INSERT", "UPDATE", "DELETE")
-_OWNER = (
-    "ALTER",
-    "CONTROL",
-    "EXECUTE",
-    "ALTER ANY SCHEMA",
-    "CREATE TABLE",
-    "TAKE OWNERSHIP",
-    "ALTER ANY USER",
-    "ALTER ANY ROLE",
-    "VIEW CHANGE TRACKING",
-    "VIEW DEFINITION",
+_SERVER_ROLES = frozenset(
+    "sysadmin serveradmin securityadmin processadmin setupadmin bulkadmin diskadmin dbcreator public".split()
 )
-_MEMBERSHIPS = frozenset(
-    {
-        "sysadmin",
-        "serveradmin",
-        "securityadmin",
-        "public",
-        "db_owner",
-        "db_datareader",
-        "db_datawriter",
-        "db_ddladmin",
-        "db_denydatawriter",
-    }
-)
+
+_SERVER_ROLES_OF_AN_ADMINISTRATOR = frozenset({"sysadmin", "serveradmin", "securityadmin"})
+_ROLES_OF_DBO = frozenset({"db_owner", "db_datareader", "db_datawriter", "db_ddladmin"})
 
 DATABASE_TRANSACTIONS = columns(
     "transaction_id bigint!, database_id int!, database_transaction_begin_time datetime, "
@@ -110,7 +91,7 @@ def _db_id(session: SessionState, first: str, args: list[Any]) -> Any:
 
 def _object_id(session: SessionState, first: str, args: list[Any]) -> Any:
     table = _table(session, first)
-    return table.object_id if table else None
+    return table.object_id if table and access.sees(session, table) else None
 
 
 def _schema_name(session: SessionState, first: str, args: list[Any]) -> Any:
@@ -121,13 +102,16 @@ def _schema_id(session: SessionState, first: str, args: list[Any]) -> Any:
     return {k.lower(): v for k, v in SCHEMA_IDS.items()}.get(first.lower()) if args else 1
 
 
-def _membership(session: SessionState, first: str, args: list[Any]) -> Any:
+def _server_role(session: SessionState, first: str, args: list[Any]) -> Any:
     role = first.lower()
-    if role not in _MEMBERSHIPS:
+    if role not in _SERVER_ROLES:
         return None
-    return int(
-        role in ("public", "db_datareader") or (session.login.admin and not role.startswith("db_deny"))
-    )
+    return int(role == "public" or (session.login.admin and role in _SERVER_ROLES_OF_AN_ADMINISTRATOR))
+
+
+def _database_role(session: SessionState, first: str, args: list[Any]) -> Any:
+    member = access.in_role(session, first, str(args[1]) if len(args) > 1 and args[1] is not None else "")
+    return None if member is None else int(member or (session.login.admin and first.lower() in _ROLES_OF_DBO))
 
 
 def _database_property(session: SessionState, first: str, args: list[Any]) -> Any:
@@ -153,7 +137,7 @@ def _min_active_rowversion(session: SessionState, first: str, args: list[Any]) -
 
 
 def _user(session: SessionState, first: str, args: list[Any]) -> Any:
-    return "dbo" if session.login.admin else session.login.name
+    return access.user_name(session)
 
 
 def _login(session: SessionState, first: str, args: list[Any]) -> Any:
@@ -169,10 +153,29 @@ def _table(session: SessionState, name: str) -> Table | None:
 
 
 def _has_permission(session: SessionState, first: str, args: list[Any]) -> int | None:
-    permission = str(args[2]).upper() if len(args) > 2 else ""
-    if args[0] is not None and str(args[1]).upper() == "OBJECT" and _table(session, str(args[0])) is None:
+    """HAS_PERMS_BY_NAME(securable, class, permission [, sub-securable, sub-class])."""
+    action, kind = (str(args[n]).upper() if len(args) > n and args[n] is not None else "" for n in (2, 1))
+    if not kind or kind == "SERVER":
+        return int(access.may_on_server(session, action))
+    if kind == "DATABASE":
+        return int(
+            action in OF_DATABASES and access.may(session, action, Securable(), first or session.database)
+        )
+    if kind == "SCHEMA":
+        return int(access.may(session, action, Securable(parts(first)[-1].lower())))
+    table = _table(session, first) if kind == "OBJECT" else None
+    if table is None or not access.sees(session, table):
         return None
-    return int(session.login.admin or permission in _READS or permission == "VIEW DEFINITION")
+    if len(args) > 3 and args[3] is not None:
+        name = parts(str(args[3]))[-1].lower()
+        column = next((c for c in table.columns if c.name.lower() == name), None)
+        return None if column is None else int(access.may_column(session, action, table, column))
+    return int(access.may(session, action, table.securable, table.database))
+
+
+def _has_database_access(session: SessionState, first: str, args: list[Any]) -> int | None:
+    database = session.catalog.databases.get(first.lower())
+    return None if database is None else int(access.may_open(session, database))
 
 
 _FUNCTIONS: dict[str, Callable[[SessionState, str, list[Any]], Any]] = {
@@ -182,10 +185,11 @@ _FUNCTIONS: dict[str, Callable[[SessionState, str, list[Any]], Any]] = {
     "OBJECT_ID": _object_id,
     "SCHEMA_NAME": _schema_name,
     "SCHEMA_ID": _schema_id,
-    **dict.fromkeys(("IS_SRVROLEMEMBER", "IS_MEMBER", "IS_ROLEMEMBER"), _membership),
+    "IS_SRVROLEMEMBER": _server_role,
+    **dict.fromkeys(("IS_MEMBER", "IS_ROLEMEMBER"), _database_role),
     "HAS_PERMS_BY_NAME": _has_permission,
     "DATABASEPROPERTYEX": _database_property,
-    "HAS_DBACCESS": lambda session, first, args: int(first.lower() in session.catalog.databases),
+    "HAS_DBACCESS": _has_database_access,
     "HOST_NAME": lambda session, first, args: session.host,
     "APP_NAME": lambda session, first, args: session.application,
     **dict.fromkeys(("USER_NAME", "CURRENT_USER", "SESSION_USER", "USER"), _user),
@@ -203,9 +207,15 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
         return (EXTENDED, []) if name == "fn_listextendedproperty" else None
     if schema != "sys":
         return None
+    if spec := LIVE.get(f"sys.{name}"):
+        database = session.catalog.databases[session.database.lower()]
+        return spec.columns, list(spec.rows(session.catalog, database))
     sessions = session.engine.sessions()
+    if name == "dm_exec_sessions" and not access.may_on_server(session, "VIEW SERVER STATE"):
+        sessions = [s for s in sessions if s is session]
     match name:
         case "dm_tran_database_transactions":
+            access.need_server_state(session)
             databases = session.catalog.databases
             return DATABASE_TRANSACTIONS, [
                 (
@@ -225,6 +235,7 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
                  session.catalog.databases[s.database.lower()].database_id, s.transactions.isolation, s.transactions.count) for s in sessions
             ]  # fmt: skip
         case "dm_exec_connections":
+            access.need_server_state(session)
             return CONNECTIONS, [
                 (s.spid, "TCP", "TSQL", 0x74000004, "TRUE" if s.encrypted else "FALSE", "SQL")
                 for s in sessions
@@ -233,11 +244,9 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
 
 
 def _my_permissions(session: SessionState, args: list[Any]) -> list[tuple[str, str, str]]:
-    granted = _READS + ((*_WRITES, *_OWNER) if session.login.admin else ())
-    if len(args) > 1 and str(args[1]).upper() == "OBJECT":
-        table = _table(session, str(args[0]))
-        if table is None:
-            return []
-        rows = [(str(args[0]), "", p) for p in granted if p != "CONNECT"]
-        return rows + [(str(args[0]), c.name, "SELECT") for c in table.columns]
-    return [("database", "", p) for p in granted]
+    kind = str(args[1]).upper() if len(args) > 1 else "DATABASE"
+    table = _table(session, str(args[0])) if kind == "OBJECT" else None
+    if kind == "OBJECT" and table is None:
+        return []
+    name = str(args[0]) if table is not None else kind.lower()
+    return [(name, column, action) for action, column in access.permissions_of(session, kind, table)]

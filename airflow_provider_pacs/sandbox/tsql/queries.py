@@ -244,7 +244,8 @@ class Queries:
             )
             source = Source(f"({inner.sql})", tuple(inner.columns), None, name)
         columns = renamed(source.columns, names)
-        scope.add(Rows(name, columns))
+        read = self.env.reads(source.table) if source.table is not None else None
+        scope.add(Rows(name, columns, tuple(c.name for c in source.columns), read))
         return (
             f"{source.sql} AS "
             f"{quoted(name)}({', '.join(quoted(c.name or f'column{n}') for n, c in enumerate(columns, start=1))})"
@@ -314,7 +315,7 @@ class Queries:
         else:
             known = self.env.catalog.find(database, schema, name)
             if known is not None:
-                return known
+                return self.env.visible(database, known)
             result = self.env.virtual(schema.lower(), name.lower(), None)
         if result is None:
             full = ".".join(p for p in (node.catalog, node.db, name) if p)

@@ -30,10 +30,22 @@ class Typed:
 
 @dataclass(slots=True)
 class Rows:
-    """One source of a FROM clause under its alias."""
+    """One source of a FROM clause under its alias.
+
+    Attributes:
+        names: of a declared table: its own column names, whatever the alias calls them.
+        read: of a declared table: gathers the columns that the query reads.
+    """
 
     alias: str
     columns: Sequence[Column]
+    names: tuple[str, ...] = ()
+    read: set[str] | None = None
+
+    def uses(self, place: int) -> None:
+        """Notes that the query reads the column at that place."""
+        if self.read is not None:
+            self.read.add(self.names[place])
 
 
 @dataclass(slots=True)
@@ -71,13 +83,17 @@ class Scope:
         Raises:
             SqlError: 207, 209 or 4104.
         """
-        result = [
-            Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable)
+        places = [
+            (s, place, c)
             for s in self.sources
             if not table or s.alias.lower() == table.lower()
-            for c in s.columns
+            for place, c in enumerate(s.columns)
             if c.name.lower() == name.lower()
         ]
+        result = []
+        for source, place, c in places:
+            source.uses(place)
+            result.append(Typed(f"{quoted(source.alias)}.{quoted(c.name)}", c.type, c.nullable))
         if len(result) > 1:
             raise SqlError(209, f"Ambiguous column name '{name}'.")
         if result:
@@ -108,6 +124,9 @@ class Scope:
                 "query.",
                 severity=15,
             )
+        for source in chosen:
+            for place in range(len(source.columns)):
+                source.uses(place)
         return [
             (c, Typed(f"{quoted(s.alias)}.{quoted(c.name)}", c.type, c.nullable))
             for s in chosen

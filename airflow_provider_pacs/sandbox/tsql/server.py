@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import duckdb
 
 from airflow_provider_pacs.sandbox.catalog.catalog import Catalog
+from airflow_provider_pacs.sandbox.catalog.principals import Securable, User
 from airflow_provider_pacs.sandbox.catalog.tables import Database, Table, quoted
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError
 from airflow_provider_pacs.sandbox.tsql.clock import Clock
@@ -95,6 +96,9 @@ class Server:
         self.catalog = Catalog(datetime(2019, 3, 1))
         self.fault = fault
         self.procedures: dict[str, Procedure] = {}
+        self._server_permissions: dict[str, set[str]] = {
+            login.name.lower(): {"CONNECT SQL", "VIEW ANY DATABASE", "VIEW SERVER STATE"} for login in logins
+        }
         self._logins = {login.name.lower(): login for login in logins}
         self._sessions: dict[int, OpenSession] = {}
         self._next_spid = 51
@@ -125,6 +129,9 @@ class Server:
 
     def publish(self) -> None:
         """Creates the declared tables that do not exist and fills the system tables. Call after declaring."""
+        for login in self._logins.values():
+            for name in login.databases:
+                self._admit_listed(login, name)
         cursor = self.con.cursor()
         self.catalog.create_tables(cursor)
         self.catalog.publish(cursor)
@@ -187,6 +194,53 @@ class Server:
         if name.lower() in self._logins:
             raise SqlError(15025, f"The server principal '{name}' already exists.")
         self._logins[name.lower()] = Login(name, password, ("master",))
+        self._server_permissions[name.lower()] = {"CONNECT SQL", "VIEW ANY DATABASE"}
+
+    def set_password(self, name: str, password: str) -> None:
+        """ALTER LOGIN ... WITH PASSWORD.
+
+        Raises:
+            SqlError: 15151 where there is no such login.
+        """
+        known = self._logins.get(name.lower())
+        if known is None:
+            raise SqlError(
+                15151,
+                f"Cannot alter the login '{name}', because it does not exist or you do not have permission.",
+            )
+        self._logins[name.lower()] = replace(known, password=password)
+
+    def server_permissions(self, login: str) -> set[str]:
+        """The permissions that a login holds on the server."""
+        return self._server_permissions.get(login.lower(), set())
+
+    def set_server_permission(self, state: str, login: str, action: str) -> None:
+        """GRANT, DENY or REVOKE on the server.
+
+        Raises:
+            SqlError: 15151 where there is no such login.
+        """
+        if login.lower() not in self._logins:
+            raise SqlError(
+                15151,
+                f"Cannot find the login '{login}', because it does not exist or you do not have permission.",
+            )
+        held = self._server_permissions.setdefault(login.lower(), set())
+        if state == "GRANT":
+            held.add(action)
+        else:
+            held.discard(action)
+
+    def _admit_listed(self, login: Login, database: str) -> None:
+        """A login that the constructor lets into a database is a user there, who reads everything."""
+        known = self.catalog.databases.get(database.lower())
+        if login.admin or known is None or known.of_the_system or known.principals.user_of(login.name):
+            return
+        user = User(login.name, login.name.lower(), known.principals.number())
+        known.principals.users[login.name.lower()] = user
+        known.principals.roles["db_datareader"].members.add(login.name.lower())
+        for action in ("CONNECT", "VIEW DEFINITION"):
+            known.principals.set("GRANT", login.name, action, Securable())
 
     def admit(self, name: str, database: str) -> None:
         """Lets a login read a database.
@@ -199,10 +253,12 @@ class Server:
             raise SqlError(15007, f"'{name}' is not a valid login or you do not have permission.")
         self._logins[name.lower()] = replace(known, databases=(*known.databases, database))
 
-    def may_open(self, name: str, database: str) -> bool:
-        """Whether a login may read a database."""
+    def expel(self, name: str, database: str) -> None:
+        """Takes a database from a login, as DROP USER does."""
         known = self._logins.get(name.lower())
-        return known is not None and known.may_open(database)
+        if known is not None:
+            left = tuple(d for d in known.databases if d.lower() != database.lower())
+            self._logins[name.lower()] = replace(known, databases=left or ("master",))
 
     def drop_login(self, name: str) -> None:
         """Forgets a login.

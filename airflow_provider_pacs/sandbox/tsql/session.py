@@ -9,8 +9,9 @@ import duckdb
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog.sqltypes import BINARY8, INT, SYSNAME
+from airflow_provider_pacs.sandbox.catalog.tables import Source, Table
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.tsql import control, describe, dml
+from airflow_provider_pacs.sandbox.tsql import access, control, describe, dml
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, split
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
 from airflow_provider_pacs.sandbox.tsql.convert import convert
@@ -52,7 +53,7 @@ class SqlSession(SessionState):
             yield from self._statement(statement)
 
     def _statement(self, statement: Statement) -> Iterator[ResultSet | RowCount]:
-        self._instant = None
+        self._instant, self._reads = None, []
         if statement.kind == "BLOCK":
             yield from self._block(statement.then)
         elif statement.kind == "IF":
@@ -76,6 +77,7 @@ class SqlSession(SessionState):
             yield self._write(statement)
             return
         compiled = Queries(self)(tree)
+        self._check_reads()
         self.transactions.reading()
         rows = batches(self._run(compiled.sql, statement.text), compiled.columns, lambda: None)
         self._reader = rows
@@ -96,22 +98,15 @@ class SqlSession(SessionState):
 
     def _write(self, statement: Statement) -> RowCount:
         tree = parse(statement.text)
-        sql, table = dml.write(tree, self)
-        if not self.login.admin:
-            verb = statement.kind if statement.kind != "WITH" else type(tree).__name__.upper()
-            raise SqlError(
-                229,
-                f"The {verb} permission was denied on the object '{table.name}', database "
-                f"'{table.database}', schema '{table.schema}'.",
-                severity=14,
-                state=5,
-            )
+        change = dml.write(tree, self)
+        access.require(self, change.action, change.table, change.columns)
+        self._check_reads()
         if not statement.text:
             raise untranslated(statement.text, "nothing to do")
         self.transactions.writing()
         self._finish()
         try:
-            result = self._cursor.execute(sql, dict(self.variables.bound(sql))).fetchone()
+            result = self._cursor.execute(change.sql, dict(self.variables.bound(change.sql))).fetchone()
         except duckdb.Error as error:
             raise self._failed(error, statement.text) from error
         self.rowcount = int(result[0]) if result else 0
@@ -125,6 +120,7 @@ class SqlSession(SessionState):
         node = tree.expressions[0]
         e = Expressions(self, Scope(), Queries(self))
         sql = "SELECT " + self._converted(e, e.value(node), kind)
+        self._check_reads()
         row = self._fetch_last(sql, text)
         return row[0] if row else None
 
@@ -140,6 +136,7 @@ class SqlSession(SessionState):
         bare = tree.copy()
         bare.set("expressions", [item.expression.copy() for item in tree.expressions])
         compiled = Queries(self)(bare)
+        self._check_reads()
         e = Expressions(self, Scope(), Queries(self))
         names = [f"c{n}" for n in range(len(targets))]
         cells = [
@@ -202,6 +199,23 @@ class SqlSession(SessionState):
     def information(self, name: str, args: list[Any]) -> Any:
         """See `Environment`."""
         return information(self, name, args)
+
+    def reads(self, table: Table, optional: bool = False) -> set[str]:
+        """See `Environment`."""
+        columns: set[str] = set()
+        self._reads.append((table, columns, optional))
+        return columns
+
+    def visible(self, database: str, source: Source) -> Source:
+        """See `Environment`."""
+        return access.visible(self, database, source)
+
+    def _check_reads(self) -> None:
+        """The SELECT permissions of what was translated since the last check."""
+        reads, self._reads = self._reads, []
+        for table, columns, optional in reads:
+            if columns or not optional:
+                access.require(self, "SELECT", table, columns)
 
     def virtual(self, schema: str, name: str, args: list[Any] | None) -> View | None:
         """See `Environment`."""

@@ -12,6 +12,7 @@ import duckdb
 from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog.catalog import Catalog
+from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
 from airflow_provider_pacs.sandbox.tsql.server import Login, Server
@@ -51,6 +52,7 @@ class SessionState(ABC):
         self.nocount = False
         self._reader: Iterator[Any] | None = None
         self._instant: Instant | None = None
+        self._reads: list[tuple[Table, set[str], bool]] = []
 
     @property
     def database(self) -> str:
