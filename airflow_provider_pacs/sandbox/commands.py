@@ -1,5 +1,5 @@
-"""`pacs sandbox ...`: words of the command line -> a served sandbox, a night's changes, a fault, or the
-settings that reach it.
+"""`pacs sandbox ...`: serve a county, apply a night's changes, add a fault, print the settings that reach
+a sandbox.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pacs.sandbox import site
-from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
-from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS
-from airflow_provider_pacs.sandbox.serve import serve
+from airflow_provider_pacs.sandbox.counties.profiles import GENERIC, KINDS
+from airflow_provider_pacs.sandbox.wire.faults import Fault, FaultPlan
+from airflow_provider_pacs.sandbox.wire.serve import serve
 
 DEFAULT_FOLDER = Path("build/sandbox")
 
@@ -135,7 +135,7 @@ def _mutate(arguments: argparse.Namespace) -> int:
 
 
 def _fault(arguments: argparse.Namespace) -> int:
-    Fault.parse(arguments.rule)  # a rule that is none is told before anything is connected
+    Fault.parse(arguments.rule)  # a wrong rule is an error before anything is connected
     call(site.Endpoint.read(arguments.dir), "EXEC sandbox.fault @rule = ?", arguments.rule)
     return 0
 

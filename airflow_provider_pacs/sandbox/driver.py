@@ -1,6 +1,4 @@
-"""Microsoft's ODBC driver without installing it: comes in a directory, goes out the environment in which the
-driver manager finds it by its name.
-"""
+"""Registers Microsoft's ODBC driver from its Python package, without installing it in the system."""
 
 from __future__ import annotations
 
@@ -25,9 +23,11 @@ def driver_library() -> Path:
     root = Path(importlib.import_module("mssql_python_odbc").get_libs_dir()) / "linux"
     machine = platform.machine().lower()
     for family in sorted(_FAMILIES, key=lambda name: name != _family()):
-        found = sorted((root / family / _MACHINES.get(machine, machine) / "lib").glob("libmsodbcsql-18*.so*"))
-        if found:
-            return found[-1]
+        result = sorted(
+            (root / family / _MACHINES.get(machine, machine) / "lib").glob("libmsodbcsql-18*.so*")
+        )
+        if result:
+            return result[-1]
     raise FileNotFoundError(f"no {DRIVER_NAME} below {root} for {machine}")
 
 

@@ -1,5 +1,4 @@
-"""What the sandbox's rooms pass one another: T-SQL types, result sets, errors, and the port between the wire
-and the engine.
+"""Types, result sets, errors, and the port between the wire and the engine: what both halves share.
 
 The wire half (`wire, tls, types, session, faults`) knows packets and tokens, the engine half (`tsql, catalog,
 engine, data`) knows SQL and rows. They meet only here.

@@ -1,5 +1,5 @@
-"""A folder -> everything a sandbox PACS needs to run there: a CA and a server certificate, logins with random
-passwords, the driver's registration.
+"""Prepares a folder for a sandbox PACS: an authority and a server certificate, logins with random passwords, and
+the driver's registration.
 
 `endpoint.json` in the folder tells others how to reach it; it holds the passwords, so only its owner may read
 it.
@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
+from airflow_provider_pacs.sandbox.counties.profiles import GENERIC, KINDS, Kind
 from airflow_provider_pacs.sandbox.driver import odbc_environment
-from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
-from airflow_provider_pacs.sandbox.faults import FaultPlan
-from airflow_provider_pacs.sandbox.kinds import GENERIC, KINDS, Kind
+from airflow_provider_pacs.sandbox.tsql.engine import Login, SandboxEngine
+from airflow_provider_pacs.sandbox.wire.certificates import Certificate, make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.faults import FaultPlan
 
 
 class UsageError(Exception):

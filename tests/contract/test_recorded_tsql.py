@@ -15,11 +15,11 @@ from airflow_provider_pacs.sync.steps.load import load_entity
 from airflow_provider_pacs.sync.steps.reconcile import reconcile
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
-from airflow_provider_pacs.sandbox.data import build
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.counties.generic_rows import build
 from airflow_provider_pacs.sandbox.model import Param
-from airflow_provider_pacs.sandbox.serve import SandboxServer
-from airflow_provider_pacs.sandbox.statements import SqlSession
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync import entity_streams as records
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import examine

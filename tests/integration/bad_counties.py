@@ -21,14 +21,14 @@ import pytest
 import yaml
 from psycopg import sql
 
-from airflow_provider_pacs.sandbox import county
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
-from airflow_provider_pacs.sandbox.data import build
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.counties import generic_tables as county
+from airflow_provider_pacs.sandbox.counties.generic_rows import build
 from airflow_provider_pacs.sandbox.driver import odbc_environment
-from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
-from airflow_provider_pacs.sandbox.faults import FaultPlan
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.tsql.engine import Login, SandboxEngine
+from airflow_provider_pacs.sandbox.wire.certificates import make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.faults import FaultPlan
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from tests.support.generated import generated_county, reading_login
 from tests.support.server import MssqlServer, named_server

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from airflow_provider_pacs.sandbox.bring_up import Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.demo.bring_up import Running, everything_up, own_folder
 
 COUNTY, FIPS = "benton_wa", "53005"
 SYNC, RECONCILE, APPROVALS = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile", f"pacs_{COUNTY}_approvals"

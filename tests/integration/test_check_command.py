@@ -17,7 +17,7 @@ from bad_counties import world as world
 
 from airflow_provider_pacs.cli import main
 from airflow_provider_pacs.cli.check import lines
-from airflow_provider_pacs.sandbox import county as generic
+from airflow_provider_pacs.sandbox.counties import generic_tables as generic
 from airflow_provider_pacs.sync.preflight import Finding, examine
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader

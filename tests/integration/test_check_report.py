@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import Login, SandboxEngine
 from airflow_provider_pacs.sync import steps as run
 from airflow_provider_pacs.sync.preflight import Finding, PreflightReport, examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables

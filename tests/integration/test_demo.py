@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from airflow_provider_pacs.sandbox.demo import main
-from airflow_provider_pacs.sandbox.processes import marked
+from airflow_provider_pacs.sandbox.demo.command import main
+from airflow_provider_pacs.sandbox.demo.processes import marked
 from tests.support.server import only_the_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
         command = [
             sys.executable,
             "-m",
-            "airflow_provider_pacs.sandbox.demo",
+            "airflow_provider_pacs.sandbox.demo.command",
             "--profile",
             request.param,
             "--keep",

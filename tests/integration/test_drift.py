@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_pacs.sandbox.catalog import Table
+from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
 from tests.integration.conftest import CountyMaker

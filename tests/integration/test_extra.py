@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key, new_engine, of, redeclare, retype

@@ -82,8 +82,8 @@ def test_after_a_cancel_the_session_goes_on(autumn: MssqlServer) -> None:
 
 def test_an_unknown_statement_is_error_102_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     only_the_sandbox("it is the sandbox that refuses what it can't translate")
-    from airflow_provider_pacs.sandbox.engine import SandboxEngine
     from airflow_provider_pacs.sandbox.model import SqlError
+    from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 
     engine = SandboxEngine()
     session = engine.login("sa", "Sandbox!Admin1", "master", "host", "test")

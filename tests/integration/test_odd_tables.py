@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import Column, SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from airflow_provider_pacs.sync.incremental import rowversion
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError

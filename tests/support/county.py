@@ -17,8 +17,8 @@ from uuid import UUID, uuid5
 import psycopg
 from psycopg.rows import dict_row
 
-from airflow_provider_pacs.sandbox import county as generic
-from airflow_provider_pacs.sandbox.catalog import Table
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.counties import generic_tables as generic
 from airflow_provider_pacs.sandbox.model import Column, SqlType
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_pacs.sandbox import county
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.data import SIZES, populate
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.counties import generic_tables as county
+from airflow_provider_pacs.sandbox.counties.generic_rows import SIZES, populate
 from tests.support.in_process import InProcessPacs
 from tests.support.server import MssqlServer, bracketed, ddl, has_long_text, related_ddl
 

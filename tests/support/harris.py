@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county as harris
-from airflow_provider_pacs.sandbox.harris import tables
+from airflow_provider_pacs.sandbox.counties.harris import county as harris
+from airflow_provider_pacs.sandbox.counties.harris import tables
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from tests.support.county import County
 from tests.support.in_process import ADMIN, EngineWriter, InProcessReader
 from tests.support.pacs import StandingClock, Writer

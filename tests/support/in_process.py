@@ -17,13 +17,13 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_pacs.sandbox import county as generic
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.catalog.sqltypes import arrow
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.counties import generic_tables as generic
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, SqlError, SqlType
-from airflow_provider_pacs.sandbox.sqltypes import arrow
-from airflow_provider_pacs.sandbox.statements import SqlSession
-from airflow_provider_pacs.sandbox.variables import permuted, ticks
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
+from airflow_provider_pacs.sandbox.tsql.variables import permuted, ticks
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.source.errors import BY_NUMBER
 from airflow_provider_pacs.sync.source.port import ConnectionFacts

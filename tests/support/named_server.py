@@ -15,8 +15,8 @@ from typing import Any
 
 import pyodbc
 
-from airflow_provider_pacs.sandbox import county as generic
-from airflow_provider_pacs.sandbox.catalog import Table
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.counties import generic_tables as generic
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.support.pacs import Pacs, StandingClock, WatchedReader
 from tests.support.server import MssqlServer, ddl, has_long_text

@@ -16,10 +16,9 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.clock import Clock
-from airflow_provider_pacs.sandbox.engine import START
-from airflow_provider_pacs.sandbox.environment import Instant
+from airflow_provider_pacs.sandbox.catalog.tables import Table
+from airflow_provider_pacs.sandbox.tsql.clock import Clock, Instant
+from airflow_provider_pacs.sandbox.tsql.engine import START
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.source.port import ConnectionFacts, SourceReader
 

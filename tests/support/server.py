@@ -22,12 +22,12 @@ from uuid import uuid4
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sandbox.catalog import COLLATION, Table
-from airflow_provider_pacs.sandbox.certificates import Certificate
-from airflow_provider_pacs.sandbox.engine import Login, SandboxEngine
-from airflow_provider_pacs.sandbox.faults import FaultPlan
+from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Table
 from airflow_provider_pacs.sandbox.model import MAX, SqlType
-from airflow_provider_pacs.sandbox.serve import serve
+from airflow_provider_pacs.sandbox.tsql.engine import Login, SandboxEngine
+from airflow_provider_pacs.sandbox.wire.certificates import Certificate
+from airflow_provider_pacs.sandbox.wire.faults import FaultPlan
+from airflow_provider_pacs.sandbox.wire.serve import serve
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from tests.wire.scripted import CERTIFICATE
 

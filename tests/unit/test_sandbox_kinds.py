@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_pacs.sandbox import demo, site
-from airflow_provider_pacs.sandbox.bring_up import county_files
+from airflow_provider_pacs.sandbox import site
 from airflow_provider_pacs.sandbox.commands import run
-from airflow_provider_pacs.sandbox.harris import county as harris
-from airflow_provider_pacs.sandbox.kinds import KINDS
+from airflow_provider_pacs.sandbox.counties.harris import county as harris
+from airflow_provider_pacs.sandbox.counties.profiles import KINDS
+from airflow_provider_pacs.sandbox.demo import command
+from airflow_provider_pacs.sandbox.demo.bring_up import county_files
 
 COUNTIES = Path(__file__).parents[2] / "dags" / "counties"
 
@@ -79,5 +80,5 @@ def test_the_demo_s_county_file_names_the_profile_and_is_else_as_it_is_written(t
 
 def test_the_demo_asks_the_profile_whether_it_has_the_size(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        demo.main(["--profile", "harris_pacs_9", "--size", "properties=300,owners=2"])
+        command.main(["--profile", "harris_pacs_9", "--size", "properties=300,owners=2"])
     assert "argument --size: unknown sandbox size" in capsys.readouterr().err

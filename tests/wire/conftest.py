@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import CERTIFICATE, ScriptedEngine
 
 

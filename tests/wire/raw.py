@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import struct
 
-from airflow_provider_pacs.sandbox import wire
+from airflow_provider_pacs.sandbox.wire import packets
 from tests.wire.scripted import PASSWORD
 
 HEADERS = struct.pack("<IIHQI", 22, 18, 2, 0, 1)
-PRELOGIN = wire.message(wire.PRELOGIN, wire.Prelogin({0: bytes(6), 1: b"\x02", 4: b"\x00"}).serialise())
+PRELOGIN = packets.message(
+    packets.PRELOGIN, packets.Prelogin({0: bytes(6), 1: b"\x02", 4: b"\x00"}).serialise()
+)
 
 
 def text(value: str) -> bytes:
@@ -26,17 +28,19 @@ def login() -> bytes:
         offsets += struct.pack("<HH", 94 + len(data), len(value) // 2)
         data += value
     fixed = struct.pack("<IIIIIIBBBBII", 94 + len(data), 0x74000004, 4096, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    return wire.message(wire.LOGIN7, fixed + offsets + bytes(94 - 36 - len(offsets)) + data)
+    return packets.message(packets.LOGIN7, fixed + offsets + bytes(94 - 36 - len(offsets)) + data)
 
 
 def batch(sql: str) -> bytes:
     """A SQLBatch message."""
-    return wire.message(wire.SQL_BATCH, HEADERS + text(sql))
+    return packets.message(packets.SQL_BATCH, HEADERS + text(sql))
 
 
 def rpc(number: int, *parameters: bytes) -> bytes:
     """An RPC message of one call."""
-    return wire.message(wire.RPC, HEADERS + struct.pack("<HHH", 0xFFFF, number, 0) + b"".join(parameters))
+    return packets.message(
+        packets.RPC, HEADERS + struct.pack("<HHH", 0xFFFF, number, 0) + b"".join(parameters)
+    )
 
 
 def nvarchar(value: str) -> bytes:
@@ -75,10 +79,10 @@ def answer(connection: socket.socket, patience: float = 2.0) -> bytes:
             received += data
             rest = received
             while (
-                len(rest) >= wire.HEADER.size
+                len(rest) >= packets.HEADER.size
                 and len(rest) >= (length := int.from_bytes(rest[2:4], "big")) > 0
             ):
-                if rest[1] & wire.END_OF_MESSAGE:
+                if rest[1] & packets.END_OF_MESSAGE:
                     return received
                 rest = rest[length:]
     except TimeoutError:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
 from airflow_provider_pacs.sandbox.driver import DRIVER_NAME, odbc_environment
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.serve import serve
+from airflow_provider_pacs.sandbox.wire.certificates import Certificate, make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.serve import serve
 
 DIRECTORY = Path(tempfile.mkdtemp(prefix="pacs-wire-"))
 AUTHORITY = make_authority()
@@ -64,7 +64,7 @@ def broken() -> Iterator[pa.RecordBatch]:
 
 @dataclass
 class ScriptedSession:
-    """Answers what its engine was told, and remembers what it was asked."""
+    """Answers what its engine has as answers, and remembers what it was asked."""
 
     engine: ScriptedEngine
     database: str
@@ -75,14 +75,14 @@ class ScriptedSession:
     def execute(self, sql: str, params: Sequence[Param] = ()) -> Iterator[ResultSet | RowCount]:  # noqa: C901
         self.asked.append((sql, list(params)))
         self.engine.asked.append((sql, list(params)))
-        if found := re.fullmatch(r"SELECT TOP (\d+) numbers.*", sql, re.DOTALL):
-            yield numbers(int(found[1]))
-        elif found := re.fullmatch(r"USE (\w+)", sql):
-            self.database = found[1]
+        if result := re.fullmatch(r"SELECT TOP (\d+) numbers.*", sql, re.DOTALL):
+            yield numbers(int(result[1]))
+        elif result := re.fullmatch(r"USE (\w+)", sql):
+            self.database = result[1]
             yield RowCount(None)
-        elif found := re.fullmatch(r"WAIT (\S+)", sql):
+        elif result := re.fullmatch(r"WAIT (\S+)", sql):
             self.cancelled.clear()
-            if self.cancelled.wait(float(found[1])):
+            if self.cancelled.wait(float(result[1])):
                 raise RuntimeError("interrupted")
             yield RowCount(None)
         elif sql.startswith("CRASH"):

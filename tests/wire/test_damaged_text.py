@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_pacs.sandbox.model import Column, SqlType
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.mapping import map_batch, to_csv
 from airflow_provider_pacs.sync.source.address import SourceAddress

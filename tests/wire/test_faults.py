@@ -8,8 +8,8 @@ import arrow_odbc
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sandbox.faults import Fault, FaultPlan
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.faults import Fault, FaultPlan
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import ScriptedEngine, connect, connection_string
 
 READ = "SELECT TOP 20000 numbers"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sandbox import wire
-from airflow_provider_pacs.sandbox.rpc import parse_rpc
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire import packets
+from airflow_provider_pacs.sandbox.wire.rpc import parse_rpc
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.raw import HEADERS, PRELOGIN, batch, login, nvarchar, rpc, talk
 from tests.wire.scripted import ScriptedEngine, connect, wait_for
 
@@ -35,9 +35,9 @@ REQUESTS = [
         PLP,
     ),
     rpc(12, INT),
-    wire.message(wire.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 5, 2, 0)),
-    wire.message(wire.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 8, 0, 0)),
-    wire.message(wire.ATTENTION, b""),
+    packets.message(packets.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 5, 2, 0)),
+    packets.message(packets.TRANSACTION_MANAGER, HEADERS + struct.pack("<HBB", 8, 0, 0)),
+    packets.message(packets.ATTENTION, b""),
 ]
 CONVERSATION = [PRELOGIN, login(), *REQUESTS]
 
@@ -126,14 +126,14 @@ def test_mutated_packets_neither_crash_nor_hang_nor_grow(
 @given(payload=st.binary(max_size=300))
 def test_parsers_only_refuse(payload: bytes) -> None:
     for parse in (
-        wire.Prelogin.parse,
-        wire.Login7.parse,
+        packets.Prelogin.parse,
+        packets.Login7.parse,
         parse_rpc,
         lambda data: parse_rpc(HEADERS + b"\xff\xff\x0a\x00\x00\x00" + data),
     ):
         try:
             parse(payload)
-        except wire.ProtocolError:
+        except packets.ProtocolError:
             continue
 
 

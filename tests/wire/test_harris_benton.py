@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a minute to make it
 SERVED = """
 import json, resource, sys
 from pathlib import Path
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris.county import build
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.counties.harris.county import build
 from airflow_provider_pacs.sandbox.model import ResultSet
 
 session = build(SandboxEngine(Path(sys.argv[1])), "benton").login("sa", "Sandbox!Admin1", "pacs_oltp", "host", "tests")
@@ -54,8 +54,8 @@ def test_a_county_of_benton_s_size_is_read_whole_within_bounded_memory(tmp_path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found.pop("megabytes") < MEGABYTES
+    result = json.loads(done.stdout)
+    assert result.pop("megabytes") < MEGABYTES
     published = {
         "property": 95_500,
         "property_val": 286_000,
@@ -64,7 +64,7 @@ def test_a_county_of_benton_s_size_is_read_whole_within_bounded_memory(tmp_path:
         "imprv_detail": 330_000,
         "land_detail": 88_000,
     }
-    assert {name: abs(found[name] / rows - 1) < 0.03 for name, rows in published.items()} == dict.fromkeys(
+    assert {name: abs(result[name] / rows - 1) < 0.03 for name, rows in published.items()} == dict.fromkeys(
         published, True
     )
-    assert found["area"] > 3 * 100_000
+    assert result["area"] > 3 * 100_000

@@ -9,12 +9,12 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county, tables
-from airflow_provider_pacs.sandbox.harris.county import size_of
-from airflow_provider_pacs.sandbox.harris.filling import fill
+from airflow_provider_pacs.sandbox.counties.harris import county, tables
+from airflow_provider_pacs.sandbox.counties.harris.county import size_of
+from airflow_provider_pacs.sandbox.counties.harris.table_rows import fill
 from airflow_provider_pacs.sandbox.model import SqlError
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import CERTIFICATE, connect
 from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, shared_harris, stored
 
@@ -136,10 +136,10 @@ def test_a_computed_column_follows_what_it_is_computed_from_and_can_not_be_writt
             "'12')"
         )
     )
-    found = query(
+    result = query(
         session, "SELECT addr_type_cd, addr_zip, zip_4_2, is_international FROM address WHERE acct_id = 1"
     )
-    assert found == [("X    ", "99337-0421", "*993370421129*", False)]  # char(5) is padded, a default is set
+    assert result == [("X    ", "99337-0421", "*993370421129*", False)]  # char(5) is padded, a default is set
 
 
 def test_the_sizes_have_the_proportions_that_benchmarks_publish() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import START, SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county
-from airflow_provider_pacs.sandbox.harris.night import LAYERS, SUPPLEMENT, Night, mutate
-from airflow_provider_pacs.sandbox.harris.tables import tables
+from airflow_provider_pacs.sandbox.counties.harris import county
+from airflow_provider_pacs.sandbox.counties.harris.nightly_changes import LAYERS, SUPPLEMENT, Night, mutate
+from airflow_provider_pacs.sandbox.counties.harris.tables import tables
+from airflow_provider_pacs.sandbox.tsql.engine import START, SandboxEngine
 from tests.wire.tsql_support import HARRIS_ADMIN, HARRIS_READER, query, query_with_columns, stored
 
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]
@@ -20,14 +20,14 @@ KEPT = ("owner", "property_val", "prop_supp_assoc", "account", "situs", "imprv",
 
 
 def _snapshot(engine: SandboxEngine) -> dict[str, Rows]:
-    found = {}
+    result = {}
     for name in KEPT:
         table = tables()[name]
         places = [table.position(column) - 1 for column in table.primary_key]
-        found[name] = {
+        result[name] = {
             tuple(row[p] for p in places): row for row in stored(engine, f"SELECT * FROM {{{name}}}")
         }
-    return found
+    return result
 
 
 @lru_cache(maxsize=1)

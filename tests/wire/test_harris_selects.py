@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county, tables
+from airflow_provider_pacs.sandbox.counties.harris import county, tables
 from airflow_provider_pacs.sandbox.model import Param, SqlError, SqlType
-from airflow_provider_pacs.sandbox.statements import SqlSession
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from tests.wire.tsql_support import (
     HARRIS_ADMIN,
     HARRIS_READER,

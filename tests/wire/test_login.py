@@ -9,8 +9,8 @@ import socket
 import pyodbc
 import pytest
 
-from airflow_provider_pacs.sandbox.certificates import Certificate, make_authority, make_certificate
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.certificates import Certificate, make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import AUTHORITY, DIRECTORY, PASSWORD, ScriptedEngine, connect
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlType
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader

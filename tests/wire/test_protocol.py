@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sandbox import tokens, wire
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire import packets, tokens
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.raw import PRELOGIN, answer, batch, login, nvarchar, rpc
 from tests.wire.scripted import CERTIFICATE, ScriptedEngine, connect, wait_for
 
-ATTENTION = wire.message(wire.ATTENTION, b"")
+ATTENTION = packets.message(packets.ATTENTION, b"")
 ACKNOWLEDGED = tokens.done(tokens.DONE, tokens.DONE_ATTENTION)
 
 
@@ -36,7 +36,7 @@ def client(engine: ScriptedEngine) -> Iterator[socket.socket]:
 
 def test_attention_while_idle_is_acknowledged_once(client: socket.socket) -> None:
     client.sendall(ATTENTION)
-    assert answer(client)[wire.HEADER.size :] == ACKNOWLEDGED
+    assert answer(client)[packets.HEADER.size :] == ACKNOWLEDGED
     client.sendall(batch("SELECT 1"))
     assert ACKNOWLEDGED not in answer(client)
 
@@ -52,7 +52,7 @@ def test_attention_ends_the_message_it_interrupts(client: socket.socket, engine:
 
 def test_reset_opens_a_fresh_session(client: socket.socket, engine: ScriptedEngine) -> None:
     packet = bytearray(batch("SELECT 1"))
-    packet[1] |= wire.RESET_CONNECTION
+    packet[1] |= packets.RESET_CONNECTION
     client.sendall(packet)
     assert tokens.connection_reset() in answer(client)
     assert [session.closed for session in engine.sessions] == [True, False]
@@ -107,16 +107,16 @@ def test_server_stops_while_statements_run(engine: ScriptedEngine) -> None:
 
 @given(sizes=st.lists(st.integers(0, 3000), max_size=12), packet_size=st.sampled_from([512, 4096]))
 def test_packets_hold_exactly_what_was_fed(sizes: list[int], packet_size: int) -> None:
-    packetizer = wire.Packetizer(size=packet_size)
+    packetizer = packets.Packetizer(size=packet_size)
     pieces = [bytes([position]) * size for position, size in enumerate(sizes)]
     stream = b"".join(packetizer.feed(piece) for piece in pieces) + packetizer.finish()
     payload, numbers, ends = b"", [], []
     while stream:
-        _, status, length, _, number, _ = wire.HEADER.unpack_from(stream)
-        payload += stream[wire.HEADER.size : length]
+        _, status, length, _, number, _ = packets.HEADER.unpack_from(stream)
+        payload += stream[packets.HEADER.size : length]
         numbers.append(number)
         ends.append(status)
         stream = stream[length:]
     assert payload == b"".join(pieces)
     assert numbers == [number & 0xFF for number in range(1, len(numbers) + 1)]
-    assert ends == [0] * (len(ends) - 1) + [wire.END_OF_MESSAGE]
+    assert ends == [0] * (len(ends) - 1) + [packets.END_OF_MESSAGE]

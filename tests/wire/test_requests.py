@@ -14,7 +14,7 @@ import pyodbc
 import pytest
 
 from airflow_provider_pacs.sandbox.model import Column, ResultSet, SqlType
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import ScriptedEngine, connect, connection_string, server_process, wait_for
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
 from airflow_provider_pacs.sandbox.model import MAX, Column, ResultSet, SqlError, SqlType
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.certificates import make_authority, make_certificate
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.retry import Retry

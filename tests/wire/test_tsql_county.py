@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from airflow_provider_pacs.sandbox import data
-from airflow_provider_pacs.sandbox.engine import START, SandboxEngine
-from airflow_provider_pacs.sandbox.mutate import mutate
+from airflow_provider_pacs.sandbox.counties import generic_rows
+from airflow_provider_pacs.sandbox.counties.generic_changes import mutate
+from airflow_provider_pacs.sandbox.tsql.engine import START, SandboxEngine
 from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, query_with_columns, shared_engine
 
 
 def test_the_same_seed_gives_the_same_county() -> None:
-    first, second, other = (data.build(SandboxEngine(), "tiny", seed) for seed in (1, 1, 2))
-    assert data.digest(first.con) == data.digest(second.con) != data.digest(other.con)
+    first, second, other = (generic_rows.build(SandboxEngine(), "tiny", seed) for seed in (1, 1, 2))
+    assert generic_rows.digest(first.con) == generic_rows.digest(second.con) != generic_rows.digest(other.con)
     assert mutate(first, 7).updated == mutate(second, 7).updated
 
 
@@ -110,11 +110,11 @@ def test_a_night_keeps_its_promises() -> None:
 
 
 def test_a_kept_directory_keeps_rows_and_clock(tmp_path) -> None:
-    first = data.build(SandboxEngine(tmp_path), "tiny")
-    digest = data.digest(first.con)
+    first = generic_rows.build(SandboxEngine(tmp_path), "tiny")
+    digest = generic_rows.digest(first.con)
     first.clock.advance(86_400)
     first.close()
-    second = data.build(SandboxEngine(tmp_path), "tiny")
-    assert data.digest(second.con) == digest
+    second = generic_rows.build(SandboxEngine(tmp_path), "tiny")
+    assert generic_rows.digest(second.con) == digest
     assert second.clock.local() > START + timedelta(days=1)
     second.close()

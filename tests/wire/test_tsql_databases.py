@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlError
-from airflow_provider_pacs.sandbox.statements import SqlSession
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from tests.wire.tsql_support import ADMIN, READER, fresh_engine, query, run
 
 
@@ -39,8 +39,8 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(
 ) -> None:
     run(admin, "CREATE DATABASE [one] COLLATE SQL_Latin1_General_CP1_CI_AS")
     run(admin, "ALTER DATABASE [one] SET READ_COMMITTED_SNAPSHOT ON")
-    told = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = 'one'"
-    assert query(admin, told) == [(True,)], "every database tells of every other"
+    snapshot_option = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = 'one'"
+    assert query(admin, snapshot_option) == [(True,)], "every database shows every other"
     assert number_of(admin, "CREATE DATABASE one") == 1801
     inside = engine.login("sa", "Sandbox!Admin1", "one", "host", "tests")
     for sql in (
@@ -54,7 +54,7 @@ def test_a_database_comes_with_tables_of_its_own_and_goes_with_them(
         inside,
         "SELECT s.name, t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id",
     ) == [("it's ] odd", "a [table] (x)")]
-    assert query(inside, told) == [(True,)]
+    assert query(inside, snapshot_option) == [(True,)]
     assert number_of(admin, "DROP DATABASE one") == 3702
     inside.close()
     run(admin, "DROP DATABASE one")
@@ -116,7 +116,8 @@ def test_indexes_and_references_show_in_the_catalog(admin: SqlSession) -> None:
     "sql",
     [
         "CREATE VIEW v AS SELECT 1 AS a",
-        "GRANT CONTROL TO public",
+        "GRANT NONSENSE TO public",
+        "GRANT SELECT ON ASSEMBLY::x TO public",
         "ALTER TABLE Property ADD x int",
         "DROP SCHEMA dbo",
     ],

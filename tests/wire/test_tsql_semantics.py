@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, SqlError, SqlType
-from airflow_provider_pacs.sandbox.variables import permuted, ticks
+from airflow_provider_pacs.sandbox.tsql.variables import permuted, ticks
 from tests.wire.tsql_support import (
     ADMIN,
     READER,
@@ -95,12 +95,12 @@ def significance(value: UUID) -> tuple[bytes, ...]:
 def test_guids_sort_as_on_sql_server(values) -> None:
     opened = shared_engine().login(*READER)
     listed = ", ".join(f"(CONVERT(uniqueidentifier, '{v}'))" for v in values)
-    found = query(
+    matched = query(
         opened, f"SELECT k.g, CONVERT(varchar(36), k.g) FROM (VALUES {listed}) AS k(g) ORDER BY k.g"
     )
     opened.close()
-    assert [g for g, _ in found] == sorted(values, key=significance)
-    assert all(text == str(g).upper() for g, text in found)
+    assert [g for g, _ in matched] == sorted(values, key=significance)
+    assert all(text == str(g).upper() for g, text in matched)
 
 
 def test_a_guid_equals_its_text_whatever_the_case_and_its_bytes() -> None:
@@ -161,8 +161,8 @@ def test_result_columns_keep_their_declared_types(session) -> None:
     )
     assert columns[0].type == SqlType("int")
     columns, _ = query_with_columns(session, sql)
-    found = [(c.name, c.type.name, c.type.length, c.nullable) for c in columns]
-    assert found == [
+    matched = [(c.name, c.type.name, c.type.length, c.nullable) for c in columns]
+    assert matched == [
         ("id", "uniqueidentifier", 0, False), ("n", "varchar", 50, False), ("LegalDescription", "text", -1, True), ("LastModified", "datetime", 0,
         False), ("IsActive", "bit", 0, False),
         ("OwnershipPercentage", "float", 0, True), ("StartDate", "datetime", 0, True), ("k", "int", 0, True), ("kk", "bigint", 0, False), ("a",

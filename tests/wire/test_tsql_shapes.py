@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.mssql import information_schema as ischema
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 
-from airflow_provider_pacs.sandbox.catalog import Table
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import Column, SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from tests.wire.tsql_support import ADMIN, READER, query, query_with_columns, run, shared_engine, varchar
 
 
@@ -105,12 +105,12 @@ def test_oldest_writer_permissions_identity_and_catalog(session) -> None:
         "JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id WHERE c.object_id = "
         "OBJECT_ID(@quoted_name) ORDER BY c.column_id"
     )
-    found = query(session, sql, [varchar("@quoted_name", "[dbo].[Property]")])
-    assert found[:2] == [
+    result = query(session, sql, [varchar("@quoted_name", "[dbo].[Property]")])
+    assert result[:2] == [
         (1, "PropertyID", "uniqueidentifier", 16, False, None),
         (2, "ParcelNumber", "varchar", 50, False, 1252),
     ]
-    assert found[6] == (7, "LegalDescription", "text", 16, True, 1252)
+    assert result[6] == (7, "LegalDescription", "text", 16, True, 1252)
 
 
 def test_deleted_keys_are_found_again(session) -> None:

@@ -17,7 +17,7 @@ import pyodbc
 import pytest
 
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlType
-from airflow_provider_pacs.sandbox.serve import SandboxServer
+from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from tests.wire.scripted import ScriptedEngine, connect, connection_string, rows_of
 
 GUID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")

@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_pacs.sandbox import data
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
-from airflow_provider_pacs.sandbox.harris import county as harris
+from airflow_provider_pacs.sandbox.counties import generic_rows
+from airflow_provider_pacs.sandbox.counties.harris import county as harris
 from airflow_provider_pacs.sandbox.model import Column, Param, ResultSet, RowCount, SqlType
-from airflow_provider_pacs.sandbox.statements import SqlSession
-from airflow_provider_pacs.sandbox.variables import permuted
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
+from airflow_provider_pacs.sandbox.tsql.session import SqlSession
+from airflow_provider_pacs.sandbox.tsql.variables import permuted
 
 ADMIN = ("sa", "Sandbox!Admin1", "PACS", "host", "tests")
 READER = ("pacs_reader", "Sandbox!Reader1", "PACS", "host", "tests")
@@ -22,12 +22,12 @@ READER = ("pacs_reader", "Sandbox!Reader1", "PACS", "host", "tests")
 @lru_cache(maxsize=1)
 def shared_engine() -> SandboxEngine:
     """A `seed` county that no test changes."""
-    return data.build(SandboxEngine(), "seed")
+    return generic_rows.build(SandboxEngine(), "seed")
 
 
 def fresh_engine(size: str = "tiny", **options: Any) -> SandboxEngine:
     """An engine of one's own."""
-    return data.build(SandboxEngine(**options), size)
+    return generic_rows.build(SandboxEngine(**options), size)
 
 
 def rows_of(result: ResultSet) -> list[tuple[Any, ...]]:
@@ -65,11 +65,11 @@ def query_with_columns(
     session: SqlSession, sql: str, params: Sequence[Param] = ()
 ) -> tuple[list[Column], list[tuple[Any, ...]]]:
     """Columns and rows of the last result set of a batch."""
-    found: tuple[list[Column], list[tuple[Any, ...]]] = ([], [])
+    matched: tuple[list[Column], list[tuple[Any, ...]]] = ([], [])
     for result in session.execute(sql, params):
         if not isinstance(result, RowCount):
-            found = (list(result.columns), rows_of(result))
-    return found
+            matched = (list(result.columns), rows_of(result))
+    return matched
 
 
 def duck(engine: SandboxEngine, sql: str) -> list[tuple[Any, ...]]:

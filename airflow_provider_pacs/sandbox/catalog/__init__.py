@@ -1,0 +1,1 @@
+"""Declared T-SQL types and tables, and the system catalog that shows them."""

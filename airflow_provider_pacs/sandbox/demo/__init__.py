@@ -1,0 +1,1 @@
+"""`make demo`: a sandbox county through a real Airflow into PostgreSQL."""

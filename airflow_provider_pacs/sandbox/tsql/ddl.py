@@ -1,0 +1,115 @@
+"""Runs CREATE TABLE and DROP TABLE on the catalog; `definitions` has the other statements of DDL.
+
+A test makes its tables with the same text here and on a genuine server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from airflow_provider_pacs.sandbox.catalog.sqltypes import make
+from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Table
+from airflow_provider_pacs.sandbox.model import MAX, Column, SqlError, SqlType
+from airflow_provider_pacs.sandbox.tsql import definitions
+from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
+from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
+from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
+from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
+
+_HEAD = re.compile(
+    r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?((?:\[(?:[^\]]|\]\])*\]|[^\s(;\[])+)\s*(.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_KEY_WORDS = ("PRIMARY", "KEY", "CLUSTERED", "ASC")
+
+
+def run(session: SessionState, statement: Statement) -> None:
+    """Runs one statement.
+
+    Raises:
+        SqlError: 102 for what is not known, 262 without the right, 2714 and 3701 where the table is there
+            already or not.
+    """
+    if [token.upper for token in statement.tokens[1:2]] != ["TABLE"]:
+        definitions.run(session, statement)
+        return
+    matched = _HEAD.match(statement.text)
+    if matched is None or (matched[1].upper() == "CREATE") != bool(matched[4]):
+        raise untranslated(statement.text, "CREATE TABLE or DROP TABLE of another form")
+    refuse_definition(session, f"{matched[1].upper()} TABLE", ("CREATE TABLE",))
+    *schema, name = parts(matched[3])
+    place = (session.database, schema[-1] if schema else "dbo", name)
+    if matched[1].upper() == "CREATE":
+        _create(session, place, statement)
+    else:
+        _drop(session, place, bool(matched[2]))
+
+
+def _create(session: SessionState, place: tuple[str, str, str], statement: Statement) -> None:
+    if session.catalog.table(*place) is not None:
+        raise SqlError(2714, f"There is already an object named '{place[2]}' in the database.", state=6)
+    opening = next(n for n, t in enumerate(statement.tokens) if t.upper == "(")
+    columns: list[Column] = []
+    key: tuple[str, ...] = ()
+    for piece in pieces(statement.tokens[opening + 1 : -1]):
+        words = [token.upper for token in piece]
+        if words[:1] == ["CONSTRAINT"]:
+            piece, words = piece[2:], words[2:]
+        if words[:2] == ["PRIMARY", "KEY"]:
+            key = tuple(
+                _name(token)
+                for token in piece
+                if token.kind in ("word", "name") and token.upper not in _KEY_WORDS
+            )
+            continue
+        column, is_key = _column(statement, piece)
+        columns.append(column)
+        key = (column.name,) if is_key else key
+    if statement.tokens[-1].upper != ")" or not columns:
+        raise untranslated(statement.text, "CREATE TABLE takes columns and a primary key in parentheses")
+    nullable = {name.lower() for name in key}
+    declared = tuple(Column(c.name, c.type, c.nullable and c.name.lower() not in nullable) for c in columns)
+    session.engine.declare(Table(*place, declared, key))
+
+
+def _column(statement: Statement, piece: Sequence[Token]) -> tuple[Column, bool]:
+    """`name type [(arguments)] [COLLATE ours] [NOT NULL | NULL] [PRIMARY KEY]`, and whether it is the key."""
+    words = [token.upper for token in piece]
+    if len(piece) < 2:
+        raise untranslated(statement.text, "a column has a name and a type")
+    arguments: list[int] = []
+    rest = 2
+    if "(" in words[2:3]:
+        rest = words.index(")") + 1
+        arguments = [
+            MAX if token.upper == "MAX" else int(token.text)
+            for token in piece[3 : rest - 1]
+            if token.text != ","
+        ]
+    if words[rest : rest + 2] == ["COLLATE", COLLATION.upper()]:
+        rest += 2
+    options = " ".join(words[rest:])
+    if options not in ("", "NULL", "NOT NULL", "PRIMARY KEY", "NOT NULL PRIMARY KEY"):
+        raise untranslated(statement.text, f"column option {options}")
+    kind: SqlType = make(_name(piece[1]).lower(), arguments, default_length=1)
+    return Column(_name(piece[0]), kind, not options or options == "NULL"), options.endswith("PRIMARY KEY")
+
+
+def _drop(session: SessionState, place: tuple[str, str, str], if_exists: bool) -> None:
+    table = session.catalog.table(*place)
+    if table is not None:
+        session.engine.undeclare(table)
+    elif not if_exists:
+        raise SqlError(
+            3701,
+            f"Cannot drop the table '{place[2]}', because it does not exist or you do not have permission.",
+            severity=11,
+            state=5,
+        )
+
+
+def _name(token: Token) -> str:
+    return parts(token.text)[0]
