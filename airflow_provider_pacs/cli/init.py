@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from airflow_provider_pacs.cli.connections import Answer, county_folder
+import click
+
+from airflow_provider_pacs.cli.county_files import folder_to_write
+from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
 from airflow_provider_pacs.sync.config.new_county import (
     KNOWN_ZONES,
     NewCounty,
@@ -19,10 +20,6 @@ from airflow_provider_pacs.sync.config.new_county import (
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
-ABOUT = (
-    "Write a county's file. On a terminal it asks for what no flag says; elsewhere what has no default "
-    "must have a flag."
-)
 _BY_HAND = ("", "null", "none", "never")
 
 
@@ -71,31 +68,46 @@ QUESTIONS = (
 )
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    for question in QUESTIONS:
-        parser.add_argument(question.flag, help=question.text)
-    parser.add_argument("--entities", help="comma-separated, e.g. property,owner (default: all)")
-    parser.add_argument(
-        "--mode",
-        action="append",
-        default=[],
-        metavar="ENTITY=MODE",
-        help="pin how a table's changes are found, e.g. value=compare",
-    )
-    parser.add_argument(
-        "--compare-everything", action="store_true", help="use no change feed: every run compares every table"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite the file")
+def _questions(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    for question in reversed(QUESTIONS):
+        function = click.option(question.flag, question.name, help=f"{question.text}.")(function)
+    return function
 
 
-def run(arguments: argparse.Namespace) -> Answer:
-    """Write the file and say what comes next."""
-    folder = county_folder(arguments) or Path("counties")
-    known = _answers(arguments, _ask if _on_a_terminal(arguments) else None)
-    modes = dict(_mode(text) for text in arguments.mode)
+@click.command("init", cls=PacsCommand)
+@county_command(source=True, target=False)
+@_questions
+@click.option("--entities", help="Comma-separated, e.g. property,owner (default: all).")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="ENTITY=MODE",
+    help="Pin how a table's changes are found, e.g. value=compare.",
+)
+@click.option(
+    "--compare-everything", is_flag=True, help="Use no change feed: every run compares every table."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def command(
+    invocation: Invocation,
+    entities: str | None,
+    modes: tuple[str, ...],
+    compare_everything: bool,
+    force: bool,
+    **flags: str | None,
+) -> Answer:
+    """Write a county's file.
+
+    On a terminal it asks for what no option says; elsewhere what has no default must have an option. With
+    --source-conn-id, --source-url-file or --source-url it looks at the source's catalog and proposes tables,
+    keys, columns and how changes are found; a comment marks what a person should look at. No value of the
+    source is printed or written.
+    """
+    folder = folder_to_write(invocation.counties)
+    known = _answers(invocation.county, flags, _ask if _on_a_terminal(invocation) else None)
     new = NewCounty(
-        county=arguments.county,
+        county=invocation.county,
         name=known["name"],
         fips=known["fips"],
         timezone=known["timezone"],
@@ -105,12 +117,12 @@ def run(arguments: argparse.Namespace) -> Answer:
         read_only=known["read_only"],
         cron=_schedule(known["cron"]),
         reconcile_cron=_schedule(known["reconcile_cron"]),
-        enable_cdc=not arguments.compare_everything,
-        entities=tuple(name.strip() for name in arguments.entities.split(",")) if arguments.entities else (),
-        modes=modes,
+        enable_cdc=not compare_everything,
+        entities=tuple(name.strip() for name in entities.split(",")) if entities else (),
+        modes=dict(_mode(text) for text in modes),
         place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
     )
-    path, config = write_county(new, folder, force=arguments.force)
+    path, config = write_county(new, folder, force=force)
     steps = [
         *_connections(known),
         f"pacs grants {config.county} --target",
@@ -126,20 +138,22 @@ def run(arguments: argparse.Namespace) -> Answer:
     return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
 
 
-def _on_a_terminal(arguments: argparse.Namespace) -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and not arguments.json
+def _on_a_terminal(invocation: Invocation) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and not invocation.json
 
 
-def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | None) -> dict[str, str]:
+def _answers(
+    county: str, flags: dict[str, str | None], ask: Callable[[str, str], str] | None
+) -> dict[str, str]:
     """An answer to every question: the flag, else what is asked for, else the default.
 
     Raises:
         ConfigError: nobody can be asked, and answers without a default have no flag; all are named.
     """
-    known = {"county": arguments.county}
+    known = {"county": county}
     missing = []
     for question in QUESTIONS:
-        flag = getattr(arguments, question.name)
+        flag = flags[question.name]
         default = question.default(known)
         skipped = question.name in ("port", "database") and not known.get("host")
         answer = flag if flag is not None else ask(question.text, default) if ask and not skipped else default
@@ -148,7 +162,7 @@ def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | Non
         known[question.name] = answer
     if missing:
         raise ConfigError(
-            f"{arguments.county}: no answer for {', '.join(missing)}",
+            f"{county}: no answer for {', '.join(missing)}",
             remedy="give these flags, or run the command on a terminal",
         )
     return known
