@@ -1,4 +1,4 @@
-"""A county's name, or the path of its file -> its `CountyConfig`, where Airflow's configuration is at hand."""
+"""A county's name, or the path of its file -> its `CountyConfig`, as Airflow's configuration has it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 from airflow_provider_pacs.cli.invocation import Answer, PacsCommand
 
-
 _HELP = """Print the completion script of a shell: commands, options, files and the names of the counties.
 
 \b

@@ -6,15 +6,21 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
-from airflow_provider_pacs.cli.county_files import folder_to_write
+from airflow_provider_pacs.cli.connections import source_address
+from airflow_provider_pacs.cli.county_files import PATH_VARIABLE, folder_of_airflow, folder_to_write
 from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
+from airflow_provider_pacs.cli.progress import report_progress
 from airflow_provider_pacs.sync.config.new_county import (
+    DOUBT,
     KNOWN_ZONES,
     NewCounty,
+    Proposal,
     known_fips,
+    reference_file,
     state_of,
     write_county,
 )
@@ -106,6 +112,9 @@ def command(
     """
     folder = folder_to_write(invocation.counties)
     known = _answers(invocation.county, flags, _ask if _on_a_terminal(invocation) else None)
+    proposal = _proposal(invocation, known) if invocation.source.given else None
+    if proposal is not None and flags["profile"] is None:
+        known["profile"] = proposal.profile
     new = NewCounty(
         county=invocation.county,
         name=known["name"],
@@ -118,24 +127,66 @@ def command(
         cron=_schedule(known["cron"]),
         reconcile_cron=_schedule(known["reconcile_cron"]),
         enable_cdc=not compare_everything,
-        entities=tuple(name.strip() for name in entities.split(",")) if entities else (),
+        entities=_entities(entities, proposal),
         modes=dict(_mode(text) for text in modes),
         place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
+        proposal=proposal if proposal is not None and proposal.profile == known["profile"] else None,
     )
     path, config = write_county(new, folder, force=force)
+    doubts = proposal.all_doubts if proposal is not None else ()
     steps = [
+        *_where_airflow_looks(folder),
         *_connections(known),
+        *([f"pacs preview {config.county}"] if proposal is not None else []),
         f"pacs grants {config.county} --target",
         f"pacs check {config.county}",
         f"pacs sync {config.county}",
     ]
     ends = f"PACS_DB_HOST_{config.county.upper()}_SOURCE and its siblings, PACS_TARGET_URL"
     lines = [
-        f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by "
-        f"{ends}):",
+        f"{path} is written. What comes next (both ends are named by --source-conn-id and --target-conn-id, "
+        f"by --source-url-file and --target-url-file, or by {ends}):",
         *(f"  {s}" for s in steps),
+        f"Every setting with its default: {reference_file()}",
     ]
-    return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
+    if doubts:
+        lines += [
+            f"Look at these lines of {path.name}, marked with {DOUBT}",
+            *(f"  {text}" for text in doubts),
+        ]
+    data = {"file": str(path), "county": config.county, "fips": config.fips, "next": steps}
+    if proposal is not None:
+        data |= {"profile": known["profile"], "doubts": list(doubts)}
+    return Answer(data, lines)
+
+
+def _proposal(invocation: Invocation, known: dict[str, str]) -> Proposal:
+    """What the source's catalog proposes."""
+    from airflow_provider_pacs.sync.preflight.discovery import discover
+    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+
+    address = source_address(invocation, invocation.county, known["source_connection"])
+    with (
+        report_progress(invocation, "reading the source's catalog"),
+        SqlServerReader(address, attempts=1) as source,
+    ):
+        return discover(source)
+
+
+def _entities(named: str | None, proposal: Proposal | None) -> tuple[str, ...]:
+    """The entities to synchronise: those that an option names, else those that the source has."""
+    if named:
+        return tuple(name.strip() for name in named.split(","))
+    return tuple(table.entity for table in proposal.tables) if proposal is not None else ()
+
+
+def _where_airflow_looks(folder: Path) -> list[str]:
+    """How Airflow finds the file; nothing where it looks in that folder already."""
+    airflow = folder_of_airflow()
+    if airflow is not None and airflow.resolve() == folder.resolve():
+        return []
+    setting = f"{PATH_VARIABLE}={shlex.quote(str(folder.resolve()))}"
+    return [f"export {setting}   # for Airflow, or [pacs] counties_path"]
 
 
 def _on_a_terminal(invocation: Invocation) -> bool:
