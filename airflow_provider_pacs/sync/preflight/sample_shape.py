@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.preflight.queries import sample_counts_query
 from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
 from airflow_provider_pacs.sync.schema.columns import NUMBERS, TEXTS
 from airflow_provider_pacs.sync.schema.inventory import InventoryTable
-from airflow_provider_pacs.sync.schema.tsql import qualified, quote
+from airflow_provider_pacs.sync.schema.tsql import qualified
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-SAMPLE_ROWS = 2_000
-"""Whichever the server hands out first: enough to see a column that is empty or holds something else."""
 FEWEST = 20
 """Fewer rows than this say nothing about a shape."""
 _SHARE = 0.8
@@ -52,19 +51,13 @@ def sample_query(
         for canonical, name in sources.items()
         if name is not None
     ]
-    counts = ["COUNT_BIG(*) AS [n]"]
-    for number, (_, name, shape) in enumerate(asked):
-        column = f"s.{quote(name)}"
-        counts.append(f"COUNT_BIG(CASE WHEN {column} IS NOT NULL THEN 1 END) AS [c{number}_filled]")
-        if shape is not None:
-            condition = shape[0].replace("{c}", column)
-            counts.append(f"COUNT_BIG(CASE WHEN {condition} THEN 1 END) AS [c{number}_fits]")
     key = sources.get(entity.key)
-    if key is not None and not _is_long(table, key):
-        counts.append(f"COUNT_BIG(DISTINCT s.{quote(key)}) AS [keys]")
-    listed = ", ".join(f"t.{quote(name)}" for name in dict.fromkeys(name for _, name, _ in asked))
-    rows = f"(SELECT TOP ({SAMPLE_ROWS}) {listed} FROM {qualified(table.schema, table.name)} AS t) AS s"  # noqa: S608
-    return f"SELECT {', '.join(counts)} FROM {rows}", asked  # noqa: S608
+    query = sample_counts_query(
+        qualified(table.schema, table.name),
+        [(name, shape[0] if shape is not None else "") for _, name, shape in asked],
+        key if key is not None and not _is_long(table, key) else None,
+    )
+    return query, asked
 
 
 def sample_doubts(
