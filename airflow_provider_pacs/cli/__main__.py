@@ -1,4 +1,4 @@
-"""`python -m airflow_provider_pacs.cli`."""
+"""`python -m airflow_provider_pacs.cli` is `pacs`."""
 
 import sys
 

@@ -1,48 +1,34 @@
-"""What the commands share: an answer and how it is told, the county, its two ends from flags or the
-environment.
-"""
+"""A command's county and its two databases, opened: from options, Airflow's variables or our own."""
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_provider_pacs.cli.county_files import county_folder
+from airflow_provider_pacs.cli.invocation import ConnectionChoice, Invocation
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.config import CountyConfig
+    from airflow_provider_pacs.sync.config.stored_connection import StoredConnection
+    from airflow_provider_pacs.sync.source.address import SourceAddress
     from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
     from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 
-OK, FAILED, USAGE = 0, 1, 2
-COUNTY_FOLDERS = ("dags/counties", "counties")
+TARGET_VARIABLE = "PACS_TARGET_URL"
+_LONGEST_URL = 64 * 1024
+_TARGET_FORM = (
+    "write postgresql://user:password@host:5432/database and percent-encode special characters of user and "
+    "password (@ is %40, / is %2F, : is %3A, % is %25)"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command found: `data` for --json, `lines` for people, and the exit status."""
-
-    data: Any
-    lines: Sequence[str]
-    status: int = OK
-
-
-def county_folder(arguments: argparse.Namespace) -> Path | None:
-    """Where the county files are; None where nobody said and no usual folder is there."""
-    told = arguments.counties or os.environ.get("AIRFLOW__PACS__COUNTIES_PATH")
-    return (
-        Path(told)
-        if told
-        else next((folder for folder in map(Path, COUNTY_FOLDERS) if folder.is_dir()), None)
-    )
-
-
-def read_config(arguments: argparse.Namespace) -> CountyConfig:
+def read_config(invocation: Invocation) -> CountyConfig:
     """The county that the command line names.
 
     Raises:
@@ -50,64 +36,175 @@ def read_config(arguments: argparse.Namespace) -> CountyConfig:
     """
     from airflow_provider_pacs.sync.config.folder import load_counties
 
-    folder = county_folder(arguments)
+    folder = county_folder(invocation.counties)
     if folder is None:
         raise ConfigError(
             "no folder of county files found",
             remedy="name it with --counties or AIRFLOW__PACS__COUNTIES_PATH",
         )
     counties = load_counties(folder)
-    if arguments.county in counties.good:
-        return counties.good[arguments.county]
+    if invocation.county in counties.good:
+        return counties.good[invocation.county]
     for error in counties.broken:
-        if arguments.county in str(error):
+        if invocation.county in str(error):
             raise error
     known = ", ".join(sorted(counties.good)) or "none"
-    remedy = f"pacs init {arguments.county} writes {folder / (arguments.county + '.yaml')}"
-    raise ConfigError(f"no county {arguments.county!r} in {folder} (there: {known})", remedy=remedy)
+    remedy = f"pacs init {invocation.county} writes {folder / (invocation.county + '.yaml')}"
+    raise ConfigError(f"no county {invocation.county!r} in {folder} (there: {known})", remedy=remedy)
 
 
 @contextmanager
 def open_source(
-    arguments: argparse.Namespace, config: CountyConfig, *, attempts: int = 5
+    invocation: Invocation, config: CountyConfig, *, attempts: int = 5
 ) -> Iterator[SqlServerReader]:
     """A reader of the county's PACS, which connects when it is first asked.
 
     Raises:
-        ConfigError: nobody said where it is.
+        ConfigError: nothing says where it is, or what says it is wrong.
     """
-    from airflow_provider_pacs.sync.source.address import SourceAddress
     from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
-    county = config.county
-    address = (
-        SourceAddress.from_url(arguments.source_url)
-        if arguments.source_url
-        else SourceAddress.from_environment(county, os.environ)
-    )
-    if address is None:
-        raise ConfigError(
-            "no source given",
-            remedy=f"use --source-url, or set PACS_DB_HOST_{county.upper()}_SOURCE and its companions",
-        )
+    address = source_address(invocation, config.county, config.source.connection)
     with SqlServerReader(address, attempts=attempts) as reader:
         yield reader
 
 
-def open_target(arguments: argparse.Namespace) -> PostgresTarget:
+def source_address(invocation: Invocation, county: str, connection: str) -> SourceAddress:
+    """Where the county's PACS is: options, then the county's connection, then PACS_DB_*, as the hook does it.
+
+    Args:
+        invocation: the command.
+        county: the county's name.
+        connection: the id of its connection in Airflow.
+
+    Raises:
+        ConfigError: nothing says where it is, or what says it is wrong.
+    """
+    from airflow_provider_pacs.sync.config import stored_connection as stored
+    from airflow_provider_pacs.sync.source.address import SourceAddress
+
+    choice = invocation.source
+    url = _url_of(invocation, choice, "source")
+    address: SourceAddress | None
+    if url is not None:
+        address = SourceAddress.from_url(url)
+    elif choice.conn_id:
+        address = stored.source_address(_required(choice.conn_id))
+    elif (found := stored.stored_connection(connection, os.environ)) is not None:
+        invocation.secrets.add(found.password)
+        address = stored.source_address(found)
+    else:
+        address = SourceAddress.from_environment(county, os.environ)
+    if address is None:
+        raise ConfigError(
+            "no source given",
+            remedy=f"use --source-conn-id, --source-url-file or --source-url, or set "
+            f"{stored.variable_of(connection)}, or PACS_DB_HOST_{county.upper()}_SOURCE and its companions",
+        )
+    invocation.secrets.add(address.password)
+    return address
+
+
+def open_target(invocation: Invocation, config: CountyConfig | None = None) -> PostgresTarget:
     """The platform's database, connected.
 
     Raises:
-        ConfigError: nobody said where it is, or the login was refused.
+        ConfigError: nothing says where it is, or the login was refused.
     """
     from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 
-    return PostgresTarget.from_url(target_url(arguments))
+    place = target_place(invocation, config)
+    return PostgresTarget.from_url(place) if isinstance(place, str) else PostgresTarget(place)
 
 
-def target_url(arguments: argparse.Namespace) -> str:
-    """Where the target is, from the flag or the environment."""
-    url = arguments.target_url or os.environ.get("PACS_TARGET_URL")
-    if not url:
-        raise ConfigError("no target given", remedy="use --target-url, or set PACS_TARGET_URL")
-    return str(url)
+def target_place(invocation: Invocation, config: CountyConfig | None = None) -> str | dict[str, str]:
+    """Where the target is, as a URL or as libpq's keywords: options, PACS_TARGET_URL, then the connection.
+
+    Args:
+        invocation: the command.
+        config: the county; None where the command does not need its file otherwise, which is then read only
+            where nothing else says where the target is.
+
+    Raises:
+        ConfigError: nothing says where it is, or what says it is wrong.
+    """
+    from airflow_provider_pacs.sync.config import stored_connection as stored
+
+    choice = invocation.target
+    url = _url_of(invocation, choice, "target")
+    if url is None and not choice.conn_id:
+        url = os.environ.get(TARGET_VARIABLE) or None
+    if url is not None:
+        return _checked_target(invocation, url)
+    if choice.conn_id:
+        connection = _required(choice.conn_id)
+    else:
+        conn_id = (config or read_config(invocation)).target.connection
+        found = stored.stored_connection(conn_id, os.environ)
+        if found is None:
+            raise ConfigError(
+                "no target given",
+                remedy="use --target-conn-id, --target-url-file or --target-url, or set "
+                f"{TARGET_VARIABLE} or {stored.variable_of(conn_id)}",
+            )
+        connection = found
+    invocation.secrets.add(connection.password)
+    return stored.target_keywords(connection)
+
+
+def _checked_target(invocation: Invocation, url: str) -> str:
+    """The URL, refused here where libpq would quote a part of a password that is not percent-encoded."""
+    from airflow_provider_pacs.sync.config.stored_connection import split_url
+
+    invocation.secrets.add_url(url)
+    if "://" in url:
+        parts = split_url(url)
+        if parts is None or parts.scheme not in ("postgresql", "postgres"):
+            raise ConfigError("the target is not a PostgreSQL URL", remedy=_TARGET_FORM)
+    return url
+
+
+def _required(conn_id: str) -> StoredConnection:
+    """The connection that an option names.
+
+    Raises:
+        ConfigError: its variable is not set.
+    """
+    from airflow_provider_pacs.sync.config import stored_connection as stored
+
+    found = stored.stored_connection(conn_id, os.environ)
+    if found is None:
+        raise ConfigError(
+            f"there is no connection {conn_id!r} in the environment",
+            remedy=f"export {stored.variable_of(conn_id)} as Airflow writes it (JSON or a URI), or name the "
+            "database with a URL",
+        )
+    return found
+
+
+def _url_of(invocation: Invocation, choice: ConnectionChoice, name: str) -> str | None:
+    """The URL that an option gives, by itself or in a file; None where none does."""
+    url = choice.url
+    if choice.url_file is not None:
+        url = _read_url(choice.url_file, f"--{name}-url-file")
+    invocation.secrets.add_url(url)
+    return url
+
+
+def _read_url(file: str, option: str) -> str:
+    """The one line of a file, or of standard input for `-`.
+
+    Raises:
+        ConfigError: it can't be read, is empty, or holds more than a URL.
+    """
+    try:
+        text = (sys.stdin.read(_LONGEST_URL) if file == "-" else Path(file).read_text("utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"{option}: {file} can't be read: {reason}", remedy="name a readable file"
+        ) from None
+    if not text or "\n" in text:
+        what = "is empty" if not text else "holds more than one line"
+        raise ConfigError(f"{option}: {file} {what}", remedy="write the URL alone into it")
+    return text

@@ -4,48 +4,50 @@ the SQL for the target.
 
 from __future__ import annotations
 
-import argparse
+import click
 
-from airflow_provider_pacs.cli.connections import Answer, open_source, read_config
-from airflow_provider_pacs.sync.preflight.grants import LOGIN, mapped_tables, source_grants
-
-ABOUT = (
-    "Print what a DBA runs so that the sync's login can read the mapped columns and nothing else. "
-    "Connects to nothing, but with --source-url."
-)
+from airflow_provider_pacs.cli.connections import open_source, read_config
+from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
+from airflow_provider_pacs.cli.progress import report_progress
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("--login", default=LOGIN, help=f"the source's login (default {LOGIN})")
-    parser.add_argument("--target", action="store_true", help="print what the target needs, too")
-    parser.add_argument("--target-login", help="the target's role (default tf_pacs_sync)")
+@click.command("grants", cls=PacsCommand)
+@county_command(source=True)
+@click.option("--login", help="The source's login (default tf_pacs_reader).")
+@click.option("--target", is_flag=True, help="Print what the target needs, too.")
+@click.option("--target-login", help="The target's role (default tf_pacs_sync).")
+def command(invocation: Invocation, login: str | None, target: bool, target_login: str | None) -> Answer:
+    """Print what a DBA runs so that the sync's login can read the mapped columns and nothing else.
 
-
-def run(arguments: argparse.Namespace) -> Answer:
-    """With --source-url the source's catalog is asked too: a rowversion column that changes are found by is
-    named in no file.
+    Connects to nothing, but with --source-conn-id, --source-url-file or --source-url: then the source's
+    catalog is asked too, because a rowversion column that changes are found by is named in no file.
     """
-    config = read_config(arguments)
+    from airflow_provider_pacs.sync.preflight.grants import LOGIN, mapped_tables, source_grants
+
+    config = read_config(invocation)
     tables = mapped_tables(config)
-    if arguments.source_url:
+    if invocation.source.given:
         from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
         from airflow_provider_pacs.sync.schema.tables import source_tables
 
-        with open_source(arguments, config) as source:
+        with (
+            report_progress(invocation, "reading the source's catalog"),
+            open_source(invocation, config) as source,
+        ):
             tables = [
                 table
-                for reading in resolve_tables(config, source).values()
-                for table in source_tables(reading.shape)
+                for choice in resolve_tables(config, source).values()
+                for table in source_tables(choice.shape)
             ]
-    source_part = source_grants(tables, arguments.login)
+    source_part = source_grants(tables, login or LOGIN)
     data = {"source": source_part.as_dict()}
     lines = source_part.lines()
-    if arguments.target:
+    if target:
         from airflow_provider_pacs.sync.target.postgres import grants as platform
 
-        statements = platform.target_grants(arguments.target_login or platform.LOGIN)
-        data["target"] = {"login": arguments.target_login or platform.LOGIN, "statements": statements}
+        role = target_login or platform.LOGIN
+        statements = platform.target_grants(role)
+        data["target"] = {"login": role, "statements": statements}
         lines += [
             "",
             "-- In the target database, as a superuser or the owner of the database; set the password with "

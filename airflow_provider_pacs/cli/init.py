@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_pacs.cli.connections import Answer, county_folder
+import click
+
+from airflow_provider_pacs.cli.connections import source_address
+from airflow_provider_pacs.cli.county_files import PATH_VARIABLE, folder_of_airflow, folder_to_write
+from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
+from airflow_provider_pacs.cli.progress import report_progress
 from airflow_provider_pacs.sync.config.new_county import (
+    DOUBT,
     KNOWN_ZONES,
     NewCounty,
+    Proposal,
     known_fips,
+    reference_file,
     state_of,
     write_county,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
-ABOUT = (
-    "Write a county's file. On a terminal it asks for what no flag says; elsewhere what has no default "
-    "must have a flag."
-)
 _BY_HAND = ("", "null", "none", "never")
 
 
@@ -71,31 +74,49 @@ QUESTIONS = (
 )
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    for question in QUESTIONS:
-        parser.add_argument(question.flag, help=question.text)
-    parser.add_argument("--entities", help="comma-separated, e.g. property,owner (default: all)")
-    parser.add_argument(
-        "--mode",
-        action="append",
-        default=[],
-        metavar="ENTITY=MODE",
-        help="pin how a table's changes are found, e.g. value=compare",
-    )
-    parser.add_argument(
-        "--compare-everything", action="store_true", help="use no change feed: every run compares every table"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite the file")
+def _questions(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    for question in reversed(QUESTIONS):
+        function = click.option(question.flag, question.name, help=f"{question.text}.")(function)
+    return function
 
 
-def run(arguments: argparse.Namespace) -> Answer:
-    """Write the file and say what comes next."""
-    folder = county_folder(arguments) or Path("counties")
-    known = _answers(arguments, _ask if _on_a_terminal(arguments) else None)
-    modes = dict(_mode(text) for text in arguments.mode)
+@click.command("init", cls=PacsCommand)
+@county_command(source=True, target=False)
+@_questions
+@click.option("--entities", help="Comma-separated, e.g. property,owner (default: all).")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="ENTITY=MODE",
+    help="Pin how a table's changes are found, e.g. value=compare.",
+)
+@click.option(
+    "--compare-everything", is_flag=True, help="Use no change feed: every run compares every table."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def command(
+    invocation: Invocation,
+    entities: str | None,
+    modes: tuple[str, ...],
+    compare_everything: bool,
+    force: bool,
+    **flags: str | None,
+) -> Answer:
+    """Write a county's file.
+
+    On a terminal it asks for what no option says; elsewhere what has no default must have an option. With
+    --source-conn-id, --source-url-file or --source-url it looks at the source's catalog and proposes tables,
+    keys, columns and how changes are found; a comment marks what a person should look at. No value of the
+    source is printed or written.
+    """
+    folder = folder_to_write(invocation.counties)
+    known = _answers(invocation.county, flags, _ask if _on_a_terminal(invocation) else None)
+    proposal = _proposal(invocation, known) if invocation.source.given else None
+    if proposal is not None and flags["profile"] is None:
+        known["profile"] = proposal.profile
     new = NewCounty(
-        county=arguments.county,
+        county=invocation.county,
         name=known["name"],
         fips=known["fips"],
         timezone=known["timezone"],
@@ -105,41 +126,85 @@ def run(arguments: argparse.Namespace) -> Answer:
         read_only=known["read_only"],
         cron=_schedule(known["cron"]),
         reconcile_cron=_schedule(known["reconcile_cron"]),
-        enable_cdc=not arguments.compare_everything,
-        entities=tuple(name.strip() for name in arguments.entities.split(",")) if arguments.entities else (),
-        modes=modes,
+        enable_cdc=not compare_everything,
+        entities=_entities(entities, proposal),
+        modes=dict(_mode(text) for text in modes),
         place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
+        proposal=proposal if proposal is not None and proposal.profile == known["profile"] else None,
     )
-    path, config = write_county(new, folder, force=arguments.force)
+    path, config = write_county(new, folder, force=force)
+    doubts = proposal.all_doubts if proposal is not None else ()
     steps = [
+        *_where_airflow_looks(folder),
         *_connections(known),
+        *([f"pacs preview {config.county}"] if proposal is not None else []),
         f"pacs grants {config.county} --target",
         f"pacs check {config.county}",
         f"pacs sync {config.county}",
     ]
     ends = f"PACS_DB_HOST_{config.county.upper()}_SOURCE and its siblings, PACS_TARGET_URL"
     lines = [
-        f"{path} is written. What comes next (both ends are named by --source-url and --target-url, or by "
-        f"{ends}):",
+        f"{path} is written. What comes next (both ends are named by --source-conn-id and --target-conn-id, "
+        f"by --source-url-file and --target-url-file, or by {ends}):",
         *(f"  {s}" for s in steps),
+        f"Every setting with its default: {reference_file()}",
     ]
-    return Answer({"file": str(path), "county": config.county, "fips": config.fips, "next": steps}, lines)
+    if doubts:
+        lines += [
+            f"Look at these lines of {path.name}, marked with {DOUBT}",
+            *(f"  {text}" for text in doubts),
+        ]
+    data = {"file": str(path), "county": config.county, "fips": config.fips, "next": steps}
+    if proposal is not None:
+        data |= {"profile": known["profile"], "doubts": list(doubts)}
+    return Answer(data, lines)
 
 
-def _on_a_terminal(arguments: argparse.Namespace) -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and not arguments.json
+def _proposal(invocation: Invocation, known: dict[str, str]) -> Proposal:
+    """What the source's catalog proposes."""
+    from airflow_provider_pacs.sync.preflight.discovery import discover
+    from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+
+    address = source_address(invocation, invocation.county, known["source_connection"])
+    with (
+        report_progress(invocation, "reading the source's catalog"),
+        SqlServerReader(address, attempts=1) as source,
+    ):
+        return discover(source)
 
 
-def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | None) -> dict[str, str]:
+def _entities(named: str | None, proposal: Proposal | None) -> tuple[str, ...]:
+    """The entities to synchronise: those that an option names, else those that the source has."""
+    if named:
+        return tuple(name.strip() for name in named.split(","))
+    return tuple(table.entity for table in proposal.tables) if proposal is not None else ()
+
+
+def _where_airflow_looks(folder: Path) -> list[str]:
+    """How Airflow finds the file; nothing where it looks in that folder already."""
+    airflow = folder_of_airflow()
+    if airflow is not None and airflow.resolve() == folder.resolve():
+        return []
+    setting = f"{PATH_VARIABLE}={shlex.quote(str(folder.resolve()))}"
+    return [f"export {setting}   # for Airflow, or [pacs] counties_path"]
+
+
+def _on_a_terminal(invocation: Invocation) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and not invocation.json
+
+
+def _answers(
+    county: str, flags: dict[str, str | None], ask: Callable[[str, str], str] | None
+) -> dict[str, str]:
     """An answer to every question: the flag, else what is asked for, else the default.
 
     Raises:
         ConfigError: nobody can be asked, and answers without a default have no flag; all are named.
     """
-    known = {"county": arguments.county}
+    known = {"county": county}
     missing = []
     for question in QUESTIONS:
-        flag = getattr(arguments, question.name)
+        flag = flags[question.name]
         default = question.default(known)
         skipped = question.name in ("port", "database") and not known.get("host")
         answer = flag if flag is not None else ask(question.text, default) if ask and not skipped else default
@@ -148,7 +213,7 @@ def _answers(arguments: argparse.Namespace, ask: Callable[[str, str], str] | Non
         known[question.name] = answer
     if missing:
         raise ConfigError(
-            f"{arguments.county}: no answer for {', '.join(missing)}",
+            f"{county}: no answer for {', '.join(missing)}",
             remedy="give these flags, or run the command on a terminal",
         )
     return known

@@ -4,39 +4,44 @@ them.
 
 from __future__ import annotations
 
-import argparse
+import click
 
-from airflow_provider_pacs.cli.connections import Answer, open_source, read_config
+from airflow_provider_pacs.cli.connections import open_source, read_config
+from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
+from airflow_provider_pacs.cli.progress import report_progress
 
-ABOUT = "Try the mapping on a few rows: the source's values beside the mapped ones. Writes nothing."
 _WIDTH = 48
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("--entity", default="property", help="which entity (default property)")
-    parser.add_argument("--rows", type=int, default=10, help="how many rows, at most 100 (default 10)")
-    parser.add_argument("--personal", action="store_true", help="show names and addresses too")
+@click.command("preview", cls=PacsCommand)
+@county_command(source=True, target=False)
+@click.option("--entity", default="property", help="Which entity (default property).")
+@click.option("--rows", type=int, default=10, help="How many rows, at most 100 (default 10).")
+@click.option("--personal", is_flag=True, help="Show names and addresses too.")
+def command(invocation: Invocation, entity: str, rows: int, personal: bool) -> Answer:
+    """Try the mapping on a few rows: the source's values beside the mapped ones. Writes nothing.
 
-
-def run(arguments: argparse.Namespace) -> Answer:
-    """The rows, one block each; a row that would be set aside says why."""
+    A row that would go to quarantine says why. Columns of `extra` follow the entity's own, as extra.NAME.
+    """
     from airflow_provider_pacs.sync.preflight.preview import preview
 
-    config = read_config(arguments)
-    with open_source(arguments, config, attempts=1) as source:
-        rows = preview(config, source, arguments.entity, rows=arguments.rows, personal=arguments.personal)
+    config = read_config(invocation)
+    with (
+        report_progress(invocation, f"reading {entity}"),
+        open_source(invocation, config, attempts=1) as source,
+    ):
+        previewed = preview(config, source, entity, rows=rows, personal=personal)
     lines = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(previewed, start=1):
         aside = f" would be set aside: {', '.join(row.rejected)}" if row.rejected else ""
         lines.append(f"row {number}{aside}")
         for cell in row.cells:
             values = f"{_short(cell.source):<{_WIDTH}} {_short(cell.mapped):<{_WIDTH}}"
             lines.append(f"  {cell.column:<22} {values} {_short(cell.comes_from)}")
-    head = [f"  {'column':<22} {'source':<{_WIDTH}} {'mapped':<{_WIDTH}} from"] if rows else []
-    return Answer([row.as_dict() for row in rows], [*head, *lines] or [f"{arguments.entity} has no rows."])
+    head = [f"  {'column':<22} {'source':<{_WIDTH}} {'mapped':<{_WIDTH}} from"] if previewed else []
+    return Answer([row.as_dict() for row in previewed], [*head, *lines] or [f"{entity} has no rows."])
 
 
 def _short(text: str | None) -> str:
-    told = "NULL" if text is None else repr(text)[1:-1] or "''"
-    return told if len(told) <= _WIDTH else told[: _WIDTH - 3] + "..."
+    shown = "NULL" if text is None else repr(text)[1:-1] or "''"
+    return shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "..."

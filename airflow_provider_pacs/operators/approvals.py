@@ -1,4 +1,6 @@
-"""The county's pending deletes come in; what a person decided about them in Airflow's Required Actions goes out."""
+"""The county's pending deletes come in; what a person decided about them in Airflow's Required Actions goes
+out.
+"""
 
 from __future__ import annotations
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider_pacs.counties import county_config
 from airflow_provider_pacs.hooks.airflow_errors import translate_errors
 
 if TYPE_CHECKING:
@@ -28,16 +30,19 @@ class PacsOperator(BaseOperator):
     it means.
 
     Args:
-        config: the county, as `load_county` gives it.
+        config: the county: its name, which is looked up in `[pacs] counties_path`; the path of its file; or
+            a config as `load_county` gives it.
         plan_task_id: the task whose result names the run.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e6f1ec"
 
-    def __init__(self, *, config: CountyConfig, plan_task_id: str = "preflight", **kwargs: Any) -> None:
+    def __init__(
+        self, *, config: CountyConfig | str | Path, plan_task_id: str = "preflight", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.config = config
+        self.config = county_config(config)
         self.plan_task_id = plan_task_id
         self._reader: Any = None
 

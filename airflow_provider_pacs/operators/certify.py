@@ -17,8 +17,8 @@ class PacsCertifyOperator(PacsOperator):
     There are no template fields.
 
     Fails, after the certificate is stored, where it says `blocked` or `drift`: a green run means `clean`, or
-    `pending` where a person must decide. Its outlet is the asset `pacs://<county>/pending`, which has an event only
-    for `pending`: the county's approvals DAG waits for it.
+    `pending` where a person must decide. Its outlet is the asset `pacs://<county>/pending`, which has an
+    event only for `pending`: the county's approvals DAG waits for it.
     """
 
     def __init__(self, **kwargs: Any) -> None:

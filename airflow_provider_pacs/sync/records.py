@@ -1,7 +1,7 @@
 """The typed records that cross a boundary: what a run plans, what the journal holds, what came of it.
 
-They are frozen, hold counts and keys but never rows, and are read from PostgreSQL with psycopg's `class_row`. XCom,
-the command line and the page derive from them.
+They are frozen, hold counts and keys but never rows, and are read from PostgreSQL with psycopg's `class_row`.
+XCom, the command line and the page derive from them.
 """
 
 from __future__ import annotations
@@ -455,8 +455,8 @@ class SourceCensus:
         rows: how many there are.
         late: of these, newer than the run's upper bound.
         key_sum: a sum over the keys, as text; None where keys have no number.
-        control: control totals of all rows: group -> column -> sum as decimal text; the group is the tax year of
-            a value and '' elsewhere.
+        control: control totals of all rows: group -> column -> sum as decimal text; the group is the tax year
+            of a value and '' elsewhere.
     """
 
     rows: int
@@ -473,8 +473,8 @@ class EntityCertificate:
     `target_rows = equal + kept + pending_deletes + extra_in_target + differing`.
 
     Attributes:
-        covered: `all_rows` were compared byte by byte; `window`, the rows of the run's window, while the keys of
-            all others were counted and summed on both sides; `keys`, the named rows only.
+        covered: `all_rows` were compared byte by byte; `window`, the rows of the run's window, while the keys
+            of all others were counted and summed on both sides; `keys`, the named rows only.
         state: `clean`, `pending` (a person must decide), `blocked` (an entity was held back) or `drift`.
         compared: rows whose images were compared.
         source_rows: rows at the source; with coverage `keys` those that were read.
@@ -483,7 +483,8 @@ class EntityCertificate:
         quarantined: the source's present image is in quarantine.
         waiting: of the quarantine, those that wait for their parent only.
         newer: changed at the source since the run's bound; the next run reads them.
-        kept: live rows of the target whose source row is quarantined, waiting or newer: the last good version.
+        kept: live rows of the target whose source row is quarantined, waiting or newer: the last good
+            version.
         pending_deletes: live rows that are gone at the source and wait for a person.
         missing: at the source and nowhere here: drift.
         differing: here with other values: drift.
@@ -563,7 +564,8 @@ class Certificate:
     """The certificate of a run: one arithmetic per planned entity.
 
     Attributes:
-        audit_head: hash at the head of the county's audit chain when it was issued, so that an outside copy exists.
+        audit_head: hash at the head of the county's audit chain when it was issued, so that an outside copy
+            exists.
     """
 
     run_id: str

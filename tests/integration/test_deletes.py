@@ -208,7 +208,9 @@ def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
     keys = sorted(key("property", number) for number in gone)
     assert (held["row_count"], held["live_count"]) == (30, 60)
     assert bytes(held["digest"]) == hashlib.sha256(",".join(keys).encode()).digest()
-    found = county.sql("SELECT source_key FROM pacs_ops.pending_delete_key WHERE held_id = %s", held["held_id"])
+    found = county.sql(
+        "SELECT source_key FROM pacs_ops.pending_delete_key WHERE held_id = %s", held["held_id"]
+    )
     assert sorted(row["source_key"] for row in found) == keys
 
 

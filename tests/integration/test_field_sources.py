@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from airflow_provider_pacs.sandbox.engine import SandboxEngine
 
 from airflow_provider_pacs.sandbox.catalog import Index
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables

@@ -19,12 +19,8 @@ def ghost(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
-    columns = ", ".join(
-        ["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"]
-    )
-    values = ", ".join(
-        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"]
-    )
+    columns = ", ".join(["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"])
+    values = ", ".join(["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"])
     county.sql(
         f"INSERT INTO {county.partition(entity)} ({columns}) SELECT {values} FROM {county.partition(entity)} WHERE "
         f"{canonical.key} = %s",
@@ -66,7 +62,13 @@ def test_damage_in_the_target_is_found_and_repaired(whole_county: County) -> Non
                 f"extra_in_target:{key(entity, 99)}",
             ]
         )
-        assert (told.missing, told.differing, told.extra_in_target, told.repaired, told.remaining) == (1, 2, 1, 4, 0)
+        assert (told.missing, told.differing, told.extra_in_target, told.repaired, told.remaining) == (
+            1,
+            2,
+            1,
+            4,
+            0,
+        )
     assert county.content() == before
     again = county.reconcile()
     assert again.clean
@@ -186,7 +188,9 @@ def test_the_window_of_a_run_is_compared_after_publish(county: County) -> None:
     county.clock.step(minutes=2)
     run_id = county.stage()
     county.publish(run_id)
-    county.sql(f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s", key("property", 1))
+    county.sql(
+        f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s", key("property", 1)
+    )
     told = of(county.certify(run_id), "property")
     assert (told.scope, told.differing, told.repaired) == ("delta", 1, 1)
     assert county.row("property", 1)["city"] == "Finley"

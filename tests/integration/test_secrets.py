@@ -143,21 +143,9 @@ def test_failing_commands_leak_nothing(
     for name, (source, goal_url, fault) in ways.items():
         if fault and not world.breaks(fault):
             continue
-        arguments = cli._parser().parse_args(
-            [
-                "sync",
-                "benton_wa",
-                "-v",
-                "--counties",
-                folder,
-                "--source-url",
-                source,
-                "--target-url",
-                goal_url,
-            ]
-        )
+        words = ["sync", "benton_wa", "-v", "--counties", folder, "--source-url", source]
         with pytest.raises(PacsError) as caught:
-            arguments.command(arguments)
+            cli.run([*words, "--target-url", goal_url], cli.Invocation())
         said += f"{name}: " + "".join(traceback.format_exception(caught.value)) + repr(caught.value)
         world.mend()
     assert (
@@ -178,11 +166,9 @@ def test_failing_commands_leak_nothing(
     )
     break_the_leaf(pg_url)
     world.execute("UPDATE [dbo].[PropertyOwner] SET OwnerType = ? WHERE OwnerName = ?", "Trust", NAME)
-    arguments = cli._parser().parse_args(
-        ["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url, "--target-url", goal]
-    )
+    words = ["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url]
     with pytest.raises(PacsError, match="23514") as caught:
-        arguments.command(arguments)
+        cli.run([*words, "--target-url", goal], cli.Invocation())
     said += "".join(traceback.format_exception(caught.value))
     captured = capfd.readouterr()
     assert found(said + captured.out + captured.err + caplog.text + ledger(pg_url), owners) == set()

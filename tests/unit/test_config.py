@@ -10,7 +10,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county, washington_fips
+from airflow_provider_pacs.sync.config import (
+    CountyConfig,
+    county_files,
+    load_county,
+    table_maps,
+    washington_fips,
+)
 from airflow_provider_pacs.sync.config.cron import five_field_cron
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -38,6 +44,25 @@ def problems(path: Path) -> list[str]:
         load_county(path)
     assert caught.value.code == "PACS-006"
     return caught.value.message.splitlines()
+
+
+def test_a_column_that_the_county_lacks_is_null(tmp_path: Path) -> None:
+    """A county without a legal description had to map some other column to it, or could not be set up."""
+    columns = "{legal_description: null, last_modified: null, parcel_number: APN}"
+    config = load_county(write(tmp_path, f"tables: {{property: {{columns: {columns}}}}}"))
+    table = table_maps(config)["property"]
+    mapped = dict(table.columns)
+    assert mapped["parcel_number"] == "APN"
+    assert not {"legal_description", "last_modified"} & mapped.keys()
+    assert table.change_column is None
+
+
+@pytest.mark.parametrize(("entity", "column"), [("property", "property_id"), ("owner", "property_id")])
+def test_a_key_is_never_null(tmp_path: Path, entity: str, column: str) -> None:
+    """Told when the file is read: later it would take the DAGs of every county with it."""
+    path = write(tmp_path, f"tables: {{{entity}: {{columns: {{{column}: null}}}}}}")
+    (problem,) = problems(path)
+    assert f"tables.{entity}.columns.{column}: null, but no row is without it" in problem
 
 
 def test_the_design_documents_form_loads_unchanged(tmp_path: Path) -> None:

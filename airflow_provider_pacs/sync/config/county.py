@@ -244,6 +244,12 @@ def _column_problems(tables: Any) -> list[_Problem]:
             (("tables", entity, "columns", name), f"unknown column; {did_you_mean(name, known)}")
             for name in unknown
         ]
+        keys = (load_entities()[entity].key, load_entities()[entity].parent_key)
+        problems += [
+            (("tables", entity, "columns", name), "null, but no row is without it: name the county's column")
+            for name in keys
+            if name is not None and isinstance(columns, dict) and name in columns and columns[name] is None
+        ]
         taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
         problems += [
             (

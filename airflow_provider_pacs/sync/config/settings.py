@@ -170,13 +170,13 @@ class DeleteGuard(Section):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
-    """What differs from the profile for one entity: `columns` in part, canonical name: source name; `extra`
-    is carried beyond them, in JSON.
+    """What differs from the profile for one entity: `columns` in part, canonical name: source name, or null
+    where the county has no such column; `extra` is carried beyond them, in JSON.
     """
 
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
     mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
-    columns: dict[Name, Name] = Field(default_factory=dict)
+    columns: dict[Name, Name | None] = Field(default_factory=dict)
     extra: dict[ExtraName, Name] = Field(default_factory=dict)

@@ -66,8 +66,8 @@ def strategy_named(name: str) -> IncrementalStrategy | None:
 def bounding(table: ResolvedTable, name: str) -> IncrementalStrategy | None:
     """The strategy whose bounds hold for a table that is read by `name`.
 
-    `compare` keeps no cursor, but a table read whole may still have a column that tells which rows are newer than
-    the run's bound. None where nothing tells.
+    `compare` keeps no cursor, but a table read whole may still have a column that tells which rows are newer
+    than the run's bound. None where nothing tells.
     """
     if (strategy := strategy_named(name)) is not None:
         return strategy

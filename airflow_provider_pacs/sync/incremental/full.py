@@ -1,4 +1,7 @@
-"""Full: a table map -> every row of the table, or rows by key. First load, comparison and reconcile read this way."""
+"""Full: a table map -> every row of the table, or rows by key.
+
+First load, comparison and reconcile read this way.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Joined: an entity read from several tables -> the root keys that changed, and their rows
 (docs/adr/0005-joined-entities.md).
 
-A rowversion shows the root keys written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION(); a
-table without one is read in the few columns that count, and its contents are compared in the target.
+A rowversion shows the root keys written from the cursor on and below `hi`, which is MIN_ACTIVE_ROWVERSION();
+a table without one is read in the few columns that count, and its contents are compared in the target.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def late(table: ResolvedTable) -> Late:
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
-    """One row: `lo`, the cursor as it is, `hi`, as `0x` text, and `behind`: the database's counter, as for rowversion."""
+    """One row: `lo`, the cursor as it is, `hi`, as `0x` text, and `behind`: the database's counter, as for
+    rowversion.
+    """
     return ChangeQuery(
         "DECLARE @cursor binary(8) = CONVERT(binary(8), NULLIF(?, ''), 1);\n"
         "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION();\n"

@@ -1,10 +1,11 @@
-"""LastModified: a table map and a stored cursor -> one window of changed rows (design.md 3.5, 3.6; tsql/01-03).
+"""LastModified: a table map and a stored cursor -> one window of changed rows (design.md 3.5, 3.6;
+tsql/01-03).
 
 The cursor is text made by SQL Server in the column's own type and handed back as text; it is never parsed,
-compared or sorted here. A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound; the
-overlap covers writers that commit late and the hour that repeats in autumn; `hi` lags the source's clock. The
-cursor follows that clock, also backwards. Rows without a stamp, and rows stamped more than a day ahead, are read
-every time: no window would ever reach them. Inactive rows travel like any other.
+compared or sorted here. A window is [cursor - overlap, hi]: `>=` and `<=`, because ties straddle any bound;
+the overlap covers writers that commit late and the hour that repeats in autumn; `hi` lags the source's clock.
+The cursor follows that clock, also backwards. Rows without a stamp, and rows stamped more than a day ahead,
+are read every time: no window would ever reach them. Inactive rows travel like any other.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
     """One row: `lo`, `hi` (text in the change column's type) of the next window, and `behind`.
 
     `hi` is the source's clock less the lag, or the begin of the oldest open writer where that is known and
-    earlier. Where it is behind the cursor the window begins before `hi`: rows are read twice, none is passed by.
+    earlier. Where it is behind the cursor the window begins before `hi`: rows are read twice, none is passed
+    by.
     """
     change_type = request.change_type
     base = change_type.split("(")[0]

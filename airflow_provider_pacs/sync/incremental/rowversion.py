@@ -34,7 +34,10 @@ def column_of(table: ResolvedTable) -> str | None:
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
-    """One row: `lo`, the cursor as it is, `hi`, as `0x` text, and `behind`. Clock and overlap have no meaning here."""
+    """One row: `lo`, the cursor as it is, `hi`, as `0x` text, and `behind`.
+
+    Clock and overlap have no meaning here.
+    """
     return ChangeQuery(
         "DECLARE @cursor binary(8) = CONVERT(binary(8), NULLIF(?, ''), 1);\n"
         "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION();\n"

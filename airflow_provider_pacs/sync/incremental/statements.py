@@ -129,10 +129,11 @@ def flagged_query(table: ResolvedTable, late: Late | None, upper: str | None) ->
 
 
 def census_query(table: ResolvedTable, late: Late | None, upper: str | None) -> ChangeQuery:
-    """What the source counts and sums by itself, a row per group: `grp`, `n`, `late`, `key_sum`, `c0`, `c1`, ...
+    """What the source counts and sums by itself, a row per group: `grp`, `n`, `late`, `key_sum`, `c0`, `c1`,
+    ...
 
-    The group is the tax year of a value and '' elsewhere; `c0` and on are the sums of `control_columns` over the
-    rows that are not newer than the bound, as text.
+    The group is the tax year of a value and '' elsewhere; `c0` and on are the sums of `control_columns` over
+    the rows that are not newer than the bound, as text.
     """
     known = late is not None and upper is not None
     newer = late.condition if late is not None and known else "1 = 0"

@@ -28,7 +28,9 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether a strategy fits a table, and why: `table` has its change column in place, None where it does not fit."""
+    """Whether a strategy fits a table, and why: `table` has its change column in place, None where it does
+    not fit.
+    """
 
     table: ResolvedTable | None
     reason: str
@@ -62,7 +64,8 @@ class IncrementalStrategy(Protocol):
 
     Attributes:
         name: what runs record and pages show, and what a county's file may pin.
-        shows_deletes: a row that is gone at the source shows in `select`; else the run counts and compares keys.
+        shows_deletes: a row that is gone at the source shows in `select`; else the run counts and compares
+            keys.
     """
 
     @property

@@ -41,7 +41,7 @@ Mapped = tuple[pa.Array, pa.Array | None]
 fitted).
 """
 
-_READS: dict[str, frozenset[str]] = {
+READS: dict[str, frozenset[str]] = {
     "uuid": TEXTS | {"uniqueidentifier"},
     "text": TEXTS | NUMBERS | DATES | OTHERS,
     "numeric": TEXTS | NUMBERS,
@@ -69,7 +69,7 @@ def refuse_misfits(shape: ResolvedTable) -> None:
     found = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
         for canonical, source in table.columns
-        if (declared := shape.columns.get(source)) and declared.type_name in known - _READS[types[canonical]]
+        if (declared := shape.columns.get(source)) and declared.type_name in known - READS[types[canonical]]
     ]
     if found:
         raise ConfigError(

@@ -12,7 +12,7 @@ from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
-from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import missing_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
@@ -158,13 +158,18 @@ def _missing(visit: PreflightContext) -> Iterator[Finding]:
 
 
 def _identity(visit: PreflightContext) -> Iterator[Finding]:
-    journal = visit.journal()
-    if journal is None:
+    if isinstance(visit.target, PacsError):
         return
+    journal = visit.journal()
     found = read_identity(visit.source)
     accept = f"pacs check {visit.config.county} --accept-source"
+    stored = journal.runs.source_identity(visit.config.fips) if journal else None
+    if not stored:
+        text = f"Not seen before: {found['db']} on {found['server']}; the first run will remember it."
+        yield Finding("database.identity", "database", "ok", text)
+        return
     try:
-        restored = check_identity(visit.config.county, journal.runs.source_identity(visit.config.fips), found)
+        restored = check_identity(visit.config.county, stored, found)
     except ConfigError as error:
         yield Finding("database.identity", "database", "fail", told(error), error.remedy)
         return

@@ -14,6 +14,8 @@ MOST_ROWS = 200_000
 SENTINELS = ("19000101", "19800101")
 """Days that often stand for "unknown": SQL Server's day 0, and that of a well-known conversion."""
 TOP_VALUES = 6
+SAMPLE_ROWS = 2_000
+"""Enough rows of a table that nobody has mapped yet to see which column is empty or holds something else."""
 
 
 def count_query(table: SourceTable) -> str:
@@ -102,3 +104,26 @@ def collisions_query(table: SourceTable, column: str) -> str:
         f"WHERE {name} IS NOT NULL GROUP BY UPPER(RTRIM({name})) HAVING COUNT(DISTINCT "
         f"CONVERT(varbinary(8000), {name})) > 1) AS d"
     )
+
+
+def sample_counts_query(table: str, columns: Sequence[tuple[str, str]], key: str | None) -> str:
+    """One row of counts over a small sample: `n` rows, `c<i>_filled` per column, `c<i>_fits` where the column
+    has a condition, and `keys`, the key's different values.
+
+    Args:
+        table: quoted.
+        columns: name and condition, in which `{c}` stands for the column; "" for none.
+        key: the column that should be different in every row; None where it can't be counted.
+    """
+    counts = ["COUNT_BIG(*) AS [n]"]
+    for number, (name, condition) in enumerate(columns):
+        column = f"s.{quote(name)}"
+        counts.append(f"COUNT_BIG(CASE WHEN {column} IS NOT NULL THEN 1 END) AS [c{number}_filled]")
+        if condition:
+            counts.append(
+                f"COUNT_BIG(CASE WHEN {condition.replace('{c}', column)} THEN 1 END) AS [c{number}_fits]"
+            )
+    if key is not None:
+        counts.append(f"COUNT_BIG(DISTINCT s.{quote(key)}) AS [keys]")
+    listed = ", ".join(f"t.{quote(name)}" for name in dict.fromkeys(name for name, _ in columns))
+    return f"SELECT {', '.join(counts)} FROM (SELECT TOP ({SAMPLE_ROWS}) {listed} FROM {table} AS t) AS s"  # noqa: S608

@@ -162,7 +162,7 @@ def load_tables(
     Args:
         profile: a name from `profile_names()`.
         overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical
-            -> source).
+            -> source; None for a column that the county does not have).
         options: the county's choices in a joined profile.
         source_tables: the county's names of a joined profile's tables and their columns.
 
@@ -222,7 +222,13 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
             f"tables.{table.entity}.columns: unknown canonical column {unknown[0]!r}",
             remedy=f"use one of: {known}",
         )
-    sources = dict(table.columns) | renamed
+    absent = sorted(name for name, source in renamed.items() if source is None)
+    if needed := [name for name in absent if name in (entity.key, entity.parent_key)]:
+        raise ConfigError(
+            f"tables.{table.entity}.columns.{needed[0]}: null, but no row is without it",
+            remedy="name the county's column",
+        )
+    sources = {name: source for name, source in (dict(table.columns) | renamed).items() if source is not None}
     change_column = given.get("change_column") or table.change_column
     if given.get("change_column") is None and "last_modified" in renamed:
         change_column = renamed["last_modified"]

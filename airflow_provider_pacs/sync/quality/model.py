@@ -85,8 +85,8 @@ class ValidationContext:
         leaf: this entity's own published leaf, qualified and quoted, where the staging table holds only what
             changed: rules over a group (one property's percentages) then see the rest of the group. None for
             a full load, which stages every row.
-        size: about how many rows the entity has: a share of bad rows is a share of these, so that a small window
-            of bad rows is not taken for a wrong mapping.
+        size: about how many rows the entity has: a share of bad rows is a share of these, so that a small
+            window of bad rows is not taken for a wrong mapping.
     """
 
     county_id: str

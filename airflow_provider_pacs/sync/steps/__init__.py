@@ -1,8 +1,11 @@
-"""The five steps of every run, in order: plan -> extract, validate (per entity) -> publish -> certify. Start here.
+"""The five steps of every run, in order: plan -> extract, validate (per entity) -> publish -> certify.
 
-Each step finds what it needs in the run's rows (schema pacs_ops), so a step may run in another process, or again:
-Airflow's tasks and the command line call the same functions. A run kind (sync, reconcile, backfill, approval) differs
-from others only in the rows that its plan selects; `publish` is the only code that writes rows of schema `pacs`.
+Start here.
+
+Each step finds what it needs in the run's rows (schema pacs_ops), so a step may run in another process, or
+again: Airflow's tasks and the command line call the same functions. A run kind (sync, reconcile, backfill,
+approval) differs from others only in the rows that its plan selects; `publish` is the only code that writes
+rows of schema `pacs`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A pending set of deletes and somebody's decision -> a run over its keys, or the set let go. A decision counts once."""
+"""A pending set of deletes and somebody's decision -> a run over its keys, or the set let go.
+
+A decision counts once.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +32,21 @@ def approve(
 ) -> list[Decision]:
     """Apply pending sets by a run of their own: each key is looked up at the source once more.
 
-    Only rows that are still gone become tombstones; a row that came back is validated and published like any other.
+    Only rows that are still gone become tombstones; a row that came back is validated and published like any
+    other.
 
     Args:
         config: the county.
         source: an open reader.
         target: an open target.
-        sets: (pending_id, digest in hex) of each set; the digest binds the decision to the keys that were shown.
+        sets: (pending_id, digest in hex) of each set; the digest binds the decision to the keys that were
+            shown.
         actor: who decided.
         trigger: where, for the run's record.
 
     Raises:
-        ConflictError: a set was decided or replaced meanwhile, or holds other keys; nothing of it was applied.
+        ConflictError: a set was decided or replaced meanwhile, or holds other keys; nothing of it was
+            applied.
         RetryableError: PACS-008, another run of the county is at work.
         DataError: the run's certificate is neither clean nor pending.
     """

@@ -1,8 +1,11 @@
-"""A published run -> its certificate: an arithmetic over both sides. Reads only; writes no row of schema `pacs`.
+"""A published run -> its certificate: an arithmetic over both sides.
 
-Every planned entity is in it. The source is read again (a reconcile's staging table is such a fresh read already),
-laid beside the published partition and beside what the run staged; what differs is read once more before anything is
-said. Nothing is excused but what is listed by key: the present image in quarantine, and what the next run will read.
+Reads only; writes no row of schema `pacs`.
+
+Every planned entity is in it. The source is read again (a reconcile's staging table is such a fresh read
+already), laid beside the published partition and beside what the run staged; what differs is read once more
+before anything is said. Nothing is excused but what is listed by key: the present image in quarantine, and
+what the next run will read.
 """
 
 from __future__ import annotations
@@ -69,7 +72,9 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
 
 
 def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
-    """The run's staging tables; they are kept until the certificate is stored, so that a retry finds its input."""
+    """The run's staging tables; they are kept until the certificate is stored, so that a retry finds its
+    input.
+    """
     names = [row.stage_table for row in rows if row.stage_table]
     return [*names, *(stage_name(run_id, row.entity, 0, "_fresh") for row in rows)]
 
@@ -200,7 +205,9 @@ class _Evidence:
         return keys if 0 < len(keys) <= MOST_LOOKS else []
 
     def _newer(self, differences: Sequence[RowDifference]) -> list[RowDifference]:
-        """Differences that the next run reads: the source moved on, and what this run read is what is published."""
+        """Differences that the next run reads: the source moved on, and what this run read is what is
+        published.
+        """
         moved = [each for each in differences if each.changed_since_read]
         if not moved:
             return []

@@ -1,4 +1,6 @@
-"""What several steps ask of a run's record: one entity of it, the rules of relations, the delete guard's bounds."""
+"""What several steps ask of a run's record: one entity of it, the rules of relations, the delete guard's
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.target.port import Target
 
 RELATION_CHECK = "exists_in_parent"
-"""Rules of this check need the other entities: publish evaluates them, set-wise, after the parents were applied."""
+"""Rules of this check need the other entities: publish evaluates them, set-wise, after the parents were
+applied.
+"""
 
 
 def entity_run(target: Target, run_id: str, entity: str) -> EntityRun:

@@ -1,7 +1,9 @@
-"""One entity's stored plan -> a staging table of this try with everything the run needs of it. Publishes nothing.
+"""One entity's stored plan -> a staging table of this try with everything the run needs of it.
 
-Beside what the plan selects these rows are read: those in quarantine, by key; and those that a count of the source
-shows to have come or gone without a change stamp.
+Publishes nothing.
+
+Beside what the plan selects these rows are read: those in quarantine, by key; and those that a count of the
+source shows to have come or gone without a change stamp.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ MOST_LOOKS = 20_000
 SAMPLE = 20
 """Keys of each kind that a comparison names."""
 MOST_ROOT_KEYS = 10_000
-"""More root keys than these, found by their contents, are read as the whole: twenty statements of 500 keys cost
-about as much.
+"""More root keys than these, found by their contents, are read as the whole: twenty statements of 500 keys
+cost about as much.
 """
 
 

@@ -1,4 +1,6 @@
-"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the preflight report, the run's end."""
+"""A step of a run in a block -> what the journal keeps where it fails: an audit row, the preflight report,
+the run's end.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from airflow_provider_pacs.sync.target.port import Target
 def keep_report(
     config: CountyConfig, target: Target, trigger: str, report: PreflightReport | None
 ) -> Iterator[list[str]]:
-    """Keep the report under the run whose id the block puts into the list; one that can't be kept fails no run."""
+    """Keep the report under the run whose id the block puts into the list; one that can't be kept fails no
+    run.
+    """
     run_ids: list[str] = []
     try:
         yield run_ids
@@ -30,7 +34,8 @@ def keep_report(
 def audit_failures(
     config: CountyConfig, target: Target, step: str, run_id: str | None = None
 ) -> Iterator[None]:
-    """A failed step leaves an audit row, also where the run never started, and nobody waits for its run meanwhile.
+    """A failed step leaves an audit row, also where the run never started, and nobody waits for its run
+    meanwhile.
 
     Where the target itself is down, the error alone says what happened.
     """
@@ -48,8 +53,8 @@ def audit_failures(
 
 @contextmanager
 def abort_if_superseded(config: CountyConfig, target: Target, run_id: str) -> Iterator[None]:
-    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it stumbles
-    over then is no news.
+    """A run that a later one has overtaken stops as such: its staging tables are dropped, and whatever it
+    stumbles over then is no news.
     """
     overtaken = ConflictError(
         f"{config.county}: a later run has taken over from run {run_id}",

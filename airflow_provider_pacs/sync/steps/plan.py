@@ -1,7 +1,8 @@
-"""A county and both ends -> one claimed run with a `ReadPlan` per entity: the only step that asks the catalog.
+"""A county and both ends -> one claimed run with a `ReadPlan` per entity: the only step that asks the
+catalog.
 
-The source's clock, its catalog, the cursors and the bounds are resolved once, for all entities, and stored with the
-run. The later steps execute what is stored.
+The source's clock, its catalog, the cursors and the bounds are resolved once, for all entities, and stored
+with the run. The later steps execute what is stored.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ from airflow_provider_pacs.sync.target.port import Target
 log = logging.getLogger(__name__)
 
 QUIET_MINUTES = 10
-"""A reconcile, backfill or approval that gave no sign of life for this long is over, whatever its record says."""
+"""A reconcile, backfill or approval that gave no sign of life for this long is over, whatever its record
+says.
+"""
 LAST_MODIFIED = "last_modified"
 WAIT_SECONDS, LOOK_SECONDS = 30.0, 0.2
 """How long a sync waits in its process for another run of the county to end, and how often it looks."""
@@ -187,8 +190,8 @@ def _report(
 def _refuse_a_login_that_writes(
     config: CountyConfig, source: SourceReader, choices: Mapping[str, ReadChoice]
 ) -> None:
-    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run before
-    it claims anything.
+    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run
+    before it claims anything.
 
     Raises:
         ConfigError: it could, or the server does not say.
@@ -278,10 +281,11 @@ def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
 def fingerprint(
     config: CountyConfig, table: ResolvedTable, strategy: str, settings: Sequence[str] = ()
 ) -> str:
-    """SHA-256 (hex) of all that decides what a source row becomes: another one means that every row is read again.
+    """SHA-256 (hex) of all that decides what a source row becomes: another one means that every row is read
+    again.
 
-    The mapping and its version, the profile with the county's options and names, the rules, the strategy, the clock
-    and the zone that stamps are read in, and the values of options that live in the source.
+    The mapping and its version, the profile with the county's options and names, the rules, the strategy, the
+    clock and the zone that stamps are read in, and the values of options that live in the source.
     """
     parts = [
         table.map.fingerprint,
@@ -348,7 +352,9 @@ class _Planner:
         )
 
     def _next_cursor(self, table: ResolvedTable, family: str, upper: str | None) -> str | None:
-        """Where the next window begins: a LastModified cursor follows the stamps, whoever's clock writes them."""
+        """Where the next window begins: a LastModified cursor follows the stamps, whoever's clock writes
+        them.
+        """
         if upper is None or family != LAST_MODIFIED or not has_moments(table):
             return upper
         query = settled_query(table, upper)
@@ -412,8 +418,8 @@ class _Planner:
         """The plan of a backfill, its bounds as the source understands them.
 
         Raises:
-            ConfigError: the table has no change column of a date type; a bound is no moment of it, or the window
-                holds none; it was never loaded.
+            ConfigError: the table has no change column of a date type; a bound is no moment of it, or the
+                window holds none; it was never loaded.
         """
         county = self._config.county
         if cursor is None:
@@ -423,7 +429,8 @@ class _Planner:
         column = table.map.change_column
         if not is_ordered_type(table.change_type):
             raise ConfigError(
-                f"{county}: {window.entity} has no change column of a date type, so no window of it can be read",
+                f"{county}: {window.entity} has no change column of a date type, so no window of it can be "
+                "read",
                 remedy=f"read the table whole: pacs sync {county} --full",
             )
         query = span_query(str(table.change_type), window.since, window.until)
@@ -431,7 +438,8 @@ class _Planner:
             span = self._source.query(query.sql, query.params)[0]
         except DataError as error:
             raise ConfigError(
-                f"{county}: {window.since!r} or {window.until!r} is no moment of {column} ({table.change_type})",
+                f"{county}: {window.since!r} or {window.until!r} is no moment of {column} "
+                f"({table.change_type})",
                 remedy="write 2026-01-31, or 2026-01-31 06:00:00",
             ) from error
         if not span["forward"]:

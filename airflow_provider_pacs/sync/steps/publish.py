@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 
 def publish(config: CountyConfig, target: Target, *, run_id: str, actor: str = "") -> RunOutcome:
-    """Make everything that passed visible. Publishing again does what is left to do, and says so where nothing is.
+    """Make everything that passed visible.
+
+    Publishing again does what is left to do, and says so where nothing is.
 
     Args:
         config: the county.
@@ -23,7 +25,8 @@ def publish(config: CountyConfig, target: Target, *, run_id: str, actor: str = "
         actor: who approved the deletes of an approval.
 
     Raises:
-        ConflictError: a later run has taken the county, or an approved set was decided meanwhile; nothing was written.
+        ConflictError: a later run has taken the county, or an approved set was decided meanwhile; nothing was
+            written.
     """
     with audit_failures(config, target, "publish", run_id):
         outcome = target.publisher.publish(run_id, delete_bounds(config), relation_rules(config), actor=actor)
@@ -32,7 +35,8 @@ def publish(config: CountyConfig, target: Target, *, run_id: str, actor: str = "
     ]
     if waiting:
         log.warning(
-            "%s: the source lacks rows that the target has, more than the delete guard allows: %s rows stay until "
+            "%s: the source lacks rows that the target has, more than the delete guard allows: %s rows stay "
+            "until "
             "somebody decides (`pacs approve %s`)",
             config.county,
             ", ".join(waiting),

@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.preflight import PreflightReport, examine
 from airflow_provider_pacs.sync.quality import warm_up
 from airflow_provider_pacs.sync.records import Backfill, Certificate, ReadPlan, RunOutcome, RunPlan
@@ -26,16 +27,14 @@ from airflow_provider_pacs.sync.target.port import Target
 log = logging.getLogger(__name__)
 
 Message = Callable[[str], None]
-
-
-class OnProgress(Protocol):
-    """Is told how far an entity's read is."""
-
-    def __call__(self, entity: str, rows: int, seconds: float, expected: int | None) -> None: ...
+OnProgress = Callable[[str, int, float, int | None], None]
+"""(entity, rows so far, seconds, rows expected or None where nobody knows)."""
 
 
 def check(config: CountyConfig, source: SourceReader, target: Target) -> PreflightReport:
-    """Look at both ends as far as a run can afford before it reads, and write nothing: `plan` keeps the report."""
+    """Look at both ends as far as a run can afford before it reads, and write nothing: `plan` keeps the
+    report.
+    """
     return examine(config, source, target)
 
 
@@ -169,9 +168,13 @@ def _stage(
     on_message: Message,
     on_progress: OnProgress | None,
 ) -> None:
-    """Extract and validate one entity. One that is blocked is left out by publish, and its certificate says so."""
+    """Extract and validate one entity.
+
+    One that is blocked is left out by publish, and its certificate says so.
+    """
     name = entity.entity
-    expected = None if entity.mode != "full" else None
+    known = target.certifier.live_rows(load_entities()[name], config.fips) if entity.mode == "full" else 0
+    expected = known or None
 
     def report(rows: int, seconds: float) -> None:
         if on_progress is not None:

@@ -1,4 +1,6 @@
-"""What extract and certify share: statements of a plan -> staging tables, in bounded memory, with a sign of life."""
+"""What extract and certify share: statements of a plan -> staging tables, in bounded memory, with a sign of
+life.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,16 @@ PROGRESS_SECONDS = 2.0
 LONGEST_NAME = 61
 """Bytes of a staging table's name."""
 NO_ROOT_KEY = "0"
-"""PACS numbers its properties from 1: a statement that finds nothing, so that an empty read has a staging table."""
+"""PACS numbers its properties from 1: a statement that finds nothing, so that an empty read has a staging
+table.
+"""
 
 
 def stage_name(run_id: str, entity: str, attempt: int, purpose: str = "") -> str:
     """A table of its own per run, entity, try and purpose.
 
-    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view beside.
+    PostgreSQL cuts names after 63 bytes, so that two may become one. Room is left for the `_u` of the view
+    beside.
     """
     name = f"stage_{run_id.replace('-', '')}_{entity[:12]}_{attempt}{purpose}"
     if len(name) <= LONGEST_NAME:

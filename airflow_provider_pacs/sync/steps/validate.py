@@ -1,7 +1,7 @@
 """One entity's staging table -> a verdict on exactly this table, and its bad rows marked for quarantine.
 
-Great Expectations evaluates the suite; the same definitions mark the rows. The verdict is recorded for the table, the
-try and the number of rows, and publish takes that or nothing.
+Great Expectations evaluates the suite; the same definitions mark the rows. The verdict is recorded for the
+table, the try and the number of rows, and publish takes that or nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the steps of a run ask of a target: small ports, joined by composition in `Target`.
 
-A new target is a folder beside `postgres` whose class has these ports; tests/conformance holds the suite that any
-target passes. Every method raises the errors of `sync/runtime/errors.py` and none of a driver.
+A new target is a folder beside `postgres` whose class has these ports; tests/conformance holds the suite that
+any target passes. Every method raises the errors of `sync/runtime/errors.py` and none of a driver.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class RowDifference:
     Attributes:
         key: the row's source key.
         kind: what differs.
-        changed_since_read: the source's image is not the one that this run staged, and what was staged is what is
+        changed_since_read: the source's image is not the one that this run staged, and what was staged is
+            what is
             published: the source moved on, the run did its part.
         unstamped: the row has no change stamp.
     """
@@ -168,7 +169,10 @@ class RunStore(Protocol):
         code: str,
         one_process: bool = False,
     ) -> None:
-        """Record a run and its plans. With `one_process` the run is at work only while this connection lives."""
+        """Record a run and its plans.
+
+        With `one_process` the run is at work only while this connection lives.
+        """
 
     def rest(self, run_id: str) -> None:
         """Nobody works on the run this moment: a step failed, and may be tried again."""
@@ -199,7 +203,10 @@ class RunStore(Protocol):
         expected: KeyTotals | None,
         sample_keys: Sequence[str] = (),
     ) -> None:
-        """Record what a try staged; `mode` is `full` where every row was read. Raises ConflictError where a later try has begun: this one changes nothing."""
+        """Record what a try staged; `mode` is `full` where every row was read.
+
+        Raises ConflictError where a later try has begun: this one changes nothing.
+        """
 
     def record_verdict(
         self,
@@ -364,12 +371,12 @@ class Publisher(Protocol):
         *,
         actor: str = "",
     ) -> RunOutcome:
-        """Publish every entity of the run that passed validation, in one transaction with tombstones, quarantine,
-        cursors, pending deletes, run and audit rows. The others keep their last good data.
+        """Publish every entity of the run that passed validation, in one transaction with tombstones,
+        quarantine, cursors, pending deletes, run and audit rows. The others keep their last good data.
 
         Raises:
-            ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes was
-                decided or replaced meanwhile.
+            ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes
+                was decided or replaced meanwhile.
         """
 
 

@@ -1,4 +1,5 @@
-"""Staged rows -> the county's partition, quarantine, tombstones and pending deletes, inside the caller's transaction.
+"""Staged rows -> the county's partition, quarantine, tombstones and pending deletes, inside the caller's
+transaction.
 
 Only `publisher.py` calls this, and only rows that differ are written.
 """
@@ -44,7 +45,9 @@ class StagedEntity:
     approved: tuple[int, ...] = ()
 
     def sql(self, text: str, **more: sql.Composable) -> sql.Composed:
-        """A statement with this entity's names; every part is a quoted identifier, a literal or composed of such."""
+        """A statement with this entity's names; every part is a quoted identifier, a literal or composed of
+        such.
+        """
         return sql.SQL(text).format(
             s=stage(self.table),
             l=leaf(self.entity, self.run.county_id),
@@ -88,7 +91,8 @@ def _update(connection: Connection, staged: StagedEntity) -> int:
     statement = staged.sql(
         "UPDATE {l} AS l SET {set}, _source_key = s._source_key, _source_version = s._source_version, "
         "_run_id = %s, _changed_at = now(), _deleted_at = NULL FROM {s} AS s "
-        "WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT NULL)",
+        "WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT "
+        "NULL)",
         differs=differs(entity),
         set=assignments,
     )
@@ -97,7 +101,8 @@ def _update(connection: Connection, staged: StagedEntity) -> int:
 
 def _insert(connection: Connection, staged: StagedEntity) -> int:
     statement = staged.sql(
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, _changed_at) "
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "
+        "_changed_at) "
         "SELECT %s, {scols}, s._source_key, %s, s._source_version, now(), now() "
         + _PUBLISHED
         + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
@@ -111,7 +116,8 @@ def _first_load(connection: Connection, staged: StagedEntity) -> int:
     CREATE TABLE AS runs in parallel and checks nothing row by row, as INSERT would.
     """
     statement = staged.sql(
-        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS _run_id, "
+        "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS "
+        "_run_id, "
         "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at "
         + _PUBLISHED,
         county=sql.Literal(staged.run.county_id),
@@ -129,14 +135,15 @@ def is_empty(connection: Connection, table: str) -> bool:
 
 
 _LEAVING = (
-    "SELECT l.{k} AS k, {lkey} AS key FROM {s} AS s JOIN {l} AS l ON l.{k} = s.{k} WHERE l._deleted_at IS NULL "
+    "SELECT l.{k} AS k, {lkey} AS key FROM {s} AS s JOIN {l} AS l ON l.{k} = s.{k} WHERE l._deleted_at IS "
+    "NULL "
     "AND (s._op = 'D' OR (s._op = 'U' AND s._reject = ARRAY[{waiting}]::text[] "
     "AND l.{parent} IS DISTINCT FROM s.{parent}))"
 )
 """Every live row that this run would make a tombstone, whatever the cause.
 
-Gone at the source; or a child that waiting keeps from its new parent and that must not stay with the old one. A
-child that still names the parent it had, which is gone, stays as it is (case 114).
+Gone at the source; or a child that waiting keeps from its new parent and that must not stay with the old one.
+A child that still names the parent it had, which is gone, stays as it is (case 114).
 """
 
 
@@ -148,7 +155,8 @@ def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
         staged.sql(
             "SELECT (SELECT count(*) FROM (" + _LEAVING + ") AS x WHERE x.key NOT IN (" + approved + ")), "  # noqa: S608
             "count(*) FILTER (WHERE _deleted_at IS NULL), "
-            "count(*) FILTER (WHERE _deleted_at > now() - make_interval(days => %(days)s) AND _run_id <> %(run)s "
+            "count(*) FILTER (WHERE _deleted_at > now() - make_interval(days => %(days)s) AND _run_id <> "
+            "%(run)s "
             "AND _run_id NOT IN (SELECT run_id FROM pacs_ops.sync_run WHERE county_id = %(county)s "
             "AND kind = 'approval')), "
             "count(*) FILTER (WHERE _deleted_at IS NOT NULL AND _run_id = %(run)s) FROM {l}"
@@ -195,7 +203,8 @@ def _set_aside(connection: Connection, staged: StagedEntity, gone: int, live: in
             "made AS (INSERT INTO pacs_ops.pending_delete "
             "(county_id, entity, run_id, row_count, live_count, digest, reason) "
             "SELECT %(county)s, %(entity)s, %(run)s, %(gone)s, %(live)s, "
-            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %(reason)s FROM gone RETURNING pending_id) "
+            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %(reason)s FROM gone RETURNING "
+            "pending_id) "
             "INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, gone"
         ),
         {
@@ -212,8 +221,10 @@ def _set_aside(connection: Connection, staged: StagedEntity, gone: int, live: in
 
 def _quarantine(connection: Connection, staged: StagedEntity) -> int:
     statement = staged.sql(
-        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, payload_digest, "
-        "run_id) SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, {digest}, %s "
+        "INSERT INTO pacs_ops.quarantine AS q (county_id, entity, source_key, rules, source_version, "
+        "payload_digest, "
+        "run_id) SELECT DISTINCT ON (s.{k}) %s, %s, coalesce({key}, ''), s._reject, s._source_version, "
+        "{digest}, %s "
         "FROM {s} AS s WHERE s._reject IS NOT NULL ORDER BY s.{k}, s._pass DESC "
         "ON CONFLICT (county_id, entity, source_key) DO UPDATE SET rules = excluded.rules, "
         "source_version = excluded.source_version, payload_digest = excluded.payload_digest, "
@@ -227,8 +238,10 @@ def _quarantine(connection: Connection, staged: StagedEntity) -> int:
 def _release(connection: Connection, staged: StagedEntity) -> int:
     """Quarantined keys that passed now, or that are gone at the source."""
     statement = staged.sql(
-        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} AS s "
-        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = q.source_key",
+        "UPDATE pacs_ops.quarantine AS q SET state = 'released', last_seen_at = now(), run_id = %s FROM {s} "
+        "AS s "
+        "WHERE q.county_id = %s AND q.entity = %s AND q.state = 'open' AND s._reject IS NULL AND {key} = "
+        "q.source_key",
     )
     values = (staged.run.run_id, staged.run.county_id, staged.entity.name)
     return connection.execute(statement, values).rowcount
@@ -237,8 +250,8 @@ def _release(connection: Connection, staged: StagedEntity) -> int:
 def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int]:
     """(rows of the entity, rows whose parent is not live in the county's partition, of these unexplained).
 
-    A child is explained that was in quarantine before, or whose parent is: what is left begins to wait because its
-    parent was not published at all. Parents must have been applied before.
+    A child is explained that was in quarantine before, or whose parent is: what is left begins to wait
+    because its parent was not published at all. Parents must have been applied before.
     """
     entity, county_id = staged.entity, staged.run.county_id
     if entity.parent is None or entity.parent_key is None:
@@ -249,7 +262,8 @@ def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int
         "SELECT greatest(count(*), " + size + "), count(*) FILTER (WHERE {orphan}), "  # noqa: S608
         "count(*) FILTER (WHERE {orphan} AND NOT EXISTS "
         "(SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = %(county)s AND q.state = 'open' AND "
-        "(q.entity = %(entity)s AND q.source_key = {key} OR q.entity = %(parent)s AND q.source_key = {parent_key}))) "
+        "(q.entity = %(entity)s AND q.source_key = {key} OR q.entity = %(parent)s AND q.source_key = "
+        "{parent_key}))) "
         "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U'",
         orphan=_orphan(connection, staged),
         parent_key=sql.SQL("coalesce(s._parent_key, s.{}::text)").format(sql.Identifier(entity.parent_key)),
@@ -303,7 +317,8 @@ def redact(
     )
     return connection.execute(
         sql.SQL(
-            "UPDATE {l} AS l SET {becomes}, _changed_at = now() FROM {parties} AS p WHERE l.{by} = p.party AND ({said})"
+            "UPDATE {l} AS l SET {becomes}, _changed_at = now() FROM {parties} AS p WHERE l.{by} = p.party "
+            "AND ({said})"
         ).format(
             l=leaf(entity, run.county_id),
             becomes=becomes,

@@ -14,7 +14,8 @@ from airflow_provider_pacs.sync.target.postgres.database import Database
 
 Connection = psycopg.Connection[Any]
 _SET: LiteralString = (
-    "SELECT pending_id, county_id, entity, run_id, row_count, live_count, encode(digest, 'hex') AS digest, reason, "
+    "SELECT pending_id, county_id, entity, run_id, row_count, live_count, encode(digest, 'hex') AS digest, "
+    "reason, "
     "state, created_at FROM pacs_ops.pending_delete "
 )
 
@@ -97,7 +98,8 @@ class PostgresApprovals:
         """The keys of a set."""
         with self._db.statements() as connection:
             rows = connection.execute(
-                "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = %s ORDER BY source_key",
+                "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = %s ORDER BY "
+                "source_key",
                 (pending_id,),
             )
             return [key for (key,) in rows]

@@ -1,4 +1,7 @@
-"""Comparisons of a run -> its certificate and its end, in one transaction. No row of schema `pacs` is written here."""
+"""Comparisons of a run -> its certificate and its end, in one transaction.
+
+No row of schema `pacs` is written here.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,8 @@ class PostgresCertifier:
         """The county's newest certificate."""
         with self._db.statements() as connection:
             row = connection.execute(
-                "SELECT c.run_id::text FROM pacs_ops.certificate AS c JOIN pacs_ops.sync_run AS r USING (run_id) "
+                "SELECT c.run_id::text FROM pacs_ops.certificate AS c JOIN pacs_ops.sync_run AS r USING "
+                "(run_id) "
                 "WHERE c.county_id = %s AND (%s::text IS NULL OR r.kind = %s) "
                 "ORDER BY c.issued_at DESC, c.certificate_id DESC LIMIT 1",
                 (county_id, kind, kind),
@@ -218,7 +222,8 @@ def _store(
     names = sorted(values)
     connection.execute(
         sql.SQL(
-            "INSERT INTO pacs_ops.certificate ({names}) VALUES ({marks}) ON CONFLICT (run_id, entity) DO UPDATE SET "
+            "INSERT INTO pacs_ops.certificate ({names}) VALUES ({marks}) ON CONFLICT (run_id, entity) DO "
+            "UPDATE SET "
             "{again}, issued_at = clock_timestamp()"
         ).format(
             names=sql.SQL(", ").join(map(sql.Identifier, names)),

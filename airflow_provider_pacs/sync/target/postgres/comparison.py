@@ -1,8 +1,8 @@
 """What the source says now, the county's partition and what the run staged -> how the two sides differ.
 
-One statement is one snapshot: all of the evidence speaks of the same moment. Rows are compared by their images, byte
-by byte. Nothing is excused by its key alone: a quarantined row counts as such only while the source's present image
-is the one that was set aside.
+One statement is one snapshot: all of the evidence speaks of the same moment. Rows are compared by their
+images, byte by byte. Nothing is excused by its key alone: a quarantined row counts as such only while the
+source's present image is the one that was set aside.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ LEFT JOIN (SELECT dk.source_key AS key FROM pacs_ops.pending_delete AS d
   WHERE d.county_id = {county} AND d.entity = {entity} AND d.state = 'pending') AS pending ON pending.key = {lkey}
 {staged}
 """
-_STAGED = "LEFT JOIN (SELECT DISTINCT ON ({k}) * FROM {s} ORDER BY {k}, _pass DESC) AS s ON s.{k} = coalesce(f.{k}, l.{k})"
+_STAGED = (
+    "LEFT JOIN (SELECT DISTINCT ON ({k}) * FROM {s} ORDER BY {k}, _pass DESC) AS s ON s.{k} = "
+    "coalesce(f.{k}, l.{k})"
+)
 _MOVED = """CASE
     WHEN f._op IS NULL THEN s._op = 'U' AND s._reject IS NULL AND NOT ({published_differs})
     WHEN s._op IS NULL THEN l.county_id IS NULL OR NOT {complete}
@@ -72,7 +75,8 @@ def compare(
     complete: bool,
     waiting_rule: str | None,
 ) -> Comparison:
-    """Lay a staging table with the source's rows beside the county's partition; before the first load all is missing.
+    """Lay a staging table with the source's rows beside the county's partition; before the first load all is
+    missing.
 
     Args:
         connection: any.
@@ -100,7 +104,8 @@ def compare(
     compared, equal, quarantined, waiting, late, kept, pending = counted or (0,) * 7
     rows = connection.execute(
         sql.SQL(
-            "SELECT coalesce(key, ''), coalesce(verdict, 'extra_in_target'), coalesce(changed_since_read, false), "
+            "SELECT coalesce(key, ''), coalesce(verdict, 'extra_in_target'), coalesce(changed_since_read, "
+            "false), "
             "coalesce(unstamped, true) FROM ({pairs}) AS pairs "
             "WHERE verdict IN ('differing', 'missing') OR NOT at_source AND NOT pending"
         ).format(pairs=pairs)
@@ -167,12 +172,15 @@ def _outside(
 ) -> tuple[int, int, int, int]:
     """Counts of what the window's staging table does not hold.
 
-    (live rows that are not pending, pending rows, quarantined keys that are not live, quarantined keys that are live)
+    (live rows that are not pending, pending rows, quarantined keys that are not live, quarantined keys that
+    are live)
     """
     staged = "EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND f.{k} = l.{k})"
     open_rows = (
-        "FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' "
-        "AND q.source_key <> '' AND NOT EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND {fkey} = q.source_key)"
+        "FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = "
+        "'open' "
+        "AND q.source_key <> '' AND NOT EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND {fkey} = "
+        "q.source_key)"
     )
     live_too = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key)"
     row = connection.execute(

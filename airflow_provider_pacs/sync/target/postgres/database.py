@@ -32,7 +32,8 @@ class Database:
     """One connection in autocommit; explicit transactions.
 
     Args:
-        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket folder.
+        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket
+            folder.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.

@@ -1,6 +1,7 @@
 """Keys of both sides, counted, summed and compared: what shows rows that came or went without a change stamp.
 
-Beside a staging table stands a list of keys as the source spells them. Keys are compared as the target's text.
+Beside a staging table stands a list of keys as the source spells them. Keys are compared as the target's
+text.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def expected(
     numbers: str | None,
     late: bool,
 ) -> tuple[KeyTotals, KeyTotals]:
-    """(keys that the source must have, of these the ones that the target must hold when the run is published)."""
+    """(keys that the source must have, of these the ones that the target must hold when the run is
+    published).
+    """
     parts = _parts(entity, county_id, table, numbers)
     there = ddl.leaf_exists(connection, entity, county_id)
     if complete:
@@ -72,8 +75,10 @@ def expected(
         if there:
             held = _minus(held, _totals(connection, _STAGED_GONE, parts))
         known = (
-            "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine AS q "
-            "WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' AND q.source_key = n.key)"
+            "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine "
+            "AS q "
+            "WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' AND q.source_key = "
+            "n.key)"
             + (
                 " OR EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = n.key))"
                 if there
@@ -84,8 +89,8 @@ def expected(
         return held, held
     newer = _totals(
         connection,
-        "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n WHERE NOT "
-        + known,
+        "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n "
+        "WHERE NOT " + known,
         parts,
     )
     return _sum([held, newer]), held
@@ -106,10 +111,12 @@ _QUARANTINED = (
     "AND NOT EXISTS (SELECT FROM {s} AS s WHERE {skey} = q.source_key)"
 )
 _QUARANTINED_NEW = _QUARANTINED + (
-    " AND NOT EXISTS (SELECT FROM {l} AS l WHERE {lkey} = q.source_key AND l._deleted_at IS NULL AND NOT {pending})"
+    " AND NOT EXISTS (SELECT FROM {l} AS l WHERE {lkey} = q.source_key AND l._deleted_at IS NULL AND NOT "
+    "{pending})"
 )
 PENDING = (
-    "EXISTS (SELECT FROM pacs_ops.pending_delete AS d JOIN pacs_ops.pending_delete_key AS dk USING (pending_id) "
+    "EXISTS (SELECT FROM pacs_ops.pending_delete AS d JOIN pacs_ops.pending_delete_key AS dk USING "
+    "(pending_id) "
     "WHERE d.county_id = {county} AND d.entity = {entity} AND d.state = 'pending' AND dk.source_key = {lkey})"
 )
 """Whether a live row `l` is in an undecided set of deletes."""
@@ -129,7 +136,8 @@ def compare(
     )
     known = staged if complete else live + staged + waiting
     statement = sql.SQL(
-        "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY 1), "
+        "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "
+        "1), "
         "known AS MATERIALIZED (" + known + "), "
         "held AS MATERIALIZED (" + live + staged + waiting + ") "
         "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "

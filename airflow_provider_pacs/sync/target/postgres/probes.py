@@ -1,7 +1,8 @@
-"""Contents of probed tables -> the root keys that changed since the last published run, and what they no longer have.
+"""Contents of probed tables -> the root keys that changed since the last published run, and what they no
+longer have.
 
-Beside a staging table stands a second one, with a digest per probe and root key, and, with an empty probe and no
-digest, the root keys that are read again.
+Beside a staging table stands a second one, with a digest per probe and root key, and, with an empty probe and
+no digest, the root keys that are read again.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def exists(connection: Connection, stage_table: str) -> bool:
 
 
 def fold(connection: Connection, stage_table: str, probe: str, payloads: Iterable[bytes]) -> None:
-    """CSV payloads of `root_key, line` -> one digest per root_key: of its lines in their order, so the order in
-    which they came does not count.
+    """CSV payloads of `root_key, line` -> one digest per root_key: of its lines in their order, so the order
+    in which they came does not count.
     """
     with connection.transaction():
         connection.execute("CREATE TEMPORARY TABLE probed_lines (root_key text, line text) ON COMMIT DROP")
@@ -56,7 +57,8 @@ def fold(connection: Connection, stage_table: str, probe: str, payloads: Iterabl
         connection.execute(
             sql.SQL(
                 "INSERT INTO {} (probe, root_key, digest) "
-                "SELECT %s, root_key, sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\"), "
+                "SELECT %s, root_key, sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "
+                '"C"), '
                 "'UTF8')) "
                 "FROM probed_lines GROUP BY root_key"
             ).format(stage(table_of(stage_table))),
@@ -68,7 +70,8 @@ def changed(connection: Connection, county_id: str, entity: Entity, stage_table:
     """Scopes whose contents are not those of the last published run, or that came or went since."""
     rows = connection.execute(
         sql.SQL(
-            "SELECT DISTINCT coalesce(n.root_key, o.root_key) FROM (SELECT * FROM {} WHERE digest IS NOT NULL) AS "
+            "SELECT DISTINCT coalesce(n.root_key, o.root_key) FROM (SELECT * FROM {} WHERE digest IS NOT "
+            "NULL) AS "
             "n "
             "FULL JOIN (SELECT * FROM pacs_ops.probed_contents WHERE county_id = {} AND entity = {}) AS o ON "
             "o.probe = n.probe AND o.root_key = n.root_key "
@@ -140,14 +143,17 @@ def store(connection: Connection, county_id: str, entity: Entity, stage_table: s
     }
     connection.execute(
         sql.SQL(
-            "DELETE FROM pacs_ops.probed_contents AS o WHERE o.county_id = {county} AND o.entity = {entity} AND NOT "
+            "DELETE FROM pacs_ops.probed_contents AS o WHERE o.county_id = {county} AND o.entity = {entity} "
+            "AND NOT "
             "EXISTS "
-            "(SELECT FROM {w} AS n WHERE n.probe = o.probe AND n.root_key = o.root_key AND n.digest IS NOT NULL)"
+            "(SELECT FROM {w} AS n WHERE n.probe = o.probe AND n.root_key = o.root_key AND n.digest IS NOT "
+            "NULL)"
         ).format(**there)
     )
     connection.execute(
         sql.SQL(
-            "INSERT INTO pacs_ops.probed_contents AS o SELECT {county}, {entity}, probe, root_key, digest FROM {w} "
+            "INSERT INTO pacs_ops.probed_contents AS o SELECT {county}, {entity}, probe, root_key, digest "
+            "FROM {w} "
             "WHERE digest IS NOT NULL "
             "ON CONFLICT (county_id, entity, probe, root_key) DO UPDATE SET digest = excluded.digest WHERE "
             "o.digest <> excluded.digest"

@@ -1,7 +1,7 @@
 """A run whose entities are staged and validated -> the county's tables, in one transaction: the only way in.
 
-Rows, tombstones, redactions, quarantine, pending deletes, cursors, the run's own record and its audit row become
-visible together, or not at all.
+Rows, tombstones, redactions, quarantine, pending deletes, cursors, the run's own record and its audit row
+become visible together, or not at all.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
 
 Connection = psycopg.Connection[Any]
 ORPHAN_FLOOR, ORPHAN_PERCENT = 25, 5.0
-"""More children that begin to wait than both allow means that their parents were not published: then the children
-keep their last good data too.
+"""More children that begin to wait than both allow means that their parents were not published: then the
+children keep their last good data too.
 """
 _UNFINISHED = {
     "planned": "extract did not finish",
@@ -74,13 +74,15 @@ class PostgresPublisher:
 
 
 def publish(connection: Connection, run_id: str, request: PublishRequest) -> RunOutcome:
-    """Publish every entity of the run that passed validation and is not published yet, in the caller's transaction.
+    """Publish every entity of the run that passed validation and is not published yet, in the caller's
+    transaction.
 
-    A run that was published before goes on where it stopped: an entity whose cleared tasks have succeeded meanwhile
-    is published now, the others stay as they are.
+    A run that was published before goes on where it stopped: an entity whose cleared tasks have succeeded
+    meanwhile is published now, the others stay as they are.
 
     Raises:
-        ConflictError: the run is unknown, a later run has taken the county, or an approved set was decided meanwhile.
+        ConflictError: the run is unknown, a later run has taken the county, or an approved set was decided
+            meanwhile.
     """
     run = run_store.run(connection, run_id)
     rows = run_store.entities(connection, run_id)
@@ -149,7 +151,10 @@ def _relations_hold(connection: Connection, staged: apply.StagedEntity, rule: Ru
     result = RuleResult(rule.id, rule.severity, rule.title, waiting == 0, evaluated, waiting, blocks)
     run_store.record_results(connection, run_id, entity.name, [result])
     if blocks:
-        message = f"{fresh} of {evaluated} rows have no {entity.parent} in the target: was {entity.parent} published?"
+        message = (
+            f"{fresh} of {evaluated} rows have no {entity.parent} in the target: was {entity.parent} "
+            "published?"
+        )
         run_store.set_entity(connection, run_id, entity.name, "blocked", message)
         return False
     if waiting:
@@ -177,7 +182,8 @@ def _redact(connection: Connection, run: RunRecord, row: EntityRun) -> None:
 
 def _record_counts(connection: Connection, run_id: str, entity: str, counts: RowCounts) -> None:
     connection.execute(
-        "UPDATE pacs_ops.run_entity SET state = 'published', message = '', rows_inserted = %s, rows_updated = %s, "
+        "UPDATE pacs_ops.run_entity SET state = 'published', message = '', rows_inserted = %s, rows_updated "
+        "= %s, "
         "rows_deleted = %s, rows_quarantined = %s, rows_released = %s, rows_pending = %s, "
         "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s",
         (

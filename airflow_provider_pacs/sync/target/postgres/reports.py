@@ -19,14 +19,25 @@ _CHILDREN = (
 )
 
 
+_CERTIFICATE = """SELECT DISTINCT ON (c.county_id, c.entity) c.county_id, c.entity, c.state, c.covered, c.issued_at,
+  r.kind AS run_kind, c.run_id, c.source_rows, c.target_rows, c.equal_rows, c.quarantined_rows, c.waiting_rows,
+  c.newer_rows, c.kept_rows, c.pending_deletes, c.missing, c.differing, c.extra_in_target, c.compared_rows,
+  c.lower_bound, c.upper_bound, c.source_now, c.method, c.source_control, c.target_control, c.code_version,
+  c.mapping_version, c.audit_head, c.message
+FROM pacs_ops.certificate AS c JOIN pacs_ops.sync_run AS r USING (run_id)
+ORDER BY c.county_id, c.entity, c.issued_at DESC, c.certificate_id DESC"""
+"""The newest certificate of each entity, with everything it covered and said."""
+
+
 def views() -> dict[str, sql.Composed]:
     """Name -> the statements that make the view anew."""
     children = [entity for entity in load_entities().values() if entity.parent is not None]
     return {
+        "certificate": _view("certificate", sql.Composed([sql.SQL(_CERTIFICATE)])),
         "children_of_deleted": _view(
             "children_of_deleted",
             sql.SQL(" UNION ALL ").join(_children_of_deleted(child) for child in children),
-        )
+        ),
     }
 
 

@@ -1,4 +1,7 @@
-"""Runs, plans, cursors and verdicts -> schema `pacs_ops`, and back. What happened is read from here, not from memory."""
+"""Runs, plans, cursors and verdicts -> schema `pacs_ops`, and back.
+
+What happened is read from here, not from memory.
+"""
 
 from __future__ import annotations
 
@@ -115,10 +118,13 @@ def store_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> N
     """Move an entity's cursor, in the transaction of its rows."""
     plan = row.read_plan
     connection.execute(
-        "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, fingerprint, "
+        "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, "
+        "fingerprint, "
         "schema_fingerprint, source_columns, added_columns, epoch, run_id, source_utc) "
-        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, source_utc FROM pacs_ops.sync_run WHERE run_id = %s "
-        "ON CONFLICT (county_id, entity) DO UPDATE SET strategy = excluded.strategy, watermark = excluded.watermark, "
+        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, source_utc FROM pacs_ops.sync_run WHERE run_id "
+        "= %s "
+        "ON CONFLICT (county_id, entity) DO UPDATE SET strategy = excluded.strategy, watermark = "
+        "excluded.watermark, "
         "watermark_type = excluded.watermark_type, fingerprint = excluded.fingerprint, "
         "schema_fingerprint = excluded.schema_fingerprint, source_columns = excluded.source_columns, "
         "added_columns = excluded.added_columns, epoch = excluded.epoch, run_id = excluded.run_id, "
@@ -144,7 +150,8 @@ def record_results(connection: Connection, run_id: str, entity: str, results: Se
     """Store what rules said; a later validation of the same rule in the same run replaces the earlier one."""
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, evaluated, "
+            "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, "
+            "evaluated, "
             "unexpected, blocks, detail) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
             "ON CONFLICT (run_id, entity, rule_id) DO UPDATE SET success = excluded.success, "
             "evaluated = excluded.evaluated, unexpected = excluded.unexpected, blocks = excluded.blocks, "
@@ -224,10 +231,13 @@ class PostgresRunStore:
                 connection,
                 RunRecord,
                 "FROM pacs_ops.sync_run AS r WHERE county_id = %s AND finished_at IS NULL "
-                "AND state IN ('running', 'published') AND heartbeat_at <> '-infinity' AND greatest(heartbeat_at, "
-                "published_at, (SELECT max(e.updated_at) FROM pacs_ops.run_entity AS e WHERE e.run_id = r.run_id)) "
+                "AND state IN ('running', 'published') AND heartbeat_at <> '-infinity' AND "
+                "greatest(heartbeat_at, "
+                "published_at, (SELECT max(e.updated_at) FROM pacs_ops.run_entity AS e WHERE e.run_id = "
+                "r.run_id)) "
                 "> clock_timestamp() - make_interval(mins => %s) AND (backend_pid IS NULL OR EXISTS "
-                "(SELECT FROM pg_stat_activity AS a WHERE a.pid = r.backend_pid AND a.backend_start = r.backend_start)) "
+                "(SELECT FROM pg_stat_activity AS a WHERE a.pid = r.backend_pid AND a.backend_start = "
+                "r.backend_start)) "
                 "ORDER BY started_at DESC LIMIT 1",
                 (county_id, minutes),
             )
@@ -246,7 +256,8 @@ class PostgresRunStore:
             ).fetchone()
             if known and known != (county_id, county):
                 raise ConfigError(
-                    f"county {county!r} with FIPS {county_id} conflicts with the recorded county {known[1]!r} "
+                    f"county {county!r} with FIPS {county_id} conflicts with the recorded county "
+                    f"{known[1]!r} "
                     f"with FIPS {known[0]}",
                     remedy="correct `county` or `fips` in the county's file",
                 )
@@ -259,7 +270,8 @@ class PostgresRunStore:
             ).fetchone()
             connection.execute(
                 "UPDATE pacs_ops.sync_run SET state = 'superseded', finished_at = clock_timestamp(), "
-                "message = 'a later run took over' WHERE county_id = %s AND state IN ('running', 'published')",
+                "message = 'a later run took over' WHERE county_id = %s AND state IN ('running', "
+                "'published')",
                 (county_id,),
             )
             return int(row[0]) if row else 0
@@ -278,10 +290,14 @@ class PostgresRunStore:
         """Record a run and its plans."""
         with self._db.transaction() as connection:
             connection.execute(
-                "INSERT INTO pacs_ops.sync_run (run_id, county_id, epoch, kind, trigger, source_now, source_utc, "
-                "source_year, source_identity, config_fingerprint, code_version, mapping_version, backend_pid, "
-                "backend_start) SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, a.pid, a.backend_start "
-                "FROM (VALUES (1)) AS one(row) LEFT JOIN pg_stat_activity AS a ON %s AND a.pid = pg_backend_pid()",
+                "INSERT INTO pacs_ops.sync_run (run_id, county_id, epoch, kind, trigger, source_now, "
+                "source_utc, "
+                "source_year, source_identity, config_fingerprint, code_version, mapping_version, "
+                "backend_pid, "
+                "backend_start) SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, a.pid, "
+                "a.backend_start "
+                "FROM (VALUES (1)) AS one(row) LEFT JOIN pg_stat_activity AS a ON %s AND a.pid = "
+                "pg_backend_pid()",
                 (
                     plan.run_id,
                     plan.county_id,
@@ -300,7 +316,8 @@ class PostgresRunStore:
             )
             for position, entity in enumerate(plan.entities):
                 connection.execute(
-                    "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, strategy, reason, lower_bound, "
+                    "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, strategy, reason, "
+                    "lower_bound, "
                     "upper_bound, change_type, fingerprint, schema_fingerprint, plan) "
                     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     (
@@ -325,7 +342,8 @@ class PostgresRunStore:
         """Nobody works on the run this moment: a step failed, and may be tried again."""
         with self._db.statements() as connection:
             connection.execute(
-                "UPDATE pacs_ops.sync_run SET heartbeat_at = '-infinity' WHERE run_id = %s AND kind <> 'sync' "
+                "UPDATE pacs_ops.sync_run SET heartbeat_at = '-infinity' WHERE run_id = %s AND kind <> "
+                "'sync' "
                 "AND finished_at IS NULL",
                 (run_id,),
             )
@@ -351,7 +369,8 @@ class PostgresRunStore:
         """This try is the one that counts from now on."""
         self._swap(
             "UPDATE pacs_ops.run_entity SET state = 'extracting', attempt = %s, stage_table = NULL, "
-            "verdict_table = NULL, verdict_rows = NULL, source_count = NULL, source_key_sum = NULL, message = '', "
+            "verdict_table = NULL, verdict_rows = NULL, source_count = NULL, source_key_sum = NULL, message "
+            "= '', "
             "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND attempt <= %s",
             (attempt, run_id, entity, attempt),
             entity,
@@ -373,7 +392,8 @@ class PostgresRunStore:
     ) -> None:
         """Record what a try staged."""
         self._swap(
-            "UPDATE pacs_ops.run_entity SET state = 'staged', stage_table = %s, mode = %s, rows_read = %s, rows_staged = %s, "
+            "UPDATE pacs_ops.run_entity SET state = 'staged', stage_table = %s, mode = %s, rows_read = %s, "
+            "rows_staged = %s, "
             "extract_seconds = %s, source_count = %s, source_key_sum = %s, sample_keys = %s, message = '', "
             "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND attempt = %s",
             (
@@ -407,7 +427,8 @@ class PostgresRunStore:
         with self._db.transaction() as connection:
             record_results(connection, run_id, entity, results)
             changed = connection.execute(
-                "UPDATE pacs_ops.run_entity SET state = %s, message = %s, verdict_table = %s, verdict_rows = %s, "
+                "UPDATE pacs_ops.run_entity SET state = %s, message = %s, verdict_table = %s, verdict_rows "
+                "= %s, "
                 "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND attempt = %s "
                 "AND stage_table = %s AND rows_staged = %s AND state IN ('staged', 'passed', 'blocked')",
                 (
@@ -437,7 +458,8 @@ class PostgresRunStore:
         """
         with suppress(psycopg.Error, PacsError), self._db.aside() as connection:
             connection.execute(
-                "UPDATE pacs_ops.run_entity SET rows_read = %s, extract_seconds = %s, updated_at = clock_timestamp() "
+                "UPDATE pacs_ops.run_entity SET rows_read = %s, extract_seconds = %s, updated_at = "
+                "clock_timestamp() "
                 "WHERE run_id = %s AND entity = %s AND state = 'extracting'",
                 (rows, seconds, run_id, entity),
             )
@@ -465,7 +487,8 @@ class PostgresRunStore:
         """Close a run that ends without a certificate; one that has an end is left as it is."""
         with self._db.transaction() as connection:
             row = connection.execute(
-                "UPDATE pacs_ops.sync_run SET state = 'failed', message = %s, finished_at = clock_timestamp() "
+                "UPDATE pacs_ops.sync_run SET state = 'failed', message = %s, finished_at = "
+                "clock_timestamp() "
                 "WHERE run_id = %s AND state IN ('running', 'published') RETURNING county_id",
                 (message, run_id),
             ).fetchone()

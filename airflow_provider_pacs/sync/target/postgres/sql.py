@@ -71,7 +71,8 @@ def row_digest(entity: Entity, alias: str = "s") -> sql.Composed:
     ROW(...)::text tells NULL from '' and escapes every separator.
     """
     return sql.SQL(
-        "sha256(convert_to((ROW({}))::text || coalesce((SELECT string_agg(r, ',' ORDER BY r) FROM unnest({}._reject) "
+        "sha256(convert_to((ROW({}))::text || coalesce((SELECT string_agg(r, ',' ORDER BY r) FROM "
+        "unnest({}._reject) "
         "AS r WHERE starts_with(r, 'MAP.')), ''), 'UTF8'))"
     ).format(columns(entity.column_names, alias), sql.Identifier(alias))
 

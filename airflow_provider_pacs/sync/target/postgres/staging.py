@@ -1,7 +1,8 @@
 """Mapped batches -> a typed, unlogged staging table of one (run, entity, try), by COPY; and what is in it.
 
-Staging never carries over: a new try gets a new table. Each call of `fill` is one pass over the source; where a key
-was read in several passes the last one counts, where one pass brought a key twice the source has it twice.
+Staging never carries over: a new try gets a new table. Each call of `fill` is one pass over the source; where
+a key was read in several passes the last one counts, where one pass brought a key twice the source has it
+twice.
 """
 
 from __future__ import annotations
@@ -65,9 +66,10 @@ def count(connection: Connection, table: str) -> int:
 def create(connection: Connection, entity: Entity, table: str, *, county_id: str, keyed: bool) -> None:
     """An empty staging table: the canonical columns without constraints, and how each row is to be treated.
 
-    With `keyed` the source has keys of its own: the canonical keys are made from `_source_key` and `_parent_key` as
-    rows come in. `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1 for a row newer than
-    the upper bound; `_reject` holds the ids of the rules that the row breaks; `_pass` says which read brought it.
+    With `keyed` the source has keys of its own: the canonical keys are made from `_source_key` and
+    `_parent_key` as rows come in. `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1
+    for a row newer than the upper bound; `_reject` holds the ids of the rules that the row breaks; `_pass`
+    says which read brought it.
     """
     plain = sql.SQL(", ").join(
         _definition(entity, column, county_id, keyed=keyed) for column in entity.columns
@@ -75,7 +77,8 @@ def create(connection: Connection, entity: Entity, table: str, *, county_id: str
     drop(connection, [table])
     connection.execute(
         sql.SQL(
-            "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late int, "
+            "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late "
+            "int, "
             "_reject text[], _op char(1) NOT NULL DEFAULT 'U', _pass int NOT NULL DEFAULT 1)"
         ).format(stage(table), plain)
     )
@@ -104,7 +107,8 @@ def _definition(entity: Entity, column: EntityColumn, county_id: str, *, keyed: 
 def columns_of(connection: Connection, table: str) -> list[str]:
     """The columns of a staging table that rows bring: not those that PostgreSQL makes."""
     rows = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped "
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT "
+        "attisdropped "
         "AND attgenerated = '' AND attidentity = ''",
         (f"{OPS}.{table}",),
     )
@@ -130,7 +134,8 @@ def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[
     with connection.transaction():
         connection.execute(
             sql.SQL(
-                "DELETE FROM {t} AS a USING unnest(%s::text[]) AS g(key) WHERE a.{k} = g.key::{type} AND a._pass < %s "
+                "DELETE FROM {t} AS a USING unnest(%s::text[]) AS g(key) WHERE a.{k} = g.key::{type} AND "
+                "a._pass < %s "
                 "AND NOT EXISTS (SELECT FROM {t} AS b WHERE b.{k} = a.{k} AND b._pass = %s)"
             ).format(**parts),
             (list(keys), last_pass, last_pass),
@@ -157,7 +162,8 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     Returns:
         Rows with a reject, those from mapping included.
     """
-    # One scan decides all that look at one row only; the others get a WHERE of their own, so that joins are planned.
+    # One scan decides all that look at one row only; the others get a WHERE of their own, so that joins are
+    # planned.
     local = [(rule, predicate) for rule, predicate in assignments if "SELECT" not in predicate]
     others = [(rule, predicate) for rule, predicate in assignments if "SELECT" in predicate]
     broken = "".join(
@@ -212,7 +218,8 @@ def abandoned(connection: Connection, county_id: str) -> list[str]:
         "JOIN pacs_ops.sync_run AS r "
         "ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
         "WHERE n.nspname = %s AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' OR "
-        "r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => %s))",
+        "r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => "
+        "%s))",
         (OPS, county_id, KEEP_HOURS),
     )
     return [name for (name,) in rows.fetchall()]
@@ -309,7 +316,8 @@ class PostgresStaging:
                 absent += [key for (key,) in rows]
             rows = connection.execute(
                 sql.SQL(
-                    "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity = %s "
+                    "SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = %s AND q.entity "
+                    "= %s "
                     "AND q.state = 'open' AND q.source_key <> '' "
                     "AND NOT EXISTS (SELECT FROM {s} AS s WHERE {skey} = q.source_key)"
                 ).format(**parts),
@@ -341,7 +349,8 @@ class PostgresStaging:
         """Keys in open quarantine, those looked at longest ago first."""
         with self._db.statements() as connection:
             rows = connection.execute(
-                "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = 'open' "
+                "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state "
+                "= 'open' "
                 "AND source_key <> '' ORDER BY last_seen_at LIMIT %s",
                 (county_id, entity.name, limit),
             )
@@ -364,7 +373,8 @@ class PostgresStaging:
             rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(view)).fetchone()
             reasons = connection.execute(
                 sql.SQL(
-                    "SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') GROUP BY r"
+                    "SELECT r, count(*) FROM {} AS s, unnest(s._reject) AS r WHERE starts_with(r, 'MAP.') "
+                    "GROUP BY r"
                 ).format(view)
             ).fetchall()
         return int(rows[0]) if rows else 0, dict(reasons)
@@ -373,7 +383,8 @@ class PostgresStaging:
         """Live rows and those in quarantine."""
         with self._db.statements() as connection:
             row = connection.execute(
-                "SELECT count(*) FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = 'open'",
+                "SELECT count(*) FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state = "
+                "'open'",
                 (county_id, entity.name),
             ).fetchone()
             return live_count(connection, entity, county_id) + (int(row[0]) if row else 0)

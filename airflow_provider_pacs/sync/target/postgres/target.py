@@ -25,7 +25,8 @@ class PostgresTarget:
     """The platform database.
 
     Args:
-        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket folder.
+        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket
+            folder.
 
     Attributes:
         runs: runs, plans, cursors and verdicts.
