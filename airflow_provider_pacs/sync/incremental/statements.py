@@ -112,7 +112,9 @@ def _expression(column: SourceColumn | None, name: str) -> str:
     return value
 
 
-_EXACT = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney"})
+_SUMMED = frozenset(
+    {"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"}
+)
 _INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
 
 
@@ -128,7 +130,9 @@ def flagged_query(table: ResolvedTable, late: Late | None, upper: str | None) ->
     )
 
 
-def census_query(table: ResolvedTable, late: Late | None, upper: str | None) -> ChangeQuery:
+def census_query(
+    table: ResolvedTable, late: Late | None, upper: str | None, *, sums: bool = True
+) -> ChangeQuery:
     """What the source counts and sums by itself, a row per group: `grp`, `n`, `late`, `key_sum`, `c0`, `c1`,
     ...
 
@@ -146,8 +150,8 @@ def census_query(table: ResolvedTable, late: Late | None, upper: str | None) -> 
         if (number := _key_number(table))
         else "CONVERT(varchar(60), NULL) AS key_sum",
     ]
-    for index, (_, source) in enumerate(control_columns(table)):
-        value = f"CONVERT(decimal(38, 6), s.{quote(source)})"
+    for index, (_, source) in enumerate(control_columns(table) if sums else ()):
+        value = f"TRY_CONVERT(decimal(38, 6), s.{quote(source)})"
         summed = f"CASE WHEN {newer} THEN 0 ELSE {value} END" if known else value
         parts.append(f"CONVERT(varchar(60), SUM({summed})) AS c{index}")
     rows = late.rows if late is not None and known else rows_of(table)
@@ -168,7 +172,7 @@ def key_list_query(table: ResolvedTable, late: Late | None = None, upper: str | 
 
 
 def control_columns(table: ResolvedTable) -> tuple[tuple[str, str], ...]:
-    """(canonical column, source column) of every number whose sum both sides can compute exactly."""
+    """(canonical column, source column) of every number that both sides can sum up, to the sixth digit."""
     entity = load_entities()[table.map.entity]
     numbers = {
         column.name
@@ -181,7 +185,7 @@ def control_columns(table: ResolvedTable) -> tuple[tuple[str, str], ...]:
         if canonical in numbers
         and (
             table.selection is not None
-            or ((declared := table.columns.get(source)) is not None and declared.type_name in _EXACT)
+            or ((declared := table.columns.get(source)) is not None and declared.type_name in _SUMMED)
         )
     )
 

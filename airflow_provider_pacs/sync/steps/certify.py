@@ -64,7 +64,8 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
             for child, rule in relations.items()
         }
         certificate = target.certifier.issue(run_id, certificates, warnings)
-        target.staging.drop(_tables(run_id, rows))
+        if certificate.state in ("clean", "pending"):
+            target.staging.drop(_tables(run_id, rows))
     certificate = replace(certificate, seconds=time.monotonic() - started)
     if certificate.state in ("blocked", "drift"):
         raise _failure(config, certificate)
@@ -72,8 +73,10 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
 
 
 def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
-    """The run's staging tables; they are kept until the certificate is stored, so that a retry finds its
-    input.
+    """The run's staging tables.
+
+    They are kept until the certificate is stored, so that a retry finds its input; and longer where it is not
+    clean, so that a cleared task does. The next run drops them.
     """
     names = [row.stage_table for row in rows if row.stage_table]
     return [*names, *(stage_name(run_id, row.entity, 0, "_fresh") for row in rows)]
@@ -163,17 +166,24 @@ class _Evidence:
     def _fresh(self) -> tuple[str, str | None]:
         """(staging table with what the source says now, the run's own staging table where it is another)."""
         staged = str(self.row.stage_table)
+        if self.target.staging.count(staged) < 0:
+            # Certified before, and cleared: what the run staged is gone, so nothing is excused by it.
+            return self._read_again(None), None
         if self.plan.compares:
             return staged, None
+        return self._read_again(staged), staged
+
+    def _read_again(self, staged: str | None) -> str:
+        """The source's rows now; `staged` is the run's own staging table, where it still exists."""
         late = late_of(self.plan)
         if self.covered == "all_rows":
             self.rows.fill(flagged_query(self.plan.table, late, self.plan.upper), self.fresh)
-            return self.fresh, staged
+            return self.fresh
         if self.row.mode == "keys":
             self.rows.fill_nothing(self.fresh)
             self.rows.fill_keys(self.plan.keys, self.fresh)
-            return self.fresh, staged
-        if joined.probes(self.plan.table):
+            return self.fresh
+        if joined.probes(self.plan.table) and staged is not None:
             self.rows.fill_nothing(self.fresh)
             noted = self.target.staging.noted_root_keys(staged)
             self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
@@ -187,7 +197,7 @@ class _Evidence:
             if late is not None:
                 self.rows.fill(_late_rows(self.rows, late.condition), self.fresh, append=True)
         self.target.staging.deduplicate(self.entity, self.fresh)
-        return self.fresh, staged
+        return self.fresh
 
     def _compare(self, fresh: str, staged: str | None) -> Comparison:
         return self.target.certifier.compare(
@@ -254,7 +264,7 @@ class _Evidence:
             compared,
             rest,
             source_rows=compared.compared,
-            target_rows=compared.equal + kept + differing,
+            target_rows=compared.equal + kept + differing + compared.pending_deletes,
             newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
             kept=kept,
             method="the rows were read again by key"
@@ -302,7 +312,7 @@ class _Evidence:
         inside = replace(
             compared,
             equal=compared.equal + equal_outside,
-            quarantined=compared.quarantined + compared.quarantined_outside + compared.kept_outside,
+            quarantined=compared.quarantined + compared.quarantined_outside,
             pending_deletes=compared.pending_deletes + compared.pending_outside,
         )
         return self._made(

@@ -114,13 +114,13 @@ class Comparison:
         quarantined: this image is in quarantine, for another reason than a missing parent.
         waiting: this image is in quarantine because its parent is missing.
         late: newer than the bound, and not published as they are.
-        kept: live rows whose source row is quarantined, waiting or late.
-        pending_deletes: live rows that the source lacks and that wait for a person.
+        kept: live rows, not pending, whose source row is quarantined, waiting or late.
+        pending_deletes: live rows that wait for a person: the source lacks them, or has them under another parent.
         differences: what no term explains.
         live_outside: live rows whose keys are not in the staging table, pending ones left out.
         pending_outside: pending ones among the keys that are not in the staging table.
-        quarantined_outside: open quarantine keys that are not in the staging table and not live.
-        kept_outside: open quarantine keys that are not in the staging table and live.
+        quarantined_outside: open quarantine keys that are not in the staging table.
+        kept_outside: of these, live and not pending.
     """
 
     compared: int

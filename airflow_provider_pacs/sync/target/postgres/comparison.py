@@ -96,8 +96,8 @@ def compare(
         "count(*) FILTER (WHERE verdict = 'quarantined' AND NOT coalesce(waits, false)), "
         "count(*) FILTER (WHERE verdict = 'quarantined' AND waits), "
         "count(*) FILTER (WHERE verdict = 'late'), "
-        "count(*) FILTER (WHERE verdict IN ('quarantined', 'late') AND in_target), "
-        "count(*) FILTER (WHERE NOT at_source AND pending) "
+        "count(*) FILTER (WHERE verdict IN ('quarantined', 'late') AND in_target AND NOT pending), "
+        "count(*) FILTER (WHERE in_target AND pending AND (NOT at_source OR verdict IN ('quarantined', 'late'))) "
         "FROM pairs"
     ).format(pairs=pairs)
     counted = connection.execute(statement).fetchone()
@@ -172,8 +172,7 @@ def _outside(
 ) -> tuple[int, int, int, int]:
     """Counts of what the window's staging table does not hold.
 
-    (live rows that are not pending, pending rows, quarantined keys that are not live, quarantined keys that
-    are live)
+    (live rows that are not pending, pending rows, quarantined keys, of these live and not pending)
     """
     staged = "EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND f.{k} = l.{k})"
     open_rows = (
@@ -182,7 +181,7 @@ def _outside(
         "AND q.source_key <> '' AND NOT EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND {fkey} = "
         "q.source_key)"
     )
-    live_too = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key)"
+    kept = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key AND NOT {pending})"
     row = connection.execute(
         sql.SQL(
             "SELECT (SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT "
@@ -191,20 +190,22 @@ def _outside(
             "(SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND {pending} AND NOT "
             + staged
             + "), "
-            "(SELECT count(*) " + open_rows + " AND NOT " + live_too + "), "
-            "(SELECT count(*) " + open_rows + " AND " + live_too + ")"
+            "(SELECT count(*) " + open_rows + "), (SELECT count(*) " + open_rows + " AND " + kept + ")"
         ).format(**parts)
         if ddl.leaf_exists(connection, entity, county_id)
         else sql.SQL("SELECT 0, 0, (SELECT count(*) " + open_rows + "), 0").format(**parts)
     ).fetchone()
-    live, pending, absent, kept = row or (0, 0, 0, 0)
-    return int(live), int(pending), int(absent), int(kept)
+    live, pending, quarantined, also_live = row or (0, 0, 0, 0)
+    return int(live), int(pending), int(quarantined), int(also_live)
 
 
 def control(
     connection: Connection, entity: Entity, county_id: str, names: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Control totals of the live rows: group -> column -> sum as text, and `rows`."""
+    """Control totals of the live rows: group -> column -> sum as text, and `rows`.
+
+    To the sixth digit and below 1e32, as SQL Server sums them: a float has no exact sum.
+    """
     if not ddl.leaf_exists(connection, entity, county_id):
         return {}
     group = (
@@ -213,11 +214,21 @@ def control(
         else sql.SQL("''")
     )
     sums = sql.Composed(
-        [sql.SQL(", coalesce(sum({}), 0)::text").format(sql.Identifier(name)) for name in names]
+        [
+            sql.SQL(", coalesce(sum(round({0}::numeric, 6)) FILTER (WHERE abs({0}) < 1e32), 0)::text").format(
+                sql.Identifier(name)
+            )
+            for name in names
+        ]
     )
     rows = connection.execute(
         sql.SQL(
             "SELECT {group}, count(*)::text{sums} FROM {l} WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1"
         ).format(group=group, sums=sums, l=leaf(entity, county_id))
     )
-    return {grp: dict(zip(("rows", *names), values, strict=True)) for grp, *values in rows}
+    return {grp: dict(zip(("rows", *names), map(_plain, values), strict=True)) for grp, *values in rows}
+
+
+def _plain(text: str) -> str:
+    """A sum without the zeros of its scale."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
