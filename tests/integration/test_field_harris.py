@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_pacs.sync.config import table_maps
 from airflow_provider_pacs.sync.profiles import load_profile, profile_columns
+from airflow_provider_pacs.sync.runtime.errors import RetryableError
 from airflow_provider_pacs.sync.schema.joined import render
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import county_config
@@ -150,3 +151,48 @@ def test_extra_columns_are_silent_for_a_confidential_owner(make: Maker) -> None:
     assert county.sync()[1].clean
     assert county.live("owner", f"{prop_id}/{account}")["extra"] is None
     assert county.keyed("owner", deleted=True)[f"{former}/{account}"]["extra"] is None
+
+
+def test_an_option_that_lives_in_the_source_means_a_full_read(make: Maker) -> None:
+    """Case C17: `future_yr` goes on by a year while the county carries the future layer: the values follow."""
+    county = make("property", "value", options={"future_layer": True})
+    county.sync()
+    years = {row["tax_year"] for row in county.rows("value").values()}
+    county.pacs("UPDATE dbo.pacs_system SET future_yr = 2028")
+    try:
+        outcome, certificate = county.sync()
+        assert {part.entity: part.mode for part in outcome.entities}["value"] == "full"
+        assert certificate.state in ("clean", "pending")
+        assert max(years) == 2027
+        # 2028 is beyond next year, so these rows are read as what they are now, and set aside.
+        assert {rule for rules in county.quarantine("value").values() for rule in rules} == {"F3.30"}
+        assert {found.rpartition("/")[2] for found in county.quarantine("value")} == {"2028"}
+    finally:
+        county.pacs("UPDATE dbo.pacs_system SET future_yr = 2027")
+
+
+def test_a_retried_certificate_of_a_joined_entity_sees_the_damage(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case C14: a row that the run touched is damaged in the target; certify fails once and is tried again."""
+    county = make("property")
+    county.sync()
+    (prop_id,) = county.plain(1, skip=20)
+    county.pacs(f"UPDATE dbo.property_val SET legal_desc = 'LOT X' WHERE prop_id = {prop_id}")
+    run_id = county.stage()
+    county.publish(run_id)
+    county.sql(
+        f"UPDATE {county.partition('property')} SET city = 'Nowhere' WHERE _source_key = %s", str(prop_id)
+    )
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RetryableError("the target went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(county.target.certifier), "issue", fails)
+        with pytest.raises(RetryableError):
+            county.certify(run_id)
+    certificate = county.certify(run_id)
+    assert certificate.state == "drift"
+    assert certificate.entities[0].sample_keys == (f"differing:{prop_id}",)
+    assert county.reconcile().clean

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from airflow_provider_pacs.sandbox.engine import SandboxEngine
 
-from airflow_provider_pacs.sandbox.catalog import Index
+from airflow_provider_pacs.sandbox.catalog.tables import Index
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -105,8 +105,8 @@ def test_a_view_with_a_rowversion_of_another_database(
         assert stamped.row("property", 1)["city"] == f"City {night}"
         assert certificate.clean
     plan = stamped.plan_of(published.run_id, "property")
-    assert plan["family"] == "last_modified"
-    assert because in plan["reason"]
+    assert plan.strategy == "last_modified"
+    assert because in plan.reason
     assert because in chosen(stamped)[1]
 
 
@@ -130,8 +130,8 @@ def test_a_view_without_another_change_column_is_compared(
     published, _ = county.sync()
     assert county.row("property", 1)["city"] == "Finley"
     plan = county.plan_of(published.run_id, "property")
-    assert plan["family"] == "compare"
-    assert "reads from database PACS_OLTP, which has a counter of its own" in plan["reason"]
+    assert plan.strategy == "compare"
+    assert "reads from database PACS_OLTP, which has a counter of its own" in plan.reason
 
 
 def test_a_view_of_this_database_keeps_its_rowversion(stamped: County) -> None:
@@ -187,8 +187,8 @@ def test_a_server_without_min_active_rowversion(stamped: County) -> None:
     stamped.clock.step(hours=2)
     published, certificate = stamped.sync()
     plan = stamped.plan_of(published.run_id, "property")
-    assert (plan["family"], plan["mode"]) == ("last_modified", "changes")
-    assert "does not answer MIN_ACTIVE_ROWVERSION()" in plan["reason"]
+    assert (plan.strategy, plan.mode) == ("last_modified", "window")
+    assert "does not answer MIN_ACTIVE_ROWVERSION()" in plan.reason
     assert stamped.row("property", 1)["city"] == "Finley"
     assert certificate.clean
 
@@ -371,7 +371,7 @@ def test_a_server_with_everything(stamped: County) -> None:
     """Case D16: the rowversion is used where nothing speaks against it."""
     published, _ = stamped.sync()
     assert of(published, "property").read == 2
-    assert stamped.plan_of(published.run_id, "property")["family"] == "rowversion"
+    assert stamped.plan_of(published.run_id, "property").strategy == "rowversion"
 
 
 def test_a_check_says_what_a_server_lacks(stamped: County) -> None:

@@ -207,10 +207,13 @@ def _group(table: ResolvedTable) -> str | None:
 
 def _key_number(table: ResolvedTable) -> str | None:
     """The number of a key: an integer itself, of a GUID the last four of its bytes."""
-    kind, key = key_number_kind(table), f"s.{quote(table.map.key)}"
+    kind = key_number_kind(table)
+    if kind is None:
+        return None
+    key = f"s.{quote(table.map.key)}"
     if kind == "guid":
         return f"CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), {key}), 13, 4)))"
-    return f"CONVERT(decimal(38, 0), {key})" if kind == "integer" else None
+    return f"CONVERT(decimal(38, 0), {key})"
 
 
 def _key_text(table: ResolvedTable) -> str:

@@ -74,7 +74,7 @@ def create(connection: Connection, entity: Entity, table: str, *, county_id: str
     plain = sql.SQL(", ").join(
         _definition(entity, column, county_id, keyed=keyed) for column in entity.columns
     )
-    drop(connection, [table])
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late "
