@@ -21,7 +21,7 @@ from airflow_provider_pacs.sandbox.clock import Clock
 from airflow_provider_pacs.sandbox.engine import START
 from airflow_provider_pacs.sandbox.environment import Instant
 from airflow_provider_pacs.sync.runtime.errors import FatalError
-from airflow_provider_pacs.sync.source.port import ConnectionFacts, SourceReader
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, LobBound, SourceReader
 
 
 class StandingClock(Clock):
@@ -82,7 +82,7 @@ class WatchedReader:
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The whole result is read before the first batch goes out: what `after_stream` does comes after the
         read.

@@ -11,7 +11,7 @@ columns.
 from __future__ import annotations
 
 import locale
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,10 @@ class NoBoundError(Exception):
     """The result has an unbounded column and the order no bound. Never leaves `sync/source`."""
 
 
+class TooWideError(Exception):
+    """One row needs more room than a block may have. Never leaves `sync/source`."""
+
+
 class TooLongError(RetryableError):
     """A value is longer than the bound: it grew after it was measured, or the bound was a guess."""
 
@@ -60,7 +64,9 @@ class BulkQuery:
         params: texts for its `?`s.
         batch_rows: most rows in a batch.
         batch_bytes: size of the transit buffer; it grows where one row needs more.
-        text_bound: most bytes of a text or binary value; None takes the declared lengths.
+        text_bound: most bytes of a text or binary value; None takes the declared lengths. It holds for every
+            unbounded column, because arrow-odbc knows one bound for all; where that makes a row too wide,
+            rows are read one by one (`rows.py`).
     """
 
     address: SourceAddress
@@ -70,9 +76,21 @@ class BulkQuery:
     batch_bytes: int = BATCH_BYTES
     text_bound: int | None = None
 
-    def with_bound(self, longest: int) -> BulkQuery:
-        """Returns the order with a bound for values whose DATALENGTH is at most `longest`."""
-        return replace(self, text_bound=_checked(self.address, max(TEXT_FLOOR, UTF8_PER_BYTE * longest)))
+    def with_bound(self, longest: int | Mapping[str, int]) -> BulkQuery:
+        """Returns the order with a bound for values whose DATALENGTH is at most `longest`, or at most that
+        of their column.
+
+        Raises:
+            DataError: a value is longer than a worker should hold; names its column where it is known.
+        """
+        bytes_of = longest if isinstance(longest, Mapping) else {"": longest}
+        column = max(bytes_of, key=lambda name: bytes_of[name], default="")
+        bound = max(TEXT_FLOOR, UTF8_PER_BYTE * bytes_of.get(column, 0))
+        if bound > LARGEST_TEXT:
+            what = f"column {column!r}" if column else "a column"
+            text = f"{self.address.text}: {what} holds a value that may exceed {LARGEST_TEXT >> 20} MB."
+            raise DataError(text, remedy="Leave the column out of the mapping, or read LEFT(column, n).")
+        return replace(self, text_bound=bound)
 
 
 class BulkResult:
@@ -80,6 +98,7 @@ class BulkResult:
 
     Raises:
         NoBoundError: the order needs a bound; nothing was read.
+        TooWideError: a row does not fit into a block; nothing was read.
         PacsError: as `source/errors.py` maps the driver's error.
     """
 
@@ -113,11 +132,8 @@ class BulkResult:
                 if _ROW_TOO_WIDE not in str(error):
                     raise
                 if size >= LARGEST_BATCH_BYTES:
-                    if (
-                        order.text_bound is None
-                    ):  # the driver gives the types text, ntext and image as 2 GB long
-                        raise NoBoundError from error
-                    raise
+                    # the driver gives the types text, ntext and image as 2 GB long
+                    raise (NoBoundError if order.text_bound is None else TooWideError) from error
                 size = min(size * 4, LARGEST_BATCH_BYTES)
 
     def next_batch(self) -> pa.RecordBatch | None:
@@ -155,6 +171,7 @@ def measure(order: BulkQuery) -> BulkQuery:
     For callers that cannot ask the server for MAX(DATALENGTH(...)), which costs less.
 
     Raises:
+        TooWideError: a row does not fit into a block.
         DataError: a value needs more than `LARGEST_TEXT`.
         PacsError: the driver's error.
     """
@@ -166,16 +183,9 @@ def measure(order: BulkQuery) -> BulkQuery:
             while result.next_batch() is not None:
                 pass
         except TooLongError:
-            bound = _checked(order.address, bound * 4)
+            bound = order.with_bound(bound * 4 // UTF8_PER_BYTE).text_bound or bound
         else:
             return bounded
-
-
-def _checked(address: SourceAddress, bound: int) -> int:
-    if bound > LARGEST_TEXT:
-        text = f"{address.text}: a column holds a value that may exceed {LARGEST_TEXT >> 20} MB."
-        raise DataError(text, remedy="Leave the column out of the mapping, or read LEFT(column, n).")
-    return bound
 
 
 def _text_encoding() -> Any:

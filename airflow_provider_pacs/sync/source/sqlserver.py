@@ -20,13 +20,21 @@ import pyarrow as pa
 import pyodbc
 
 from airflow_provider_pacs.sync.runtime.errors import PacsError
-from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkQuery, BulkResult, NoBoundError, measure
+from airflow_provider_pacs.sync.source.bulk import (
+    BATCH_BYTES,
+    BulkQuery,
+    BulkResult,
+    NoBoundError,
+    TooWideError,
+    measure,
+)
 from airflow_provider_pacs.sync.source.driver_thread import DriverThread
 from airflow_provider_pacs.sync.source.drivers import with_allowed_driver
 from airflow_provider_pacs.sync.source.errors import mapped_errors
-from airflow_provider_pacs.sync.source.port import ConnectionFacts
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, LobBound
 from airflow_provider_pacs.sync.source.reach import reach
 from airflow_provider_pacs.sync.source.retry import Retry
+from airflow_provider_pacs.sync.source.rows import RowResult
 from airflow_provider_pacs.sync.source.session import prepare
 
 if TYPE_CHECKING:
@@ -169,7 +177,7 @@ class SqlServerReader:
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yields the result set in batches; an empty one as one batch without rows, so that its schema is
         known.
@@ -194,20 +202,27 @@ class SqlServerReader:
             del result  # frees the driver's statement and connection
 
     def _first_batch(
-        self, order: BulkQuery, lob_bound: Callable[[], int] | None
-    ) -> tuple[BulkResult, pa.RecordBatch]:
+        self, order: BulkQuery, lob_bound: LobBound | None
+    ) -> tuple[BulkResult | RowResult, pa.RecordBatch]:
         """Returns the opened result and its first batch, with a bound for long values that is measured where
         one is needed.
         """
         if lob_bound is not None:
             order = order.with_bound(lob_bound())
-        try:
-            result = self._lane.call(lambda: BulkResult(order))
-        except NoBoundError:
-            order = self._lane.call(lambda: measure(order))
-            result = self._lane.call(lambda: BulkResult(order))
+        result = self._lane.call(lambda: self._open_result(order))
         batch = self._lane.call(result.next_batch)
         return result, batch if batch is not None else pa.RecordBatch.from_pylist([], schema=result.schema)
+
+    def _open_result(self, order: BulkQuery) -> BulkResult | RowResult:
+        """Returns the result in blocks of rows, or row by row where a row is too wide for a block."""
+        try:
+            try:
+                return BulkResult(order)
+            except NoBoundError:
+                return BulkResult(measure(order))
+        except TooWideError:
+            log.info("%s: rows too wide for blocks are read one by one.", order.address.text)
+            return RowResult(order, open_connection)
 
     def _interruptibly(self, work: Callable[[], T]) -> T:
         """Runs a driver's call; whatever interrupts the wait for it also stops the statement."""
