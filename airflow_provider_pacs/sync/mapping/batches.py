@@ -16,6 +16,7 @@ import pyarrow.csv as pacsv
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.mapping.extra import json_column
+from airflow_provider_pacs.sync.mapping.texts import has_exponents, is_number, number_text
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import BYTES, DATES, NUMBERS, OTHERS, TEXTS
@@ -182,6 +183,8 @@ def _text(values: pa.Array) -> Mapped:
         # Six digits, cut: the driver hands time(7) over as nanoseconds, which would be shown with nine (case
         # 61).
         values = pc.cast(values, pa.time64("us"), safe=False)
+    if is_number(values.type):
+        return number_text(values)
     return (values if _is_text(values) else pc.cast(values, pa.string())), None
 
 
@@ -193,16 +196,11 @@ def _uuid(values: pa.Array) -> Mapped:
 def _numeric(values: pa.Array) -> Mapped:
     if _is_text(values):
         return _matching(values, _NUMERIC)
-    if pa.types.is_floating(values.type):
-        # COPY gets the shortest text that reads back as the same float; PostgreSQL's own float8 -> numeric
-        # cast would keep 15 digits only.
-        bad = pc.fill_null(pc.invert(pc.is_finite(values)), False)
-        return pc.cast(_null_where(bad, values), pa.string()), bad
-    return (
-        (values, None)
-        if pa.types.is_integer(values.type) or pa.types.is_decimal(values.type)
-        else _unmappable(values)
-    )
+    if pa.types.is_floating(values.type) or has_exponents(values.type):
+        # COPY gets the text that reads back as the same number; PostgreSQL's own float8 -> numeric cast would
+        # keep 15 digits only.
+        return number_text(values)
+    return (values, None) if is_number(values.type) else _unmappable(values)
 
 
 def _integer(values: pa.Array) -> Mapped:

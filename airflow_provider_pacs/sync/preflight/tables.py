@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_pacs.sync.config import table_maps
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
 from airflow_provider_pacs.sync.preflight.queries import count_query
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
@@ -65,7 +66,9 @@ def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, state: Map
             text,
             f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.",
         )
-    text = f"{len(shape.mapped)} mapped columns of {shape.name} are as the profile has them"
+    usual = table_maps(visit.config)[shape.map.entity]
+    instead = f", in the place of {usual.table}" if usual.table != shape.map.table else ""
+    text = f"{len(shape.mapped)} mapped columns of {shape.name}{instead} are as the profile has them"
     return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
 
 

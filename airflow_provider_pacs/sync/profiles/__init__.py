@@ -48,6 +48,8 @@ class TableMap:
             the source lacks is left out.
         extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined
             entity.
+        alternatives: other names of the table, unquoted, of which the first that exists is read where
+            `table` does not; empty once a county's file or the source's catalog has decided.
         joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and
             `table` is the profile's name.
     """
@@ -59,6 +61,7 @@ class TableMap:
     columns: tuple[tuple[str, str], ...]
     extra: tuple[tuple[str, str], ...] = ()
     joined: Joined | None = None
+    alternatives: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -195,7 +198,16 @@ def _table_map(name: str, schema: str, spec: Mapping[str, Any], joined: Joined |
         for canonical in load_entities()[name].mapped_names
         if canonical in given
     )
-    return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined=joined)
+    table, *alternatives = str(spec.get("table", name)).split("|")
+    return TableMap(
+        name,
+        schema,
+        table,
+        spec.get("change_column"),
+        columns,
+        joined=joined,
+        alternatives=tuple(alternatives),
+    )
 
 
 def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
@@ -235,4 +247,5 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
             (canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources
         ),
         extra=extra,
+        alternatives=() if given.get("table") else table.alternatives,
     )

@@ -99,7 +99,9 @@ ROWVERSIONS = frozenset({"timestamp", "rowversion"})
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for (max)."""  # noqa: E501
+    """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for
+    (max).
+    """
 
     name: str
     type_name: str
