@@ -426,5 +426,5 @@ def finding(report: Any, name: str) -> str:
 def test_a_county_that_names_its_table_gets_no_other(make_county: CountyMaker) -> None:
     """Case D13: alternatives are the profile's; a name in the county's file is the only one."""
     county = make_county(("owner",), sections={"tables": {"owner": {"table": "Missing"}}})
-    with pytest.raises(ConfigError, match="table dbo.Missing for entity 'owner' does not exist"):
+    with pytest.raises(ConfigError, match=r"table dbo\.Missing for entity 'owner' does not exist"):
         county.sync()

@@ -8,7 +8,7 @@ in `_reject` and goes to quarantine.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,26 +56,30 @@ A type of the county's own is not judged by its name.
 """
 
 
-def refuse_misfits(shape: ResolvedTable) -> None:
+def refuse_misfits(table: ResolvedTable, surrogates: Collection[str] = ()) -> None:
     """Refuse a column whose declared type never fits: that is a wrong name in the mapping, not bad data.
+
+    Args:
+        table: as the catalog has it.
+        surrogates: canonical columns that the target makes itself, from whatever key the source has.
 
     Raises:
         ConfigError: PACS-003, names every such column.
     """
-    table, types = (
-        shape.map,
-        {column.name: column.type for column in load_entities()[shape.map.entity].columns},
-    )
+    mapped = table.map
+    types = {column.name: column.type for column in load_entities()[mapped.entity].columns}
     known = TEXTS | NUMBERS | DATES | OTHERS | BYTES
-    found = [
+    misfits = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
-        for canonical, source in table.columns
-        if (declared := shape.columns.get(source)) and declared.type_name in known - _READS[types[canonical]]
+        for canonical, source in mapped.columns
+        if canonical not in surrogates
+        and (declared := table.columns.get(source))
+        and declared.type_name in known - _READS[types[canonical]]
     ]
-    if found:
+    if misfits:
         raise ConfigError(
-            f"table {table.schema}.{table.table}: {'; '.join(found)}",
-            remedy=f"name the county's columns under tables.{table.entity}.columns",
+            f"table {mapped.schema}.{mapped.table}: {'; '.join(misfits)}",
+            remedy=f"name the county's columns under tables.{mapped.entity}.columns",
             code="PACS-003",
         )
 

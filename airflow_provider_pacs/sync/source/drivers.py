@@ -21,6 +21,7 @@ from pathlib import Path
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.address import DEFAULT_DRIVER, SourceAddress
 from airflow_provider_pacs.sync.source.errors import DRIVER
+from airflow_provider_pacs.sync.source.systems import family
 
 ALLOWED_VARIABLE = "AIRFLOW__PACS__ODBC_DRIVERS"
 _PACKAGE = "mssql_python_odbc"
@@ -95,22 +96,4 @@ def packaged_driver() -> Path | None:
         for library in root.rglob(pattern)
         if _MACHINES.get(machine, machine) in library.parts
     ]
-    return min(libraries, key=lambda library: (_family() not in library.parts, str(library)), default=None)
-
-
-def _family() -> str:
-    """Which of the package's folders is this system's."""
-    if platform.system() != "Linux":
-        return {"Darwin": "macos"}.get(platform.system(), "windows")
-    release = Path("/etc/os-release")
-    text = release.read_text(encoding="utf-8") if release.exists() else ""
-    fields = dict(line.partition("=")[::2] for line in text.splitlines())
-    like = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
-    for family, names in (
-        ("suse", {"suse", "opensuse", "sles"}),
-        ("alpine", {"alpine"}),
-        ("rhel", {"rhel", "fedora", "centos"}),
-    ):
-        if names & set(like):
-            return family
-    return "debian_ubuntu"
+    return min(libraries, key=lambda library: (family() not in library.parts, str(library)), default=None)

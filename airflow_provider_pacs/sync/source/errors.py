@@ -21,6 +21,7 @@ from airflow_provider_pacs.sync.runtime.errors import (
     PacsError,
     RetryableError,
 )
+from airflow_provider_pacs.sync.source.systems import trust_a_ca
 
 # fmt: off
 TRANSIENT = frozenset({
@@ -82,17 +83,16 @@ CERTIFICATES = (
     ),
     (
         re.compile(r"issuer|self.signed|unknown ca|not trusted", re.IGNORECASE),
-        "Trust the CA that signed the server's certificate on this machine.",
+        trust_a_ca(),
     ),
 )
 CERTIFICATE = (
-    "Check that both ends share a TLS version and that this machine trusts the server's "
-    "certificate, "
-    "its name and its dates."
+    "Check that both ends share a TLS version and that this machine trusts the server's certificate, its "
+    f"name and its dates. {trust_a_ca()}"
 )
 DRIVER = (
-    "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path "
-    "in `odbc_driver`."
+    "Install the driver with `pip install 'airflow-provider-pacs[driver]'` or Microsoft's msodbcsql18 (with "
+    "unixODBC), or name an installed driver in `odbc_driver`."
 )
 
 
