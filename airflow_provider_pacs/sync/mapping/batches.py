@@ -52,7 +52,7 @@ _READS: dict[str, frozenset[str]] = {
 }
 """T-SQL types whose values can become a value of the canonical type at all.
 
-A type of the county's own is not judged by its name.
+A type of the county's own is not refused by its name.
 """
 
 

@@ -42,41 +42,41 @@ def carrying(table: ResolvedTable, added: Iterable[str]) -> ResolvedTable:
     return replace(table, map=replace(table.map, extra=extra))
 
 
-def added_since(shape: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
+def added_since(resolved: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
     """Columns that came after the first load, are still there and can be carried; where the catalog is
     unknown, those of before.
     """
-    if not shape.known:
+    if not resolved.known:
         return tuple(before)
     if (
-        shape.selection is not None
+        resolved.selection is not None
     ):  # which of a joined entity's many tables it belongs to, a county's file must say
         return ()
     return tuple(
         name
         for name in dict.fromkeys((*before, *today))
-        if name in shape.columns and shape.columns[name].type_name in _CARRIED
+        if name in resolved.columns and resolved.columns[name].type_name in _CARRIED
     )
 
 
-def refuse_uncarried(shape: ResolvedTable) -> None:
+def refuse_uncarried(resolved: ResolvedTable) -> None:
     """Refuse columns named by the county's file whose type has no place in JSON.
 
     Raises:
         ConfigError: PACS-003, names every such column.
     """
-    table = shape.map
-    found = [
+    table = resolved.map
+    uncarried = [
         (name, f"column {source!r} is {declared.declared}")
         for name, source in table.extra
-        if (declared := shape.columns.get(source)) and declared.type_name not in _CARRIED
+        if (declared := resolved.columns.get(source)) and declared.type_name not in _CARRIED
     ]
-    if found:
+    if uncarried:
         raise ConfigError(
-            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in found)}, which extra can't "
-            "carry",
-            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in found)} out of the "
-            "county's file",
+            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in uncarried)}, which extra "
+            "can't carry",
+            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in uncarried)} out of "
+            "the county's file",
             code="PACS-003",
         )
 

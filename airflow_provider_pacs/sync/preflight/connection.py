@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State
 from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
 from airflow_provider_pacs.sync.schema.columns import optional_query
@@ -39,7 +39,7 @@ def check_connection(visit: PreflightContext) -> tuple[list[Finding], PacsError 
 
 def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     """How far the connection came before it failed, from what failed."""
-    text = told(error)
+    text = in_one_line(error)
     answers = Finding("reachability.source", "reachability", "ok", f"{place} answers.")
     if isinstance(error, RetryableError):
         yield Finding("reachability.source", "reachability", "fail", text, error.remedy)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -161,18 +161,18 @@ def _identity(visit: PreflightContext) -> Iterator[Finding]:
     journal = visit.journal()
     if journal is None:
         return
-    found = read_identity(visit.source)
+    identity = read_identity(visit.source)
     accept = f"pacs check {visit.config.county} --accept-source"
     try:
-        restored = check_identity(visit.config.county, journal.source_identity(visit.config.fips), found)
+        restored = check_identity(visit.config.county, journal.source_identity(visit.config.fips), identity)
     except ConfigError as error:
-        yield Finding("database.identity", "database", "fail", told(error), error.remedy)
+        yield Finding("database.identity", "database", "fail", in_one_line(error), error.remedy)
         return
     state: State = "warn" if restored else "ok"
     text = (
-        f"The same database as before: {found['db']} on {found['server']}."
+        f"The same database as before: {identity['db']} on {identity['server']}."
         if not restored
-        else f"{found['db']} was restored since the last run."
+        else f"{identity['db']} was restored since the last run."
     )
     yield Finding(
         "database.identity",
@@ -243,7 +243,7 @@ def _stamping(visit: PreflightContext, offset: int) -> Iterator[Finding]:
     refusal = stamping.refusal(visit.config.county)
     if refusal is not None:
         state: State = "fail" if sync.clock_offset_minutes is None else "warn"
-        yield Finding("clock.stamps", "clock", state, told(refusal), refusal.remedy)
+        yield Finding("clock.stamps", "clock", state, in_one_line(refusal), refusal.remedy)
     elif stamping.text:
         text = f"Some stamps may be written by another clock than the server's: {stamping.text}."
         remedy = (

@@ -23,7 +23,7 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
-    """How a table is read: its shape with the chosen change column, the family's name, and the reason;
+    """How a table is read: the table with the chosen change column, the family's name, and the reason;
     `dated` has the mapping's own column.
     """
 

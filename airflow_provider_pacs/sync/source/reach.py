@@ -38,7 +38,7 @@ def reach(address: SourceAddress) -> None:
     """
     host, port = address.host.split("\\")[0], address.port or 1433
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in _NO_SUCH_NAME:
             raise ConfigError(
@@ -54,7 +54,7 @@ def reach(address: SourceAddress) -> None:
         return  # SQL Server Browser names the port, over UDP
     seconds = min(float(address.login_timeout or LONGEST_SECONDS), LONGEST_SECONDS)
     reasons: list[OSError] = []
-    for family, kind, protocol, _, place in found:
+    for family, kind, protocol, _, place in places:
         with socket.socket(family, kind, protocol) as probe:
             probe.settimeout(seconds)
             try:

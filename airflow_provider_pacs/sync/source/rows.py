@@ -1,4 +1,4 @@
-"""One read row by row, for rows too wide for a block: an order comes in, the Arrow batches that a bulk read
+"""One read row by row, for rows too wide for a block: a query comes in, the Arrow batches that a bulk read
 would give go out.
 
 A block reserves the longest value's length for every unbounded column of every row. Eleven such columns and
@@ -28,23 +28,23 @@ LONGEST_VALUE = (1 << 30) - (1 << 20)
 
 
 class RowResult:
-    """The open result of an order, on a connection of its own.
+    """The open result of a query, on a connection of its own.
 
     Args:
-        order: what to read; its bound is not used.
+        query: what to read; its bound is not used.
         connect: opens a connection, as `sqlserver.open_connection` does.
 
     Raises:
         PacsError: as `source/errors.py` maps the driver's error.
     """
 
-    def __init__(self, order: BulkQuery, connect: Callable[[SourceAddress], pyodbc.Connection]) -> None:
-        self._order = order
-        self.schema: pa.Schema = BulkResult(replace(order, text_bound=TEXT_FLOOR, batch_rows=1)).schema
-        self._connection = connect(order.address)
-        with mapped_errors(order.address.text, order.address.odbc_driver):
+    def __init__(self, query: BulkQuery, connect: Callable[[SourceAddress], pyodbc.Connection]) -> None:
+        self._query = query
+        self.schema: pa.Schema = BulkResult(replace(query, text_bound=TEXT_FLOOR, batch_rows=1)).schema
+        self._connection = connect(query.address)
+        with mapped_errors(query.address.text, query.address.odbc_driver):
             self._cursor: Any = self._connection.cursor()
-            self._cursor.execute(order.sql, *order.params)
+            self._cursor.execute(query.sql, *query.params)
             while self._cursor.description is None and self._cursor.nextset():
                 pass
 
@@ -55,13 +55,13 @@ class RowResult:
             DataError: a value is too long for the target; names its column.
             PacsError: the driver's error.
         """
-        with mapped_errors(self._order.address.text, self._order.address.odbc_driver):
+        with mapped_errors(self._query.address.text, self._query.address.odbc_driver):
             rows: list[Any] = []
             size = 0
             while (
                 self._cursor is not None
-                and len(rows) < self._order.batch_rows
-                and size < self._order.batch_bytes
+                and len(rows) < self._query.batch_rows
+                and size < self._query.batch_bytes
             ):
                 row = self._cursor.fetchone()
                 if row is None:
@@ -90,7 +90,7 @@ class RowResult:
             return 16
         if len(value) > LONGEST_VALUE:
             raise DataError(
-                f"{self._order.address.text}: column {self.schema.names[number]!r} holds a value of "
+                f"{self._query.address.text}: column {self.schema.names[number]!r} holds a value of "
                 f"{len(value) >> 20:,} MB, and PostgreSQL takes less than 1,024.",
                 remedy="Leave the column out of the mapping, or read LEFT(column, n).",
             )
