@@ -12,7 +12,7 @@ _FAMILIES = (
     ("alpine", frozenset({"alpine"})),
     ("rhel", frozenset({"rhel", "fedora", "centos", "amzn"})),
 )
-_TRUST: Mapping[str, str] = {
+TRUST_COMMANDS: Mapping[str, str] = {
     "debian_ubuntu": "copy the CA's PEM file to /usr/local/share/ca-certificates/county-ca.crt, then run "
     "`sudo update-ca-certificates`",
     "alpine": "copy the CA's PEM file to /usr/local/share/ca-certificates/county-ca.crt, then run "
@@ -43,7 +43,8 @@ def family_of(release: str) -> str:
 
 def trust_a_ca(system: str | None = None) -> str:
     """What makes this system trust a CA, for whoever reads an error."""
+    command = TRUST_COMMANDS[system or family()]
     return (
-        f"Trust the CA that signed the server's certificate here: {_TRUST[system or family()]}; or set "
+        f"Trust the CA that signed the server's certificate here: {command}; or set "
         "SSL_CERT_FILE to a PEM file with it in the environment of the scheduler and the workers."
     )
