@@ -428,3 +428,18 @@ def test_a_county_that_names_its_table_gets_no_other(make_county: CountyMaker) -
     county = make_county(("owner",), sections={"tables": {"owner": {"table": "Missing"}}})
     with pytest.raises(ConfigError, match=r"table dbo\.Missing for entity 'owner' does not exist"):
         county.sync()
+
+
+def test_a_parcel_number_that_the_county_keeps_as_a_float(
+    make_county: CountyMaker, odd_engine: SandboxEngine
+) -> None:
+    """Case D3: 104881010001 is that number in the platform, as a column and in `extra`."""
+    redeclare(odd_engine, retype("Property", GeoF=SqlType("float"), GeoR=SqlType("real")))
+    mapped = {"columns": {"parcel_number": "GeoF"}, "extra": {"geo": "GeoF", "geo_short": "GeoR"}}
+    county = make_county(engine=odd_engine, keep_engine=True, sections={"tables": {"property": mapped}})
+    county.add("property", 1, GeoF=104881010001.0, GeoR=0.1)
+    assert county.sync()[1].clean
+    row = county.row("property", 1)
+    assert row["parcel_number"] == "104881010001"
+    (text,) = county.sql("SELECT extra::text AS extra FROM pacs.property WHERE county_id = %s", county.fips)
+    assert text["extra"] == '{"geo": 104881010001, "geo_short": 0.1}'

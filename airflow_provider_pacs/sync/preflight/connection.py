@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State
-from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES, DRIVER
+from airflow_provider_pacs.sync.source.errors import failed_stage
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
 from airflow_provider_pacs.sync.source.security import weak_settings
 
@@ -41,16 +41,10 @@ def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     """How far the connection came before it failed, from what failed."""
     text = in_one_line(error)
     answers = Finding("reachability.source", "reachability", "ok", f"{place} answers.")
-    if isinstance(error, RetryableError):
-        yield Finding("reachability.source", "reachability", "fail", text, error.remedy)
-    elif error.remedy == DRIVER:
-        yield Finding("driver.source", "driver", "fail", text, error.remedy)
-    elif error.remedy in CERTIFICATE_REMEDIES:
+    stage = failed_stage(error)
+    if stage in ("tls", "login"):
         yield answers
-        yield Finding("tls.source", "tls", "fail", text, error.remedy)
-    else:
-        yield answers
-        yield Finding("login.source", "login", "fail", text, error.remedy)
+    yield Finding(f"{stage}.source", stage, "fail", text, error.remedy)
     yield Finding(
         "login.rest",
         "login",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES
+from airflow_provider_pacs.sync.source.errors import CERTIFICATES
 from airflow_provider_pacs.sync.source.systems import family_of, trust_a_ca
 
 
@@ -27,6 +27,6 @@ def test_the_remedy_names_the_command_of_the_system(release: str, command: str) 
 
 def test_an_untrusted_certificate_is_answered_with_it() -> None:
     """Case F5."""
-    assert trust_a_ca() in CERTIFICATE_REMEDIES
+    assert trust_a_ca() in dict(CERTIFICATES).values()
     assert "keychain" in trust_a_ca("macos").lower()
     assert "certutil" in trust_a_ca("windows")
