@@ -283,7 +283,7 @@ class PacsHook(MsSqlHook):
         Raises:
             PacsError: there is no connection.
         """
-        found: dict[str, Any] = {"address": self.address().text}
+        answers: dict[str, Any] = {"address": self.address().text}
         with self.get_reader(attempts=1) as reader:
             reader.query("SELECT 1 AS one")
             for name, sql in _CHECKS.items():
@@ -291,23 +291,26 @@ class PacsHook(MsSqlHook):
                     rows: Iterable[dict[str, Any]] = reader.query(sql)
                 except (ConfigError, FatalError):
                     rows = ()
-                found[name] = next(
+                answers[name] = next(
                     (value for row in rows for value in row.values() if value is not None), UNKNOWN
                 )
-        if found["encrypted"] != UNKNOWN:
-            found["encrypted"] = str(found["encrypted"]).upper() == "TRUE"
-        return found
+        if answers["encrypted"] != UNKNOWN:
+            answers["encrypted"] = str(answers["encrypted"]).upper() == "TRUE"
+        return answers
 
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]  # the parent has no annotation but returns the same
         """Returns whether the connection works, and one line for Airflow's form."""
         try:
-            found = self.check_connection()
+            answers = self.check_connection()
         except (PacsError, AirflowNotFoundException) as error:
             return False, str(error)
-        encrypted = {True: "encrypted", False: "not encrypted"}.get(found["encrypted"], "encryption unknown")
+        encrypted = {True: "encrypted", False: "not encrypted"}.get(
+            answers["encrypted"], "encryption unknown"
+        )
         return (
             True,
-            f"{found['address']}: SQL Server {found['server_version']}, login {found['login']}, {encrypted}.",
+            f"{answers['address']}: SQL Server {answers['server_version']}, login {answers['login']}, "
+            f"{encrypted}.",
         )
 
 

@@ -385,3 +385,61 @@ def test_a_check_says_what_a_server_lacks(stamped: County) -> None:
     states = {finding.id: finding.state for finding in report.findings}
     assert {states[name] for name in names} == {"unknown"}
     assert "next strategy" in next(one.text for one in report.findings if "min_active" in one.id)
+
+
+@pytest.mark.parametrize(
+    ("entity", "usual", "other"),
+    [("owner", "PropertyOwner", "Owner"), ("value", "PropertyValue", "ValueHistory")],
+)
+def test_both_of_the_documents_names_of_a_table_are_read(
+    make_county: CountyMaker, entity: str, usual: str, other: str
+) -> None:
+    """Case D13: the document's schema and its adapter call two tables differently; the one that exists is read,
+    without a setting, and the check says which.
+    """
+    engine = new_engine()
+    county = make_county(("property", entity), engine=engine)
+    county.add("property", 1)
+    county.add(entity, 1)
+    usual_columns = examine(county.config, county.source, county.target)
+    assert f"of dbo.{usual} are" in finding(usual_columns, f"schema.{entity}")
+    known = engine.catalog.table("PACS", "dbo", usual)
+    assert known is not None
+    renamed = replace(known, name=other)
+    engine.catalog.add_table(renamed)
+    engine.publish()
+    county.pacs(f"INSERT INTO dbo.[{other}] SELECT * FROM dbo.[{usual}]")
+    county.pacs(f"DROP TABLE dbo.[{usual}]")
+    assert county.sync()[1].clean
+    assert county.rows(entity).keys() == {key(entity, 1)}
+    report = examine(county.config, county.source, county.target)
+    assert f"dbo.{other}, in the place of {usual}" in finding(report, f"schema.{entity}")
+    county.pacs(f"DROP TABLE dbo.[{other}]")
+    with pytest.raises(ConfigError, match=f"table dbo.{usual} and dbo.{other} .* does not exist"):
+        county.sync()
+
+
+def finding(report: Any, name: str) -> str:
+    return str(next(one.text for one in report.findings if one.id == name))
+
+
+def test_a_county_that_names_its_table_gets_no_other(make_county: CountyMaker) -> None:
+    """Case D13: alternatives are the profile's; a name in the county's file is the only one."""
+    county = make_county(("owner",), sections={"tables": {"owner": {"table": "Missing"}}})
+    with pytest.raises(ConfigError, match=r"table dbo\.Missing for entity 'owner' does not exist"):
+        county.sync()
+
+
+def test_a_parcel_number_that_the_county_keeps_as_a_float(
+    make_county: CountyMaker, odd_engine: SandboxEngine
+) -> None:
+    """Case D3: 104881010001 is that number in the platform, as a column and in `extra`."""
+    redeclare(odd_engine, retype("Property", GeoF=SqlType("float"), GeoR=SqlType("real")))
+    mapped = {"columns": {"parcel_number": "GeoF"}, "extra": {"geo": "GeoF", "geo_short": "GeoR"}}
+    county = make_county(engine=odd_engine, keep_engine=True, sections={"tables": {"property": mapped}})
+    county.add("property", 1, GeoF=104881010001.0, GeoR=0.1)
+    assert county.sync()[1].clean
+    row = county.row("property", 1)
+    assert row["parcel_number"] == "104881010001"
+    (text,) = county.sql("SELECT extra::text AS extra FROM pacs.property WHERE county_id = %s", county.fips)
+    assert text["extra"] == '{"geo": 104881010001, "geo_short": 0.1}'

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from airflow_provider_pacs.sandbox.tsql.variables import permuted, ticks
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.source.errors import BY_NUMBER
-from airflow_provider_pacs.sync.source.port import ConnectionFacts
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, LobBound
 from tests.support.pacs import Pacs, StandingClock, WatchedReader, Writer
 
 ADMIN = ("sa", "Sandbox!Admin1")
@@ -119,7 +119,7 @@ class _EngineReader:
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         with _mapped():
             result = next(

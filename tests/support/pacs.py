@@ -20,7 +20,7 @@ from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.tsql.clock import Clock, Instant
 from airflow_provider_pacs.sandbox.tsql.engine import START
 from airflow_provider_pacs.sync.runtime.errors import FatalError
-from airflow_provider_pacs.sync.source.port import ConnectionFacts, SourceReader
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, LobBound, SourceReader
 
 
 class StandingClock(Clock):
@@ -81,7 +81,7 @@ class WatchedReader:
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The whole result is read before the first batch goes out: what `after_stream` does comes after the
         read.

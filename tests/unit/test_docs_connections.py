@@ -9,6 +9,7 @@ from airflow_provider_pacs.get_provider_info import get_provider_info
 from airflow_provider_pacs.sync.runtime import errors
 from airflow_provider_pacs.sync.source import errors as source
 from airflow_provider_pacs.sync.source.address import AUTHENTICATIONS, ISOLATION_LEVELS, OPTIONS
+from airflow_provider_pacs.sync.source.systems import TRUST_COMMANDS, trust_a_ca
 from airflow_provider_pacs.sync.target.postgres import errors as target
 
 PAGE = (Path(errors.__file__).parents[2] / "docs" / "connections.md").read_text("utf-8")
@@ -73,4 +74,5 @@ def test_every_option_is_explained() -> None:
 
 
 def test_certificate_remedies_are_on_the_page() -> None:
-    assert all(remedy in PAGE for _, remedy in source.CERTIFICATES)
+    fixed = [remedy for _, remedy in source.CERTIFICATES if remedy != trust_a_ca()]
+    assert all(remedy in PAGE for remedy in (*fixed, *TRUST_COMMANDS.values(), "SSL_CERT_FILE"))

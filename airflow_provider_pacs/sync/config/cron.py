@@ -1,27 +1,25 @@
-"""A five-field cron comes in, the same with single spaces goes out; anything else is a ValueError that names
-the field.
+"""A five-field cron comes in, the same with single spaces goes out; anything else is a ValueError that
+names the field.
+
+Croniter, which Airflow itself reads crons with, decides; only what every cron reader understands is let
+through to it.
 """
 
 from __future__ import annotations
 
-_FIELDS: tuple[tuple[str, int, int, str], ...] = (
-    ("minute", 0, 59, ""),
-    ("hour", 0, 23, ""),
-    ("day of month", 1, 31, ""),
-    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
-    ("day of week", 0, 7, "sun mon tue wed thu fri sat"),
+import re
+
+from croniter import croniter
+
+_FIELDS = (
+    ("minute", "0-59"),
+    ("hour", "0-23"),
+    ("day of month", "1-31"),
+    ("month", "1-12, or jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec"),
+    ("day of week", "0-7, or sun, mon, tue, wed, thu, fri, sat"),
 )
-
-
-def _in_range(text: str, low: int, high: int, names: str) -> bool:
-    number = (
-        names.split().index(text.lower()) + low
-        if text.lower() in names.split()
-        else int(text)
-        if text.isascii() and text.isdigit()
-        else -1
-    )
-    return low <= number <= high
+_COMMON = re.compile(r"(\*|[0-9]+|[A-Za-z]{3})(-([0-9]+|[A-Za-z]{3}))?(/[0-9]+)?")
+"""One item of a list: no `L`, `#`, `W` or `?`, which not every reader knows."""
 
 
 def five_field_cron(cron: str) -> str:
@@ -34,14 +32,10 @@ def five_field_cron(cron: str) -> str:
             f"{cron!r} has {len(parts)} fields; a cron has five: minute, hour, day of month, month, day of "
             "week"
         )
-    for part, (label, low, high, names) in zip(parts, _FIELDS, strict=True):
+    for position, (part, (label, values)) in enumerate(zip(parts, _FIELDS, strict=True)):
         for item in part.split(","):
-            span, slash, step = item.partition("/")
-            ends = [] if span == "*" else span.split("-")
-            step_ok = not slash or (step.isascii() and step.isdigit() and int(step) > 0)
-            if len(ends) > 2 or not step_ok or not all(_in_range(end, low, high, names) for end in ends):
-                raise ValueError(
-                    f"{cron!r}: {item!r} is no {label} "
-                    f"({low}-{high}{', or ' + names.replace(' ', ', ') if names else ''})"
-                )
+            alone = ["*"] * len(_FIELDS)
+            alone[position] = item
+            if not _COMMON.fullmatch(item) or not croniter.is_valid(" ".join(alone)):
+                raise ValueError(f"{cron!r}: {item!r} is no {label} ({values})")
     return " ".join(parts)

@@ -78,6 +78,7 @@ class SourceConfig(Section):
         options: the county's choices among those that the profile offers.
         tables: the county's names for tables and columns of a profile that joins several.
         read_only: what becomes of a login that could write: `strict` refuses to run.
+        tls: what becomes of a connection whose TLS protects less than it could: `strict` refuses to run.
     """
 
     connection: ConnectionId
@@ -85,6 +86,7 @@ class SourceConfig(Section):
     options: dict[Name, Any] = Field(default_factory=dict)
     tables: dict[Name, SourceTableConfig] = Field(default_factory=dict)
     read_only: Literal["warn", "strict"] = "warn"
+    tls: Literal["warn", "strict"] = "warn"
 
     @model_validator(mode="after")
     def _fits_the_profile(self) -> SourceConfig:

@@ -8,7 +8,7 @@ in `_reject` and goes to quarantine.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ import pyarrow.csv as pacsv
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.mapping.extra import json_column
+from airflow_provider_pacs.sync.mapping.texts import has_exponents, is_number, number_text
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import BYTES, DATES, NUMBERS, OTHERS, TEXTS
@@ -51,30 +52,34 @@ READS: dict[str, frozenset[str]] = {
 }
 """T-SQL types whose values can become a value of the canonical type at all.
 
-A type of the county's own is not judged by its name.
+A type of the county's own is not refused by its name.
 """
 
 
-def refuse_misfits(shape: ResolvedTable) -> None:
+def refuse_misfits(table: ResolvedTable, surrogates: Collection[str] = ()) -> None:
     """Refuse a column whose declared type never fits: that is a wrong name in the mapping, not bad data.
+
+    Args:
+        table: as the catalog has it.
+        surrogates: canonical columns that the target makes itself, from whatever key the source has.
 
     Raises:
         ConfigError: PACS-003, names every such column.
     """
-    table, types = (
-        shape.map,
-        {column.name: column.type for column in load_entities()[shape.map.entity].columns},
-    )
+    mapped = table.map
+    types = {column.name: column.type for column in load_entities()[mapped.entity].columns}
     known = TEXTS | NUMBERS | DATES | OTHERS | BYTES
-    found = [
+    misfits = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
-        for canonical, source in table.columns
-        if (declared := shape.columns.get(source)) and declared.type_name in known - READS[types[canonical]]
+        for canonical, source in mapped.columns
+        if canonical not in surrogates
+        and (declared := table.columns.get(source))
+        and declared.type_name in known - READS[types[canonical]]
     ]
-    if found:
+    if misfits:
         raise ConfigError(
-            f"table {table.schema}.{table.table}: {'; '.join(found)}",
-            remedy=f"name the county's columns under tables.{table.entity}.columns",
+            f"table {mapped.schema}.{mapped.table}: {'; '.join(misfits)}",
+            remedy=f"name the county's columns under tables.{mapped.entity}.columns",
             code="PACS-003",
         )
 
@@ -182,6 +187,8 @@ def _text(values: pa.Array) -> Mapped:
         # Six digits, cut: the driver hands time(7) over as nanoseconds, which would be shown with nine (case
         # 61).
         values = pc.cast(values, pa.time64("us"), safe=False)
+    if is_number(values.type):
+        return number_text(values)
     return (values if _is_text(values) else pc.cast(values, pa.string())), None
 
 
@@ -193,16 +200,11 @@ def _uuid(values: pa.Array) -> Mapped:
 def _numeric(values: pa.Array) -> Mapped:
     if _is_text(values):
         return _matching(values, _NUMERIC)
-    if pa.types.is_floating(values.type):
-        # COPY gets the shortest text that reads back as the same float; PostgreSQL's own float8 -> numeric
-        # cast would keep 15 digits only.
-        bad = pc.fill_null(pc.invert(pc.is_finite(values)), False)
-        return pc.cast(_null_where(bad, values), pa.string()), bad
-    return (
-        (values, None)
-        if pa.types.is_integer(values.type) or pa.types.is_decimal(values.type)
-        else _unmappable(values)
-    )
+    if pa.types.is_floating(values.type) or has_exponents(values.type):
+        # COPY gets the text that reads back as the same number; PostgreSQL's own float8 -> numeric cast would
+        # keep 15 digits only.
+        return number_text(values)
+    return (values, None) if is_number(values.type) else _unmappable(values)
 
 
 def _integer(values: pa.Array) -> Mapped:

@@ -2,14 +2,13 @@
 where nothing is carried.
 
 A county's file names such columns (`tables.<entity>.extra`); under `sync.new_columns: add` those that came
-after the first load travel too, under their own names. Numbers are exact: they go from Arrow's decimal into
-JSON digit by digit, never through a float.
+after the first load travel too, under their own names. Numbers are exact, and the same texts as in a column
+of their own (`texts.py`).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_pacs.sync.mapping.texts import is_number, number_text
 from airflow_provider_pacs.sync.profiles import alias
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
@@ -42,41 +42,41 @@ def carrying(table: ResolvedTable, added: Iterable[str]) -> ResolvedTable:
     return replace(table, map=replace(table.map, extra=extra))
 
 
-def added_since(shape: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
+def added_since(resolved: ResolvedTable, before: Iterable[str], today: Iterable[str]) -> tuple[str, ...]:
     """Columns that came after the first load, are still there and can be carried; where the catalog is
     unknown, those of before.
     """
-    if not shape.known:
+    if not resolved.known:
         return tuple(before)
     if (
-        shape.selection is not None
+        resolved.selection is not None
     ):  # which of a joined entity's many tables it belongs to, a county's file must say
         return ()
     return tuple(
         name
         for name in dict.fromkeys((*before, *today))
-        if name in shape.columns and shape.columns[name].type_name in _CARRIED
+        if name in resolved.columns and resolved.columns[name].type_name in _CARRIED
     )
 
 
-def refuse_uncarried(shape: ResolvedTable) -> None:
+def refuse_uncarried(resolved: ResolvedTable) -> None:
     """Refuse columns named by the county's file whose type has no place in JSON.
 
     Raises:
         ConfigError: PACS-003, names every such column.
     """
-    table = shape.map
-    found = [
+    table = resolved.map
+    uncarried = [
         (name, f"column {source!r} is {declared.declared}")
         for name, source in table.extra
-        if (declared := shape.columns.get(source)) and declared.type_name not in _CARRIED
+        if (declared := resolved.columns.get(source)) and declared.type_name not in _CARRIED
     ]
-    if found:
+    if uncarried:
         raise ConfigError(
-            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in found)}, which extra can't "
-            "carry",
-            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in found)} out of the "
-            "county's file",
+            f"table {table.schema}.{table.table}: {'; '.join(text for _, text in uncarried)}, which extra "
+            "can't carry",
+            remedy=f"take {', '.join(f'tables.{table.entity}.extra.{name}' for name, _ in uncarried)} out of "
+            "the county's file",
             code="PACS-003",
         )
 
@@ -107,23 +107,22 @@ _NO_JSON = ""
 
 
 def _fragments(values: pa.Array) -> list[str | None]:
-    """Each value as JSON, None for NULL."""
-    told = _teller(values.type)
+    """Each value as JSON, None for NULL; numbers are the texts that a column would hold."""
+    if is_number(values.type):
+        texts, bad = number_text(values)
+        if bad is not None:
+            texts = pc.if_else(bad, _NO_JSON, texts)
+        return list(texts.to_pylist())
     if pa.types.is_temporal(values.type):
         values = _iso(values)
-    return [None if value is None else told(value) for value in values.to_pylist()]
+    fragment = _fragment_of(values.type)
+    return [None if value is None else fragment(value) for value in values.to_pylist()]
 
 
-def _teller(kind: pa.DataType) -> Callable[[Any], str]:
+def _fragment_of(kind: pa.DataType) -> Callable[[Any], str]:
     if pa.types.is_boolean(kind):
         return lambda value: "true" if value else "false"
-    if pa.types.is_integer(kind):
-        return str
-    if pa.types.is_decimal(kind):
-        return lambda value: format(value, "f")
-    if pa.types.is_floating(kind):
-        return lambda value: repr(value) if math.isfinite(value) else _NO_JSON
-    if pa.types.is_temporal(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return lambda value: (
             _NO_JSON if any(mark in value for mark in _UNFIT) else json.dumps(value, ensure_ascii=False)
         )

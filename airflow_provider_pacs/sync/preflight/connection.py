@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State
-from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.source.errors import CERTIFICATE_REMEDIES, DRIVER
+from airflow_provider_pacs.sync.source.errors import failed_stage
 from airflow_provider_pacs.sync.source.port import ConnectionFacts
+from airflow_provider_pacs.sync.source.security import weak_settings
 
 _LOGIN = "SELECT ORIGINAL_LOGIN() AS login, DB_NAME() AS db"
 _ENCRYPTED = (
@@ -38,18 +39,12 @@ def check_connection(visit: PreflightContext) -> tuple[list[Finding], PacsError 
 
 def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     """How far the connection came before it failed, from what failed."""
-    text = told(error)
+    text = in_one_line(error)
     answers = Finding("reachability.source", "reachability", "ok", f"{place} answers.")
-    if isinstance(error, RetryableError):
-        yield Finding("reachability.source", "reachability", "fail", text, error.remedy)
-    elif error.remedy == DRIVER:
-        yield Finding("driver.source", "driver", "fail", text, error.remedy)
-    elif error.remedy in CERTIFICATE_REMEDIES:
+    stage = failed_stage(error)
+    if stage in ("tls", "login"):
         yield answers
-        yield Finding("tls.source", "tls", "fail", text, error.remedy)
-    else:
-        yield answers
-        yield Finding("login.source", "login", "fail", text, error.remedy)
+    yield Finding(f"{stage}.source", stage, "fail", text, error.remedy)
     yield Finding(
         "login.rest",
         "login",
@@ -60,27 +55,11 @@ def _refused(place: str, error: PacsError) -> Iterator[Finding]:
 
 
 def _encryption(visit: PreflightContext, facts: ConnectionFacts) -> Iterator[Finding]:
-    if facts.encrypt == "no":
-        yield Finding(
-            "tls.source",
-            "tls",
-            "warn",
-            "The connection does not ask for encryption.",
-            "Set encrypt=yes in the source's connection.",
-        )
-    elif facts.any_certificate:
-        text = (
-            "Any certificate is taken: neither its chain nor its name is looked at, so anybody between "
-            "can "
-            "pose as the server."
-        )
-        yield Finding(
-            "tls.source",
-            "tls",
-            "warn",
-            text,
-            "Trust the CA of the server's certificate here, and drop trust_server_certificate.",
-        )
+    weak = weak_settings(facts)
+    state: State = "fail" if visit.config.source.tls == "strict" else "warn"
+    if weak:
+        text = "; ".join(setting.text for setting in weak)
+        yield Finding("tls.source", "tls", state, f"{text}.", " ".join(setting.remedy for setting in weak))
     else:
         text = (
             f"The certificate's chain, dates and name ({facts.certificate_name}) were checked "
@@ -100,7 +79,7 @@ def _encryption(visit: PreflightContext, facts: ConnectionFacts) -> Iterator[Fin
     elif str(rows[0]["encrypted"]).upper() == "TRUE":
         yield Finding("tls.in_force", "tls", "ok", "The server says that this connection is encrypted.")
     else:
-        state: State = "warn" if facts.encrypt == "no" else "fail"
+        state = "warn" if facts.encrypt == "no" and state == "warn" else "fail"
         remedy = "Set encrypt=yes, and look for what ends TLS on the way to the server."
         yield Finding(
             "tls.in_force", "tls", state, "The server says that this connection is not encrypted.", remedy

@@ -1,4 +1,4 @@
-"""What every look at a county shares: both ends, how its tables are read, and the way in which a question
+"""What every look at a county shares: both ends, how its tables are read, and how a question
 that fails becomes a finding.
 """
 
@@ -80,9 +80,9 @@ class PreflightContext:
 
     def tables(self, entity: str) -> tuple[SourceTable, ...]:
         """The entity's tables; as the county's file names them where the source's catalog can't be read."""
-        found = self.reading(entity)
-        if isinstance(found, ReadChoice):
-            return source_tables(found.shape)
+        choice = self.reading(entity)
+        if isinstance(choice, ReadChoice):
+            return source_tables(choice.shape)
         maps = table_maps(self.config)
         return source_tables(ResolvedTable(maps[entity], {}))
 
@@ -92,7 +92,7 @@ class PreflightContext:
         return f"{area}.{table.entity}.{table.name}" if several else f"{area}.{table.entity}"
 
 
-def told(error: PacsError) -> str:
+def in_one_line(error: PacsError) -> str:
     """An error in one line, with its code."""
     return f"{error.code}: {error.message}"
 
@@ -106,11 +106,13 @@ def attempt(name: str, area: Area, look: Callable[[], Iterable[Finding]], denied
         look: asks and tells.
         denied: the GRANT that would allow it; with one, a refusal (PACS-003) is `unknown`, not a failure.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
         for finding in look():
-            found.append(finding)  # what was found before an error stays
+            findings.append(finding)  # what came before an error stays
     except PacsError as error:
         state: State = "unknown" if denied and error.code == "PACS-003" else "fail"
-        found.append(Finding(name, area, state, told(error), denied if state == "unknown" else error.remedy))
-    return found
+        findings.append(
+            Finding(name, area, state, in_one_line(error), denied if state == "unknown" else error.remedy)
+        )
+    return findings

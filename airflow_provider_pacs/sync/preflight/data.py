@@ -107,14 +107,14 @@ def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     if not columns:
         return
     row = visit.source.query(queries.dates_query(table, columns))[0]
-    found = [
+    sentinels = [
         f"{row[f'c{number}_{day}']:,} x {day[:4]}-{day[4:6]}-{day[6:]} in {column}"
         for number, column in enumerate(columns)
         for day in queries.SENTINELS
         if row[f"c{number}_{day}"]
     ]
-    if found:
-        text = f"{table.text} has days that often stand for none, in {_of(row['n'])}: {in_words(found)}."
+    if sentinels:
+        text = f"{table.text} has days that often stand for none, in {_of(row['n'])}: {in_words(sentinels)}."
         yield Finding(
             f"{visit.name('data', table)}.dates",
             "data",
@@ -136,13 +136,13 @@ def _codes(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         if visit.source.query(queries.distinct_query(table, column))[0]["n"] > _MOST_CODES:
             continue
         rows = visit.source.query(queries.values_query(table, column))
-        told = [f"{_shown(row['value'])} {row['n']:,}" for row in rows if row["n"] >= _OFTEN]
-        if told:
+        parts = [f"{_shown(row['value'])} {row['n']:,}" for row in rows if row["n"] >= _OFTEN]
+        if parts:
             yield Finding(
                 f"{visit.name('data', table)}.codes.{column}",
                 "data",
                 "ok",
-                f"{table.text}.{column}, most often: {', '.join(told)}.",
+                f"{table.text}.{column}, most often: {', '.join(parts)}.",
             )
 
 
@@ -211,10 +211,10 @@ def _personal(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     ]
     if columns:
         row = visit.source.query(queries.empty_query(table, columns))[0]
-        told = [f"{row[f'c{number}']:,} without {column}" for number, column in enumerate(columns)]
+        parts = [f"{row[f'c{number}']:,} without {column}" for number, column in enumerate(columns)]
         yield Finding(
             f"{visit.name('data', table)}.personal",
             "data",
             "ok",
-            f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(told)}.",
+            f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(parts)}.",
         )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
@@ -161,23 +161,23 @@ def _identity(visit: PreflightContext) -> Iterator[Finding]:
     if isinstance(visit.target, PacsError):
         return
     journal = visit.journal()
-    found = read_identity(visit.source)
+    identity = read_identity(visit.source)
     accept = f"pacs check {visit.config.county} --accept-source"
     stored = journal.runs.source_identity(visit.config.fips) if journal else None
     if not stored:
-        text = f"Not seen before: {found['db']} on {found['server']}; the first run will remember it."
+        text = f"Not seen before: {identity['db']} on {identity['server']}; the first run will remember it."
         yield Finding("database.identity", "database", "ok", text)
         return
     try:
-        restored = check_identity(visit.config.county, stored, found)
+        restored = check_identity(visit.config.county, stored, identity)
     except ConfigError as error:
-        yield Finding("database.identity", "database", "fail", told(error), error.remedy)
+        yield Finding("database.identity", "database", "fail", in_one_line(error), error.remedy)
         return
     state: State = "warn" if restored else "ok"
     text = (
-        f"The same database as before: {found['db']} on {found['server']}."
+        f"The same database as before: {identity['db']} on {identity['server']}."
         if not restored
-        else f"{found['db']} was restored since the last run."
+        else f"{identity['db']} was restored since the last run."
     )
     yield Finding(
         "database.identity",
@@ -248,7 +248,7 @@ def _stamping(visit: PreflightContext, offset: int) -> Iterator[Finding]:
     refusal = stamping.refusal(visit.config.county)
     if refusal is not None:
         state: State = "fail" if sync.clock_offset_minutes is None else "warn"
-        yield Finding("clock.stamps", "clock", state, told(refusal), refusal.remedy)
+        yield Finding("clock.stamps", "clock", state, in_one_line(refusal), refusal.remedy)
     elif stamping.text:
         text = f"Some stamps may be written by another clock than the server's: {stamping.text}."
         remedy = (

@@ -57,7 +57,7 @@ class PreflightReport:
         county: the county's slug.
         at: our clock, UTC.
         thorough: the tables' data was looked at too.
-        refused: the error that kept the source from answering at all; it is told as a finding too.
+        refused: the error that kept the source from answering at all; it is a finding too.
     """
 
     county: str
@@ -69,8 +69,8 @@ class PreflightReport:
     @property
     def state(self) -> State:
         """The worst state of a finding."""
-        found = {finding.state for finding in self.findings}
-        return next((state for state in WORST_FIRST if state in found), "ok")
+        states = {finding.state for finding in self.findings}
+        return next((state for state in WORST_FIRST if state in states), "ok")
 
     def count(self, state: State) -> int:
         """How many findings have this state."""
@@ -93,5 +93,5 @@ class PreflightReport:
 
 def in_words(names: Iterable[str], most: int = 8) -> str:
     """`a, b and 3 more`."""
-    told = list(names)
-    return ", ".join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
@@ -17,12 +18,13 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import SourceFeatures
 from airflow_provider_pacs.sync.schema.objects import no_rowversion_bound
+from airflow_provider_pacs.sync.schema.surrogate import key_columns, needs_surrogate, with_surrogate
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
-    """How a table is read: its shape with the chosen change column, the family's name, and the reason;
+    """How a table is read: the table with the chosen change column, the family's name, and the reason;
     `dated` has the mapping's own column.
     """
 
@@ -57,14 +59,34 @@ def resolve_tables(
             name: table.without_rowversion(because) if table.has_rowversion else table
             for name, table in resolved.items()
         }
+    _refuse_two_kinds_of_keys(resolved)
     return {name: _choice(config, table, writable, abilities) for name, table in resolved.items()}
 
 
 def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
     table = describe(source, mapped)
-    refuse_misfits(table)
+    by_number = needs_surrogate(table)
+    refuse_misfits(table, key_columns(load_entities()[mapped.entity]) if by_number else ())
     refuse_uncarried(table)
-    return table
+    return with_surrogate(table) if by_number else table
+
+
+def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
+    """A child's reference must be what its parent's key is: a number, or a GUID.
+
+    Raises:
+        ConfigError: PACS-003, it is not.
+    """
+    for name, table in resolved.items():
+        parent = resolved.get(load_entities()[name].parent or "")
+        if parent is not None and (parent.selection is None) != (table.selection is None):
+            kinds = ("a number", "a GUID") if parent.selection is not None else ("a GUID", "a number")
+            raise ConfigError(
+                f"the key of {parent.map.entity} is {kinds[0]}, but {name} refers to it by {kinds[1]}",
+                remedy=f"map the same column of both under tables.{name}.columns.{parent.map.entity}_id and "
+                f"tables.{parent.map.entity}.columns.{parent.map.entity}_id",
+                code="PACS-003",
+            )
 
 
 def _choice(

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.config import table_maps
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.queries import count_query
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
@@ -28,11 +29,11 @@ def check_schema(visit: PreflightContext) -> Iterator[Finding]:
     journal = visit.journal()
     states = journal.runs.cursors(visit.config.fips) if journal else {}
     for entity in visit.entities:
-        found = visit.reading(entity)
+        choice = visit.reading(entity)
         name = f"schema.{entity}"
-        if isinstance(found, PacsError):
-            yield Finding(name, "schema", "fail", told(found), found.remedy)
-        elif not found.shape.known:
+        if isinstance(choice, PacsError):
+            yield Finding(name, "schema", "fail", in_one_line(choice), choice.remedy)
+        elif not choice.shape.known:
             (table, *_) = visit.tables(entity)
             text = (
                 f"The columns of {table.text} are unknown: the catalog can't be read. The mapping's names "
@@ -41,32 +42,34 @@ def check_schema(visit: PreflightContext) -> Iterator[Finding]:
             grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
             yield Finding(name, "schema", "unknown", text, grant)
         else:
-            yield _drifted(visit, name, found, states.get(entity))
+            yield _drifted(visit, name, choice, states.get(entity))
 
 
 def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, cursor: Cursor | None) -> Finding:
-    shape = reading.shape
+    table = reading.shape
     try:
-        drift = check_drift(visit.config.county, shape, cursor.source_columns if cursor else {})
+        drift = check_drift(visit.config.county, table, cursor.source_columns if cursor else {})
     except ConfigError as error:
-        return Finding(name, "schema", "fail", told(error), error.remedy)
+        return Finding(name, "schema", "fail", in_one_line(error), error.remedy)
     if drift:
         parts = [f"{kind} {in_words(names)}" for kind, names in drift.as_dict().items() if names]
         again = (
             ""
-            if cursor is not None and cursor.schema_fingerprint == shape.fingerprint
+            if cursor is not None and cursor.schema_fingerprint == table.fingerprint
             else " The next run reads the table whole."
         )
-        text = f"{shape.name} drifted since the last run: {'; '.join(parts)}.{again}"
+        text = f"{table.name} drifted since the last run: {'; '.join(parts)}.{again}"
         return Finding(
             name,
             "schema",
             "warn",
             text,
-            f"Nothing, unless a column is of use: then map it under tables.{shape.map.entity}.columns.",
+            f"Nothing, unless a column is of use: then map it under tables.{table.map.entity}.columns.",
         )
-    text = f"{len(shape.mapped)} mapped columns of {shape.name} are as the profile has them"
-    return Finding(name, "schema", "ok", f"{text} (fingerprint {shape.fingerprint[:12]}).")
+    usual = table_maps(visit.config)[table.map.entity]
+    instead = f", in the place of {usual.table}" if usual.table != table.map.table else ""
+    text = f"{len(table.mapped)} mapped columns of {table.name}{instead} are as the profile has them"
+    return Finding(name, "schema", "ok", f"{text} (fingerprint {table.fingerprint[:12]}).")
 
 
 def check_sizes(visit: PreflightContext) -> Iterator[Finding]:
@@ -131,8 +134,8 @@ def _duration(seconds: float) -> str:
 def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
     """The family that finds each table's changes, and why."""
     for entity in visit.entities:
-        found = visit.reading(entity)
-        if isinstance(found, PacsError):
+        choice = visit.reading(entity)
+        if isinstance(choice, PacsError):
             yield Finding(
                 f"changes.{entity}",
                 "changes",
@@ -140,7 +143,7 @@ def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
                 f"How {entity} is read is open until its table is as mapped.",
             )
             continue
-        chosen = found.family != "compare" or not visit.config.sync.enable_cdc or _pinned(visit, entity)
+        chosen = choice.family != "compare" or not visit.config.sync.enable_cdc or _pinned(visit, entity)
         remedy = (
             ""
             if chosen
@@ -151,7 +154,7 @@ def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
             f"changes.{entity}",
             "changes",
             "ok" if chosen else "warn",
-            f"{entity} is read by {found.family}: {found.reason}.",
+            f"{entity} is read by {choice.family}: {choice.reason}.",
             remedy,
         )
 

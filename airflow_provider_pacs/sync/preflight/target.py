@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_pacs.sync.preflight.context import PreflightContext, told
+from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
@@ -13,7 +13,7 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
     """Where it can't be opened, one failure."""
     county = visit.config.county
     if isinstance(visit.target, PacsError):
-        yield Finding("target.reachability", "target", "fail", told(visit.target), visit.target.remedy)
+        yield Finding("target.reachability", "target", "fail", in_one_line(visit.target), visit.target.remedy)
         return
     found = visit.target.readiness()
     yield Finding("target.reachability", "target", "ok", f"{found.place} answers {found.login}.")

@@ -48,6 +48,8 @@ class TableMap:
             the source lacks is left out.
         extra: name in the canonical column `extra` -> source column, unquoted; `alias.column` of a joined
             entity.
+        alternatives: other names of the table, unquoted, of which the first that exists is read where
+            `table` does not; empty once a county's file or the source's catalog has decided.
         joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and
             `table` is the profile's name.
     """
@@ -59,6 +61,7 @@ class TableMap:
     columns: tuple[tuple[str, str], ...]
     extra: tuple[tuple[str, str], ...] = ()
     joined: Joined | None = None
+    alternatives: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -122,13 +125,13 @@ def load_profile(profile: str) -> dict[str, Any]:
     return raw
 
 
-def profile_options(profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option that the profile offers, with the given values in place.
+def profile_options(profile: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option that the profile offers, with the chosen values in place.
 
     Raises:
         ValueError: an unknown option, or a value that it can't take.
     """
-    return complete_options(load_profile(profile).get("options", {}), given)
+    return complete_options(load_profile(profile).get("options", {}), chosen)
 
 
 @cache
@@ -141,13 +144,13 @@ def profile_columns(profile: str) -> dict[str, set[str]]:
         return {}
     text = repr(raw["snippets"]) + repr(raw.get("settings", {})) + repr(raw["entities"])
     tables = {alias: table for table, alias in re.findall(r"\{(\w+)\} AS (\w+)", text)}
-    found: dict[str, set[str]] = {table: set() for table in tables.values()}
+    columns_of: dict[str, set[str]] = {table: set() for table in tables.values()}
     for alias, column in re.findall(r"\{(\w+)\.(\w+)\}", text):
-        found[tables[alias]].add(column)
+        columns_of[tables[alias]].add(column)
     for option in raw["options"].values():
         if option["type"] == "columns":
-            found[tables[option["of"]]] |= set(option["default"])
-    return found
+            columns_of[tables[option["of"]]] |= set(option["default"])
+    return columns_of
 
 
 def load_tables(
@@ -189,32 +192,41 @@ def load_tables(
 
 
 def _table_map(name: str, schema: str, spec: Mapping[str, Any], joined: Joined | None) -> TableMap:
-    given = spec["columns"]
+    named = spec["columns"]
     columns = tuple(
-        (canonical, canonical if joined else given[canonical])
+        (canonical, canonical if joined else named[canonical])
         for canonical in load_entities()[name].mapped_names
-        if canonical in given
+        if canonical in named
     )
-    return TableMap(name, schema, spec.get("table", name), spec.get("change_column"), columns, joined=joined)
+    table, *alternatives = str(spec.get("table", name)).split("|")
+    return TableMap(
+        name,
+        schema,
+        table,
+        spec.get("change_column"),
+        columns,
+        joined=joined,
+        alternatives=tuple(alternatives),
+    )
 
 
 def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
-    given = {
+    named = {
         name: value
         for name, value in override.items()
         if value and name in ("schema", "table", "change_column", "columns")
     }
     extra = tuple((override.get("extra") or {}).items())
     if table.joined is not None:
-        if given:
+        if named:
             raise ConfigError(
-                f"tables.{table.entity}.{next(iter(given))}: this profile reads {table.entity} from several "
+                f"tables.{table.entity}.{next(iter(named))}: this profile reads {table.entity} from several "
                 "tables",
                 remedy="name the county's tables and columns under source.tables",
             )
         return replace(table, extra=extra)
     entity = load_entities()[table.entity]
-    renamed = dict(given.get("columns") or {})
+    renamed = dict(named.get("columns") or {})
     unknown = sorted(set(renamed) - set(entity.mapped_names))
     if unknown:
         known = ", ".join(entity.mapped_names)
@@ -229,16 +241,17 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
             remedy="name the county's column",
         )
     sources = {name: source for name, source in (dict(table.columns) | renamed).items() if source is not None}
-    change_column = given.get("change_column") or table.change_column
-    if given.get("change_column") is None and "last_modified" in renamed:
+    change_column = named.get("change_column") or table.change_column
+    if named.get("change_column") is None and "last_modified" in renamed:
         change_column = renamed["last_modified"]
     return replace(
         table,
-        schema=given.get("schema") or table.schema,
-        table=given.get("table") or table.table,
+        schema=named.get("schema") or table.schema,
+        table=named.get("table") or table.table,
         change_column=change_column,
         columns=tuple(
             (canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources
         ),
         extra=extra,
+        alternatives=() if named.get("table") else table.alternatives,
     )

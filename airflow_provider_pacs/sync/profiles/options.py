@@ -21,7 +21,7 @@ _MEANT = {
 }
 
 
-def complete_options(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_options(declared: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Every option of a profile with the county's value or its default.
 
     Raises:
@@ -29,10 +29,10 @@ def complete_options(declared: Mapping[str, Mapping[str, Any]], given: Mapping[s
     """
     problems = [
         f"unknown option {name!r}; known: {', '.join(declared) or 'none'}"
-        for name in given
+        for name in wanted
         if name not in declared
     ]
-    chosen = {name: given.get(name, spec["default"]) for name, spec in declared.items()}
+    chosen = {name: wanted.get(name, spec["default"]) for name, spec in declared.items()}
     for name, spec in declared.items():
         if not _fits(spec, chosen[name]):
             meant = (
@@ -62,5 +62,5 @@ def _fits(spec: Mapping[str, Any], value: Any) -> bool:
     return (
         isinstance(value, list | tuple)
         and bool(value)
-        and all(isinstance(one, str) and pattern.match(one) for one in value)
+        and all(isinstance(item, str) and pattern.match(item) for item in value)
     )

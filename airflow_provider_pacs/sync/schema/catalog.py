@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,8 @@ from airflow_provider_pacs.sync.schema.joined import Selection, TableRead, rende
 from airflow_provider_pacs.sync.schema.objects import SynonymBase, foreign_rowversion, synonym_base
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
+
+log = logging.getLogger(__name__)
 
 _UNIQUE_KEYS = """SELECT i.index_id AS number, i.is_primary_key AS is_primary, c.name AS name,
        c.is_nullable AS is_nullable
@@ -139,12 +142,10 @@ def describe(reader: SourceReader, table: TableMap) -> ResolvedTable:
     """
     if table.joined is not None:
         return _describe_joined(reader, table, render(table))
-    known, base = _look_up(reader, table.schema, table.table, f"tables.{table.entity}.table")
+    table, known, base = _first_that_exists(reader, table)
     if known is None:
         return ResolvedTable(table, {})
     name = f"{table.schema}.{table.table}"
-    if not known.columns:
-        raise _no_table(name, table.entity, f"tables.{table.entity}.table")
     spelled = {column.name.lower(): column.name for column in known.columns}
     wanted = list(table.sources) + ([table.change_column] if table.change_column else [])
     missing = [source for source in dict.fromkeys(wanted) if source.lower() not in spelled]
@@ -174,6 +175,26 @@ def describe(reader: SourceReader, table: TableMap) -> ResolvedTable:
         return resolved
     foreign = foreign_rowversion(reader, name, known.object_id, known.kind, base)
     return resolved if foreign is None else resolved.without_rowversion(foreign)
+
+
+def _first_that_exists(
+    reader: SourceReader, table: TableMap
+) -> tuple[TableMap, TableColumns | None, SynonymBase | None]:
+    """The table under the first of its names that the source has, and its columns.
+
+    Raises:
+        ConfigError: PACS-003, it has none of them.
+    """
+    setting = f"tables.{table.entity}.table"
+    names = (table.table, *table.alternatives)
+    for name in names:
+        known, base = _look_up(reader, table.schema, name, setting)
+        if known is None or known.columns:
+            if name != table.table:
+                log.info("%s is read from %s.%s: there is no %s.", table.entity, table.schema, name, names[0])
+            return replace(table, table=name, alternatives=()), known, base
+    tried = " and ".join(f"{table.schema}.{name}" for name in names)
+    raise _no_table(tried, table.entity, setting)
 
 
 def _look_up(

@@ -99,7 +99,9 @@ ROWVERSIONS = frozenset({"timestamp", "rowversion"})
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for (max)."""  # noqa: E501
+    """One column as the source's catalog declares it. `max_length` is in bytes (sys.columns), -1 for
+    (max).
+    """
 
     name: str
     type_name: str
@@ -281,7 +283,7 @@ def in_database(sql: str, database: str | None) -> str:
     """A catalog query, asked of another database of the server."""
     if database is None:
         return sql
-    return re.sub(r"\b(sys|INFORMATION_SCHEMA)\.", lambda found: f"{quote(database)}.{found[1]}.", sql)
+    return re.sub(r"\b(sys|INFORMATION_SCHEMA)\.", lambda match: f"{quote(database)}.{match[1]}.", sql)
 
 
 def _twelve(tables: Sequence[tuple[str, str]], database: str | None = None) -> list[tuple[str | None, ...]]:

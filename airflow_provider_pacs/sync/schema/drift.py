@@ -46,13 +46,13 @@ class Drift:
         }
 
 
-def declared_columns(shape: ResolvedTable) -> dict[str, str]:
+def declared_columns(table: ResolvedTable) -> dict[str, str]:
     """Every column of the table with its declaration; empty where the catalog is unknown."""
-    return {name: column.declared for name, column in shape.columns.items()}
+    return {name: column.declared for name, column in table.columns.items()}
 
 
 def find_drift(before: Mapping[str, str], today: Mapping[str, str]) -> Drift:
-    """What happened between two readings of a table's columns; nothing where either is unknown.
+    """What happened between new_type readings of a table's columns; nothing where either is unknown.
 
     BulkQuery does not count (case 55).
     """
@@ -68,20 +68,20 @@ def find_drift(before: Mapping[str, str], today: Mapping[str, str]) -> Drift:
     )
 
 
-def check_drift(county: str, shape: ResolvedTable, before: Mapping[str, str]) -> Drift:
+def check_drift(county: str, table: ResolvedTable, before: Mapping[str, str]) -> Drift:
     """The table's drift, refused where a mapped column lost room or changed its kind.
 
     Raises:
         ConfigError: PACS-003; nothing was read. (A mapped column that is gone was refused before, by the
             catalog.)
     """
-    drift = find_drift(before, declared_columns(shape))
-    mapped = set(shape.mapped)
+    drift = find_drift(before, declared_columns(table))
+    mapped = set(table.mapped)
     breaking = [text for text in drift.changed if text.split(":")[0] in mapped]
     if breaking:
         raise ConfigError(
-            f"{county}: {shape.name} changed under its mapping: {', '.join(breaking)}",
-            remedy=f"adapt tables.{shape.map.entity} in the county's file; if the change is right as it is: "
+            f"{county}: {table.name} changed under its mapping: {', '.join(breaking)}",
+            remedy=f"adapt tables.{table.map.entity} in the county's file; if the change is right as it is: "
             f"pacs check {county} --accept-source",
             code="PACS-003",
         )
@@ -90,20 +90,24 @@ def check_drift(county: str, shape: ResolvedTable, before: Mapping[str, str]) ->
 
 def widens(old: str, new: str) -> bool:
     """Whether every value of type `old` fits type `new` unchanged."""
-    one, two = _DECLARED.match(old.lower()), _DECLARED.match(new.lower())
-    if one is None or two is None:
+    old_type, new_type = _DECLARED.match(old.lower()), _DECLARED.match(new.lower())
+    if old_type is None or new_type is None:
         return False
-    if {one["name"], two["name"]} in (
+    if {old_type["name"], new_type["name"]} in (
         {"char", "varchar"},
         {"nchar", "nvarchar"},
     ):  # padding comes and goes, values stay
-        return _size(one["first"]) <= _size(two["first"])
-    if one["name"] == two["name"]:
+        return _size(old_type["first"]) <= _size(new_type["first"])
+    if old_type["name"] == new_type["name"]:
         return (
-            _digits_fit(one, two) if one["second"] is not None else _size(one["first"]) <= _size(two["first"])
+            _digits_fit(old_type, new_type)
+            if old_type["second"] is not None
+            else _size(old_type["first"]) <= _size(new_type["first"])
         )
-    names = (one["name"].removeprefix("n"), two["name"].removeprefix("n"))
-    national = one["name"].startswith("n") and not two["name"].startswith("n") and names[0] in _GROWS[3]
+    names = (old_type["name"].removeprefix("n"), new_type["name"].removeprefix("n"))
+    national = (
+        old_type["name"].startswith("n") and not new_type["name"].startswith("n") and names[0] in _GROWS[3]
+    )
     in_order = any(
         names[0] in order and names[1] in order and order.index(names[0]) <= order.index(names[1])
         for order in _GROWS
@@ -111,14 +115,14 @@ def widens(old: str, new: str) -> bool:
     return (
         in_order
         and not national
-        and (names[0] not in _GROWS[3] or _size(one["first"]) <= _size(two["first"]))
+        and (names[0] not in _GROWS[3] or _size(old_type["first"]) <= _size(new_type["first"]))
     )
 
 
-def _digits_fit(one: re.Match[str], two: re.Match[str]) -> bool:
+def _digits_fit(old_type: re.Match[str], new_type: re.Match[str]) -> bool:
     """decimal(p, s): neither the digits before the point nor those after it may become fewer."""
-    before, after = int(one["first"]) - int(one["second"]), int(one["second"])
-    return int(two["first"]) - int(two["second"]) >= before and int(two["second"]) >= after
+    before, after = int(old_type["first"]) - int(old_type["second"]), int(old_type["second"])
+    return int(new_type["first"]) - int(new_type["second"]) >= before and int(new_type["second"]) >= after
 
 
 def _size(text: str | None) -> int:

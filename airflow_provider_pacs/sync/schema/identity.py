@@ -26,15 +26,15 @@ def read_identity(reader: SourceReader) -> dict[str, str | None]:
     """`server`, `db`, `broker`, `guid`, `fork`; None for what the endpoint does not tell."""
     names = reader.query(_NAMES)[0]
     guids = (optional_query(reader, _GUIDS) or [{}])[0]
-    found = {
+    identity = {
         "server": names["server"],
         "db": names["db"],
         **{part: guids.get(part) for part in ("broker", "guid", "fork")},
     }
-    return {part: str(value) if value is not None else None for part, value in found.items()}
+    return {part: str(value) if value is not None else None for part, value in identity.items()}
 
 
-def check_identity(county: str, stored: Mapping[str, Any] | None, found: Mapping[str, str | None]) -> bool:
+def check_identity(county: str, stored: Mapping[str, Any] | None, identity: Mapping[str, str | None]) -> bool:
     """Compare with what the county's cursors were made from. Unknown parts never differ.
 
     Returns:
@@ -45,12 +45,14 @@ def check_identity(county: str, stored: Mapping[str, Any] | None, found: Mapping
     """
     if not stored:
         return False
-    differs = [part for part in PARTS if stored.get(part) and found.get(part) and stored[part] != found[part]]
+    differs = [
+        part for part in PARTS if stored.get(part) and identity.get(part) and stored[part] != identity[part]
+    ]
     if differs:
-        told = ", ".join(f"{part} was {stored[part]!r}, is {found[part]!r}" for part in differs)
+        changes = ", ".join(f"{part} was {stored[part]!r}, is {identity[part]!r}" for part in differs)
         raise ConfigError(
-            f"{county}: another database answers than the one this county was read from ({told})",
+            f"{county}: another database answers than the one this county was read from ({changes})",
             remedy=f"correct the source connection; if the move is intended: pacs check {county} "
             "--accept-source",
         )
-    return bool(stored.get("fork") and found.get("fork") and stored["fork"] != found["fork"])
+    return bool(stored.get("fork") and identity.get("fork") and stored["fork"] != identity["fork"])

@@ -118,9 +118,9 @@ class _Names:
         self._into = None
 
     def table(self, name: str) -> str:
-        given = self.tables.get(name, {})
+        named = self.tables.get(name, {})
         self.used.setdefault(name, {})
-        return qualified(given.get("schema") or self.schema, given.get("table") or name)
+        return qualified(named.get("schema") or self.schema, named.get("table") or name)
 
     def column(self, table: str, name: str) -> str:
         spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
@@ -130,17 +130,17 @@ class _Names:
         return quote(spelled)
 
     def tables_read(self) -> tuple[TableRead, ...]:
-        found = []
+        reads = []
         for name, columns in sorted(self.used.items()):
-            given = self.tables.get(name, {})
+            named = self.tables.get(name, {})
             into = tuple(
                 (column, canonical) for (table, column), canonical in self.canonical.items() if table == name
             )
-            place = given.get("schema") or self.schema, given.get("table") or name
-            found.append(
+            place = named.get("schema") or self.schema, named.get("table") or name
+            reads.append(
                 TableRead(name, *place, tuple(sorted(columns.values())), into, self.stamps.get(name))
             )
-        return tuple(found)
+        return tuple(reads)
 
 
 def render(table: TableMap) -> Selection:
@@ -205,7 +205,7 @@ class _Renderer:
         redacted, because nobody can know what a county's column says about a person.
         """
         if not _PLACE.match(place) or place.partition(".")[0] not in self._aliases:
-            known = ", ".join(sorted(f"{one} ({of})" for one, of in self._aliases.items()))
+            known = ", ".join(sorted(f"{name} ({of})" for name, of in self._aliases.items()))
             raise ConfigError(
                 f"tables.{table.entity}.extra.{name}: {place!r} is no alias.column of this entity",
                 remedy=f"aliases and their tables: {known}",

@@ -105,11 +105,11 @@ def _foreign_below(reader: SourceReader, name: str, object_id: int | None) -> st
     )
     pending, seen = [object_id], set[int | None]()
     while pending:
-        one = pending.pop()
-        if one in seen:
+        current = pending.pop()
+        if current in seen:
             continue
-        seen.add(one)
-        rows = optional_query(reader, _REFERENCES, (one,)) if one is not None else None
+        seen.add(current)
+        rows = optional_query(reader, _REFERENCES, (current,)) if current is not None else None
         if not rows or len(seen) > _MOST_VIEWS:
             return unseen
         for row in rows:

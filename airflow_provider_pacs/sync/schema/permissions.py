@@ -72,19 +72,19 @@ class SourcePermissions:
     @property
     def beyond_reading(self) -> str:
         """All of it in one line; empty where nothing is known."""
-        told = []
+        parts = []
         if self.roles:
-            told.append(f"member of {_some(self.roles)}")
+            parts.append(f"member of {_some(self.roles)}")
         if self.server:
-            told.append(f"on the server {_some(self.server)}")
+            parts.append(f"on the server {_some(self.server)}")
         if self.database:
-            told.append(f"in the database {_some(self.database)}")
-        told += [
+            parts.append(f"in the database {_some(self.database)}")
+        parts += [
             f"on {name} {_some(beyond)}"
             for name, beyond in {name: table.beyond for (_, name), table in self.tables.items()}.items()
             if beyond
         ]
-        return "; ".join(told)
+        return "; ".join(parts)
 
     @property
     def is_known(self) -> bool:

@@ -1,4 +1,4 @@
-"""A table's shape -> the tables of the source that it is read from, column by column: what must be granted,
+"""A resolved table -> the tables of the source that it is read from, column by column: what must be granted,
 counted and looked at.
 """
 
@@ -54,11 +54,11 @@ class SourceTable:
         return kinds.get(self.canonical.get(column, ""), "personal") != "none"
 
 
-def source_tables(shape: ResolvedTable) -> tuple[SourceTable, ...]:
+def source_tables(resolved: ResolvedTable) -> tuple[SourceTable, ...]:
     """The tables that an entity is read from."""
-    table = shape.map
+    table = resolved.map
     if table.joined is not None:
-        return tuple(_joined(shape, read) for read in (shape.selection or render(table)).tables)
+        return tuple(_joined(resolved, read) for read in (resolved.selection or render(table)).tables)
     wanted = [*table.sources] + ([table.change_column] if table.change_column else [])
     canonical = {source: name for name, source in reversed(table.columns)}
     columns = tuple(dict.fromkeys(wanted))
@@ -71,19 +71,21 @@ def source_tables(shape: ResolvedTable) -> tuple[SourceTable, ...]:
             (table.key,),
             table.change_column,
             canonical,
-            shape.columns,
+            resolved.columns,
         ),
     )
 
 
-def _joined(shape: ResolvedTable, read: TableRead) -> SourceTable:
+def _joined(resolved: ResolvedTable, read: TableRead) -> SourceTable:
     prefix = f"{read.table}."
     declared = {
-        name.removeprefix(prefix): column for name, column in shape.columns.items() if name.startswith(prefix)
+        name.removeprefix(prefix): column
+        for name, column in resolved.columns.items()
+        if name.startswith(prefix)
     }
     columns = tuple(
         column for column in read.columns if not declared or column in declared
     )  # a rowversion may be missing, and then is not read
     canonical = {column: name for column, name in read.canonical if column in columns}
     stamp = read.stamp if read.stamp in columns else None
-    return SourceTable(shape.map.entity, read.schema, read.table, columns, (), stamp, canonical, declared)
+    return SourceTable(resolved.map.entity, read.schema, read.table, columns, (), stamp, canonical, declared)

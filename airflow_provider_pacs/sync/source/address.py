@@ -197,8 +197,8 @@ class SourceAddress:
         """17 or 18, by the driver's name or file name; None where neither says so (then options are passed on
         as they are).
         """
-        found = re.search(r"ODBC Driver (1[78])\b|msodbcsql-?(1[78])\b", self.odbc_driver)
-        return int(found[1] or found[2]) if found else None
+        match = re.search(r"ODBC Driver (1[78])\b|msodbcsql-?(1[78])\b", self.odbc_driver)
+        return int(match[1] or match[2]) if match else None
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""One bulk read by arrow-odbc: an order (address, statement, sizes) comes in, Arrow record batches go out,
+"""One bulk read by arrow-odbc: a query (address, statement, sizes) comes in, Arrow record batches go out,
 all of them or an error.
 
 Two traps of the driver are closed here. A connection that breaks while rows are fetched in blocks ends the
@@ -11,7 +11,7 @@ columns.
 from __future__ import annotations
 
 import locale
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,11 @@ _NO_BOUND, _TOO_LONG, _ROW_TOO_WIDE = "sensible upper bound", "without truncatio
 
 
 class NoBoundError(Exception):
-    """The result has an unbounded column and the order no bound. Never leaves `sync/source`."""
+    """The result has an unbounded column and the query no bound. Never leaves `sync/source`."""
+
+
+class TooWideError(Exception):
+    """One row needs more room than a block may have. Never leaves `sync/source`."""
 
 
 class TooLongError(RetryableError):
@@ -60,7 +64,9 @@ class BulkQuery:
         params: texts for its `?`s.
         batch_rows: most rows in a batch.
         batch_bytes: size of the transit buffer; it grows where one row needs more.
-        text_bound: most bytes of a text or binary value; None takes the declared lengths.
+        text_bound: most bytes of a text or binary value; None takes the declared lengths. It holds for every
+            unbounded column, because arrow-odbc knows one bound for all; where that makes a row too wide,
+            rows are read one by one (`rows.py`).
     """
 
     address: SourceAddress
@@ -70,54 +76,64 @@ class BulkQuery:
     batch_bytes: int = BATCH_BYTES
     text_bound: int | None = None
 
-    def with_bound(self, longest: int) -> BulkQuery:
-        """Returns the order with a bound for values whose DATALENGTH is at most `longest`."""
-        return replace(self, text_bound=_checked(self.address, max(TEXT_FLOOR, UTF8_PER_BYTE * longest)))
+    def with_bound(self, longest: int | Mapping[str, int]) -> BulkQuery:
+        """Returns the query with a bound for values whose DATALENGTH is at most `longest`, or at most that
+        of their column.
+
+        Raises:
+            DataError: a value is longer than a worker should hold; names its column where it is known.
+        """
+        bytes_of = longest if isinstance(longest, Mapping) else {"": longest}
+        column = max(bytes_of, key=lambda name: bytes_of[name], default="")
+        bound = max(TEXT_FLOOR, UTF8_PER_BYTE * bytes_of.get(column, 0))
+        if bound > LARGEST_TEXT:
+            what = f"column {column!r}" if column else "a column"
+            text = f"{self.address.text}: {what} holds a value that may exceed {LARGEST_TEXT >> 20} MB."
+            raise DataError(text, remedy="Leave the column out of the mapping, or read LEFT(column, n).")
+        return replace(self, text_bound=bound)
 
 
 class BulkResult:
-    """The open result of an order, on a connection of its own.
+    """The open result of a query, on a connection of its own.
 
     Raises:
-        NoBoundError: the order needs a bound; nothing was read.
+        NoBoundError: the query needs a bound; nothing was read.
+        TooWideError: a row does not fit into a block; nothing was read.
         PacsError: as `source/errors.py` maps the driver's error.
     """
 
-    def __init__(self, order: BulkQuery) -> None:
-        self._address = with_allowed_driver(order.address)
+    def __init__(self, query: BulkQuery) -> None:
+        self._address = with_allowed_driver(query.address)
         reach(self._address)
         with self._mapped():
             self._connection = arrow_odbc.connect(
-                self._address.connection_string(), login_timeout_sec=order.address.login_timeout
+                self._address.connection_string(), login_timeout_sec=query.address.login_timeout
             )
-            prepare(order.address, self._connection.execute)
-            self._reader: Any = self._execute(order)
+            prepare(query.address, self._connection.execute)
+            self._reader: Any = self._execute(query)
         self.schema: pa.Schema = self._reader.schema
 
-    def _execute(self, order: BulkQuery) -> Any:
-        size = order.batch_bytes
+    def _execute(self, query: BulkQuery) -> Any:
+        size = query.batch_bytes
         while True:
             try:
                 return self._connection.read_arrow_batches(
-                    query=order.sql,
-                    parameters=list(order.params) or None,
-                    batch_size=order.batch_rows,
+                    query=query.sql,
+                    parameters=list(query.params) or None,
+                    batch_size=query.batch_rows,
                     max_bytes_per_batch=size,
-                    max_text_size=order.text_bound,
-                    max_binary_size=order.text_bound,
+                    max_text_size=query.text_bound,
+                    max_binary_size=query.text_bound,
                     fetch_concurrently=True,
-                    query_timeout_sec=order.address.query_timeout or None,
+                    query_timeout_sec=query.address.query_timeout or None,
                     payload_text_encoding=_text_encoding(),
                 )
             except arrow_odbc.Error as error:
                 if _ROW_TOO_WIDE not in str(error):
                     raise
                 if size >= LARGEST_BATCH_BYTES:
-                    if (
-                        order.text_bound is None
-                    ):  # the driver gives the types text, ntext and image as 2 GB long
-                        raise NoBoundError from error
-                    raise
+                    # the driver gives the types text, ntext and image as 2 GB long
+                    raise (NoBoundError if query.text_bound is None else TooWideError) from error
                 size = min(size * 4, LARGEST_BATCH_BYTES)
 
     def next_batch(self) -> pa.RecordBatch | None:
@@ -148,34 +164,28 @@ class BulkResult:
                 raise
 
 
-def measure(order: BulkQuery) -> BulkQuery:
-    """Returns the order with a bound that fits: reads everything, handing out nothing, with a bound that
+def measure(query: BulkQuery) -> BulkQuery:
+    """Returns the query with a bound that fits: reads everything, handing out nothing, with a bound that
     grows until all values fit.
 
     For callers that cannot ask the server for MAX(DATALENGTH(...)), which costs less.
 
     Raises:
+        TooWideError: a row does not fit into a block.
         DataError: a value needs more than `LARGEST_TEXT`.
         PacsError: the driver's error.
     """
     bound = TEXT_FLOOR
     while True:
-        bounded = replace(order, text_bound=bound)
+        bounded = replace(query, text_bound=bound)
         try:
             result = BulkResult(bounded)
             while result.next_batch() is not None:
                 pass
         except TooLongError:
-            bound = _checked(order.address, bound * 4)
+            bound = query.with_bound(bound * 4 // UTF8_PER_BYTE).text_bound or bound
         else:
             return bounded
-
-
-def _checked(address: SourceAddress, bound: int) -> int:
-    if bound > LARGEST_TEXT:
-        text = f"{address.text}: a column holds a value that may exceed {LARGEST_TEXT >> 20} MB."
-        raise DataError(text, remedy="Leave the column out of the mapping, or read LEFT(column, n).")
-    return bound
 
 
 def _text_encoding() -> Any:

@@ -17,7 +17,7 @@ from airflow_provider_pacs.sync.runtime.errors import RetryableError
 
 T = TypeVar("T")
 _LOOK = 0.2
-"""Seconds between two looks at whether the lane was stopped; a result is taken at once."""
+"""Seconds between two looks at whether the thread was stopped; a result is taken at once."""
 
 
 class DriverThread:
@@ -41,7 +41,7 @@ class DriverThread:
         """Returns what `work` returns, and raises what it raises.
 
         Raises:
-            RetryableError: the lane was stopped before or while the call ran.
+            RetryableError: the thread was stopped before or while the call ran.
         """
         if self.stopped:
             raise RetryableError("The read was cancelled.", remedy="Start it again with a fresh reader.")

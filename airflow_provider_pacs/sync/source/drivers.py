@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.address import DEFAULT_DRIVER, SourceAddress
-from airflow_provider_pacs.sync.source.errors import DRIVER
+from airflow_provider_pacs.sync.source.errors import DRIVER, DriverError
+from airflow_provider_pacs.sync.source.systems import family
 
 ALLOWED_VARIABLE = "AIRFLOW__PACS__ODBC_DRIVERS"
 _PACKAGE = "mssql_python_odbc"
@@ -32,7 +32,7 @@ def with_allowed_driver(address: SourceAddress, environ: Mapping[str, str] = os.
     """The address with the driver that may be loaded for it.
 
     Raises:
-        ConfigError: it is neither installed nor allowed.
+        DriverError: it is neither installed nor allowed.
     """
     allowed = (*address.allowed_drivers, *listed(environ.get(ALLOWED_VARIABLE, "")))
     return replace(address, odbc_driver=allowed_driver(address.odbc_driver, allowed, installed_drivers()))
@@ -52,7 +52,7 @@ def allowed_driver(wanted: str, allowed: Iterable[str], installed: Iterable[str]
         installed: what the driver manager knows.
 
     Raises:
-        ConfigError: it is neither installed nor allowed.
+        DriverError: it is neither installed nor allowed.
     """
     names = tuple(installed)
     if wanted in names or wanted in tuple(allowed):
@@ -61,12 +61,12 @@ def allowed_driver(wanted: str, allowed: Iterable[str], installed: Iterable[str]
     if library is not None and wanted in (DEFAULT_DRIVER, str(library)):
         return str(library)
     if any(mark in wanted for mark in "/\\"):
-        raise ConfigError(
+        raise DriverError(
             "Option odbc_driver is a path that nobody allowed: a driver is code that runs here.",
             remedy=f"name an installed driver ({', '.join(names) or 'none is installed'}), or have the path "
             "listed in [pacs] odbc_drivers",
         )
-    raise ConfigError(
+    raise DriverError(
         f"The ODBC driver {wanted!r} is not installed (installed: {', '.join(names) or 'none'}).",
         remedy=DRIVER,
     )
@@ -95,22 +95,4 @@ def packaged_driver() -> Path | None:
         for library in root.rglob(pattern)
         if _MACHINES.get(machine, machine) in library.parts
     ]
-    return min(libraries, key=lambda library: (_family() not in library.parts, str(library)), default=None)
-
-
-def _family() -> str:
-    """Which of the package's folders is this system's."""
-    if platform.system() != "Linux":
-        return {"Darwin": "macos"}.get(platform.system(), "windows")
-    release = Path("/etc/os-release")
-    text = release.read_text(encoding="utf-8") if release.exists() else ""
-    fields = dict(line.partition("=")[::2] for line in text.splitlines())
-    like = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
-    for family, names in (
-        ("suse", {"suse", "opensuse", "sles"}),
-        ("alpine", {"alpine"}),
-        ("rhel", {"rhel", "fedora", "centos"}),
-    ):
-        if names & set(like):
-            return family
-    return "debian_ubuntu"
+    return min(libraries, key=lambda library: (family() not in library.parts, str(library)), default=None)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from airflow_provider_pacs.sync.runtime.errors import (
     ConfigError,
@@ -21,6 +22,7 @@ from airflow_provider_pacs.sync.runtime.errors import (
     PacsError,
     RetryableError,
 )
+from airflow_provider_pacs.sync.source.systems import trust_a_ca
 
 # fmt: off
 TRANSIENT = frozenset({
@@ -82,34 +84,42 @@ CERTIFICATES = (
     ),
     (
         re.compile(r"issuer|self.signed|unknown ca|not trusted", re.IGNORECASE),
-        "Trust the CA that signed the server's certificate on this machine.",
+        trust_a_ca(),
     ),
 )
 CERTIFICATE = (
-    "Check that both ends share a TLS version and that this machine trusts the server's "
-    "certificate, "
-    "its name and its dates."
+    "Check that both ends share a TLS version and that this machine trusts the server's certificate, its "
+    f"name and its dates. {trust_a_ca()}"
 )
 DRIVER = (
-    "Install Microsoft's msodbcsql18 (with unixODBC), or name an installed driver or its library's path "
-    "in `odbc_driver`."
+    "Install the driver with `pip install 'airflow-provider-pacs[driver]'` or Microsoft's msodbcsql18 (with "
+    "unixODBC), or name an installed driver in `odbc_driver`."
 )
 
 
-CERTIFICATE_REMEDIES = frozenset({CERTIFICATE, *(remedy for _, remedy in CERTIFICATES)})
-"""By these an error is known to be about TLS."""
+Stage = Literal["reachability", "driver", "tls", "login"]
+"""The steps in which a connection comes about."""
+
+
+class DriverError(ConfigError):
+    """There is no such driver, or it may not be loaded."""
+
+
+class UnknownHostError(ConfigError):
+    """DNS knows no host of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What an error becomes: the class, the remedy, the code (None for the class's own), and whether quoted
-    text is a name and may stay.
+    """What an error becomes: the class, the remedy, the code (None for the class's own), whether quoted
+    text is a name and may stay, and how far a connection had come that fails so.
     """
 
     kind: type[PacsError]
     remedy: str = ""
     code: str | None = None
     names: bool = False
+    stage: Stage = "login"
 
 
 _SIGN_IN = ErrorRule(
@@ -156,7 +166,7 @@ BY_STATE: tuple[tuple[frozenset[str], ErrorRule], ...] = (
     (CANCELLED_STATES, ErrorRule(RetryableError, "The statement was cancelled; start it again.")),
     (LOGIN_STATES | {"28"}, _SIGN_IN),
     (SCHEMA_STATES | {"42"}, ErrorRule(ConfigError, GRANT, "PACS-003")),
-    (DRIVER_STATES, ErrorRule(ConfigError, DRIVER, names=True)),
+    (DRIVER_STATES, ErrorRule(ConfigError, DRIVER, names=True, stage="driver")),
     (frozenset({"22", "23"}), ErrorRule(DataError)),
 )
 
@@ -242,7 +252,7 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
         return error
     report = read_report(error)
     verdict = _decide(report, error)
-    if verdict.remedy is DRIVER:
+    if verdict.stage == "driver":
         lib = re.search(r"open lib '([^']*)'", report.text)
         what = f"The ODBC driver {driver or (lib[1] if lib else 'of the connection')!r} is not installed"
     else:
@@ -257,6 +267,16 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
     _scrub_in_place(error, report, scrub(report.text, names=verdict.names))
     mapped.__cause__ = error
     return mapped
+
+
+def failed_stage(error: PacsError) -> Stage:
+    """How far a connection came that ended with this error."""
+    if isinstance(error, RetryableError | UnknownHostError):
+        return "reachability"
+    if isinstance(error, DriverError):
+        return "driver"
+    cause = error.__cause__
+    return _decide(read_report(cause), cause).stage if cause is not None else "login"
 
 
 def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
@@ -285,7 +305,7 @@ def _decide(report: Report, error: BaseException) -> ErrorRule:
         remedy = next(
             (remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE
         )
-        return ErrorRule(ConfigError, remedy, names=True)
+        return ErrorRule(ConfigError, remedy, names=True, stage="tls")
     for numbers, verdict in BY_NUMBER:
         if report.number in numbers:
             return verdict
@@ -296,7 +316,7 @@ def _decide(report: Report, error: BaseException) -> ErrorRule:
             if key in states:
                 return verdict
     if isinstance(error, ImportError):
-        return ErrorRule(ConfigError, DRIVER, names=True)
+        return ErrorRule(ConfigError, DRIVER, names=True, stage="driver")
     # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a
     # host that speaks another protocol.
     if isinstance(error, (ConnectionError, TimeoutError)) or "Protocol error in TDS stream" in report.text:

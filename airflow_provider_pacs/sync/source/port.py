@@ -5,13 +5,17 @@ No driver here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+LobBound = Callable[[], int | Mapping[str, int]]
+"""Asks the server for the largest DATALENGTH of unbounded columns: of all, or by column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class SourceReader(Protocol):
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yields the rows of the one result set, at least its schema's worth: an empty result yields one
         empty batch.
@@ -65,7 +69,7 @@ class SourceReader(Protocol):
             params: texts for the `?`s; the statement converts them to the columns' types.
             batch_rows: most rows in a batch.
             lob_bound: returns the largest DATALENGTH of the unbounded columns (text, varchar(max), ...) to be
-                read; None where it is unknown.
+                read, or of each of them by its name; None where it is unknown.
         """
 
     def cancel(self) -> None:

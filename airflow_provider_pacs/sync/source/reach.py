@@ -11,7 +11,8 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import RetryableError
+from airflow_provider_pacs.sync.source.errors import UnknownHostError
 
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.source.address import SourceAddress
@@ -33,15 +34,15 @@ def reach(address: SourceAddress) -> None:
     """Open and close a TCP connection, before the driver does.
 
     Raises:
-        ConfigError: DNS knows no such name.
+        UnknownHostError: DNS knows no such name.
         UnreachableError: DNS did not answer, the port is closed, or nothing answers there.
     """
     host, port = address.host.split("\\")[0], address.port or 1433
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in _NO_SUCH_NAME:
-            raise ConfigError(
+            raise UnknownHostError(
                 f"{address.text}: DNS knows no host {host!r}.",
                 remedy="Correct the connection's host, or make the name known to this machine (DNS or "
                 "/etc/hosts).",
@@ -54,7 +55,7 @@ def reach(address: SourceAddress) -> None:
         return  # SQL Server Browser names the port, over UDP
     seconds = min(float(address.login_timeout or LONGEST_SECONDS), LONGEST_SECONDS)
     reasons: list[OSError] = []
-    for family, kind, protocol, _, place in found:
+    for family, kind, protocol, _, place in places:
         with socket.socket(family, kind, protocol) as probe:
             probe.settimeout(seconds)
             try:

@@ -1,5 +1,5 @@
-"""What every connection to SQL Server is told first: an address and a way to execute come in, session
-settings are made.
+"""The settings that every connection to SQL Server begins with: an address and a function that executes come
+in, session settings are made.
 """
 
 from __future__ import annotations

@@ -20,13 +20,21 @@ import pyarrow as pa
 import pyodbc
 
 from airflow_provider_pacs.sync.runtime.errors import PacsError
-from airflow_provider_pacs.sync.source.bulk import BATCH_BYTES, BulkQuery, BulkResult, NoBoundError, measure
+from airflow_provider_pacs.sync.source.bulk import (
+    BATCH_BYTES,
+    BulkQuery,
+    BulkResult,
+    NoBoundError,
+    TooWideError,
+    measure,
+)
 from airflow_provider_pacs.sync.source.driver_thread import DriverThread
 from airflow_provider_pacs.sync.source.drivers import with_allowed_driver
 from airflow_provider_pacs.sync.source.errors import mapped_errors
-from airflow_provider_pacs.sync.source.port import ConnectionFacts
+from airflow_provider_pacs.sync.source.port import ConnectionFacts, LobBound
 from airflow_provider_pacs.sync.source.reach import reach
 from airflow_provider_pacs.sync.source.retry import Retry
+from airflow_provider_pacs.sync.source.rows import RowResult
 from airflow_provider_pacs.sync.source.session import prepare
 
 if TYPE_CHECKING:
@@ -98,7 +106,7 @@ class SqlServerReader:
         self._batch_bytes = batch_bytes
         failover = address.multi_subnet_failover or ".database." in address.host
         self._retry = retry or Retry(attempts, failover)
-        self._lane = DriverThread()
+        self._driver_thread = DriverThread()
         self._connection: pyodbc.Connection | None = None
         self._cursor: pyodbc.Cursor | None = None
         self._cancelling = (
@@ -118,7 +126,7 @@ class SqlServerReader:
         """
         address = self._address
         name = address.host_name_in_certificate or address.host
-        driver = self._attempts(lambda: self._lane.call(self._driver))
+        driver = self._attempts(lambda: self._driver_thread.call(self._driver))
         return ConnectionFacts(
             driver, address.encrypt, address.trust_server_certificate, name, address.isolation_level
         )
@@ -139,7 +147,7 @@ class SqlServerReader:
         Raises:
             PacsError: the driver's error, after the attempts that it was worth.
         """
-        return self._attempts(lambda: self._lane.call(lambda: self._query(sql, params)))
+        return self._attempts(lambda: self._driver_thread.call(lambda: self._query(sql, params)))
 
     def _query(self, sql: str, params: Sequence[object]) -> list[dict[str, Any]]:
         connection = self._open()
@@ -169,7 +177,7 @@ class SqlServerReader:
         params: Sequence[str | None] = (),
         *,
         batch_rows: int | None = None,
-        lob_bound: Callable[[], int] | None = None,
+        lob_bound: LobBound | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yields the result set in batches; an empty one as one batch without rows, so that its schema is
         known.
@@ -182,10 +190,10 @@ class SqlServerReader:
             PacsError: the driver's error. RetryableError also where values grew while they were read, or the
                 connection broke.
         """
-        order = BulkQuery(
+        query = BulkQuery(
             self._address, sql, tuple(params), batch_rows or self._batch_rows, self._batch_bytes
         )
-        result, batch = self._attempts(lambda: self._first_batch(order, lob_bound))
+        result, batch = self._attempts(lambda: self._first_batch(query, lob_bound))
         try:
             while batch is not None:
                 yield batch
@@ -194,25 +202,32 @@ class SqlServerReader:
             del result  # frees the driver's statement and connection
 
     def _first_batch(
-        self, order: BulkQuery, lob_bound: Callable[[], int] | None
-    ) -> tuple[BulkResult, pa.RecordBatch]:
+        self, query: BulkQuery, lob_bound: LobBound | None
+    ) -> tuple[BulkResult | RowResult, pa.RecordBatch]:
         """Returns the opened result and its first batch, with a bound for long values that is measured where
         one is needed.
         """
         if lob_bound is not None:
-            order = order.with_bound(lob_bound())
-        try:
-            result = self._lane.call(lambda: BulkResult(order))
-        except NoBoundError:
-            order = self._lane.call(lambda: measure(order))
-            result = self._lane.call(lambda: BulkResult(order))
-        batch = self._lane.call(result.next_batch)
+            query = query.with_bound(lob_bound())
+        result = self._driver_thread.call(lambda: self._open_result(query))
+        batch = self._driver_thread.call(result.next_batch)
         return result, batch if batch is not None else pa.RecordBatch.from_pylist([], schema=result.schema)
+
+    def _open_result(self, query: BulkQuery) -> BulkResult | RowResult:
+        """Returns the result in blocks of rows, or row by row where a row is too wide for a block."""
+        try:
+            try:
+                return BulkResult(query)
+            except NoBoundError:
+                return BulkResult(measure(query))
+        except TooWideError:
+            log.info("%s: rows too wide for blocks are read one by one.", query.address.text)
+            return RowResult(query, open_connection)
 
     def _interruptibly(self, work: Callable[[], T]) -> T:
         """Runs a driver's call; whatever interrupts the wait for it also stops the statement."""
         try:
-            return self._lane.call(work)
+            return self._driver_thread.call(work)
         except PacsError:
             raise
         except BaseException:
@@ -232,10 +247,10 @@ class SqlServerReader:
             raise
 
     def _before_retry(self, error: PacsError) -> None:
-        if self._lane.stopped:
+        if self._driver_thread.stopped:
             raise error
         log.warning("%s: %s Trying again.", error.code, error.message)
-        self._lane.call(self._drop_connection)
+        self._driver_thread.call(self._drop_connection)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -245,16 +260,16 @@ class SqlServerReader:
 
     def cancel(self) -> None:
         """Stops the running statement and ends the reader; from any thread or a signal handler."""
-        self._lane.stop()
+        self._driver_thread.stop()
         with self._cancelling, contextlib.suppress(pyodbc.Error):  # it may have ended this moment
             if self._cursor is not None:
                 self._cursor.cancel()
 
     def close(self) -> None:
         """Closes the connection and ends the reader."""
-        if not self._lane.stopped:
-            self._lane.call(self._drop_connection)
-            self._lane.stop()
+        if not self._driver_thread.stopped:
+            self._driver_thread.call(self._drop_connection)
+            self._driver_thread.stop()
 
     def __enter__(self) -> Self:
         return self

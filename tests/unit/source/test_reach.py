@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import pyodbc
 import pytest
 
+from airflow_provider_pacs.sync.preflight.connection import check_connection
+from airflow_provider_pacs.sync.preflight.context import PreflightContext
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.source import reach as module
 from airflow_provider_pacs.sync.source.address import SourceAddress
+from airflow_provider_pacs.sync.source.errors import DriverError, UnknownHostError, classify
 from airflow_provider_pacs.sync.source.reach import UnreachableError, reach
 from airflow_provider_pacs.sync.source.retry import Retry
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
@@ -90,3 +95,40 @@ def test_a_read_of_what_can_not_be_reached_ends_after_two_attempts(closed: int) 
             list(reader.stream("SELECT 1"))
         assert waits == [1.0, 1.0]
     assert retry.delay(1, UnreachableError("x")) == 1.0
+
+
+class Refusing:
+    """A source whose connection fails with one error."""
+
+    address_text = "sql.county.invalid:1433/PACS"
+
+    def __init__(self, error: PacsError) -> None:
+        self.error = error
+
+    def facts(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "finding"),
+    [
+        (UnknownHostError("DNS knows no host"), "reachability.source"),
+        (UnreachableError("port 1433 is closed"), "reachability.source"),
+        (DriverError("no such driver"), "driver.source"),
+        (
+            classify(pyodbc.OperationalError("08001", "[08001] SSL routines::certificate verify failed (1)")),
+            "tls.source",
+        ),
+        (classify(pyodbc.Error("IM002", "[IM002] [unixODBC] Data source name not found")), "driver.source"),
+        (ConfigError("Login failed", code="PACS-002"), "login.source"),
+    ],
+)
+def test_a_check_says_how_far_the_connection_came(error: PacsError, finding: str) -> None:
+    """Case D15: which of DNS, port, driver, TLS and login it was."""
+    source = Refusing(error)
+    context = PreflightContext(None, source, error, False, datetime.now(UTC))  # type: ignore[arg-type]
+    findings, refused = check_connection(context)
+    assert refused is error
+    assert [one.id for one in findings if one.state == "fail"] == [finding]
+    reached = {one.id: one.state for one in findings}.get("reachability.source")
+    assert reached == ("fail" if finding == "reachability.source" else None if "driver" in finding else "ok")
