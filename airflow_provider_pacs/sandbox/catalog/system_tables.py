@@ -43,6 +43,8 @@ def columns(text: str) -> tuple[Column, ...]:
 
 def _system_views(catalog: Declarations, database: Database) -> Iterator[Row]:
     names = [k.split(".")[1] for k in (*SPECS, *LIVE) if k.startswith("sys.")] + [
+        "change_tracking_databases",
+        "change_tracking_tables",
         "dm_exec_sessions",
         "dm_exec_connections",
         "dm_tran_database_transactions",
@@ -128,11 +130,6 @@ SPECS: dict[str, Spec] = {
                                          "last_log_backup_lsn "
                                          "numeric(25), "
          "recovery_fork_guid uniqueidentifier, first_recovery_fork_guid uniqueidentifier", system_rows.rows_of_recovery),
-        ("sys.change_tracking_databases", "database_id int!, is_auto_cleanup_on bit, retention_period int, retention_period_units tinyint",
-        system_rows.rows_of_nothing),
-        ("sys.change_tracking_tables", "object_id int!, is_track_columns_updated_on bit!, min_valid_version bigint, begin_version "
-                                       "bigint, "
-                                       "cleanup_version bigint", system_rows.rows_of_nothing),
         ("information_schema.tables", "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname!, TABLE_TYPE varchar(10)",
         system_rows.rows_of_i_tables),
         ("information_schema.views", "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname!, VIEW_DEFINITION "

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from airflow_provider_pacs.sandbox.catalog.principals import Principals, Securable
+from airflow_provider_pacs.sandbox.catalog.tracking import Tracking
 from airflow_provider_pacs.sandbox.model import Column, SqlType
 
 
@@ -98,6 +99,7 @@ class Database:
     cdc: bool = False
     schemas: list[str] = field(default_factory=list)
     principals: Principals = field(default_factory=Principals)
+    tracking: Tracking = field(default_factory=Tracking)
 
     @property
     def of_the_system(self) -> bool:
@@ -106,7 +108,8 @@ class Database:
 
     def guid(self, purpose: str) -> UUID:
         """A stable identifier of the database for one purpose (`broker`, `database`, `fork`, `family`)."""
-        return uuid5(NAMESPACE_URL, f"sandbox:{self.name}:{purpose}")
+        fork = f":{self.tracking.forks}" if purpose == "fork" and self.tracking.forks else ""
+        return uuid5(NAMESPACE_URL, f"sandbox:{self.name}:{purpose}{fork}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from typing import Any
 
 import duckdb
 
+from airflow_provider_pacs.sandbox.counties.generic_tables import DATABASE
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount
 from airflow_provider_pacs.sandbox.tsql.procedure_results import argument, one_row
+from airflow_provider_pacs.sandbox.tsql.row_changes import RowChanges
 from airflow_provider_pacs.sandbox.tsql.server import Server
 from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from airflow_provider_pacs.sandbox.tsql.variables import ticks
@@ -49,11 +51,14 @@ def mutate(engine: Server, seed: int) -> Night:
     """Applies a night's changes in one transaction and advances the clock by `HOURS`."""
     con = engine.con.cursor()
     start = engine.clock.local()
+    changes = RowChanges(con, engine.clock)
     con.execute("BEGIN TRANSACTION")
-    night = _night(con, seed, start)
+    with changes.observing(engine.catalog, engine.catalog.databases[DATABASE.lower()]):
+        night = _night(con, seed, start)
     # The clock first: a reader between commit and advance would see stamps of the future.
     engine.clock.advance(HOURS * 3600)
-    con.execute("COMMIT")
+    with changes.committing():
+        con.execute("COMMIT")
     con.close()
     return night
 

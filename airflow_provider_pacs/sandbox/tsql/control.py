@@ -13,11 +13,11 @@ from sqlglot import exp
 
 from airflow_provider_pacs.sandbox.catalog.sqltypes import from_node
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.tsql import access, ddl, definitions, grants
+from airflow_provider_pacs.sandbox.tsql import access, change_tracking, ddl, definitions, grants
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import parse, untranslated
 from airflow_provider_pacs.sandbox.tsql.errors import CANCELLED
-from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 from airflow_provider_pacs.sandbox.tsql.transactions import LEVELS
 
@@ -154,6 +154,8 @@ def _wait(session: SessionState, statement: Statement) -> None:
 
 
 def _alter(session: SessionState, statement: Statement) -> None:
+    if change_tracking.alter(session, statement):
+        return
     if statement.tokens[1:2] and statement.tokens[1].upper in ("TABLE", "ROLE", "LOGIN", "USER"):
         definitions.run(session, statement)
         return
@@ -216,4 +218,5 @@ _HANDLERS: dict[str, Callable[[SessionState, Statement], None]] = {
     **dict.fromkeys(("CREATE", "DROP"), ddl.run),
     **dict.fromkeys(("GRANT", "DENY", "REVOKE"), grants.run),
     "PRINT": _print,
+    "TRUNCATE": change_tracking.truncate,
 }

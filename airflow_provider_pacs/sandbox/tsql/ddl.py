@@ -15,7 +15,7 @@ from airflow_provider_pacs.sandbox.tsql import definitions
 from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
-from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 _HEAD = re.compile(

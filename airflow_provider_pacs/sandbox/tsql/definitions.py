@@ -16,7 +16,7 @@ from airflow_provider_pacs.sandbox.tsql import logins
 from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
-from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 _NAME = r"(\[(?:[^\]]|\]\])*\]|\w+)"

@@ -4,6 +4,7 @@ unseen.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -63,6 +64,27 @@ _READ = {
 }
 
 
+_NAMES = r"((?:\[(?:[^\]]|\]\])*\]|\w+)(?:\s*\.\s*(?:\[(?:[^\]]|\]\])*\]|\w+))*)"
+_CHANGES = re.compile(rf"CHANGETABLE\s*\(\s*CHANGES\s+{_NAMES}\s*,", re.IGNORECASE)
+_VERSION = re.compile(
+    rf"CHANGETABLE\s*\(\s*VERSION\s+{_NAMES}\s*,\s*\(([^()]*)\)\s*,\s*\(([^()]*)\)\s*\)", re.IGNORECASE
+)
+CHANGES, VERSION = "changetable_changes", "changetable_version"
+"""CHANGETABLE's two forms as functions."""
+
+
+def rewritten(text: str) -> str:
+    """CHANGETABLE as functions that the parser knows."""
+    if "CHANGETABLE" not in text.upper():
+        return text
+    text = _CHANGES.sub(lambda m: f"sys.{CHANGES}(N'{_quoted(m[1])}',", text)
+    return _VERSION.sub(lambda m: f"sys.{VERSION}(N'{_quoted(m[1])}', N'{_quoted(m[2])}', {m[3]})", text)
+
+
+def _quoted(name: str) -> str:
+    return name.replace("'", "''")
+
+
 class _Parser(TSQL.Parser):  # type: ignore[valid-type, misc]
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
@@ -96,7 +118,7 @@ def parse(text: str) -> exp.Expression:
     Raises:
         SqlError: 102 where it does not parse.
     """
-    return _parsed(text).copy()
+    return _parsed(rewritten(text)).copy()
 
 
 @lru_cache(maxsize=256)

@@ -29,12 +29,16 @@ class Change:
         action: INSERT, UPDATE or DELETE.
         table: what it changes.
         columns: the columns that an UPDATE assigns.
+        alias: the table's alias in `where`.
+        where: the condition of an UPDATE or DELETE, with its WHERE, in DuckDB's text.
     """
 
     sql: str
     action: str
     table: Table
     columns: tuple[str, ...] = ()
+    alias: str = ""
+    where: str = ""
 
 
 def write(node: exp.Expression, env: Environment) -> Change:
@@ -139,15 +143,18 @@ def _update(node: exp.Update, env: Environment, queries: Queries) -> Change:
     for item in node.expressions:
         column = _column(table, item.this.name)
         parts.append(f"{quoted(column.name)} = {_assigned(e.value(item.expression), column)}")
-    sql = f"UPDATE {table.stored} AS {quoted(alias)} SET {', '.join(parts)}{_where(node, e)}"
-    return Change(sql, "UPDATE", table, tuple(c.name for c in assigned))
+    where = _where(node, e)
+    sql = f"UPDATE {table.stored} AS {quoted(alias)} SET {', '.join(parts)}{where}"
+    return Change(sql, "UPDATE", table, tuple(c.name for c in assigned), alias, where)
 
 
 def _delete(node: exp.Delete, env: Environment, queries: Queries) -> Change:
     named = node.args.get("tables")
     table, alias = _aliased(named[0], node.this, queries) if named else _aliased(node.this, None, queries)
     e = Expressions(env, Scope([_target_rows(env, alias, table)]), queries)
-    return Change(f"DELETE FROM {table.stored} AS {quoted(alias)}{_where(node, e)}", "DELETE", table)
+    where = _where(node, e)
+    sql = f"DELETE FROM {table.stored} AS {quoted(alias)}{where}"
+    return Change(sql, "DELETE", table, (), alias, where)
 
 
 def _target_rows(env: Environment, alias: str, table: Table) -> Rows:

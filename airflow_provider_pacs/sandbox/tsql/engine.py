@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError
+from airflow_provider_pacs.sandbox.tsql import restore
 from airflow_provider_pacs.sandbox.tsql.procedure_results import argument, one_row
 from airflow_provider_pacs.sandbox.tsql.server import START, Login, Procedure, Server
 from airflow_provider_pacs.sandbox.tsql.session import SqlSession
@@ -24,6 +25,12 @@ class SandboxEngine(Server):
             "sandbox.clock_advance": _clock_advance,
             "sandbox.clock_set": _clock_set,
             "sandbox.fault": _fault,
+            "sandbox.backup": restore.backup,
+            "sandbox.restore": restore.restore,
+            "sandbox.secondary": restore.secondary,
+            "sandbox.change_tracking_cleanup": restore.change_tracking_cleanup,
+            "sp_flush_ct_internal_table_on_demand": restore.flush,
+            "sys.sp_flush_ct_internal_table_on_demand": restore.flush,
         }
 
     def login(self, user: str, password: str, database: str, host: str, application: str) -> SqlSession:

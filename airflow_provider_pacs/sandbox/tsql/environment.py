@@ -52,6 +52,14 @@ class Environment(Protocol):
         """SERVERPROPERTY, IS_MEMBER, HAS_PERMS_BY_NAME and such: a str, an int or None."""
         ...
 
+    def function(self, name: str, args: list[Any]) -> str:
+        """DuckDB text of a bigint function that is computed when the statement runs."""
+        ...
+
+    def table_function(self, name: str, args: list[Any]) -> Source | None:
+        """A system table function whose rows are computed when the statement runs; None where there is none."""
+        ...
+
     def reads(self, table: Table, optional: bool = False) -> set[str]:
         """Notes that the statement reads a table; the set gathers the names of the columns that it reads.
         `optional`: it reads the table only if it reads a column.

@@ -268,6 +268,15 @@ def _information(name: str) -> Handler:
     return handler
 
 
+def _computed(name: str) -> Handler:
+    """A function of the session whose value is computed when the statement runs."""
+
+    def handler(e: Translator, args: list[exp.Expression]) -> Typed:
+        return Typed(e.env.function(name, [e.constant(a, f"{name}'s argument") for a in args]), BIGINT)
+
+    return handler
+
+
 def _min_active_rowversion(e: Translator, args: list[exp.Expression]) -> Typed:
     return Typed(
         f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False
@@ -336,6 +345,7 @@ _HANDLERS: dict[str, Handler] = {
     "DATABASEPROPERTYEX",
        "SUSER_SNAME", "SUSER_NAME", "USER_NAME", "ORIGINAL_LOGIN", "HOST_NAME", "APP_NAME", "CURRENT_USER", "SESSION_USER", "SYSTEM_USER", "USER",
        "XACT_STATE",
-       "HAS_DBACCESS", "OBJECTPROPERTY", "CHANGE_TRACKING_CURRENT_VERSION", "CHANGE_TRACKING_MIN_VALID_VERSION")},
+       "HAS_DBACCESS", "OBJECTPROPERTY")},
+    **{name: _computed(name) for name in ("CHANGE_TRACKING_CURRENT_VERSION", "CHANGE_TRACKING_MIN_VALID_VERSION")},
 }  # fmt: skip
 __all__ = ["BARE", "BIGINT", "BIT", "NUMBER", "as_type", "call"]

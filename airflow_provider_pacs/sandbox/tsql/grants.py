@@ -18,7 +18,7 @@ from airflow_provider_pacs.sandbox.model import SqlError
 from airflow_provider_pacs.sandbox.tsql.access import may
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
-from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 _CLASSES = ("OBJECT", "SCHEMA", "DATABASE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,8 @@ from airflow_provider_pacs.sandbox.catalog.system_rows import SCHEMA_IDS
 from airflow_provider_pacs.sandbox.catalog.system_tables import LIVE, columns
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, Table
 from airflow_provider_pacs.sandbox.model import Column
-from airflow_provider_pacs.sandbox.tsql import access
+from airflow_provider_pacs.sandbox.tsql import access, change_tracking
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 VERSION = "16.0.4135.4"
@@ -49,13 +49,14 @@ CONNECTIONS = columns(
 )
 PERMISSIONS = columns("entity_name sysname!, subentity_name sysname!, permission_name nvarchar(60)")
 EXTENDED = columns("objtype sysname, objname sysname, name sysname!, value nvarchar(4000)")
+TRACKING_DATABASES = columns(
+    "database_id int!, is_auto_cleanup_on bit, retention_period int, retention_period_units tinyint"
+)
+TRACKING_TABLES = columns(
+    "object_id int!, is_track_columns_updated_on bit!, min_valid_version bigint, begin_version bigint, "
+    "cleanup_version bigint"
+)
 View = tuple[tuple[Column, ...], list[tuple[Any, ...]]]
-
-
-def parts(name: str) -> list[str]:
-    """`[dbo].[we]]ird]` to its parts."""
-    result = re.findall(r"\[((?:[^\]]|\]\])*)\]|\"((?:[^\"]|\"\")*)\"|([^.\[\]\"]+)", name)
-    return [a.replace("]]", "]") or b.replace('""', '"') or c.strip() for a, b, c in result]
 
 
 def information(session: SessionState, name: str, args: list[Any]) -> Any:
@@ -207,9 +208,17 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
         return (EXTENDED, []) if name == "fn_listextendedproperty" else None
     if schema != "sys":
         return None
+    if name == "change_tracking_databases":
+        return TRACKING_DATABASES, change_tracking.rows_of_databases(session)
+    if name == "change_tracking_tables":
+        return TRACKING_TABLES, change_tracking.rows_of_tables(session)
     if spec := LIVE.get(f"sys.{name}"):
         database = session.catalog.databases[session.database.lower()]
         return spec.columns, list(spec.rows(session.catalog, database))
+    return _of_the_sessions(session, name)
+
+
+def _of_the_sessions(session: SessionState, name: str) -> View | None:
     sessions = session.engine.sessions()
     if name == "dm_exec_sessions" and not access.may_on_server(session, "VIEW SERVER STATE"):
         sessions = [s for s in sessions if s is session]

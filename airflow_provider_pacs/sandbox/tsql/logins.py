@@ -9,7 +9,7 @@ from airflow_provider_pacs.sandbox.catalog.principals import FIXED_ROLES, Princi
 from airflow_provider_pacs.sandbox.model import SqlError
 from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement
-from airflow_provider_pacs.sandbox.tsql.information import parts
+from airflow_provider_pacs.sandbox.tsql.names import parts
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 
 _NAME = r"(\[(?:[^\]]|\]\])*\]|\w+)"

@@ -311,6 +311,9 @@ class Queries:
                 None if a.name.upper() == "DEFAULT" else e.constant(a, f"{name}'s argument")
                 for a in node.this.expressions
             ]
+            computed = self.env.table_function(name.lower(), args)
+            if computed is not None:
+                return computed
             result = self.env.virtual(node.db.lower() or "sys", name.lower(), args)
         else:
             known = self.env.catalog.find(database, schema, name)

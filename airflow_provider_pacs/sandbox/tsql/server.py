@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import duckdb
 from airflow_provider_pacs.sandbox.catalog.catalog import Catalog
 from airflow_provider_pacs.sandbox.catalog.principals import Securable, User
 from airflow_provider_pacs.sandbox.catalog.tables import Database, Table, quoted
+from airflow_provider_pacs.sandbox.catalog.tracking import Tracking
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError
 from airflow_provider_pacs.sandbox.tsql.clock import Clock
 from airflow_provider_pacs.sandbox.tsql.convert import MACROS
@@ -99,6 +101,7 @@ class Server:
         self._server_permissions: dict[str, set[str]] = {
             login.name.lower(): {"CONNECT SQL", "VIEW ANY DATABASE", "VIEW SERVER STATE"} for login in logins
         }
+        self.backups: dict[str, tuple[str, Tracking]] = {}
         self._logins = {login.name.lower(): login for login in logins}
         self._sessions: dict[int, OpenSession] = {}
         self._next_spid = 51
@@ -117,6 +120,15 @@ class Server:
     def _kept_clock(self) -> datetime | None:
         row = self.con.execute("SELECT max(value) FROM tsql.kept WHERE name = 'clock'").fetchone()
         return datetime.fromisoformat(row[0]) if row and row[0] else None
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB cursor of its own, for what is outside of the sessions' transactions."""
+        cursor = self.con.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
 
     def last_rowversion(self) -> int:
         """@@DBTS: the last rowversion given out, by a committed writer or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -11,11 +12,11 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox.catalog.sqltypes import BINARY8, INT, SYSNAME
 from airflow_provider_pacs.sandbox.catalog.tables import Source, Table
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.tsql import access, control, describe, dml
+from airflow_provider_pacs.sandbox.tsql import access, change_tracking, control, describe, dml
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, split
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
 from airflow_provider_pacs.sandbox.tsql.convert import convert
-from airflow_provider_pacs.sandbox.tsql.dialect import parse, untranslated
+from airflow_provider_pacs.sandbox.tsql.dialect import CHANGES, VERSION, parse, untranslated
 from airflow_provider_pacs.sandbox.tsql.errors import translated
 from airflow_provider_pacs.sandbox.tsql.expressions import Expressions
 from airflow_provider_pacs.sandbox.tsql.information import BANNER, SERVER, View, information, virtual
@@ -59,6 +60,8 @@ class SqlSession(SessionState):
         elif statement.kind == "IF":
             chosen = self.evaluate(f"CASE WHEN {statement.condition} THEN 1 ELSE 0 END", INT)
             yield from self._block(statement.then if chosen else statement.otherwise)
+        elif statement.kind == "WITH" and "CHANGE_TRACKING_CONTEXT" in statement.text[:60].upper():
+            yield self._write_in_context(statement)
         elif statement.kind in ("SELECT", "WITH", "("):
             yield from self._query(statement)
         elif statement.kind in ("INSERT", "UPDATE", "DELETE"):
@@ -106,11 +109,33 @@ class SqlSession(SessionState):
         self.transactions.writing()
         self._finish()
         try:
-            result = self._cursor.execute(change.sql, dict(self.variables.bound(change.sql))).fetchone()
+            self.rowcount = self._changed(change)
         except duckdb.Error as error:
             raise self._failed(error, statement.text) from error
-        self.rowcount = int(result[0]) if result else 0
         return RowCount(None if self.nocount else self.rowcount)
+
+    def _write_in_context(self, statement: Statement) -> RowCount:
+        """WITH CHANGE_TRACKING_CONTEXT (...) before a change of data."""
+        text, context = change_tracking.without_context(statement.text)
+        if not context:
+            raise untranslated(
+                statement.text, "CHANGE_TRACKING_CONTEXT stands before INSERT, UPDATE or DELETE"
+            )
+        changes = self.transactions.changes
+        changes.context = self.evaluate(context, SqlType("varbinary", 128))
+        try:
+            return self._write(replace(statement, text=text))
+        finally:
+            changes.context = None
+
+    def _changed(self, change: dml.Change) -> int:
+        """Runs a change of data and returns its number of rows; a tracked table's changes are recorded."""
+        database = self.catalog.databases[change.table.database.lower()]
+        if change.table.object_id in database.tracking.columns:
+            with self.transactions.own():
+                return self.transactions.changes.apply(change, database, self.variables.bound)
+        result = self._cursor.execute(change.sql, dict(self.variables.bound(change.sql))).fetchone()
+        return int(result[0]) if result else 0
 
     def evaluate(self, text: str, kind: SqlType) -> Any:
         """The value of an expression, converted to `kind` as an assignment does."""
@@ -199,6 +224,16 @@ class SqlSession(SessionState):
     def information(self, name: str, args: list[Any]) -> Any:
         """See `Environment`."""
         return information(self, name, args)
+
+    def function(self, name: str, args: list[Any]) -> str:
+        """See `Environment`."""
+        return change_tracking.function(self, name, args)
+
+    def table_function(self, name: str, args: list[Any]) -> Source | None:
+        """See `Environment`."""
+        if name in (CHANGES, VERSION):
+            return change_tracking.table_function(self, name, args)
+        return None
 
     def reads(self, table: Table, optional: bool = False) -> set[str]:
         """See `Environment`."""

@@ -15,6 +15,7 @@ from airflow_provider_pacs.sandbox.catalog.catalog import Catalog
 from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
+from airflow_provider_pacs.sandbox.tsql.row_changes import RowChanges
 from airflow_provider_pacs.sandbox.tsql.server import Login, Server
 from airflow_provider_pacs.sandbox.tsql.transactions import Transactions
 from airflow_provider_pacs.sandbox.tsql.variables import Variables
@@ -43,6 +44,7 @@ class SessionState(ABC):
             lambda: engine.catalog.databases[self._database.lower()],
             engine.clock.local,
             engine.last_rowversion,
+            RowChanges(cursor, engine.clock),
         )
         self.since: datetime = engine.clock.local()
         self.encrypted = True
@@ -62,6 +64,11 @@ class SessionState(ABC):
     @database.setter
     def database(self, name: str) -> None:
         self._database = name
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The session's own DuckDB cursor, with its open transaction."""
+        return self._cursor
 
     @property
     def catalog(self) -> Catalog:

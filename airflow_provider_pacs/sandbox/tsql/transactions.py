@@ -6,7 +6,8 @@ DuckDB transaction: each statement sees what is committed when it starts, as on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import duckdb
@@ -14,6 +15,7 @@ import duckdb
 from airflow_provider_pacs.sandbox.catalog.tables import Database
 from airflow_provider_pacs.sandbox.model import SqlError
 from airflow_provider_pacs.sandbox.tsql.errors import translated
+from airflow_provider_pacs.sandbox.tsql.row_changes import RowChanges
 
 LEVELS = {"READ UNCOMMITTED": 1, "READ COMMITTED": 2, "REPEATABLE READ": 3, "SERIALIZABLE": 4, "SNAPSHOT": 5}
 SNAPSHOT = 5
@@ -28,8 +30,10 @@ class Transactions:
         database: Callable[[], Database],
         now: Callable[[], datetime],
         rowversion: Callable[[], int],
+        changes: RowChanges,
     ) -> None:
         self._cursor, self._database, self._now, self._rowversion = cursor, database, now, rowversion
+        self.changes = changes
         self.isolation = 2
         self.count = 0
         self.writing_since: datetime | None = None
@@ -83,8 +87,10 @@ class Transactions:
             )
         if was_open:
             try:
-                self._cursor.execute("COMMIT")
+                with self.changes.committing():
+                    self._cursor.execute("COMMIT")
             except duckdb.Error as error:
+                self.changes.reset()
                 raise translated(error, "COMMIT") from error
 
     def rollback(self) -> None:
@@ -93,11 +99,32 @@ class Transactions:
         self._reset()
         if was_open:
             self._cursor.execute("ROLLBACK")
+        self.changes.reset()
+
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """A DuckDB transaction for one statement, where none is open."""
+        if self._open:
+            yield
+            return
+        self._start()
+        try:
+            yield
+            self._open = False
+            with self.changes.committing():
+                self._cursor.execute("COMMIT")
+        except BaseException:
+            self._open = False
+            with suppress(duckdb.Error):
+                self._cursor.execute("ROLLBACK")
+            self.changes.reset()
+            raise
 
     def failed(self) -> None:
         """A statement failed in DuckDB, which ends its transaction: what SQL Server does under XACT_ABORT."""
         if self._open:
             self._cursor.execute("ROLLBACK")
+            self.changes.reset()
             self._open, self._doomed, self.writing_since, self.first_rowversion = False, True, None, None
 
     def _check(self) -> None:

@@ -19,9 +19,10 @@ from airflow_provider_pacs.sandbox.counties.generic_changes import HOURS
 from airflow_provider_pacs.sandbox.counties.harris.foundations import APPRAISAL_YEAR, BIG_HOLDER
 from airflow_provider_pacs.sandbox.counties.harris.structures import BATHROOMS, BEDROOMS
 from airflow_provider_pacs.sandbox.counties.harris.table_rows import NEXT_VERSION, dice, fill
-from airflow_provider_pacs.sandbox.counties.harris.tables import tables
+from airflow_provider_pacs.sandbox.counties.harris.tables import DATABASE, tables
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount
 from airflow_provider_pacs.sandbox.tsql.procedure_results import argument, one_row
+from airflow_provider_pacs.sandbox.tsql.row_changes import RowChanges
 from airflow_provider_pacs.sandbox.tsql.server import Server
 from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from airflow_provider_pacs.sandbox.tsql.variables import ticks
@@ -66,11 +67,14 @@ class Night:
 def mutate(engine: Server, seed: int) -> Night:
     """Applies a night's changes in one transaction and advances the clock by `HOURS`."""
     con = engine.con.cursor()
+    changes = RowChanges(con, engine.clock)
     con.execute("BEGIN TRANSACTION")
     dice(con, seed)
-    night = _Night(con, seed, engine.clock.local()).pass_by()
+    with changes.observing(engine.catalog, engine.catalog.databases[DATABASE.lower()]):
+        night = _Night(con, seed, engine.clock.local()).pass_by()
     engine.clock.advance(HOURS * 3600)  # before the commit: a reader in between would see dates of the future
-    con.execute("COMMIT")
+    with changes.committing():
+        con.execute("COMMIT")
     con.close()
     return night
 
