@@ -66,7 +66,7 @@ def lines(report: PreflightReport, width: int | None = None, *, colors: bool = F
     """The report as a table: area, state, text, and the remedy below it.
 
     Args:
-        report: what was found.
+        report: the findings.
         width: of the page; the terminal's by default.
         colors: colour the states.
     """
