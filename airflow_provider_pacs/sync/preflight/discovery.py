@@ -43,7 +43,7 @@ _ROWVERSIONS = frozenset({"timestamp", "rowversion"})
 _COLUMN_SHARE = 0.6
 """How much of a table's score its columns are; the rest is its name."""
 _CLOSE_LOOKS = 25
-"""A vendor's database has thousands of tables: only so many, by a quick look at names, are compared closely."""
+"""A vendor has thousands of tables: only so many, by a quick look at their names, are compared closely."""
 
 
 def discover(source: SourceReader) -> Proposal:

@@ -127,10 +127,12 @@ def test_a_reader_that_leaves_ends_nothing_in_a_traceback(tmp_path: Path) -> Non
     names = "\n".join(f"      c{number}: c{number}" for number in range(20_000))
     county = f"fips: '53005'\ntables:\n  property:\n    extra:\n{names}\n"
     (tmp_path / "benton_wa.yaml").write_text(county, "utf-8")
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for words in (["grants", "benton_wa", "--counties", str(tmp_path)], ["--help"], ["completion", "bash"]):
         with subprocess.Popen(
             [sys.executable, "-m", "airflow_provider_pacs.cli", *words],
             cwd=ROOT,
+            env=buffered,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
