@@ -81,7 +81,7 @@ def lines(report: PreflightReport, width: int | None = None, *, colors: bool = F
         )
         sign = f"{_SIGNS[finding.state]:<7}"
         if colors:
-            sign = click.style(sign, fg=_COLORS[finding.state], bold=finding.state == "fail")
+            sign = click.style(sign, fg=_COLORS[finding.state], bold=finding.state == "fail" or None)
         table += [f"{head:<13} {sign} {rows[0]}", *(f"{'':<{_TEXT_COLUMN}}{row}" for row in rows[1:])]
     counts = [
         f"{report.count('ok')} ok",
