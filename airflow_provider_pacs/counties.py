@@ -25,8 +25,8 @@ def county_config(county: CountyConfig | str | Path) -> CountyConfig:
     """The county that a DAG's author means.
 
     Args:
-        county: a config as it is; a name, whose file is in `counties_folder`; or the path of a county's file: a
-            `Path`, or a text that ends in `.yaml` or `.yml` or holds a `/`.
+        county: a config as it is; a name, whose file is in `counties_folder`; or the path of a county's
+            file: a `Path`, or a text that ends in `.yaml` or `.yml` or holds a `/`.
 
     Raises:
         ConfigError: there is no such county or file, or the file is broken: its problems are listed.
