@@ -36,7 +36,7 @@ def pacs(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_of_the_contract_is_there() -> None:
-    assert set(NAMES) == CONTRACT
+    assert set(NAMES) >= CONTRACT
     context = click.Context(program, info_name="pacs")
     assert [program.get_command(context, name).name for name in NAMES] == NAMES  # type: ignore[union-attr]
 
