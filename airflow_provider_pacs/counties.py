@@ -25,8 +25,8 @@ def county_config(county: CountyConfig | str | Path) -> CountyConfig:
     """The county that a DAG's author means.
 
     Args:
-        county: a config as it is; a name, looked up in `counties_folder`; or the path of a county's file: a
-            `Path`, or a text that ends in `.yaml` or `.yml` or holds a `/`.
+        county: a config as it is; a name, whose file is in `counties_folder`; or the path of a county's
+            file: a `Path`, or a text that ends in `.yaml` or `.yml` or holds a `/`.
 
     Raises:
         ConfigError: there is no such county or file, or the file is broken: its problems are listed.
@@ -39,14 +39,11 @@ def county_config(county: CountyConfig | str | Path) -> CountyConfig:
 
 
 def _county_named(name: str, folder: Path) -> CountyConfig:
-    """From the file that bears the name if that is its file, else by looking through the folder."""
+    """From the file that bears the name."""
     for file in (folder / f"{name}{ending}" for ending in _ENDINGS):
         if file.is_file() and (config := load_county(file)).county == name:
             return config
-    counties = load_counties(folder)
-    if name in counties.good:
-        return counties.good[name]
-    known = ", ".join(sorted(counties.good)) or "none"
+    known = ", ".join(sorted(load_counties(folder).good)) or "none"
     raise ConfigError(
         f"no county {name!r} in {folder} (there: {known})",
         remedy="correct the name, give the path of the county's file, or set [pacs] counties_path",

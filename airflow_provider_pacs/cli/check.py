@@ -66,7 +66,7 @@ def lines(report: PreflightReport, width: int | None = None, *, colors: bool = F
     """The report as a table: area, state, text, and the remedy below it.
 
     Args:
-        report: what was found.
+        report: the findings.
         width: of the page; the terminal's by default.
         colors: colour the states.
     """
@@ -81,7 +81,7 @@ def lines(report: PreflightReport, width: int | None = None, *, colors: bool = F
         )
         sign = f"{_SIGNS[finding.state]:<7}"
         if colors:
-            sign = click.style(sign, fg=_COLORS[finding.state], bold=finding.state == "fail")
+            sign = click.style(sign, fg=_COLORS[finding.state], bold=finding.state == "fail" or None)
         table += [f"{head:<13} {sign} {rows[0]}", *(f"{'':<{_TEXT_COLUMN}}{row}" for row in rows[1:])]
     counts = [
         f"{report.count('ok')} ok",

@@ -90,9 +90,9 @@ def source_address(invocation: Invocation, county: str, connection: str) -> Sour
         address = SourceAddress.from_url(url)
     elif choice.conn_id:
         address = stored.source_address(_required(choice.conn_id))
-    elif (found := stored.stored_connection(connection, os.environ)) is not None:
-        invocation.secrets.add(found.password)
-        address = stored.source_address(found)
+    elif (by_default := stored.stored_connection(connection, os.environ)) is not None:
+        invocation.secrets.add(by_default.password)
+        address = stored.source_address(by_default)
     else:
         address = SourceAddress.from_environment(county, os.environ)
     if address is None:
@@ -140,14 +140,14 @@ def target_place(invocation: Invocation, config: CountyConfig | None = None) -> 
         connection = _required(choice.conn_id)
     else:
         conn_id = (config or read_config(invocation)).target.connection
-        found = stored.stored_connection(conn_id, os.environ)
-        if found is None:
+        by_default = stored.stored_connection(conn_id, os.environ)
+        if by_default is None:
             raise ConfigError(
                 "no target given",
                 remedy="use --target-conn-id, --target-url-file or --target-url, or set "
                 f"{TARGET_VARIABLE} or {stored.variable_of(conn_id)}",
             )
-        connection = found
+        connection = by_default
     invocation.secrets.add(connection.password)
     return stored.target_keywords(connection)
 
@@ -172,14 +172,14 @@ def _required(conn_id: str) -> StoredConnection:
     """
     from airflow_provider_pacs.sync.config import stored_connection as stored
 
-    found = stored.stored_connection(conn_id, os.environ)
-    if found is None:
+    connection = stored.stored_connection(conn_id, os.environ)
+    if connection is None:
         raise ConfigError(
             f"there is no connection {conn_id!r} in the environment",
             remedy=f"export {stored.variable_of(conn_id)} as Airflow writes it (JSON or a URI), or name the "
             "database with a URL",
         )
-    return found
+    return connection
 
 
 def _url_of(invocation: Invocation, choice: ConnectionChoice, name: str) -> str | None:

@@ -32,9 +32,9 @@ def county_folder(named: Path | None) -> Path | None:
 
 def folder_to_write(named: Path | None) -> Path:
     """Where `pacs init` writes: as `county_folder`; in Airflow's home where its DAGs are, else `counties`."""
-    found = county_folder(named)
-    if found is not None:
-        return found
+    folder = county_folder(named)
+    if folder is not None:
+        return folder
     default = airflow_default_folder()
     if default is not None and Path.cwd() == airflow_home().resolve():
         return default

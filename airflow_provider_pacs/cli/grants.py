@@ -26,7 +26,7 @@ def command(invocation: Invocation, login: str | None, target: bool, target_logi
 
     config = read_config(invocation)
     tables = mapped_tables(config)
-    if invocation.source.given:
+    if invocation.source.is_named:
         from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
         from airflow_provider_pacs.sync.schema.tables import source_tables
 

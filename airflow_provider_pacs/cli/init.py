@@ -55,7 +55,7 @@ QUESTIONS = (
     Question("name", "The county's name for people", _name),
     Question("fips", "FIPS code, state and county, 5 digits", lambda known: known_fips(known["county"])),
     Question("timezone", "Time zone (IANA)", lambda known: KNOWN_ZONES.get(known["state"].lower(), "")),
-    Question("profile", "Source profile", lambda known: "generic"),
+    Question("profile", "Source profile", lambda known: known["fitting_profile"]),
     Question("source_connection", "Airflow connection of the PACS", lambda known: f"pacs_{known['county']}"),
     Question(
         "host",
@@ -111,10 +111,15 @@ def command(
     source is printed or written.
     """
     folder = folder_to_write(invocation.counties)
-    known = _answers(invocation.county, flags, _ask if _on_a_terminal(invocation) else None)
-    proposal = _proposal(invocation, known) if invocation.source.given else None
-    if proposal is not None and flags["profile"] is None:
-        known["profile"] = proposal.profile
+    proposal = _proposal(invocation) if invocation.source.is_named else None
+    known = _answers(
+        invocation.county,
+        flags,
+        _ask if _on_a_terminal(invocation) else None,
+        proposal.profile if proposal is not None else "generic",
+    )
+    if proposal is not None and proposal.profile != known["profile"]:
+        proposal = None  # somebody knows better
     new = NewCounty(
         county=invocation.county,
         name=known["name"],
@@ -130,7 +135,7 @@ def command(
         entities=_entities(entities, proposal),
         modes=dict(_mode(text) for text in modes),
         place=f"{known['host']}:{known['port']}/{known['database']}" if known["host"] else "",
-        proposal=proposal if proposal is not None and proposal.profile == known["profile"] else None,
+        proposal=proposal,
     )
     path, config = write_county(new, folder, force=force)
     doubts = proposal.all_doubts if proposal is not None else ()
@@ -160,12 +165,12 @@ def command(
     return Answer(data, lines)
 
 
-def _proposal(invocation: Invocation, known: dict[str, str]) -> Proposal:
+def _proposal(invocation: Invocation) -> Proposal:
     """What the source's catalog proposes."""
     from airflow_provider_pacs.sync.preflight.discovery import discover
     from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
-    address = source_address(invocation, invocation.county, known["source_connection"])
+    address = source_address(invocation, invocation.county, f"pacs_{invocation.county}")
     with (
         report_progress(invocation, "reading the source's catalog"),
         SqlServerReader(address, attempts=1) as source,
@@ -194,14 +199,14 @@ def _on_a_terminal(invocation: Invocation) -> bool:
 
 
 def _answers(
-    county: str, flags: dict[str, str | None], ask: Callable[[str, str], str] | None
+    county: str, flags: dict[str, str | None], ask: Callable[[str, str], str] | None, fitting_profile: str
 ) -> dict[str, str]:
     """An answer to every question: the flag, else what is asked for, else the default.
 
     Raises:
         ConfigError: nobody can be asked, and answers without a default have no flag; all are named.
     """
-    known = {"county": county}
+    known = {"county": county, "fitting_profile": fitting_profile}
     missing = []
     for question in QUESTIONS:
         flag = flags[question.name]

@@ -42,7 +42,7 @@ class ConnectionChoice:
     conn_id: str | None = None
 
     @property
-    def given(self) -> bool:
+    def is_named(self) -> bool:
         """Whether the command line names the database at all."""
         return any((self.url, self.url_file, self.conn_id))
 

@@ -58,7 +58,7 @@ def rule_text(entity: str, rule: str) -> str:
     if rule.startswith(_MAPPING):
         column = next((c for c in canonical.columns if c.name == rule.removeprefix(_MAPPING)), None)
         return f"{column.name} can be read as {column.type}" if column else ""
-    return next((one.title for one in load_suite(canonical) if one.id == rule), "")
+    return next((r.title for r in load_suite(canonical) if r.id == rule), "")
 
 
 def _with_text(rule: str, text: str) -> str:

@@ -72,7 +72,8 @@ def test_the_wheel_holds_the_package_and_asks_for_nothing_that_only_tests_need(w
         "sync/entities/owner.yaml",
         "sync/profiles/generic.yaml",
         "sync/quality/suites/owner.yaml",
-        "sync/fips.yaml",
+        "sync/config/fips.yaml",
+        "docs/examples/county.yaml",
     ):
         assert f"airflow_provider_pacs/{file}" in names
     assert any(re.search(r"migrations/.*\.sql$", name) for name in names)

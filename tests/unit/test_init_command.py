@@ -90,6 +90,15 @@ def test_every_setting_in_the_file_is_explained(tmp_path: Path) -> None:
     }
 
 
+def test_a_joined_profile_is_told_where_its_own_tables_are_named(tmp_path: Path) -> None:
+    """The comment showed `table` and `columns` of a single table, which such a profile refuses."""
+    assert main(["init", "benton_wa", "--profile", "harris_pacs_9"]) == 0
+    path = tmp_path / "counties" / "benton_wa.yaml"
+    text = path.read_text("utf-8")
+    assert "source.tables" in text
+    assert "ParcelNumber" not in text
+
+
 def test_flags_say_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import shlex
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def counties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "benton_wa.yaml").write_text("county: benton_wa\nname: Benton\n", "utf-8")
-    (tmp_path / "other.yaml").write_text("county: chelan_wa\n", "utf-8")
+    (tmp_path / "chelan_wa.yml").write_text("county: chelan_wa\n", "utf-8")
     monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(tmp_path))
     return tmp_path
 
@@ -91,7 +91,7 @@ def test_an_operator_takes_a_county_by_config_name_or_file(form: str, counties: 
     assert len(publish.outlets) == 4
 
 
-def test_a_name_finds_the_file_that_bears_another(counties: Path) -> None:
+def test_a_name_finds_its_file_by_either_ending(counties: Path) -> None:
     assert PacsExtractOperator(task_id="t", config="chelan_wa", entity="owner").config.county == "chelan_wa"
 
 

@@ -17,9 +17,16 @@ import yaml
 
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, washington_fips
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.profiles import profile_columns, profile_names
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 REFERENCE = "docs/examples/county.yaml"
+_NO_JOINED_TABLES = """
+# tables:
+#   property:
+#     extra:                          # columns beyond ours: alias.column of the profile's own SELECT
+#       zone_code: p.zoning           # a table that this county calls otherwise is named under source.tables
+"""
 DOUBT = "CHECK:"
 """Begins the comment of a line that a person should look at."""
 _NO_TABLES = """
@@ -245,7 +252,8 @@ def _tables_text(new: NewCounty) -> str:
     """The `tables` section: what was proposed, then the pinned modes; a comment where there is neither."""
     proposed = new.proposal.tables if new.proposal else ()
     if not proposed and not new.modes:
-        return _NO_TABLES
+        joined = new.profile in profile_names() and profile_columns(new.profile)
+        return _NO_JOINED_TABLES if joined else _NO_TABLES
     lines = ["", "tables:  # what differs from the profile, and how a table's changes are found"]
     for table in proposed:
         lines += _table_lines(table, new.modes.get(table.entity, table.mode))

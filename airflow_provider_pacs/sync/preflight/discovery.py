@@ -25,6 +25,7 @@ from airflow_provider_pacs.sync.preflight.similar_names import (
     SURE,
     TABLE_WORDS,
     plain_words,
+    same_words,
     similarity,
     words_of,
 )
@@ -41,6 +42,8 @@ _CARRIED = TEXTS | NUMBERS | DATES | {"bit"}
 _ROWVERSIONS = frozenset({"timestamp", "rowversion"})
 _COLUMN_SHARE = 0.6
 """How much of a table's score its columns are; the rest is its name."""
+_CLOSE_LOOKS = 25
+"""A vendor has thousands of tables: only so many, by a quick look at their names, are compared closely."""
 
 
 def discover(source: SourceReader) -> Proposal:
@@ -131,17 +134,27 @@ def _table_of(
 ) -> tuple[InventoryTable | None, InventoryTable | None]:
     """The likeliest table of an entity and the next one, where that is nearly as likely."""
     taken = {id(table) for table in chosen.values()}
+    free = [table for table in tables if id(table) not in taken]
+    likely = sorted(free, key=lambda table: _quick_score(entity, table), reverse=True)[:_CLOSE_LOOKS]
     scored = sorted(
-        ((_table_score(entity, table, keys), -number, table) for number, table in enumerate(tables)),
+        ((_table_score(entity, table, keys), -number, table) for number, table in enumerate(likely)),
         key=lambda item: item[:2],
         reverse=True,
     )
-    ranked = [(score, table) for score, _, table in scored if id(table) not in taken and score >= POSSIBLE]
+    ranked = [(score, table) for score, _, table in scored if score >= POSSIBLE]
     if not ranked:
         return None, None
     best, table = ranked[0]
     rival = ranked[1][1] if len(ranked) > 1 and best - ranked[1][0] < 0.05 else None
     return table, rival
+
+
+def _quick_score(entity: Entity, table: InventoryTable) -> float:
+    """A table's likeness by its name and by the columns that are called exactly as ours are somewhere."""
+    known = same_words(column.name for column in entity.columns)
+    shared = sum("".join(words_of(name)) in known for name in table.columns)
+    name = similarity(table.name, TABLE_WORDS.get(entity.name, (entity.name,)))
+    return name + min(1.0, shared / len(entity.columns))
 
 
 def _table_score(entity: Entity, table: InventoryTable, keys: Mapping[str, SourceColumn]) -> float:

@@ -74,12 +74,12 @@ def preview(
     Raises:
         ConfigError: the county does not synchronise the entity, or PACS-003: its tables are not as mapped.
     """
-    found = resolve_tables(config, source)
-    if entity not in found:
+    choices = resolve_tables(config, source)
+    if entity not in choices:
         raise ConfigError(
-            f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(found)}"
+            f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(choices)}"
         )
-    shape, canonical = found[entity].shape, load_entities()[entity]
+    shape, canonical = choices[entity].shape, load_entities()[entity]
     origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
     query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []
     personal_extra = {name for name, origin in shape.map.extra if _may_name_a_person(shape, name, origin)}

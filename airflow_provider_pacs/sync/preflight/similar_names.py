@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from functools import cache, lru_cache
 
 SURE, POSSIBLE = 0.9, 0.62
 """From here on a match needs no mark, and from here on it is worth proposing at all."""
@@ -85,9 +86,21 @@ def plain_words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(name))
 
 
+@lru_cache(maxsize=100_000)
 def words_of(name: str) -> tuple[str, ...]:
     """A name's words in small letters, usual abbreviations written out."""
     return tuple(part for word in plain_words(name) for part in _SHORT.get(word, word).split())
+
+
+def same_words(columns: Iterable[str]) -> frozenset[str]:
+    """Everything that these canonical columns are called somewhere, as `words_of` writes it, without gaps."""
+    return _same_words(tuple(columns))
+
+
+@cache
+def _same_words(columns: tuple[str, ...]) -> frozenset[str]:
+    names = [name for column in columns for name in (column, *COLUMN_WORDS.get(column, ()))]
+    return frozenset("".join(words_of(name)) for name in names)
 
 
 def similarity(name: str, wanted: Iterable[str], context: Iterable[str] = ()) -> float:
@@ -107,13 +120,14 @@ def similarity(name: str, wanted: Iterable[str], context: Iterable[str] = ()) ->
     )
 
 
+@lru_cache(maxsize=100_000)
 def _alike(words: tuple[str, ...], wanted: tuple[str, ...]) -> float:
-    one, other = "".join(words), "".join(wanted)
-    if one == other or (one.rstrip("s") == other.rstrip("s") and len(one) > 3):
+    ours, theirs = "".join(wanted), "".join(words)
+    if ours == theirs or (ours.rstrip("s") == theirs.rstrip("s") and len(ours) > 3):
         return 1.0
     if set(words) == set(wanted):
         return 0.98
-    ratio = difflib.SequenceMatcher(None, one, other).ratio()
+    ratio = difflib.SequenceMatcher(None, theirs, ours).ratio()
     if set(wanted) < set(words):
         return max(ratio, 0.9 - 0.08 * len(set(words) - set(wanted)))
     return min(ratio, 0.89)

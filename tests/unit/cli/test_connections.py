@@ -237,6 +237,14 @@ def test_no_part_of_a_source_password_is_printed(
         assert part not in said.out + said.err
 
 
+@pytest.mark.parametrize("password", [text for text in HOSTILE if "\\" not in text])
+def test_a_target_that_must_be_encoded_is_refused_before_libpq_sees_it(password: str) -> None:
+    """Case E8: what libpq never gets, it can't quote; the message says which characters to encode."""
+    with pytest.raises(ConfigError, match="not a PostgreSQL URL") as caught:
+        target_place(asked(target=ConnectionChoice(url=f"postgresql://u:{password}@h/db")), CONFIG)
+    assert "%40" in caught.value.remedy
+
+
 def test_an_unknown_port_is_not_quoted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Case E8: where the host was forgotten, the password stands where the port should."""
     (tmp_path / "benton_wa.yaml").write_text("county: benton_wa\n", "utf-8")

@@ -36,7 +36,7 @@ def pacs(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_of_the_contract_is_there() -> None:
-    assert set(NAMES) == CONTRACT
+    assert set(NAMES) >= CONTRACT
     context = click.Context(program, info_name="pacs")
     assert [program.get_command(context, name).name for name in NAMES] == NAMES  # type: ignore[union-attr]
 
@@ -127,10 +127,12 @@ def test_a_reader_that_leaves_ends_nothing_in_a_traceback(tmp_path: Path) -> Non
     names = "\n".join(f"      c{number}: c{number}" for number in range(20_000))
     county = f"fips: '53005'\ntables:\n  property:\n    extra:\n{names}\n"
     (tmp_path / "benton_wa.yaml").write_text(county, "utf-8")
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for words in (["grants", "benton_wa", "--counties", str(tmp_path)], ["--help"], ["completion", "bash"]):
         with subprocess.Popen(
             [sys.executable, "-m", "airflow_provider_pacs.cli", *words],
             cwd=ROOT,
+            env=buffered,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
