@@ -103,9 +103,16 @@ class SourceConfig(Section):
 
 
 class TargetConfig(Section):
-    """Where the rows go: an Airflow connection id of type `postgres`."""
+    """Where the rows go.
+
+    Attributes:
+        connection: an Airflow connection id of type `postgres`.
+        tls: what becomes of a connection to it that somebody made weaker than verified TLS: `warn` says and
+            audits it in every run, `strict` refuses to run.
+    """
 
     connection: ConnectionId = "terrafusion"
+    tls: Literal["warn", "strict"] = "warn"
 
 
 class SyncConfig(Section):

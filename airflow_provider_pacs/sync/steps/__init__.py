@@ -335,7 +335,7 @@ def validation_context(
     return ValidationContext(
         county_id=config.fips,
         current_year=year,
-        schema="pacs_ops",
+        schema="pacs_stage",
         stage_table=target.rows_view(table),
         leaf=own_leaf,
     )

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import EntityCertificate, RunPlan
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError
+from airflow_provider_pacs.sync.target.postgres.audit import append
 
 Connection = psycopg.Connection[Any]
 
@@ -342,15 +343,13 @@ def audit(
     details: dict[str, Any],
 ) -> None:
     """Append one audit row: counts, fingerprints and decisions, never values of rows."""
-    connection.execute(
-        "INSERT INTO pacs_ops.audit (county_id, run_id, action, object, details) VALUES (%s, %s, %s, %s, %s)",
-        (county_id, run_id, action, target, Jsonb(details)),
-    )
+    append(connection, county_id, run_id, action, target, details)
 
 
 def is_ready(connection: Connection) -> bool:
-    """Whether the audit table exists."""
-    return connection.execute("SELECT to_regclass('pacs_ops.audit')").fetchone() != (None,)
+    """Whether audit rows can be appended: the function is there, so the tables are too."""
+    found = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
+    return found.fetchone() != (None,)
 
 
 def list_quarantine(connection: Connection, county_id: str) -> list[dict[str, Any]]:

@@ -247,7 +247,7 @@ def abandoned(connection: Connection, county_id: str) -> list[str]:
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "JOIN pacs_ops.sync_run AS r ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || "
         "'\\_%%' "
-        "WHERE n.nspname = 'pacs_ops' AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' "
+        "WHERE n.nspname = 'pacs_stage' AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' "
         "OR r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => "
         "%s))",
         (county_id, KEEP_HOURS),
