@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -109,6 +110,35 @@ def connect(
             connection.close()
             raise
     return connection
+
+
+def params_from_url(url: str) -> dict[str, str]:
+    """Libpq keywords of `postgresql://user:password@host:5432/database?sslmode=verify-full`.
+
+    A user or password with an unencoded `/`, `@` or `?` is refused before libpq sees it: libpq would take a
+    piece of the password for a host, look that up in the network's DNS, and print it.
+
+    Raises:
+        ConfigError: not a PostgreSQL URL, or one that can be read in two ways; no part of it is repeated.
+    """
+    remedy = "write postgresql://user:password@host:5432/database"
+    scheme, found, rest = url.partition("://")
+    if found:
+        if scheme not in ("postgresql", "postgres"):
+            raise ConfigError("the target is not a PostgreSQL URL", remedy=remedy)
+        place, _, options = rest.partition("?")
+        user, at, _ = place.rpartition("@")
+        names = [item.partition("=")[0] for item in options.split("&")]
+        if "/" in user or "@" in user or "@" in "".join(names) or ("@" in options and not at):
+            raise ConfigError(
+                "the target's URL has an unencoded sign in its user or password",
+                remedy="write / as %2F, @ as %40, ? as %3F, : as %3A and % as %25 there",
+            )
+    try:
+        stated = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ConfigError("the target is not a PostgreSQL URL", remedy=remedy) from None
+    return {name: str(value) for name, value in stated.items() if value is not None}
 
 
 def connect_arguments(params: Mapping[str, str]) -> dict[str, Any]:

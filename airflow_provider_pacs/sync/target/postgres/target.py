@@ -8,18 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-import sqlalchemy as sa
-from psycopg.conninfo import conninfo_to_dict
 
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import CertificateOutcome, RunOutcome, RunPlan
-from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds, Kind
-from airflow_provider_pacs.sync.target.postgres import apply, certify, compare, ddl, journal, publish, whole
+from airflow_provider_pacs.sync.target.postgres import (
+    apply,
+    certify,
+    compare,
+    ddl,
+    journal,
+    publish,
+    session,
+    whole,
+)
 from airflow_provider_pacs.sync.target.postgres.desk import Desk
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
@@ -27,21 +34,8 @@ from airflow_provider_pacs.sync.target.postgres.scope_keeper import ScopeKeeper
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 from airflow_provider_pacs.sync.target.postgres.stager import Stager
 
-_SESSION = (
-    "SET timezone = 'UTC'",
-    "SET datestyle = 'ISO, YMD'",
-    "SET lock_timeout = '60s'",
-    "SET client_min_messages = warning",
-    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing
-    # compiled.
-    "SET work_mem = '64MB'",
-    "SET maintenance_work_mem = '256MB'",
-    "SET jit = off",
-    # a worker that froze inside publish must not hold its county for ever
-    "SET idle_in_transaction_session_timeout = '5min'",
-)
-_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
-"""A worker that was killed must not hold its county until its last statement is through."""
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 class PostgresTarget(Desk, Stager, ScopeKeeper):
@@ -66,16 +60,7 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
-            autocommit=True,
-            application_name="airflow-provider-pacs",
-            **self._params,  # type: ignore[arg-type]
-        )
-        for statement in _SESSION:
-            connection.execute(statement.encode())
-        with suppress(psycopg.errors.InvalidParameterValue):
-            connection.execute(_IF_THE_PLATFORM_CAN)
-        return connection
+        return session.connect(self._params)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -84,14 +69,7 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
         Raises:
             ConfigError: not a PostgreSQL URL.
         """
-        try:
-            found = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ConfigError(
-                "the target is not a PostgreSQL URL",
-                remedy="write postgresql://user:password@host:5432/database",
-            ) from None
-        return cls({name: str(value) for name, value in found.items() if value is not None})
+        return cls(session.params_from_url(url))
 
     def __enter__(self) -> PostgresTarget:
         return self
@@ -114,24 +92,7 @@ class PostgresTarget(Desk, Stager, ScopeKeeper):
     @property
     def sqlalchemy_url(self) -> sa.URL:
         """The same database for SQLAlchemy (Great Expectations), on psycopg 3."""
-        known = {"host", "port", "user", "password", "dbname"}
-        host = self._params.get("host", "")
-        query = {name: value for name, value in self._params.items() if name not in known}
-        socket = host.startswith("/")
-        return sa.URL.create(
-            "postgresql+psycopg",
-            username=self._params.get("user"),
-            password=self._params.get("password"),
-            host=None if socket else host or None,
-            port=None if socket or "port" not in self._params else int(self._params["port"]),
-            database=self._params.get("dbname"),
-            query=query
-            | (
-                {"host": host, **({"port": self._params["port"]} if "port" in self._params else {})}
-                if socket
-                else {}
-            ),
-        )
+        return session.sqlalchemy_url(self._params)
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
