@@ -38,7 +38,7 @@ def five_field_cron(cron: str) -> str:
         for item in part.split(","):
             span, slash, step = item.partition("/")
             ends = [] if span == "*" else span.split("-")
-            step_ok = not slash or (step.isascii() and step.isdigit() and int(step) > 0)
+            step_ok = not slash or (step.isascii() and step.isdigit() and 0 < int(step[:6]) <= high)
             if len(ends) > 2 or not step_ok or not all(_in_range(end, low, high, names) for end in ends):
                 raise ValueError(
                     f"{cron!r}: {item!r} is no {label} "

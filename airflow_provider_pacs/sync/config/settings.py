@@ -43,13 +43,18 @@ def _known_profile(name: str) -> str:
     return name
 
 
-Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$")]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029,]+$")]
 ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
+Cron = Annotated[StrictStr, Field(max_length=200), AfterValidator(five_field_cron)]
 EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
 ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
+Rows = Annotated[StrictInt, Field(ge=0, le=1_000_000_000)]
+BatchRows = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+Minutes = Annotated[StrictInt, Field(ge=1, le=7 * 24 * 60)]
+OverlapMinutes = Annotated[StrictInt, Field(ge=0, le=31 * 24 * 60)]
+Seconds = Annotated[StrictInt, Field(ge=0, le=24 * 60 * 60)]
+Retries = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
 class Section(BaseModel):
@@ -137,14 +142,14 @@ class SyncConfig(Section):
 
     cron: Cron | None = "0 2 * * *"
     entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
-    batch_size: Positive = 10_000
+    batch_size: BatchRows = 10_000
     enable_cdc: StrictBool = True
-    timeout_minutes: Positive = 60
-    retries: Count = 3
-    retry_delay_seconds: Count = 30
+    timeout_minutes: Minutes = 60
+    retries: Retries = 3
+    retry_delay_seconds: Seconds = 30
     pool: Name | None = None
-    lag_seconds: Count = 60
-    overlap_minutes: Count = 75
+    lag_seconds: Seconds = 60
+    overlap_minutes: OverlapMinutes = 75
     clock: Literal["local", "utc"] = "local"
     new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
@@ -160,7 +165,7 @@ class SyncConfig(Section):
 class DeleteGuard(Section):
     """A run may delete up to the larger of both limits; more is held for approval."""
 
-    max_rows: Count = 25
+    max_rows: Rows = 25
     max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
 
 
