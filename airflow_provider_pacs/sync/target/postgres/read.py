@@ -79,6 +79,11 @@ class OpsReader:
         found = self._one("SELECT to_regclass('pacs_ops.audit') IS NOT NULL AS ready", {})
         return found is not None and bool(found["ready"])
 
+    def counties(self, county_ids: Sequence[str]) -> dict[str, str]:
+        """The county that each recorded FIPS code belongs to."""
+        rows = self._all(read_sql.COUNTIES, {"counties": list(county_ids)})
+        return {row["county_id"]: row["county"] for row in rows}
+
     def overview(self, county_ids: Sequence[str]) -> list[Row]:
         """One row per county that this target knows: newest run, last good run, progress, verdicts, held
         deletes, failures.
