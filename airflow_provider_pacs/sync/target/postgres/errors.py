@@ -48,10 +48,10 @@ CONFIG_STATES = frozenset({"0A000", "3D000", "3F000", "55000", "57P04"})
 STATEMENT_STATES = frozenset({"42601", "42P02", "42P18"})
 """The statement itself is wrong."""
 
-INIT = "Run `pacs migrate COUNTY` with the owner's connection; it creates and upgrades the schemas."
+INIT = "Run `pacs migrate COUNTY` as a member of pacs_owner; it creates and upgrades the schemas."
 GRANT = (
-    "Grant the target's login what `pacs grants COUNTY --target` prints, or connect as the owner of the "
-    "schemas pacs, pacs_part and pacs_ops."
+    "Grant the target's login what `pacs grants COUNTY --target` prints, then run `pacs migrate COUNTY` as a "
+    "member of pacs_owner: it grants what is missing."
 )
 REACH = (
     "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is "
