@@ -11,7 +11,10 @@ Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from inspect import signature
 from pathlib import Path
@@ -74,11 +77,25 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
         counties = found.good
         for error in found.broken:
             log.error("This county file is left out: %s", error)
-    return {
-        dag.dag_id: dag
-        for config in counties.values()
-        for dag in (sync_dag(config), reconcile_dag(config), approvals_dag(config))
-    }
+    built, failed = _build(counties)
+    for error in failed:
+        log.error("This county is left out: %s", error)
+    return built
+
+
+def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[ConfigError]]:
+    """Each county in a try of its own: what one county's settings do to Airflow is that county's alone."""
+    built: dict[str, DAG] = {}
+    failed: list[ConfigError] = []
+    for county, config in counties.items():
+        try:
+            dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
+        except Exception as error:
+            log.exception("%s: its DAGs can't be built", county)
+            failed.append(ConfigError(f"{county}: its DAGs can't be built: {type(error).__name__}: {error}"))
+        else:
+            built |= {dag.dag_id: dag for dag in dags}
+    return built, failed
 
 
 def raise_broken_counties(path: str | Path | None = None) -> None:
@@ -91,7 +108,8 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
     if get_parsing_context().dag_id is not None:
         return
     folder = _folder(path)
-    if broken := load_counties(folder).broken:
+    found = load_counties(folder)
+    if broken := (*found.broken, *_build(found.good)[1]):
         raise ConfigError(
             f"{len(broken)} problem(s) with county files in {folder}; the other counties run.\n"
             + "\n".join(error.message for error in broken),
@@ -178,13 +196,20 @@ def approvals_dag(config: CountyConfig) -> DAG:
         # answered within seconds of being asked.
         decide = HITLOperator(
             task_id="decide",
-            subject=f"{config.name}: delete these rows?",
+            subject=f"{as_text(config.name)}: delete these rows?",
             body=_PENDING_BODY,
             options=[APPROVE, REJECT],
             execution_timeout=None,
         )
         pending >> decide >> PacsDecideOperator(task_id="apply", config=config)
     return dag
+
+
+def as_text(name: str) -> str:
+    """A text of a county's file for a field that Airflow renders: Jinja's literal of it, so it stays a text
+    whatever is in it.
+    """
+    return f"{{{{ {json.dumps(name)} }}}}"
 
 
 _PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
@@ -277,7 +302,7 @@ def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
 def county_page(config: CountyConfig, cron: str | None) -> str:
     """Write the page that the Airflow UI shows beside the DAG; connection ids only, no secrets."""
     guard = config.delete_guard
-    return f"""# {config.name} (FIPS {config.fips})
+    return f"""# {_markdown(config.name)} (FIPS {config.fips})
 
 | | |
 |---|---|
@@ -295,6 +320,11 @@ and the run ends failed.
 everything else is published. Decide on a held set in DAG `pacs_{config.county}_approvals`
 (Required Actions) or with `pacs approve {config.county}`; until somebody does, those rows stay.
 """  # noqa: E501
+
+
+def _markdown(name: str) -> str:
+    """A name as Markdown that shows it: no link, image or HTML comes of it."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|&~-])", r"\\\1", name)
 
 
 def _folder(path: str | Path | None) -> Path:
@@ -316,16 +346,11 @@ def _county_of(dag_id: str) -> str:
 
 
 def _only(folder: Path, county: str) -> CountyConfig | None:
-    """Load one county: from the file that bears its name if that is its file, else by looking through the
-    folder.
-    """
+    """Load one county from the file that bears its name, which is the only file that may be its."""
     for file in (folder / f"{county}.yaml", folder / f"{county}.yml"):
         if file.is_file():
             try:
-                config = load_county(file)
+                return load_county(file)
             except ConfigError as error:
                 log.error("This county file is broken: %s", error)
-                continue
-            if config.county == county:
-                return config
-    return load_counties(folder).good.get(county)
+    return None

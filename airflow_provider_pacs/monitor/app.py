@@ -9,8 +9,11 @@ from typing import Any
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_pacs.monitor import routes_county, routes_overview, routes_static
+from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
 
@@ -26,10 +29,31 @@ def make_app() -> FastAPI:
     for routes in (routes_overview, routes_county, routes_static):
         app.include_router(routes.router)
     app.add_exception_handler(PacsError, _unreachable)
+    app.add_middleware(SafeHeaders)
     return app
 
 
+class SafeHeaders:
+    """No answer is kept by a cache or guessed to be of another kind; what a route says itself stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
 def _unreachable(request: Request, error: Any) -> JSONResponse:
+    headers = {"Retry-After": "3"} if isinstance(error, OverloadedError) else {}
     return JSONResponse(
-        {"detail": error.message, "code": error.code, "remedy": error.remedy}, status_code=503
+        {"detail": error.message, "code": error.code, "remedy": error.remedy},
+        status_code=503,
+        headers=headers,
     )

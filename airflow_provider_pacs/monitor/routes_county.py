@@ -44,6 +44,10 @@ from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 router = APIRouter(prefix="/api/counties/{county}", tags=["county"])
 Row = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=100_000)]
+Sequence = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+EntityParameter = Annotated[str, Query(pattern="^[a-z][a-z0-9_]{0,62}$")]
+RuleParameter = Annotated[str, Query(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
 
 
 @router.get("")
@@ -89,15 +93,13 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
             rows += reader.runs(config.fips, kind, max(1, limit // 4))
         return sorted(rows, key=lambda row: row["started_at"], reverse=True)
 
-    return History(
-        runs=[run_line(row, config.county) for row in targets.ask(config.target.connection, question) or []]
-    )
+    return History(runs=[run_line(row, config.county) for row in targets.ask(config, question) or []])
 
 
 @router.get("/runs/{run_id}")
 def run(config: CountyDep, run_id: UUID) -> RunDetail:
     """Give one run: its entities and what went wrong."""
-    found = targets.ask(config.target.connection, lambda reader: _run(reader, config, str(run_id)))
+    found = targets.ask(config, lambda reader: _run(reader, config, str(run_id)))
     if found is None:
         raise HTTPException(404, f"{config.county} has no run {run_id}.")
     return found
@@ -127,17 +129,17 @@ def quality(config: CountyDep) -> Quality:
             quarantine=waiting,
         )
 
-    return targets.ask(config.target.connection, question) or Quality(results=[], quarantine=[])
+    return targets.ask(config, question) or Quality(results=[], quarantine=[])
 
 
 @router.get("/quarantine")
 def quarantine(
-    config: CountyDep, entity: str, rule: str, offset: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+    config: CountyDep, entity: EntityParameter, rule: RuleParameter, offset: Offset = 0, limit: Limit = 100
 ) -> QuarantinedKeys:
     """Give a page of the keys that wait under one rule."""
     rows = (
         targets.ask(
-            config.target.connection,
+            config,
             lambda reader: reader.quarantine_keys(config.fips, entity, rule, offset, limit + 1),
         )
         or []
@@ -170,26 +172,20 @@ def evidence(config: CountyDep, limit: Limit = 40) -> Evidence:
             audit=_audit(reader.audit(config.fips, None, limit)),
         )
 
-    return targets.ask(config.target.connection, question) or Evidence(
-        certificates=[], errors=[], failures=[], audit=[]
-    )
+    return targets.ask(config, question) or Evidence(certificates=[], errors=[], failures=[], audit=[])
 
 
 @router.get("/check")
 def check(config: CountyDep) -> CheckReport:
     """Give the newest report of the first task: what it found at both ends, and what to do."""
-    row = targets.ask(config.target.connection, lambda reader: reader.last_check(config.fips))
+    row = targets.ask(config, lambda reader: reader.last_check(config.fips))
     return check_report(row, config.county) if row else CheckReport()
 
 
 @router.get("/audit")
-def audit(
-    config: CountyDep, before: Annotated[int | None, Query(ge=0)] = None, limit: Limit = 100
-) -> list[AuditLine]:
+def audit(config: CountyDep, before: Sequence = None, limit: Limit = 100) -> list[AuditLine]:
     """Give older audit rows."""
-    return _audit(
-        targets.ask(config.target.connection, lambda reader: reader.audit(config.fips, before, limit)) or []
-    )
+    return _audit(targets.ask(config, lambda reader: reader.audit(config.fips, before, limit)) or [])
 
 
 def _run(reader: OpsReader, config: CountyConfig, run_id: str) -> RunDetail | None:

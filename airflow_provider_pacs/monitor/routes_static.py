@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import Response
 
 router = APIRouter(prefix="/static", tags=["static"])
+FileName = Annotated[str, Path(pattern="^[a-z0-9_.]{1,64}$")]
 _TYPES = {"js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
 @router.get("/{file}", response_class=Response)
-def static(file: str) -> Response:
+def static(file: FileName) -> Response:
     """Give one file. Names are looked up in the folder's list, so no path leads out of it."""
     folder = resources.files("airflow_provider_pacs.monitor") / "static"
     known = {entry.name: entry for entry in folder.iterdir()}

@@ -216,12 +216,16 @@ def test_for_one_task_only_its_countys_file_is_read(
     assert read == [king]
 
 
-def test_for_one_task_a_file_of_another_name_is_found(
+def test_for_one_task_a_file_of_another_name_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Case F7: a copy that still says another county's name stands for neither."""
     write(tmp_path, "king_wa", name="seattle")
     write(tmp_path, "yakima_wa", name="king_wa")
     parsing(monkeypatch, "pacs_king_wa")
+    assert build_county_dags(tmp_path) == {}
+    (tmp_path / "king_wa.yaml").unlink()
+    write(tmp_path, "king_wa")
     assert set(build_county_dags(tmp_path)) == KING
     parsing(monkeypatch, "somebody_elses_dag")
     assert build_county_dags(tmp_path) == {}

@@ -327,7 +327,9 @@ FILES = (
         ("benton_wa.yaml", "sync.batch_size", "greater than or equal to 1"),
         settings={"sync": {"batch_size": 0}},
     ),
-    Bad("duplicate county", "PACS-006", ("benton_wa.yaml", "copy.yaml", "'benton_wa'", "Keep one of them")),
+    Bad(
+        "duplicate county", "PACS-006", ("benton_wa.yaml", "benton_wa.yml", "'benton_wa'", "Keep one of them")
+    ),
 )
 
 
@@ -340,8 +342,8 @@ def write_county(folder: Path, settings: dict[str, Any], *, twice: bool = False,
     folder.mkdir(exist_ok=True)
     county = {"county": "benton_wa", **settings}
     county["sync"] = {"entities": ["property"], **sync, **county.get("sync", {})}
-    for name in ("benton_wa", "copy") if twice else ("benton_wa",):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(county, allow_unicode=True), "utf-8")
+    for name in ("benton_wa.yaml", "benton_wa.yml") if twice else ("benton_wa.yaml",):
+        (folder / name).write_text(yaml.safe_dump(county, allow_unicode=True), "utf-8")
     return folder
 
 

@@ -14,6 +14,8 @@ from bad_counties import World, write_county
 from bad_counties import trusting as trusting
 from bad_counties import without_waiting as without_waiting
 from bad_counties import world as world
+from security_platform import Platform
+from security_platform import bare_platform as bare_platform
 
 from airflow_provider_pacs.cli import main
 from airflow_provider_pacs.cli.check import lines
@@ -21,7 +23,6 @@ from airflow_provider_pacs.sandbox.counties import generic_tables as generic
 from airflow_provider_pacs.sync.preflight import Finding, examine
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from airflow_provider_pacs.sync.target.postgres.grants import target_grants
 from tests.support.county import County, county_config
 from tests.support.server import MssqlServer
@@ -178,35 +179,25 @@ def test_grants_ask_a_source_that_is_named_for_the_columns_changes_are_found_by(
     )
 
 
-def test_what_the_targets_grants_give_is_enough_for_a_whole_run(county: County, pg_server: str) -> None:
-    """A role with these grants and nothing else makes the schemas, runs, certifies, and is told that it may."""
-    database, login = f"granted_{county.fips}", f"sync {county.fips}"
-    with psycopg.connect(pg_server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{database}"')
-    try:
-        url = urlsplit(pg_server)._replace(path=f"/{database}").geturl()
-        with psycopg.connect(url, autocommit=True) as connection:
-            for statement in target_grants(login):
-                connection.execute(statement.encode())
-        params = {
-            key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(url).items() if value
-        } | {"user": login}
-        county.target.close()
-        with PostgresTarget(params) as target:
-            county.target = target
-            assert target.readiness().missing_rights == ()
-            county.add("property", 1, 2)
-            _, certificate = county.sync()
-            assert certificate.clean
-            assert target.readiness().pending == target.readiness().missing_rights == ()
-            assert county.sql(
-                "SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = "
-                "current_user"
-            ) == [{"more": False}]
-    finally:
-        with psycopg.connect(pg_server, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
-            connection.execute(f'DROP ROLE IF EXISTS "{login}"')
+def test_what_the_targets_grants_give_is_enough_for_a_whole_run(
+    bare_platform: Platform, county: County
+) -> None:
+    """A role with these grants and nothing else runs and certifies what the owner migrated, and is told that it
+    may; that it is no more than that, test_security_roles.py proves.
+    """
+    bare_platform.run_grants()
+    bare_platform.migrate()
+    county.target.close()
+    with bare_platform.target(bare_platform.sync) as target:
+        county.target = target
+        assert target.readiness().missing_rights == ()
+        county.add("property", 1, 2)
+        _, certificate = county.sync()
+        assert certificate.clean
+        assert target.readiness().pending == target.readiness().missing_rights == ()
+        assert county.sql(
+            "SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = session_user"
+        ) == [{"more": False}]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 64, "line\nbreak", "nul\x00", "\ud800"])
@@ -224,6 +215,8 @@ def test_a_hostile_role_name_stays_one_role(pg_url: str, name: str) -> None:
             connection.execute(statement.encode())
         assert connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
         assert connection.execute(
-            "SELECT has_database_privilege(%s, current_database(), 'CREATE')", (name,)
-        ).fetchone() == (True,)
+            "SELECT pg_has_role(%s, 'pacs_sync', 'USAGE'), has_database_privilege(%s, current_database(), "
+            "'CREATE'), has_database_privilege(%s, current_database(), 'TEMPORARY')",
+            (name, name, name),
+        ).fetchone() == (True, False, True)
         connection.rollback()

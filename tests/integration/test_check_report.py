@@ -99,7 +99,7 @@ def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) ->
 
 def test_a_check_writes_nothing(read_only: County) -> None:
     """An empty target stays empty: no schema is made for the sake of a look."""
-    read_only.sql("DROP SCHEMA IF EXISTS pacs, pacs_part, pacs_ops, pacs_report CASCADE")
+    read_only.sql("DROP SCHEMA IF EXISTS pacs, pacs_part, pacs_ops, pacs_report, pacs_stage CASCADE")
     found = look(read_only)
     assert read_only.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'pacs%%'") == []
     assert found["target.schema"].state == "warn"

@@ -71,7 +71,7 @@ def test_two_tries_side_by_side(county: County) -> None:
     run.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=1)
     prefix = f"stage_{run_id.replace('-', '')}_property_"
     counts = [
-        county.sql(f"SELECT count(*) AS n FROM pacs_ops.{prefix}{attempt}")[0]["n"] for attempt in (1, 2)
+        county.sql(f"SELECT count(*) AS n FROM pacs_stage.{prefix}{attempt}")[0]["n"] for attempt in (1, 2)
     ]
     assert counts == [2, 2]
 
@@ -208,7 +208,7 @@ def test_validate_again(county: County) -> None:
     run_id = county.stage()
     table = county.plan_of(run_id, "property").stage_table
     county.sql(
-        f"UPDATE pacs_ops.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2)
+        f"UPDATE pacs_stage.{table} SET _reject = '{{F9.99}}' WHERE property_id = %s", key("property", 2)
     )
     run.validate(county.config, county.target, run_id=run_id, entity="property")
     county.publish(run_id)
@@ -465,7 +465,7 @@ def test_staging_that_a_crash_emptied(county: County) -> None:
     """
     county.add("property", 1)
     run_id = county.stage()
-    county.sql(f"TRUNCATE pacs_ops.{county.plan_of(run_id, 'property')['stage_table']}")
+    county.sql(f"TRUNCATE pacs_stage.{county.plan_of(run_id, 'property')['stage_table']}")
     outcome = county.publish(run_id)
     assert of(outcome, "property").state == "failed"
     assert "property" not in county.target.runs.cursors(county.fips)

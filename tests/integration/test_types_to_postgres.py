@@ -89,7 +89,7 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(
         assert fill_stage(reader, target, shape, full_query(shape), stage, county_id="53005") == 4
         wanted = ", ".join(f"{slot}::text" for slot in chosen)
         found = target.connection.execute(
-            f"SELECT {wanted}, _reject FROM pacs_ops.{stage} ORDER BY parcel_number"
+            f"SELECT {wanted}, _reject FROM pacs_stage.{stage} ORDER BY parcel_number"
         ).fetchall()
     for row, got in enumerate(found[:3]):
         expected = tuple(case.expected[row] for case in chosen.values())

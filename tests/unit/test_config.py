@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from airflow_provider_pacs.sync.config import (
     CountyConfig,
     county_files,
+    folder,
     load_county,
     table_maps,
     washington_fips,
@@ -66,7 +67,7 @@ def test_a_key_is_never_null(tmp_path: Path, entity: str, column: str) -> None:
 
 
 def test_the_design_documents_form_loads_unchanged(tmp_path: Path) -> None:
-    config = load_county(write(tmp_path, DESIGN_DOCUMENT, "any_name.yaml"))
+    config = load_county(write(tmp_path, DESIGN_DOCUMENT))
     assert (config.county, config.fips, config.name, config.timezone) == (
         "benton_wa",
         "53005",
@@ -88,7 +89,7 @@ def test_the_design_documents_form_loads_unchanged(tmp_path: Path) -> None:
 
 
 def test_one_line_is_a_county_with_every_default(tmp_path: Path) -> None:
-    config = load_county(write(tmp_path, "county: yakima_wa"))
+    config = load_county(write(tmp_path, "county: yakima_wa", "yakima_wa.yaml"))
     sync = config.sync
     assert config.fips == "53077"
     assert set(sync.entities) == {"property", "owner", "value", "structure"}
@@ -109,9 +110,13 @@ def test_one_line_is_a_county_with_every_default(tmp_path: Path) -> None:
     assert (config.tables, config.owner, config.tags) == ({}, "data-engineering", ())
 
 
-def test_the_county_is_the_files_name_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_the_county_is_the_files_name(tmp_path: Path) -> None:
+    """Case F7: a copy under another name is refused, whichever spelling it uses; the original is not."""
     assert load_county(write(tmp_path, "owner: me", "walla_walla_wa.yaml")).county == "walla_walla_wa"
-    assert load_county(write(tmp_path, "county: walla_walla_wa", "ww.yaml")).name == "Walla Walla County, WA"
+    for text, field in (("county: walla_walla_wa", "county"), (DESIGN_DOCUMENT, "benton_wa_sync_schedule")):
+        (told,) = problems(write(tmp_path, text, "b_wa.yaml"))
+        assert f"{field}: must be the file's name" in told
+    assert list(load_counties(tmp_path).good) == ["walla_walla_wa"]
 
 
 def test_the_model_county_file_says_what_the_defaults_say(tmp_path: Path) -> None:
@@ -195,7 +200,6 @@ def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Pat
         ("# nothing\n", "is empty"),
         ("- benton_wa\n", "must be a mapping"),
         ("sync: {cron: [\n", "is not valid YAML"),
-        ("a: !!python/object:os.system x\n", "is not valid YAML"),
         ("county: a\n---\ncounty: b\n", "is not valid YAML"),
         ("county: benton_wa\ncounty: yakima_wa\n", "county: is written twice (again in line 2) (line 1)"),
         ("sync:\n  retries: 1\n  retries: 2\n", "sync.retries: is written twice (again in line 3) (line 2)"),
@@ -259,10 +263,102 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     assert load_county(path).county == "benton_wa"
 
 
-def test_a_bomb_of_aliases_and_a_recursive_file_are_refused_quickly(tmp_path: Path) -> None:
-    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
-    assert len(problems(write(tmp_path, bomb))) == 30
-    assert problems(write(tmp_path, "tags: &t [*t]"))
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+MERGES = "a0: &a0 {k0: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], k{n}: 1}}\n" for n in range(1, 20)
+)
+OUT_OF_BOUNDS = {
+    "alias bomb": (BOMB, "anchors and aliases"),
+    "recursive": ("tags: &t [*t]", "anchors and aliases"),
+    "merge bomb": (MERGES, "anchors and aliases"),
+    "merge key": ("sync:\n  <<: {retries: 1}\n", "merge keys"),
+    "size": ("# x\n" * 20_000, "is larger than 64 KB"),
+    "depth": ("tags: " + "[" * 500 + "]" * 500, "levels"),
+    "depth in blocks": ("".join(f"{' ' * n}a:\n" for n in range(200)), "levels"),
+    "values": ("tags: [" + "a, " * 10_000 + "a]", "more than 5000 values"),
+    "one long text": (f"owner: {'x' * 1_001}", "more than 1000 characters"),
+    "a long key": (f"? {'x' * 1_001}\n: 1", "more than 1000 characters"),
+    "NUL": ('owner: "a\\0b"', "a control character"),
+    "escape": ('owner: "a\\eb"', "a control character"),
+    "line separator": ('owner: "a\\u2028b"', "a control character"),
+    "tag": ("owner: !!binary aGk=", "tags (!) are not allowed"),
+    "object": ("a: !!python/object:os.system x", "tags (!) are not allowed"),
+    "digits": ("sync: {batch_size: " + "9" * 5_000 + "}", "more than 1000 characters"),
+    "timeout": ("sync: {timeout_minutes: 99999999999999}", "sync.timeout_minutes: Input should be less"),
+    "hexadecimal": ("sync: {batch_size: -0x" + "F" * 900 + "}", "(got a number out of every range)"),
+    "negative": ("sync: {batch_size: -0xFFFFFFFFF}", "sync.batch_size: Input should be greater"),
+    "batch": ("sync: {batch_size: 1000001}", "sync.batch_size"),
+    "retries": ("sync: {retries: 101}", "sync.retries"),
+    "delay": ("sync: {retry_delay_seconds: 86401}", "sync.retry_delay_seconds"),
+    "lag": ("sync: {lag_seconds: 4294967296}", "sync.lag_seconds"),
+    "overlap": ("sync: {overlap_minutes: 999999999999}", "sync.overlap_minutes"),
+    "guard": ("delete_guard: {max_rows: 9223372036854775808}", "delete_guard.max_rows"),
+    "guard as a float": ("delete_guard: {max_percent: 1e400}", "delete_guard.max_percent"),
+    "tag of 300 characters": (f"tags: [{'t' * 300}]", "tags.0: String should have at most 100 characters"),
+    "tag with a line": ('tags: ["a\\nb"]', "tags.0: String should match pattern"),
+    "too many tags": (
+        f"tags: [{', '.join(f't{n}' for n in range(21))}]",
+        "tags: Tuple should have at most 20",
+    ),
+    "name": (f"name: {'n' * 129}", "name: String should have at most 128 characters"),
+    "name of two lines": ('name: "a\\nb"', "name: String should match pattern"),
+    "owner": (f"owner: {'n' * 129}", "owner: String should have at most 128 characters"),
+    "timezone": (f"timezone: {'x' * 65}", "timezone: String should have at most 64 characters"),
+    "cron": (f"sync: {{cron: '{'0,' * 150}0 * * * *'}}", "sync.cron: String should have at most 200"),
+    "cron step": ("sync: {cron: '*/99999999999 * * * *'}", "is no minute"),
+    "target.tls": ("target: {tls: off}", "target.tls: Input should be 'warn' or 'strict'"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_BOUNDS)
+def test_what_is_out_of_bounds_is_one_countys_problem(tmp_path: Path, name: str) -> None:
+    """Case E5: refused by name, in little time, and the other counties are there."""
+    text, what = OUT_OF_BOUNDS[name]
+    told = problems(write(tmp_path, text))
+    assert any(what in line for line in told), told
+    assert max(map(len, told)) < 1_000
+    write(tmp_path, "owner: me", "king_wa.yaml")
+    found = load_counties(tmp_path)
+    assert (list(found.good), len(found.broken)) == (["king_wa"], 1)
+
+
+def test_nothing_is_made_of_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case E5: an alias is refused while the file is read, before a single value is built."""
+    monkeypatch.setattr(yaml.SafeLoader, "get_single_node", lambda loader: pytest.fail("built"))
+    for text in (BOMB, MERGES, "tags: [" + "a, " * 10_000 + "a]"):
+        problems(write(tmp_path, text))
+
+
+def test_a_file_of_many_problems_names_the_first_fifty(tmp_path: Path) -> None:
+    told = problems(write(tmp_path, "".join(f"k{n}: 1\n" for n in range(500))))
+    assert len(told) == 51
+    assert told[-1].endswith("and 450 more")
+
+
+def test_what_nobody_thought_of_is_one_countys_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case E5: an error of any kind while a file is loaded is that file's."""
+    load = folder.load_county
+    monkeypatch.setattr(folder, "load_county", lambda file: 1 / 0 if file.stem == "benton_wa" else load(file))
+    write(tmp_path, "owner: me")
+    write(tmp_path, "owner: me", "king_wa.yaml")
+    found = load_counties(tmp_path)
+    assert list(found.good) == ["king_wa"]
+    assert "ZeroDivisionError" in found.broken[0].message
+
+
+def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
+    """Case E6: two files with one code are both refused; a third county is not."""
+    write(tmp_path, 'fips: "53005"')
+    write(tmp_path, 'fips: "53005"\ntimezone: America/Boise', "ada_id.yaml")
+    write(tmp_path, "owner: me", "king_wa.yaml")
+    found = load_counties(tmp_path)
+    assert list(found.good) == ["king_wa"]
+    (told,) = found.broken
+    assert "ada_id.yaml" in told.message
+    assert "benton_wa.yaml" in told.message
+    assert "'53005' is claimed by 2 counties" in told.message
 
 
 def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) -> None:
@@ -289,15 +385,18 @@ def test_county_files_are_sorted_and_hidden_ones_left_alone(tmp_path: Path) -> N
 
 
 def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) -> None:
-    write(tmp_path, "county: benton_wa", "a.yaml")
-    write(tmp_path, "county: benton_wa", "b.yaml")
+    write(tmp_path, "county: benton_wa", "benton_wa.yaml")
+    write(tmp_path, "county: benton_wa", "benton_wa.yml")
     write(tmp_path, "sync: {batch_size: 0}", "yakima_wa.yaml")
     write(tmp_path, "owner: me", "king_wa.yaml")
     found = load_counties(tmp_path)
     assert list(found.good) == ["king_wa"]
     assert len(found.broken) == 2
     told = "\n".join(error.message for error in found.broken)
-    assert f"{tmp_path}/a.yaml, {tmp_path}/b.yaml: county: 'benton_wa' is claimed by 2 files" in told
+    assert (
+        f"{tmp_path}/benton_wa.yaml, {tmp_path}/benton_wa.yml: county: 'benton_wa' is claimed by 2 files"
+        in told
+    )
     assert "yakima_wa.yaml: sync.batch_size" in told
 
 

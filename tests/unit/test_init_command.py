@@ -200,20 +200,27 @@ def test_a_wrong_answer_is_named_and_nothing_is_written(
 @pytest.mark.parametrize(
     "name",
     [
-        'x"\ntarget: {connection: evil}',
+        'x" target: {connection: evil}',
         "a: b # c",
         "'; --",
         "é § 地番",
         "{county}",
-        "line\nbreak",
         "🏡",
-        "a\u2028b\x85c",
     ],
 )
 def test_an_answer_stays_one_value(name: str, tmp_path: Path) -> None:
     assert main(["init", "benton_wa", "--name", name, "--host", "h\nevil: 1"]) == 0
     config = load_county(tmp_path / "counties" / "benton_wa.yaml")
     assert (config.name, config.target.connection) == (name, "terrafusion")
+
+
+@pytest.mark.parametrize(
+    "name", ['x"\ntarget: {connection: evil}', "line\nbreak", "a\u2028b\x85c", "nul\x00"]
+)
+def test_an_answer_of_more_than_one_line_writes_no_file(name: str, tmp_path: Path) -> None:
+    """Case E5: a name is one line of text."""
+    assert main(["init", "benton_wa", "--name", name]) == 2
+    assert list(tmp_path.rglob("*.yaml")) == []
 
 
 @pytest.mark.parametrize("county", ["../evil", "Benton", "a/b", ""])

@@ -28,6 +28,7 @@ from airflow_provider_pacs.sync.config.settings import (
     SourceConfig,
     SyncConfig,
     TableConfig,
+    Tag,
     TargetConfig,
     did_you_mean,
 )
@@ -47,6 +48,8 @@ _RESERVED_ENDINGS = (
     "_writeback",
     "_sync_schedule",
 )  # a DAG id of one county may not be another county's
+_MOST, _LONGEST = 50, 600
+"""Problems of one file that are listed, and characters of each."""
 _Problem = tuple[YamlPath, str]
 _MISSING = {
     "fips": 'no FIPS code is known for this county: set fips: "53005" (state and county, 5 digits, in quotes)',  # noqa: E501
@@ -60,14 +63,14 @@ class CountyConfig(Section):
     county: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
     fips: Annotated[StrictStr, Field(pattern=r"^[0-9]{5}$")]
     name: Name
-    timezone: StrictStr
+    timezone: Annotated[StrictStr, Field(max_length=64)]
     source: SourceConfig
     target: TargetConfig = TargetConfig()
     sync: SyncConfig = Field(default_factory=SyncConfig)
     delete_guard: DeleteGuard = DeleteGuard()
     tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
     owner: Name = "data-engineering"
-    tags: tuple[Name, ...] = ()
+    tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +173,14 @@ def load_county(path: Path) -> CountyConfig:
         raise ConfigError(f"{path}: must be a mapping of settings, for example `county: benton_wa`")
     settings, prefix = _long_form(file.value, problems)
     settings.setdefault("county", path.stem)
+    if isinstance(settings["county"], str) and settings["county"] != path.stem:
+        problems.append(
+            (
+                prefix[:1] or ("county",),
+                f"must be the file's name: call the file {settings['county'][:50]}{path.suffix}, or write "
+                f"{path.stem} here; a copy under another name would stand beside the original",
+            )
+        )
     problems += _column_problems(settings.get("tables"))
     try:
         config = CountyConfig.model_validate(settings)
@@ -196,7 +207,9 @@ def load_county(path: Path) -> CountyConfig:
                 f"{path}: {'.'.join(map(str, where)) or '(file)'}: {what}{f' (line {line})' if line else ''}",
             )
         )
-    raise ConfigError("\n".join(text for _, text in sorted(told)), remedy="Correct the county file.")
+    lines = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for _, text in sorted(told)]
+    more = [f"{path}: and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+    raise ConfigError("\n".join([*lines[:_MOST], *more]), remedy="Correct the county file.")
 
 
 def _long_form(raw: dict[Any, Any], problems: list[_Problem]) -> tuple[dict[Any, Any], YamlPath]:
@@ -272,9 +285,14 @@ def _explain(found: ErrorDetails) -> _Problem:
     if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return loc, f"unknown key; {did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
     given = found["input"]
-    got = f" (got {given})" if isinstance(given, int | float) else ""
+    got = f" (got {_short(given)})" if isinstance(given, int | float) else ""
     got += "; write it in quotes" if got and found["type"] == "string_type" else ""
     return loc, found["msg"].removeprefix("Value error, ") + got
+
+
+def _short(number: float) -> str:
+    """A number that fits a line; one of thousands of digits would not even become a text."""
+    return str(number) if abs(number) < 1e15 else "a number out of every range"
 
 
 def _keys_at(loc: YamlPath) -> Iterable[str]:

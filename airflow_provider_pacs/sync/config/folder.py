@@ -1,21 +1,25 @@
 """A folder of county files comes in; the good counties by name and one ConfigError per unusable file go out.
 
-A broken file hides no other.
+A broken file hides no other, whatever is wrong with it.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
+_Claims = dict[str, list[tuple[Path, CountyConfig]]]
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Counties:
-    """What a folder holds. `broken` is in the order of the files; a county that two files claim is broken,
-    and neither is used.
+    """What a folder holds. `broken` is in the order of the files; a county or a FIPS code that two files
+    claim is broken, and neither is used.
     """
 
     good: dict[str, CountyConfig]
@@ -29,24 +33,49 @@ def load_counties(folder: Path) -> Counties:
         ConfigError: there is no such folder.
     """
     broken: list[ConfigError] = []
-    claims: dict[str, list[tuple[Path, CountyConfig]]] = {}
+    claims: _Claims = {}
     for file in county_files(folder):
         try:
             config = load_county(file)
         except ConfigError as error:
             broken.append(error)
+        except Exception as error:  # whatever it is, it is this file's alone
+            log.exception("%s can't be loaded", file)
+            broken.append(ConfigError(f"{file}: can't be loaded: {type(error).__name__}"))
         else:
             claims.setdefault(config.county, []).append((file, config))
     for county, claim in claims.items():
         if len(claim) > 1:
-            files = ", ".join(str(file) for file, _ in claim)
             broken.append(
                 ConfigError(
-                    f"{files}: county: {county!r} is claimed by {len(claim)} files",
+                    f"{_files(claim)}: county: {county!r} is claimed by {len(claim)} files",
                     remedy="Keep one of them, or set `county`.",
                 )
             )
-    return Counties(
-        good={county: claim[0][1] for county, claim in claims.items() if len(claim) == 1},
-        broken=tuple(broken),
-    )
+    shared, refused = _shared_codes(claims)
+    broken += refused
+    good = {
+        county: claim[0][1] for county, claim in claims.items() if len(claim) == 1 and county not in shared
+    }
+    return Counties(good=good, broken=tuple(broken))
+
+
+def _shared_codes(claims: _Claims) -> tuple[set[str], list[ConfigError]]:
+    """Counties whose FIPS code another file claims too: their rows and runs would be one county's."""
+    codes: dict[str, list[str]] = {}
+    for county, claim in claims.items():
+        codes.setdefault(claim[0][1].fips, []).append(county)
+    shared = {fips: counties for fips, counties in codes.items() if len(counties) > 1}
+    refused = [
+        ConfigError(
+            f"{_files([claims[county][0] for county in counties])}: fips: {fips!r} is claimed by "
+            f"{len(counties)} counties; who may read the one would read the other",
+            remedy="Correct `fips` in the file where it is wrong.",
+        )
+        for fips, counties in shared.items()
+    ]
+    return {county for counties in shared.values() for county in counties}, refused
+
+
+def _files(claim: list[tuple[Path, CountyConfig]]) -> str:
+    return ", ".join(str(file) for file, _ in claim)

@@ -178,7 +178,7 @@ def write_county(new: NewCounty, folder: Path, *, force: bool = False) -> tuple[
         raise ConfigError(f"{path} is there already", remedy="edit it, or overwrite it with --force")
     text = text_of(new)
     with tempfile.TemporaryDirectory(prefix="pacs-init-") as scratch:
-        draft = Path(scratch) / "county.yaml"
+        draft = Path(scratch) / f"{Path(new.county).name or 'county'}.yaml"
         draft.write_text(text, "utf-8")
         try:
             config = load_county(draft)

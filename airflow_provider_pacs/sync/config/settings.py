@@ -43,13 +43,18 @@ def _known_profile(name: str) -> str:
     return name
 
 
-Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$")]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029,]+$")]
 ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-Cron = Annotated[StrictStr, AfterValidator(five_field_cron)]
+Cron = Annotated[StrictStr, Field(max_length=200), AfterValidator(five_field_cron)]
 EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
 ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
+Rows = Annotated[StrictInt, Field(ge=0, le=1_000_000_000)]
+BatchRows = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+Minutes = Annotated[StrictInt, Field(ge=1, le=7 * 24 * 60)]
+OverlapMinutes = Annotated[StrictInt, Field(ge=0, le=31 * 24 * 60)]
+Seconds = Annotated[StrictInt, Field(ge=0, le=24 * 60 * 60)]
+Retries = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
 class Section(BaseModel):
@@ -105,9 +110,16 @@ class SourceConfig(Section):
 
 
 class TargetConfig(Section):
-    """Where the rows go: an Airflow connection id of type `postgres`."""
+    """Where the rows go.
+
+    Attributes:
+        connection: an Airflow connection id of type `postgres`.
+        tls: what becomes of a connection to it that somebody made weaker than verified TLS: `warn` says and
+            audits it in every run, `strict` refuses to run.
+    """
 
     connection: ConnectionId = "terrafusion"
+    tls: Literal["warn", "strict"] = "warn"
 
 
 class SyncConfig(Section):
@@ -135,14 +147,14 @@ class SyncConfig(Section):
 
     cron: Cron | None = "0 2 * * *"
     entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
-    batch_size: Positive = 10_000
+    batch_size: BatchRows = 10_000
     enable_cdc: StrictBool = True
-    timeout_minutes: Positive = 60
-    retries: Count = 3
-    retry_delay_seconds: Count = 30
+    timeout_minutes: Minutes = 60
+    retries: Retries = 3
+    retry_delay_seconds: Seconds = 30
     pool: Name | None = None
-    lag_seconds: Count = 60
-    overlap_minutes: Count = 75
+    lag_seconds: Seconds = 60
+    overlap_minutes: OverlapMinutes = 75
     clock: Literal["local", "utc"] = "local"
     clock_offset_minutes: Annotated[StrictInt, Field(ge=-1440, le=1440)] | None = None
     new_columns: Literal["ignore", "add"] = "ignore"
@@ -165,7 +177,7 @@ class DeleteGuard(Section):
         window_days: the limits hold for one run, and for all runs of these days together; 0 for one run only.
     """
 
-    max_rows: Count = 25
+    max_rows: Rows = 25
     max_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
     window_days: Annotated[StrictInt, Field(ge=0, le=366)] = 7
 

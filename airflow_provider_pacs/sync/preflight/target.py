@@ -1,4 +1,6 @@
-"""The target, or why it can't be opened -> findings: reachability, version, schemas, rights."""
+"""The target, or why it can't be opened -> findings: reachability, TLS, encoding, pooler, version, schemas,
+rights.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Iterator
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+from airflow_provider_pacs.sync.target.facts import SessionFacts, TargetReadiness
 
 
 def check_target(visit: PreflightContext) -> Iterator[Finding]:
@@ -17,6 +20,8 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
         return
     found = visit.target.readiness()
     yield Finding("target.reachability", "target", "ok", f"{found.place} answers {found.login}.")
+    if isinstance(found, TargetReadiness):
+        yield from check_session(found.session, strict=visit.config.target.tls == "strict")
     remedy = "" if found.new_enough else "Use PostgreSQL 15 or newer."
     yield Finding(
         "target.version",
@@ -34,8 +39,24 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
             f"The target's login lacks: {in_words(found.missing_rights)}.",
             grants,
         )
+    elif isinstance(found, TargetReadiness) and found.lost_rights:
+        yield Finding(
+            "target.rights",
+            "target",
+            "warn",
+            f"The target's login may write what a run writes, but other roles lost rights: "
+            f"{in_words(found.lost_rights)}.",
+            f"Run pacs migrate {county} as a member of pacs_owner: it grants them again.",
+        )
     else:
-        yield Finding("target.rights", "target", "ok", "The target's login may write what a run writes.")
+        owner = isinstance(found, TargetReadiness) and found.owns_schemas
+        more = " It may also change the schemas and the audit: pacs grants prints a login that may not."
+        yield Finding(
+            "target.rights",
+            "target",
+            "ok",
+            f"The target's login may write what a run writes.{more if owner else ''}",
+        )
     if found.altered:
         text = f"Migrations were applied with other content: {in_words(found.altered)}."
         yield Finding(
@@ -52,3 +73,34 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
         )
     else:
         yield Finding("target.schema", "target", "ok", "Every migration is applied.")
+
+
+def check_session(facts: SessionFacts, *, strict: bool) -> Iterator[Finding]:
+    """What lies between here and the target: TLS, the encoding of both sides, a pooler."""
+    if facts.weak:
+        yield Finding(
+            "target.tls",
+            "target",
+            "fail" if strict else "warn",
+            f"The connection is weaker than the default: {'; '.join(facts.weak)}.",
+            "Remove the setting, and name the CA with sslrootcert if it is not one of the system's; "
+            "target.tls: strict in the county's file refuses to run without.",
+        )
+    elif facts.local:
+        yield Finding("target.tls", "target", "ok", "A local socket: no network lies in between.")
+    else:
+        yield Finding("target.tls", "target", "ok", "TLS; the server's certificate and name are verified.")
+    if facts.encoding == "UTF8":
+        yield Finding("target.encoding", "target", "ok", "The database and the connection use UTF-8.")
+    else:
+        yield Finding(
+            "target.encoding",
+            "target",
+            "fail",
+            f"The database has encoding {facts.encoding}, which can't hold every name and address.",
+            "Make a database with ENCODING 'UTF8' and name it in the target's connection.",
+        )
+    pooler = "A pooler answers: settings are made per transaction, and no statement is prepared."
+    yield Finding(
+        "target.pooler", "target", "ok", pooler if facts.pooled else "The server answers without a pooler."
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
 _ERROR_CLASS = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Failure))\b", re.MULTILINE)
-
+_SLOTS = "It is tried again; where that does not help, all connection slots of the target may be taken."
 
 _IMPORTING = threading.Lock()
 
@@ -95,7 +95,9 @@ def _count_rows(url: sqlalchemy.URL, context: ValidationContext) -> int:
         with engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(stage)).scalar_one())
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise RetryableError(f"the target database cannot be reached to judge {context.stage}") from error
+        raise RetryableError(
+            f"the target database cannot be reached to judge {context.stage}", remedy=_SLOTS
+        ) from error
     except sa.exc.DBAPIError as error:
         raise FatalError(f"the staging table {context.stage} cannot be read") from error
 
@@ -120,10 +122,18 @@ def _quiet() -> Iterator[None]:
         log.propagate = before
 
 
-def _set_up(connection: Any, _: Any) -> None:
-    """Sorts and hashes of whole staging tables stay in memory."""
-    for setting in ("SET work_mem = '64MB'", "SET jit = off"):
-        connection.execute(setting)
+def _prepare_nothing(connection: Any, _: Any) -> None:
+    """Behind a pooler the next client has other statements under the same names."""
+    connection.prepare_threshold = None
+
+
+def _set_up(connection: Any) -> None:
+    """Sorts and hashes of whole staging tables stay in memory, and no time-out of the role ends them. For the
+    transaction only: behind a pooler the next client would inherit more.
+    """
+    connection.exec_driver_sql(
+        "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL statement_timeout = 0"
+    )
 
 
 def _run(
@@ -150,7 +160,8 @@ def _run(
         name="target", connection_string=url.render_as_string(hide_password=False).replace("$", "%24")
     )
     try:
-        sqlalchemy.event.listen(source.get_engine(), "connect", _set_up)
+        sqlalchemy.event.listen(source.get_engine(), "connect", _prepare_nothing)
+        sqlalchemy.event.listen(source.get_engine(), "begin", _set_up)
         asset = source.add_table_asset(
             name=entity.name, table_name=identifier(context.stage_table), schema_name=context.schema
         )
@@ -217,6 +228,11 @@ def _result(rule: Rule, outcome: Any, evaluated: int, size: int) -> RuleResult:
         unexpected = 0  # a SUM over no rows
     if outcome is None or not isinstance(unexpected, int):
         reason = "no result" if outcome is None else _error_class(outcome.exception_info)
+        if reason.endswith("OperationalError"):
+            raise RetryableError(
+                "the target could not be asked while rules were judged",
+                remedy=_SLOTS,
+            )
         return RuleResult(
             rule.id,
             rule.severity,

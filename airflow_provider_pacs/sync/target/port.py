@@ -476,6 +476,10 @@ class Target(Protocol):
     def sqlalchemy_url(self) -> sa.URL:
         """The same database for SQLAlchemy, which Great Expectations uses."""
 
+    @property
+    def weak_settings(self) -> tuple[str, ...]:
+        """Settings of the connection that are weaker than the default, each with the reason."""
+
     def migrate(self) -> list[str]:
         """Bring schemas and tables up to date; returns what was applied."""
 

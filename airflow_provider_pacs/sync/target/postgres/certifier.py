@@ -189,7 +189,7 @@ def issue(
         covered,
         {"state": certificate.state, "entities": details},
     )
-    head = audit.head(connection, run.county_id)
+    head = str(audit.head(connection, run.county_id) or "")
     for each in certificates:
         _store(connection, certificate, each, run.config_fingerprint, head)
     message = "; ".join(f"{each.entity}: {each.state}" for each in certificates if each.state != "clean")

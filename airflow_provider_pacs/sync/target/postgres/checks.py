@@ -9,74 +9,63 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from airflow_provider_pacs.sync.target.port import Readiness
+from airflow_provider_pacs.sync.target.facts import TargetReadiness
+from airflow_provider_pacs.sync.target.postgres import audit, rights, session
 from airflow_provider_pacs.sync.target.postgres.ddl import MINIMUM_VERSION, unapplied
 
 Connection = psycopg.Connection[Any]
 KEPT = 50
 """Reports of a county that are kept."""
 
-_WRITTEN = (
-    "sync_run",
-    "run_entity",
-    "sync_state",
-    "quarantine",
-    "quality_result",
-    "certificate",
-    "pending_delete",
-    "audit",
-)
 
-
-def readiness(connection: Connection, place: str) -> Readiness:
+def readiness(connection: Connection, place: str) -> TargetReadiness:
     """Look without changing anything.
 
-    What the login may not even see counts as not there; the missing right is told.
+    Effective rights are asked for, not grants: what the login has through any of its roles counts, and what
+    somebody revoked is missing although every migration is recorded.
     """
     version = connection.info.server_version
-    missing = _missing_on_schemas(connection)
-    pending, altered = ((), ()) if missing else unapplied(connection)
-    if pending and not _one(connection, "SELECT has_database_privilege(current_database(), 'CREATE')"):
-        missing.append("CREATE on the database")
-    missing += _missing_on_tables(connection)
-    return Readiness(
+    readable = _may_read_journal(connection)
+    pending, altered = unapplied(connection) if readable else ((), ())
+    absent = rights.lacking(connection)
+    if pending and not _may_migrate(connection):
+        absent.append("membership in pacs_owner, or a `pacs migrate` by it")
+    owns_schemas = rights.owns(connection) or bool(
+        _one(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    )
+    return TargetReadiness(
         place=place,
         login=str(_one(connection, "SELECT current_user")),
         version=f"{version // 10000}.{version % 10000}",
-        has_journal=not missing
-        and bool(_one(connection, "SELECT to_regclass('pacs_ops.audit') IS NOT NULL")),
+        has_journal=readable and not absent and audit.is_ready(connection),
         new_enough=version >= MINIMUM_VERSION,
         pending=pending,
         altered=altered,
-        missing_rights=tuple(missing),
+        missing_rights=tuple(absent),
+        session=session.facts(connection),
+        owns_schemas=owns_schemas,
+        lost_rights=tuple(rights.missing(connection)),
     )
 
 
-def _missing_on_schemas(connection: Connection) -> list[str]:
-    """Of the schemas that are there, those that the login may not use or make tables in."""
-    rows = connection.execute(
-        "SELECT p.wanted, n.nspname FROM pg_namespace AS n, unnest(ARRAY['USAGE', 'CREATE']) AS p(wanted) "
-        "WHERE n.nspname IN ('pacs', 'pacs_part', 'pacs_ops', 'pacs_report') AND NOT "
-        "has_schema_privilege(n.oid, p.wanted) "
-        "ORDER BY n.nspname, p.wanted DESC"
+def _may_read_journal(connection: Connection) -> bool:
+    """Whether the schema is not there yet, or its record of migrations can be read."""
+    return bool(
+        _one(
+            connection,
+            "SELECT coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') AND coalesce((SELECT "
+            "has_table_privilege(c.oid, 'SELECT') FROM pg_class AS c WHERE c.relnamespace = n.oid AND "
+            "c.relname = 'schema_migration'), true) FROM pg_namespace AS n WHERE n.nspname = "
+            "'pacs_ops'), true)",
+        )
     )
-    return [f"{wanted} on schema {schema}" for wanted, schema in rows]
 
 
-def _missing_on_tables(connection: Connection) -> list[str]:
-    """Journal tables that the login may not write, and canonical tables that it does not own: partitions are
-    attached by the owner.
-    """
-    rows = connection.execute(
-        "SELECT 'INSERT on pacs_ops.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
-        "c.relnamespace "
-        "WHERE n.nspname = 'pacs_ops' AND c.relname = ANY(%s) AND NOT has_table_privilege(c.oid, 'INSERT') "
-        "UNION ALL SELECT 'ownership of pacs.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON "
-        "n.oid = c.relnamespace "
-        "WHERE n.nspname = 'pacs' AND c.relkind = 'p' AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
-        (list(_WRITTEN),),
-    )
-    return [told for (told,) in rows]
+def _may_migrate(connection: Connection) -> bool:
+    """Whether the login may make the schemas, or acts for the owner of those that are there."""
+    if _one(connection, "SELECT count(*) FROM pg_namespace WHERE nspname = 'pacs_ops'"):
+        return rights.owns(connection)
+    return bool(_one(connection, "SELECT has_database_privilege(current_database(), 'CREATE')"))
 
 
 def _one(connection: Connection, statement: str, *values: object) -> Any:

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-import sqlalchemy as sa
 
+from airflow_provider_pacs.sync.target.postgres import session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 
-_SESSION = (
-    "SET timezone = 'UTC'",
-    "SET datestyle = 'ISO, YMD'",
-    "SET lock_timeout = '60s'",
-    "SET client_min_messages = warning",
-    # A few large statements over whole tables: sorts and hashes in memory, indexes built by two, nothing
-    # compiled.
-    "SET work_mem = '64MB'",
-    "SET maintenance_work_mem = '256MB'",
-    "SET jit = off",
-    # A worker that froze inside publish must not keep its county for ever.
-    "SET idle_in_transaction_session_timeout = '5min'",
-)
-_IF_THE_PLATFORM_CAN = "SET client_connection_check_interval = '5s'"
-"""A worker that was killed must not keep its county until its last statement is through."""
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 class Database:
     """One connection in autocommit; explicit transactions.
 
     Args:
-        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket
-            folder.
+        params: libpq keywords (host, port, dbname, user, password, sslmode ...); `host` may be a socket folder.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
@@ -45,20 +31,8 @@ class Database:
         port = f":{self.params['port']}" if "port" in self.params else ""
         self.place = f"{self.params.get('host', '')}{port}/{self.params.get('dbname', '')}"
         with mapped_errors(f"target {self.place}"):
-            self.connection = self._connect()
+            self.connection: psycopg.Connection[Any] = session.connect(self.params)
         self._second: psycopg.Connection[Any] | None = None
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
-            autocommit=True,
-            application_name="airflow-provider-pacs",
-            **self.params,  # type: ignore[arg-type]
-        )
-        for statement in _SESSION:
-            connection.execute(statement.encode())
-        with suppress(psycopg.errors.InvalidParameterValue):
-            connection.execute(_IF_THE_PLATFORM_CAN)
-        return connection
 
     def close(self) -> None:
         """Close the connections; again is allowed."""
@@ -69,21 +43,7 @@ class Database:
     @property
     def sqlalchemy_url(self) -> sa.URL:
         """The same database for SQLAlchemy (Great Expectations), on psycopg 3."""
-        known = {"host", "port", "user", "password", "dbname"}
-        host = self.params.get("host", "")
-        query = {name: value for name, value in self.params.items() if name not in known}
-        socket = host.startswith("/")
-        if socket:
-            query |= {"host": host, **({"port": self.params["port"]} if "port" in self.params else {})}
-        return sa.URL.create(
-            "postgresql+psycopg",
-            username=self.params.get("user"),
-            password=self.params.get("password"),
-            host=None if socket else host or None,
-            port=None if socket or "port" not in self.params else int(self.params["port"]),
-            database=self.params.get("dbname"),
-            query=query,
-        )
+        return session.sqlalchemy_url(self.params)
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
@@ -102,5 +62,5 @@ class Database:
         """A second connection, for what must be visible while the first one is inside COPY."""
         with mapped_errors(f"target {self.place}"):
             if self._second is None or self._second.closed:
-                self._second = self._connect()
+                self._second = session.connect(self.params)
             yield self._second

@@ -16,7 +16,9 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.target.postgres import rights
 from airflow_provider_pacs.sync.target.postgres.reports import views
+from airflow_provider_pacs.sync.target.postgres.session import require_utf8
 from airflow_provider_pacs.sync.target.postgres.sql import (
     PG_TYPES,
     PROVENANCE,
@@ -51,18 +53,36 @@ def migrate(connection: Connection) -> list[str]:
             f"PostgreSQL {connection.info.server_version // 10000} is too old",
             remedy="use PostgreSQL 15 or newer",
         )
+    require_utf8(connection)
     steps = _steps()
     done = _recorded(connection)
-    if all(done.get(name) == digest for name, digest, _ in steps):
+    if all(done.get(name) == digest for name, digest, _ in steps) and not (
+        rights.owns(connection) and rights.missing(connection)
+    ):
         return []
+    _require_owner(connection)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute("CREATE SCHEMA IF NOT EXISTS pacs_ops")
         connection.execute(_RECORD)
         done = _recorded(connection)
-        return [
+        applied = [
             name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)
         ]
+        rights.apply(connection)
+        return applied
+
+
+def _require_owner(connection: Connection) -> None:
+    """Refuse to migrate what belongs to somebody else, before half of it is tried."""
+    there = connection.execute("SELECT FROM pg_namespace WHERE nspname = 'pacs_ops'").fetchone() is not None
+    free = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')").fetchone()
+    if not (rights.owns(connection) if there else free == (True,)):
+        raise ConfigError(
+            "the target's schemas are not what this version needs, and this login may not migrate them",
+            remedy="run `pacs migrate COUNTY` as a member of pacs_owner; see docs/security.md",
+            code="PACS-003",
+        )
 
 
 def unapplied(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -202,6 +222,7 @@ def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
             sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key]))
         )
     connection.execute(sql.SQL("ANALYZE {}").format(table))
+    rights.tidy_partition(connection, leaf_name(entity, county_id))
 
 
 def attach_leaves(connection: Connection, county_id: str) -> None:
@@ -216,8 +237,4 @@ def attach_leaves(connection: Connection, county_id: str) -> None:
             "SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)
         ).fetchone()
         if found == (False,):
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
-                    root(entity), table, sql.Literal(county_id)
-                )
-            )
+            connection.execute("SELECT pacs_ops.attach_partition(%s, %s)", (entity.table, county_id))

@@ -48,10 +48,10 @@ CONFIG_STATES = frozenset({"0A000", "3D000", "3F000", "55000", "57P04"})
 STATEMENT_STATES = frozenset({"42601", "42P02", "42P18"})
 """The statement itself is wrong."""
 
-INIT = "Run `pacs migrate COUNTY` with the owner's connection; it creates and upgrades the schemas."
+INIT = "Run `pacs migrate COUNTY` as a member of pacs_owner; it creates and upgrades the schemas."
 GRANT = (
-    "Grant the target's login what `pacs grants COUNTY --target` prints, or connect as the owner of the "
-    "schemas pacs, pacs_part and pacs_ops."
+    "Grant the target's login what `pacs grants COUNTY --target` prints, then run `pacs migrate COUNTY` as a "
+    "member of pacs_owner: it grants what is missing."
 )
 REACH = (
     "Check host, port and firewall of the target, and that PostgreSQL runs; an unreachable host is "
@@ -78,12 +78,32 @@ _NO_DATABASE = ErrorRule(
     ConfigError, "Check the database's name and settings in the target's connection.", names=True
 )
 _BAD_OPTION = ErrorRule(ConfigError, "Write the target as postgresql://user:password@host:5432/database.")
+_SLOTS = ErrorRule(
+    RetryableError,
+    "All connection slots of the target are taken: it is tried again. Raise max_connections, the pooler's or "
+    "the role's limit, or end what holds them.",
+    names=True,
+)
+_SLOT_TEXT = re.compile(
+    r"too many (clients|connections)|connection slots|no more connections allowed|max_client_conn|"
+    r"query_wait_timeout|server_login_retry",
+    re.IGNORECASE,
+)
+"""PostgreSQL's and pgbouncer's words for a server that is full; a failed connection carries no SQLSTATE."""
+_TLS = ErrorRule(
+    ConfigError,
+    "TLS is verified by default: name the CA of the target's certificate with sslrootcert, and the host as "
+    "the certificate does. A weaker sslmode must be named, is reported in every run, and refused under "
+    "target.tls: strict.",
+    names=True,
+)
 _OPTION_TEXT = re.compile(
     r"connection (info|option)|conninfo|invalid (port|sslmode|integer value|URI|percent)|parsing URI",
     re.IGNORECASE,
 )
 BY_STATE: tuple[tuple[frozenset[str], ErrorRule], ...] = (
     (RETRY_STATES | AMBIGUOUS_STATES | frozenset({"08", "40", "58"}), ErrorRule(RetryableError)),
+    (frozenset({"53300"}), _SLOTS),
     (
         frozenset({"53"}),
         ErrorRule(RetryableError, "Free space, memory or connections on the target's server."),
@@ -101,6 +121,7 @@ BY_STATE: tuple[tuple[frozenset[str], ErrorRule], ...] = (
 )
 """Exact states before their class; the first two characters are the class."""
 BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
+    ("OperationalError", _SLOT_TEXT, _SLOTS),
     (
         "OperationalError",
         re.compile(
@@ -113,13 +134,12 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
     ("OperationalError", re.compile(r'database "[^"]*" does not exist', re.IGNORECASE), _NO_DATABASE),
     (
         "OperationalError",
-        re.compile(r"certificate|SSL (error|was required)|does not support SSL|sslmode", re.IGNORECASE),
-        ErrorRule(
-            ConfigError,
-            "Trust the CA of the target's certificate (sslrootcert) and name the host as the certificate "
-            "does.",
-            names=True,
+        re.compile(
+            r"certificate|SSL (error|was required|connection has been closed)|does not support SSL|sslmode|"
+            r"SSL is required",
+            re.IGNORECASE,
         ),
+        _TLS,
     ),
     ("OperationalError", _OPTION_TEXT, _BAD_OPTION),
     ("OperationalError", re.compile(""), ErrorRule(RetryableError, REACH, names=True)),
@@ -131,7 +151,10 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
 _SECRET = re.compile(
     r"\b(password|passfile|sslpassword|oauth_client_secret)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE
 )
-_URL_SECRET = re.compile(r"://[^/\s@]*@")
+_URL_SECRET = re.compile(r"://[^\n]*@")
+"""Everything up to the last @ of the line: a password may hold /, @, ? or a blank that nobody encoded."""
+_HALF_SECRET = re.compile(r"(host(?: name)? )(['\"])[^'\"\n]*@")
+"""What libpq takes for a host's name after an unencoded @: the rest of the password."""
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$", re.DOTALL)
 _TAIL = re.compile(r"\n?\s*\b(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*", re.DOTALL)
 _LONGEST = 200
@@ -142,6 +165,7 @@ def scrub(text: str, *, names: bool) -> str:
     unless `names`.
     """
     text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", _TAIL.sub("", text)))
+    text = _HALF_SECRET.sub(r"\1\2", text)
     text = " ".join((text if names else _QUOTED.sub('"…"', text)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -1,6 +1,6 @@
-"""A login's name -> the PostgreSQL statements that let it own and fill the platform's schemas.
+"""Names of logins -> the PostgreSQL statements that give each exactly its part of the platform.
 
-Printed for a DBA.
+Printed for a DBA, who runs them in the platform's database and may run them again.
 """
 
 from __future__ import annotations
@@ -8,43 +8,80 @@ from __future__ import annotations
 from psycopg import sql
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.target.postgres import rights
 
 LOGIN = "tf_pacs_sync"
-_ROLES = {
-    "pacs_read": "reads schema pacs, by county",
-    "pacs_ops_read": "reads runs, verdicts and certificates",
-    "pacs_sync": "for a second login that shall write the journal",
-}
+MONITOR_LOGIN = "tf_pacs_monitor"
 
 
-def target_grants(login: str = LOGIN) -> list[str]:
-    """One statement a line; the login then makes the schemas itself, with `pacs migrate` or its first run,
-    and owns them.
+def target_grants(login: str = LOGIN, monitor: str = MONITOR_LOGIN) -> list[str]:
+    """One statement a line: the group roles, the owner's right to make the schemas, the sync's login and the
+    page's.
+
+    Who runs them becomes a member of `pacs_owner`, so that `pacs migrate` can follow with the same login.
+    Passwords are for the DBA to set (psql has a command for it), and go into the connections only.
 
     Raises:
-        ConfigError: the name is longer than PostgreSQL's 63 bytes, or has a line end or NUL in it.
+        ConfigError: a name is longer than PostgreSQL's 63 bytes, or has a line end or NUL in it, or both
+            logins have one name.
     """
-    if not 0 < len(login.encode("utf-8", "surrogatepass")) <= 63 or not login.isprintable():
+    for name in (login, monitor):
+        if not 0 < len(name.encode("utf-8", "surrogatepass")) <= 63 or not name.isprintable():
+            raise ConfigError(
+                f"not a PostgreSQL role name: {name!r}", remedy="names have 1 to 63 bytes on one line"
+            )
+    if login == monitor:
         raise ConfigError(
-            f"not a PostgreSQL role name: {login!r}", remedy="names have 1 to 63 bytes on one line"
+            "the sync and the page need a login each", remedy="the page's must not be able to write"
         )
-    role = sql.Identifier(login)
-    tag = "do"
-    while tag in login:
-        tag += "_"
-    dollar = sql.SQL(f"${tag}$")  # it ends the text wherever it stands, also in the middle of a name
-    database = sql.SQL(
-        "DO {0} BEGIN EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO %I', current_database(), "
-        "{1}); END {0};"
+    statements: list[sql.Composable] = []
+    for role, about in rights.ROLES.items():
+        statements.append(rights.role_statement(role) + sql.SQL(f"  -- {about}"))
+    statements += [
+        rights.membership_statement(rights.SYNC, rights.OWNER),
+        rights.membership_statement(rights.MONITOR, rights.OLD_MONITOR),
+        sql.SQL(
+            "DO $do$ BEGIN IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) "
+            "THEN GRANT pacs_owner, pacs_sync TO CURRENT_USER; END IF; END $do$;"
+        ),
+        _on_database("CONNECT, CREATE", rights.OWNER),
+    ]
+    for name, role, what in (
+        (login, rights.SYNC, "CONNECT, TEMPORARY"),
+        (monitor, rights.MONITOR, "CONNECT"),
+    ):
+        statements += [
+            _login(name),
+            rights.membership_statement(role, name),
+            _on_database(what, name),
+        ]
+    # what the sync makes belongs to the group, so that another login of it can take over
+    statements.append(
+        sql.SQL("ALTER ROLE {} SET role = {};").format(sql.Identifier(login), sql.Literal(rights.SYNC))
     )
-    statements = [sql.SQL("CREATE ROLE {} LOGIN;").format(role), database.format(dollar, sql.Literal(login))]
-    statements += [_group(name, about) for name, about in _ROLES.items()]
+    statements.append(
+        sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on;").format(sql.Identifier(monitor))
+    )
     return [statement.as_string(None) for statement in statements]
 
 
-def _group(name: str, about: str) -> sql.Composed:
-    """A role without login, unless it is there: other databases of the server share it."""
+def _login(name: str) -> sql.Composed:
+    """A login without any attribute of power, unless it is there."""
     return sql.SQL(
-        "DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {0}) THEN CREATE ROLE {1} "
-        "NOLOGIN; END IF; END $do$;  -- {2}"
-    ).format(sql.Literal(name), sql.Identifier(name), sql.SQL(about))
+        "DO {0} BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {1}) THEN CREATE ROLE "
+        "{2} LOGIN; END IF; END {0};"
+    ).format(_dollar(name), sql.Literal(name), sql.Identifier(name))
+
+
+def _on_database(what: str, role: str) -> sql.Composed:
+    return sql.SQL(
+        "DO {0} BEGIN EXECUTE format('GRANT {1} ON DATABASE %I TO %I', current_database(), {2}); END {0};"
+    ).format(_dollar(role), sql.SQL(what), sql.Literal(role))
+
+
+def _dollar(name: str) -> sql.SQL:
+    """A dollar quote that the name does not end, wherever it stands in it."""
+    tag = "do"
+    while tag in name:
+        tag += "_"
+    return sql.SQL(f"${tag}$")

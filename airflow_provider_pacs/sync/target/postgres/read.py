@@ -4,8 +4,10 @@ row's values.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.target.postgres import read_sql
+from airflow_provider_pacs.sync.target.postgres import read_sql, session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 
 if TYPE_CHECKING:
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 CONNECT_SECONDS = 2
-STATEMENT_MILLISECONDS = 4_000
-_SESSION = (
-    f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_MILLISECONDS} -c "
-    "lock_timeout=1000 -c timezone=UTC"
+STATEMENT_MILLISECONDS = 1_900
+_SETTINGS = (
+    f"SET LOCAL statement_timeout = {STATEMENT_MILLISECONDS}; SET LOCAL lock_timeout = 1000; "
+    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL timezone = 'UTC'"
 )
 
 
 class OpsReader:
-    """One short connection to a target's journal. Nothing can be written through it.
+    """One short connection to a target's journal. Nothing can be written through it: each statement is a
+    read-only transaction with time limits of its own, also behind a pooler.
 
     Args:
         params: libpq keywords, as for `PostgresTarget`.
@@ -40,18 +43,28 @@ class OpsReader:
     """
 
     def __init__(self, params: Mapping[str, str]) -> None:
-        wanted = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        wanted = session.connect_arguments(params)
         wanted["connect_timeout"] = str(
             min(int(wanted.get("connect_timeout", CONNECT_SECONDS)), CONNECT_SECONDS)
         )
-        wanted["options"] = f"{wanted.get('options', '')} {_SESSION}".strip()
         with mapped_errors():
             self._connection = psycopg.connect(
                 autocommit=True,
                 application_name="airflow-provider-pacs-page",
                 row_factory=dict_row,
-                **wanted,  # type: ignore[arg-type]
+                prepare_threshold=None,
+                **wanted,
             )
+            self._connection.read_only = True
+
+    def abort(self) -> None:
+        """Close the socket from another thread: a server that hangs keeps nobody waiting, and is asked for
+        nothing, not even to cancel.
+        """
+        descriptor = self._connection.fileno() if not self._connection.closed else -1
+        if descriptor >= 0:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> OpsReader:
         return self
@@ -65,6 +78,11 @@ class OpsReader:
         """Whether the journal's tables exist."""
         found = self._one("SELECT to_regclass('pacs_ops.audit') IS NOT NULL AS ready", {})
         return found is not None and bool(found["ready"])
+
+    def counties(self, county_ids: Sequence[str]) -> dict[str, str]:
+        """The county that each recorded FIPS code belongs to."""
+        rows = self._all(read_sql.COUNTIES, {"counties": list(county_ids)})
+        return {row["county_id"]: row["county"] for row in rows}
 
     def overview(self, county_ids: Sequence[str]) -> list[Row]:
         """One row per county that this target knows: newest run, last good run, progress, verdicts, held
@@ -166,5 +184,6 @@ class OpsReader:
 
     @contextmanager
     def _cursor(self) -> Iterator[psycopg.Cursor[Row]]:
-        with mapped_errors(), self._connection.cursor() as cursor:
+        with mapped_errors(), self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.execute(_SETTINGS.encode())
             yield cursor

@@ -17,6 +17,8 @@ _SUMS = """SELECT count(*) AS entities, coalesce(sum(e.rows_read), 0)::bigint AS
       ''), '') AS messages
   FROM pacs_ops.run_entity AS e WHERE e.run_id = r.run_id"""
 
+COUNTIES = "SELECT county_id, county FROM pacs_ops.county WHERE county_id = ANY(%(counties)s::text[])"
+
 OVERVIEW = f"""
 SELECT c.county_id,
   r.run_id, r.state, r.trigger, r.message, r.started_at, r.finished_at, r.published_at, s.*,

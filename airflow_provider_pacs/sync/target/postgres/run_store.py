@@ -480,7 +480,7 @@ class PostgresRunStore:
             "remedy": error.remedy,
         }
         with self._db.statements() as connection:
-            if connection.execute("SELECT to_regclass('pacs_ops.audit')").fetchone() != (None,):
+            if audit.is_ready(connection):
                 audit.append(connection, county_id, run_id, "run.failed", step, details)
 
     def end(self, run_id: str, message: str) -> None:

@@ -24,7 +24,8 @@ PROVENANCE = (
     "_source_key text, _run_id uuid NOT NULL, _source_version text, "
     "_first_seen_at timestamptz NOT NULL, _changed_at timestamptz NOT NULL, _deleted_at timestamptz"
 )
-OPS = "pacs_ops"
+OPS = "pacs_stage"
+"""The schema of staging tables: one of its own, where only the sync has rights."""
 
 
 def root(entity: Entity) -> sql.Identifier:
@@ -43,7 +44,7 @@ def leaf(entity: Entity, county_id: str) -> sql.Identifier:
 
 
 def stage(table: str) -> sql.Identifier:
-    """A staging table in schema `pacs_ops`."""
+    """A staging table in schema `pacs_stage`."""
     return sql.Identifier(OPS, table)
 
 

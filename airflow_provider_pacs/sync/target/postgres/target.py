@@ -8,11 +8,9 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.conninfo import conninfo_to_dict
 
-from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.port import Readiness
-from airflow_provider_pacs.sync.target.postgres import checks, ddl
+from airflow_provider_pacs.sync.target.postgres import checks, ddl, session, tls
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
@@ -55,14 +53,7 @@ class PostgresTarget:
         Raises:
             ConfigError: not a PostgreSQL URL.
         """
-        try:
-            params = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ConfigError(
-                "the target is not a PostgreSQL URL",
-                remedy="write postgresql://user:password@host:5432/database",
-            ) from None
-        return cls({name: str(value) for name, value in params.items() if value is not None})
+        return cls(session.params_from_url(url))
 
     def __enter__(self) -> PostgresTarget:
         return self
@@ -92,9 +83,19 @@ class PostgresTarget:
         return self._db.sqlalchemy_url
 
     def migrate(self) -> list[str]:
-        """Bring schemas and tables up to date; returns what was applied."""
+        """Bring schemas and tables up to date; returns what was applied.
+
+        Raises:
+            ConfigError: the database's encoding can't hold every name.
+        """
         with self._db.statements() as connection:
+            session.require_utf8(connection)
             return ddl.migrate(connection)
+
+    @property
+    def weak_settings(self) -> tuple[str, ...]:
+        """Settings of the connection that are weaker than the default, each with the reason."""
+        return tuple(map(str, tls.weak_settings(self._db.params)))
 
     def readiness(self) -> Readiness:
         """Whether the target can take a run; nothing is changed."""

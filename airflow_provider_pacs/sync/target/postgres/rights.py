@@ -1,0 +1,413 @@
+"""Who may do what in the target: one table of rights, granted after every migration and proven by `check`.
+
+Roles without login; a DBA grants them to logins (`pacs grants --target` prints how):
+
+* `pacs_owner` owns schemas, tables and functions. Nobody logs in as it; `pacs migrate` acts for it.
+* `pacs_sync` is what a run needs: it writes the journal without deleting evidence, owns the counties'
+  partitions and the staging tables, and appends to the audit through a function.
+* `pacs_monitor` reads the journal for the page: no staging, no rows, no before-images.
+* `pacs_auditor` reads the journal, the audit and who was granted which county.
+* `pacs_read` reads schema `pacs`, by county (row-level security).
+
+Everything here can be repeated at any time (docs/adr/0020-roles-and-audit.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+Connection = psycopg.Connection[Any]
+OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
+OLD_MONITOR = "pacs_ops_read"
+"""The monitor's name before: its members are members of `pacs_monitor` now."""
+ROLES: dict[str, str] = {
+    OWNER: "owns the schemas; nobody logs in as it",
+    SYNC: "what a run needs",
+    MONITOR: "reads the journal for the operations page",
+    AUDITOR: "reads the journal, the audit, and who may read which county",
+    READ: "reads schema pacs, by county",
+    OLD_MONITOR: "an older name of pacs_monitor",
+}
+SCHEMAS = ("pacs", "pacs_part", "pacs_ops", "pacs_report", "pacs_stage")
+
+EVIDENCE = frozenset(
+    {
+        "county",
+        "sync_run",
+        "run_entity",
+        "quality_result",
+        "certificate",
+        "quarantine",
+        "held_delete",
+        "held_delete_key",
+        "pending_delete",
+        "pending_delete_key",
+        "change_log",
+    }
+)
+"""Journal tables that the sync fills and changes, but never deletes from."""
+OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration"})
+"""Tables that only the owner writes; the audit by function."""
+HIDDEN_FROM_SYNC = frozenset({"county_grant"})
+JOURNAL = frozenset(
+    {
+        "county",
+        "sync_run",
+        "run_entity",
+        "sync_state",
+        "quarantine",
+        "quality_result",
+        "certificate",
+        "control_total",
+        "held_delete",
+        "pending_delete",
+        "check_report",
+        "audit",
+        "audit_head",
+        "schema_migration",
+    }
+)
+"""What the page and an auditor read. A new table is named here, or neither sees it."""
+
+Kind = Literal["schema", "table", "sequence", "function"]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A privilege of a role on one object; a function's name carries its argument types."""
+
+    role: str
+    privilege: str
+    kind: Kind
+    schema: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        what = f"schema {self.schema}" if self.kind == "schema" else f"{self.schema}.{self.name}"
+        return f"{self.privilege} on {what}"
+
+
+_SCHEMA_RIGHTS: tuple[tuple[str, str, str], ...] = (
+    (READ, "USAGE", "pacs"),
+    (READ, "USAGE", "pacs_report"),
+    (SYNC, "USAGE", "pacs"),
+    (SYNC, "USAGE", "pacs_ops"),
+    (SYNC, "USAGE", "pacs_report"),
+    (SYNC, "USAGE", "pacs_part"),
+    (SYNC, "CREATE", "pacs_part"),
+    (SYNC, "USAGE", "pacs_stage"),
+    (SYNC, "CREATE", "pacs_stage"),
+    (MONITOR, "USAGE", "pacs_ops"),
+    (AUDITOR, "USAGE", "pacs_ops"),
+)
+_FUNCTION_RIGHTS: tuple[tuple[str, str], ...] = (
+    (SYNC, "append_audit(text,uuid,text,text,jsonb)"),
+    (SYNC, "attach_partition(text,text)"),
+    (SYNC, "readable_counties()"),
+    (READ, "readable_counties()"),
+)
+
+
+def wanted(connection: Connection) -> list[Right]:
+    """Every right of the group roles on what is there now; of objects that are missing, none."""
+    schemas = {
+        name
+        for (name,) in connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (list(SCHEMAS),)
+        )
+    }
+    rights = [
+        Right(role, privilege, "schema", schema)
+        for role, privilege, schema in _SCHEMA_RIGHTS
+        if schema in schemas
+    ]
+    for schema, name, kind in connection.execute(
+        "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
+        "c.relnamespace WHERE n.nspname IN ('pacs', 'pacs_ops', 'pacs_report') AND c.relkind IN ('r', 'p', "
+        "'v', 'S') ORDER BY 1, 2"
+    ).fetchall():
+        rights += _of_relation(schema, name, kind)
+    functions = {
+        name
+        for (name,) in connection.execute(
+            "SELECT p.proname || '(' || replace(pg_get_function_identity_arguments(p.oid), ', ', ',') || ')' "
+            "FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pacs_ops'"
+        )
+    }
+    names = {name.partition("(")[0] for name in functions}
+    rights += [
+        Right(role, "EXECUTE", "function", "pacs_ops", function)
+        for role, function in _FUNCTION_RIGHTS
+        if function.partition("(")[0] in names
+    ]
+    return rights
+
+
+def _of_relation(schema: str, name: str, kind: str) -> Iterator[Right]:
+    if schema != "pacs_ops":
+        if kind != "S":
+            yield Right(READ, "SELECT", "table", schema, name)
+        return
+    if kind == "S":
+        if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
+            yield Right(SYNC, "USAGE", "sequence", schema, name)
+        return
+    if name not in HIDDEN_FROM_SYNC:
+        yield Right(SYNC, "SELECT", "table", schema, name)
+    if name not in OWNERS_ONLY:
+        yield Right(SYNC, "INSERT", "table", schema, name)
+        yield Right(SYNC, "UPDATE", "table", schema, name)
+        if name not in EVIDENCE:
+            yield Right(SYNC, "DELETE", "table", schema, name)
+    if name in JOURNAL:
+        yield Right(MONITOR, "SELECT", "table", schema, name)
+    if name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY:
+        yield Right(AUDITOR, "SELECT", "table", schema, name)
+
+
+def existing_roles(connection: Connection) -> set[str]:
+    """Which of the group roles the server has."""
+    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (list(ROLES),))
+    return {name for (name,) in rows}
+
+
+def missing(connection: Connection) -> list[str]:
+    """Rights that a group role should have and effectively lacks, in words; of missing roles, none."""
+    there = existing_roles(connection)
+    return [
+        f"{right} for {right.role}"
+        for right in wanted(connection)
+        if right.role in there and not _has(connection, right.role, right)
+    ]
+
+
+def lacking(connection: Connection) -> list[str]:
+    """What the present login may not do and a run must, in words; effective rights, however it got them."""
+    needed = [right for right in wanted(connection) if right.role == SYNC]
+    return [str(right) for right in needed if not _has(connection, None, right)]
+
+
+_HAS = {
+    "schema": "has_schema_privilege({role}, {object}, {privilege})",
+    "table": "has_table_privilege({role}, {object}, {privilege})",
+    "sequence": "has_sequence_privilege({role}, {object}, {privilege})",
+}
+
+
+def _has(connection: Connection, role: str | None, right: Right) -> bool:
+    who = sql.SQL("current_user") if role is None else sql.Literal(role)
+    if right.kind == "function":
+        statement = sql.SQL(
+            "SELECT bool_and(has_function_privilege({role}, p.oid, 'EXECUTE')) FROM pg_proc AS p JOIN "
+            "pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = {schema} AND p.proname = {name}"
+        ).format(role=who, schema=sql.Literal(right.schema), name=sql.Literal(right.name.partition("(")[0]))
+    else:
+        # by OID: a name in a schema that the login may not use can't be looked up by it
+        where = (
+            "(SELECT oid FROM pg_namespace WHERE nspname = {schema})"
+            if right.kind == "schema"
+            else "(SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE "
+            "n.nspname = {schema} AND c.relname = {name})"
+        )
+        thing = sql.SQL(where).format(schema=sql.Literal(right.schema), name=sql.Literal(right.name))
+        statement = sql.SQL("SELECT ") + sql.SQL(_HAS[right.kind]).format(
+            role=who, object=thing, privilege=sql.Literal(right.privilege)
+        )
+    row = connection.execute(statement).fetchone()
+    return bool(row and row[0])
+
+
+def owns(connection: Connection, schema: str = "pacs_ops") -> bool:
+    """Whether the login may act as the schema's owner: it migrates, and grants."""
+    row = connection.execute(
+        "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %s", (schema,)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def apply(connection: Connection) -> None:
+    """Make the roles that may be made, hand everything to the owner's role, grant and revoke. In the caller's
+    transaction; repeatable.
+
+    Where the login may not create roles or hand objects over, everything stays with it, and `check` says so.
+    """
+    _make_roles(connection)
+    there = existing_roles(connection)
+    _hand_over(connection, there)
+    _revoke_strangers(connection, there)
+    for right in wanted(connection):
+        if right.role in there:
+            connection.execute(_grant(right))
+    _keep_readers(connection)
+    if OWNER in there and _may_become(connection, OWNER):
+        connection.execute(_DEFAULTS.encode())
+
+
+_DEFAULTS = """
+ALTER DEFAULT PRIVILEGES FOR ROLE pacs_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE pacs_owner IN SCHEMA pacs_ops
+  GRANT SELECT, INSERT, UPDATE ON TABLES TO pacs_sync;
+ALTER DEFAULT PRIVILEGES FOR ROLE pacs_owner IN SCHEMA pacs_ops GRANT USAGE ON SEQUENCES TO pacs_sync;
+"""
+"""Tables of later versions are granted by their migration; this covers what a DBA makes in between."""
+
+
+def role_statement(role: str) -> sql.Composed:
+    """A role without login, unless it is there: other databases of the server share it."""
+    return sql.SQL(
+        "DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {0}) THEN CREATE ROLE "
+        "{1} NOLOGIN; END IF; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$;"
+    ).format(sql.Literal(role), sql.Identifier(role))
+
+
+def membership_statement(role: str, member: str) -> sql.Composed:
+    """The role for the member, unless it has it."""
+    tag = "do"
+    while tag in member:
+        tag += "_"
+    return sql.SQL(
+        "DO {0} BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS "
+        "r ON r.oid = m.roleid JOIN pg_catalog.pg_roles AS w ON w.oid = m.member WHERE r.rolname = {1} AND "
+        "w.rolname = {2}) THEN GRANT {3} TO {4}; END IF; END {0};"
+    ).format(
+        sql.SQL(f"${tag}$"),
+        sql.Literal(role),
+        sql.Literal(member),
+        sql.Identifier(role),
+        sql.Identifier(member),
+    )
+
+
+def _make_roles(connection: Connection) -> None:
+    """Roles and memberships that are missing; another database of the server may be making them now."""
+    statements = [role_statement(role) for role in ROLES]
+    statements += [membership_statement(SYNC, OWNER), membership_statement(MONITOR, OLD_MONITOR)]
+    for statement in statements:
+        try:
+            with connection.transaction():
+                connection.execute(statement)
+        except (
+            psycopg.errors.InsufficientPrivilege,  # a DBA runs what `pacs grants --target` prints
+            psycopg.errors.UndefinedObject,  # a role of the membership is missing for that reason
+            psycopg.errors.UniqueViolation,  # another database of this server did it just now
+            psycopg.errors.InternalError_,
+        ):
+            continue
+
+
+def _may_become(connection: Connection, role: str) -> bool:
+    """Whether objects can be handed to the role; PostgreSQL 16 tells SET from other memberships."""
+    privilege = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    row = connection.execute("SELECT pg_has_role(%s::name, %s)", (role, privilege)).fetchone()
+    return bool(row and row[0])
+
+
+def _hand_over(connection: Connection, there: set[str]) -> None:
+    """Everything in the schemas to `pacs_owner`, the partitions and staging tables to `pacs_sync`."""
+    if not {OWNER, SYNC} <= there or not (_may_become(connection, OWNER) and _may_become(connection, SYNC)):
+        return
+    for schema in SCHEMAS:
+        connection.execute(
+            sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(sql.Identifier(schema), sql.Identifier(OWNER))
+        )
+    # creating in a schema is needed before an object of it can be owned
+    connection.execute("GRANT USAGE, CREATE ON SCHEMA pacs_part, pacs_stage TO pacs_sync")
+    for schema, name, kind in connection.execute(
+        "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
+        "c.relnamespace WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND c.relowner <> CASE "
+        "WHEN n.nspname IN ('pacs_part', 'pacs_stage') THEN 'pacs_sync'::regrole ELSE 'pacs_owner'::regrole "
+        "END ORDER BY c.oid",
+        (list(SCHEMAS),),
+    ).fetchall():
+        owner = SYNC if schema in ("pacs_part", "pacs_stage") else OWNER
+        connection.execute(
+            sql.SQL("ALTER {} {} OWNER TO {}").format(
+                sql.SQL("VIEW" if kind == "v" else "TABLE"),
+                sql.Identifier(schema, name),
+                sql.Identifier(owner),
+            )
+        )
+    for name in connection.execute(
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
+        "WHERE n.nspname = ANY(%s) AND p.proowner <> 'pacs_owner'::regrole",
+        (list(SCHEMAS),),
+    ).fetchall():
+        connection.execute(f"ALTER FUNCTION {name[0]} OWNER TO pacs_owner".encode())
+
+
+def _revoke_strangers(connection: Connection, there: set[str]) -> None:
+    """Rights that earlier versions gave, and everything on partitions and staging that is not the sync's: a
+    grant on a partition bypasses row-level security, also where it came from a DBA's default privileges.
+    """
+    for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR}):
+        who = sql.Identifier(role)
+        for schema in ("pacs", "pacs_ops", "pacs_report"):
+            connection.execute(
+                sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {0} FROM {1}").format(sql.Identifier(schema), who)
+            )
+            connection.execute(
+                sql.SQL("REVOKE ALL ON SCHEMA {0} FROM {1}").format(sql.Identifier(schema), who)
+            )
+        connection.execute(sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA pacs_ops FROM {}").format(who))
+    for schema, name, grantee in connection.execute(
+        "SELECT n.nspname, c.relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END "
+        "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS a "
+        "WHERE n.nspname IN ('pacs_part', 'pacs_stage') AND a.grantee <> c.relowner "
+        "UNION SELECT n.nspname, NULL, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END "
+        "FROM pg_namespace AS n, aclexplode(n.nspacl) AS a WHERE n.nspname IN ('pacs_part', 'pacs_stage') "
+        "AND a.grantee <> n.nspowner AND a.grantee::regrole::text <> 'pacs_sync'"
+    ).fetchall():
+        thing = (
+            sql.SQL("SCHEMA {}").format(sql.Identifier(schema))
+            if name is None
+            else sql.SQL("TABLE {}").format(sql.Identifier(schema, name))
+        )
+        connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(thing, sql.SQL(grantee)))
+
+
+def _grant(right: Right) -> sql.Composed:
+    thing: sql.Composable
+    if right.kind == "schema":
+        thing = sql.SQL("SCHEMA {}").format(sql.Identifier(right.schema))
+    elif right.kind == "function":
+        name, _, arguments = right.name.partition("(")
+        thing = sql.SQL("FUNCTION {}({}").format(sql.Identifier(right.schema, name), sql.SQL(arguments))
+    else:
+        thing = sql.SQL(f"{right.kind.upper()} {{}}").format(sql.Identifier(right.schema, right.name))
+    return sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right.privilege), thing, sql.Identifier(right.role))
+
+
+def _keep_readers(connection: Connection) -> None:
+    """Who was granted a table of schema `pacs` directly reads on: its policy asks a function that PUBLIC may
+    no longer call.
+    """
+    for (grantee,) in connection.execute(
+        "SELECT DISTINCT a.grantee::regrole::text FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE "
+        "c.relnamespace = 'pacs'::regnamespace AND a.privilege_type = 'SELECT' AND a.grantee <> 0 AND "
+        "a.grantee <> c.relowner"
+    ).fetchall():
+        connection.execute(f"GRANT EXECUTE ON FUNCTION pacs_ops.readable_counties() TO {grantee}".encode())
+
+
+def tidy_partition(connection: Connection, table: str) -> None:
+    """A partition that was just made belongs to `pacs_sync` and to nobody else, whoever ran the load."""
+    if SYNC in existing_roles(connection) and _may_become(connection, SYNC):
+        connection.execute(
+            sql.SQL("ALTER TABLE {} OWNER TO {}").format(
+                sql.Identifier("pacs_part", table), sql.Identifier(SYNC)
+            )
+        )
+    for (grantee,) in connection.execute(
+        "SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END FROM pg_class AS c, "
+        "aclexplode(c.relacl) AS a WHERE c.relnamespace = 'pacs_part'::regnamespace AND c.relname = %s AND "
+        "a.grantee <> c.relowner",
+        (table,),
+    ).fetchall():
+        connection.execute(
+            sql.SQL("REVOKE ALL ON {} FROM {}").format(sql.Identifier("pacs_part", table), sql.SQL(grantee))
+        )
