@@ -115,7 +115,9 @@ def new_reader(
             "PLATFORM_DBA_URL": admin,
             "PACS_TARGET_URL": admin,
         }
-        kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "HOME") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("LANG", "TMPDIR", "HOME", "PYTHONPATH") if name in os.environ
+        }
         environment = kept | {
             "PATH": os.pathsep.join([str(BIN), str(PG_BIN), os.environ["PATH"]]),
             "AIRFLOW_HOME": str(home),
