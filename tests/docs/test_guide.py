@@ -71,13 +71,11 @@ def test_the_first_hour_ends_with_a_certificate_and_a_dag(
 
 @pytest.fixture
 def yakima(new_reader: NewReader, migrated_airflow: Path) -> Reader:
-    """Somebody with the DAG files in place, whose target login is the one that phase 1 has a DBA make."""
+    """Somebody with the DAG files in place."""
     reader = new_reader("yakima_wa")
     (reader.home / "airflow.db").write_bytes(migrated_airflow.read_bytes())
     dags = "\n".join(block.text for block in blocks(FIRST_HOUR) if "pacs_counties.py" in block.text)
     assert reader.run(dags).returncode == 0
-    admin = reader.values["PLATFORM_DBA_URL"]
-    reader.values["PACS_TARGET_URL"] = admin.replace("//postgres@", "//tf_pacs_sync@")
     return reader
 
 
@@ -96,7 +94,7 @@ def test_access_mapping_and_a_test_sync(yakima: Reader) -> None:
     assert test.count("Certificate (full): clean") >= 2
     with psycopg.connect(yakima.values["PLATFORM_DBA_URL"]) as connection:
         owner = connection.execute("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'pacs'")
-        assert owner.fetchone() == ("tf_pacs_sync",)
+        assert owner.fetchone() == ("pacs_owner",)
         carried = connection.execute("SELECT count(*) > 100 FROM pacs.property WHERE extra ? 'situs_city'")
         assert carried.fetchone() == (True,)
 

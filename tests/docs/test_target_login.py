@@ -1,4 +1,4 @@
-"""The script with which docker-compose.yaml makes the target's login."""
+"""The script with which docker-compose.yaml makes the target's login and schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPT = ROOT / "docker" / "target_login.py"
 def test_the_login_is_what_pacs_grants_prints_and_a_second_start_changes_its_password_only(
     new_reader: Callable[[str], Reader],
 ) -> None:
-    """Case F13: the target's login is no superuser, has a password and may make its schemas."""
+    """Case F13: the target's login is no superuser, has a password, and owns none of the schemas."""
     reader = new_reader("benton_wa")
     admin = reader.values["PLATFORM_DBA_URL"]
     reader.environment |= {
@@ -40,11 +40,16 @@ def test_the_login_is_what_pacs_grants_prints_and_a_second_start_changes_its_pas
         with psycopg.connect(admin) as connection:
             row = connection.execute(
                 "SELECT rolpassword, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb,"
+                " pg_has_role(rolname, 'pacs_sync', 'MEMBER'),"
                 " has_database_privilege(rolname, current_database(), 'CREATE')"
                 " FROM pg_authid WHERE rolname = 'tf_pacs_sync'"
             ).fetchone()
+            owners = connection.execute(
+                "SELECT DISTINCT nspowner::regrole::text FROM pg_namespace WHERE nspname IN ('pacs', 'pacs_ops')"
+            ).fetchall()
         assert row is not None
-        assert row[1:] == (True, False, True)
+        assert row[1:] == (True, False, True, False)
+        assert owners == [("pacs_owner",)]
         secrets.append(row[0])
     assert secrets[0] != secrets[1]
     assert all(secret.startswith("SCRAM-SHA-256$") for secret in secrets)
