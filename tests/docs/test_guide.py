@@ -121,7 +121,14 @@ def test_the_wheel_is_where_the_guide_says(tmp_path: Path) -> None:
     subprocess.run(make.split(), cwd=ROOT, check=True, capture_output=True)
     pip = [sys.executable, "-m", "pip", "-q", "install", "--no-deps", "--target", str(tmp_path / "there")]
     subprocess.run([*pip, str(ROOT / wheel)], check=True, capture_output=True)
-    assert (tmp_path / "there" / "airflow_provider_pacs" / "docs" / "guide" / "first-hour.md").is_file()
+    shipped = tmp_path / "there" / "airflow_provider_pacs" / "docs"
+    for page in (
+        "guide/first-hour.md",
+        "architecture.md",
+        "reference/domain.md",
+        "reference/tsql/04_rowversion.sql",
+    ):
+        assert (shipped / page).is_file(), f"{page} is cited and does not ship"
     assert wheel.startswith("dist/")
     assert wheel in (ROOT / "README.md").read_text("utf-8")
 
