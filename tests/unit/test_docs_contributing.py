@@ -22,11 +22,6 @@ MADE_BY_THE_EXAMPLES = {
 }
 
 
-WAITS = pytest.mark.xfail(
-    reason="the five steps, strategy.py and cli/program.py come with other branches; strict: remove the mark then"
-)
-
-
 def example(heading: str, language: str) -> list[str]:
     """The examples below a heading."""
     section = TEXT[TEXT.index(f"## {heading}") :].split("\n## ")[0]
@@ -42,7 +37,6 @@ def test_the_walk_from_plan_to_certify_needs_at_most_eight_files() -> None:
     assert files[-1][1] == "sync/steps/certify.py"
 
 
-@WAITS
 def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:sync|cli|operators|monitor|tests)/[\w./*]+)`", TEXT)) - MADE_BY_THE_EXAMPLES
     missing = {name for name in named if not list(PACKAGE.glob(name)) and not list(ROOT.glob(name))}
@@ -73,7 +67,6 @@ def test_the_examples_in_python_are_python(heading: str) -> None:
         ast.parse(text)
 
 
-@WAITS
 def test_the_examples_strategy_has_the_methods_of_one() -> None:
     protocol = PACKAGE / "sync/incremental/strategy.py"
     wanted = _methods(protocol.read_text("utf-8"), "IncrementalStrategy")
