@@ -4,9 +4,9 @@ It joins the docstrings of all tests with `cases.yaml` (128 numbered cases), `fi
 letter) and `field_cases_open.yaml` (why a field case has no test). No test is imported.
 
 A test says which cases it covers at the start of its docstring: `Case 12: ...`, `Cases 1, 5, C8: ...`, `Cases
-13 to 16: ...`, `Case C3: ...`; a few words may stand before the colon. A module's docstring may do the same at
-the start of a line, for every test of the module. Where a test runs follows from the names that its fixtures
-lead to.
+13 to 16: ...`, `Case C3: ...`; a few words may stand before the colon, or nothing follows. A module's
+docstring may do the same at the start of a line, for every test of the module. Where a test runs follows from
+the names that its fixtures lead to.
 
     python tests/cases.py            write the document
     python tests/cases.py --check    only say what is wrong
@@ -35,7 +35,7 @@ CaseId = int | str
 
 _ID = r"[C-F]?\d+"
 _LIST = rf"{_ID}(?:(?:, | to | and ){_ID})*"
-_COVERS = rf"^Cases? (?P<cases>{_LIST})\b[^:.]{{0,80}}: "
+_COVERS = rf"^Cases? (?P<cases>{_LIST})\b(?:[^:.]{{0,80}}: |\.?\s*\Z)"
 COVERS = re.compile(_COVERS)
 MODULE_COVERS = re.compile(_COVERS, re.MULTILINE)
 MENTION = re.compile(r"\b[Cc]ases? [C-F]?\d+")

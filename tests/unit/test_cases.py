@@ -105,6 +105,7 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
         'def test_four(made):\n    """Cases 2, C3: both."""\n\n'
         'def test_three():\n    """As case C3 has it."""\n\n'
         'def test_whole_kind():\n    """Case E1, as its whole\n    kind: all of it."""\n\n'
+        'def test_bare():\n    """Case D11."""\n\n'
         'def test_sentence():\n    """Case E1 is a sentence. It goes on: like this."""\n\n'
         'def test_two(mssql):\n    """As in case 3."""\n    mssql.only_the_sandbox("x")\n\n'
         'def helps():\n    """Case 5: not a test."""\n'
@@ -115,6 +116,7 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
         Covering("test_x.py::test_four", (2, 7, 8, "C3"), ("sandbox", "genuine server"), False),
         Covering("test_x.py::test_three", (7, 8), ("model",), False),
         Covering("test_x.py::test_whole_kind", (7, 8, "E1"), ("model",), False),
+        Covering("test_x.py::test_bare", (7, 8, "D11"), ("model",), False),
         Covering("test_x.py::test_sentence", (7, 8), ("model",), False),
         Covering("test_x.py::test_two", (7, 8), ("wire",), False),
     ]
