@@ -1,9 +1,12 @@
-"""Docstrings of all tests and `cases.yaml` -> airflow_provider_pacs/docs/correctness.md: case, tests, and
-where each test runs. No test is imported.
+"""Writes airflow_provider_pacs/docs/correctness.md: each case, the tests that cover it, and where each runs.
 
-A test says which cases it covers at the start of its docstring: `Case 12: ...`, `Cases 1, 5, 19: ...`, `Cases
-13 to 16: ...`. A module's docstring may do the same at the start of a line, for every test of the module.
-Where a test runs follows from the names that its fixtures lead to.
+It joins the docstrings of all tests with `cases.yaml` (128 numbered cases), `field_cases.yaml` (cases with a
+letter) and `field_cases_open.yaml` (why a field case has no test). No test is imported.
+
+A test says which cases it covers at the start of its docstring: `Case 12: ...`, `Cases 1, 5, C8: ...`, `Cases
+13 to 16: ...`, `Case C3: ...`; a few words may stand before the colon, or nothing follows. A module's
+docstring may do the same at the start of a line, for every test of the module. Where a test runs follows from
+the names that its fixtures lead to.
 
     python tests/cases.py            write the document
     python tests/cases.py --check    only say what is wrong
@@ -27,10 +30,17 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 DOCUMENT = ROOT / "airflow_provider_pacs" / "docs" / "correctness.md"
 
-_LIST = r"\d+(?:(?:, | to | and )\d+)*"
-COVERS = re.compile(rf"^Cases? (?P<cases>{_LIST}): ")
-MODULE_COVERS = re.compile(rf"^Cases? (?P<cases>{_LIST}): ", re.MULTILINE)
-MENTION = re.compile(r"\bcases? \d+", re.IGNORECASE)
+CaseId = int | str
+"""12 for a numbered case, `C3` for a field case."""
+
+_ID = r"[C-F]?\d+"
+_LIST = rf"{_ID}(?:(?:, | to | and ){_ID})*"
+_COVERS = rf"^Cases? (?P<cases>{_LIST})\b(?:[^:.]{{0,80}}: |\.?\s*\Z)"
+COVERS = re.compile(_COVERS)
+MODULE_COVERS = re.compile(_COVERS, re.MULTILINE)
+MENTION = re.compile(r"\b[Cc]ases? [C-F]?\d+")
+FIELD_CASES = "field_cases.yaml"
+OPEN_CASES = "field_cases_open.yaml"
 
 MODEL, SANDBOX, WIRE, POSTGRES, GENUINE, PARSER = (
     "model",
@@ -62,14 +72,14 @@ class Case:
     """One requirement.
 
     Attributes:
-        number: 1 to 128.
+        number: 1 to 128, or a letter and a number.
         title: in a few words.
         later: what it waits for; with tests it is covered in part.
         never: why it does not apply here.
         note: what is done otherwise than the requirement asks, or only so far.
     """
 
-    number: int
+    number: CaseId
     title: str
     later: str = ""
     never: str = ""
@@ -81,7 +91,7 @@ class Covering:
     """A test that names cases. `id` is its file under tests/ and its name."""
 
     id: str
-    cases: tuple[int, ...]
+    cases: tuple[CaseId, ...]
     places: tuple[str, ...]
     slow: bool
 
@@ -108,12 +118,27 @@ def _module(path: Path) -> _Module:
     return found
 
 
-def expand(text: str) -> tuple[int, ...]:
-    """`13 to 16, 57` -> (13, 14, 15, 16, 57)."""
-    numbers: list[int] = []
-    for word, number in re.findall(r"(, | to | and )?(\d+)", text):
-        numbers += range(numbers[-1] + 1, int(number) + 1) if word == " to " else [int(number)]
-    return tuple(numbers)
+def expand(text: str) -> tuple[CaseId, ...]:
+    """`13 to 16, C8` -> (13, 14, 15, 16, "C8"); `D1 to D3` -> ("D1", "D2", "D3")."""
+    out: list[CaseId] = []
+    for word, letter, digits in re.findall(r"(, | to | and )?([C-F]?)(\d+)", text):
+        first = _number(out[-1]) + 1 if word == " to " else int(digits)
+        letter = letter or (_letter(out[-1]) if word == " to " else "")
+        out += [f"{letter}{number}" if letter else number for number in range(first, int(digits) + 1)]
+    return tuple(out)
+
+
+def _letter(case: CaseId) -> str:
+    return case[0] if isinstance(case, str) else ""
+
+
+def _number(case: CaseId) -> int:
+    return int(case[1:]) if isinstance(case, str) else case
+
+
+def in_order(case: CaseId) -> tuple[str, int]:
+    """The sort key: numbered cases first, then by letter and number."""
+    return _letter(case), _number(case)
 
 
 def test_files() -> list[Path]:
@@ -134,7 +159,7 @@ def coverings(files: Sequence[Path]) -> Iterator[Covering]:
             if not name.startswith("test_"):
                 continue
             own = COVERS.match(ast.get_docstring(node) or "")
-            cases = sorted({*of_all, *(expand(own["cases"]) if own else ())})
+            cases = sorted({*of_all, *(expand(own["cases"]) if own else ())}, key=in_order)
             if cases:
                 marks = ast.unparse(ast.Module([*node.decorator_list, *_pytestmark(module)], []))  # type: ignore[arg-type, list-item]
                 yield Covering(
@@ -219,7 +244,7 @@ def _defined(module: _Module, name: str, *, as_fixture: bool) -> tuple[_Module, 
 
 
 def catalogue() -> tuple[str, dict[str, list[Case]]]:
-    """The introduction, and group -> its cases, as `cases.yaml` has them."""
+    """The introduction, and group -> its numbered cases, as `cases.yaml` has them."""
     read: dict[str, Any] = yaml.safe_load((TESTS / "cases.yaml").read_text("utf-8"))
     groups = {
         group: [
@@ -229,6 +254,41 @@ def catalogue() -> tuple[str, dict[str, list[Case]]]:
         for group, cases in read["groups"].items()
     }
     return read["introduction"], groups
+
+
+def explanations() -> dict[str, str | dict[str, str]]:
+    """Field case -> why no test names it, or `{part: ...}`: what its tests do not cover."""
+    return yaml.safe_load((TESTS / OPEN_CASES).read_text("utf-8")) or {}
+
+
+def field_catalogue() -> dict[str, list[Case]]:
+    """Group -> its field cases, each with the explanation that is still kept for it."""
+    read: dict[str, dict[str, dict[str, str]]] = yaml.safe_load((TESTS / FIELD_CASES).read_text("utf-8"))
+    why = explanations()
+    return {
+        group: [
+            Case(number, f"{case['input']} → {case['right']}", later=_reason(why.get(number, "")))
+            for number, case in cases.items()
+        ]
+        for group, cases in read.items()
+    }
+
+
+def _reason(said: str | dict[str, str]) -> str:
+    return said if isinstance(said, str) else said["part"]
+
+
+def outdated(why: Mapping[str, str | dict[str, str]], found: Sequence[Covering]) -> list[str]:
+    """Field cases that a test names although their explanation says that none does."""
+    covered = {case for test in found for case in test.cases}
+    return [case for case, said in why.items() if case in covered and isinstance(said, str)]
+
+
+def forget(cases: Sequence[str]) -> None:
+    """Remove the explanations of these cases, one line each, and leave the rest of the file as it is."""
+    file = TESTS / OPEN_CASES
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if line.partition(":")[0] not in cases), "utf-8")
 
 
 def faults(
@@ -244,24 +304,25 @@ def faults(
         if number not in known
     ]
     out += [
-        f"{name}: write `Case 12: ...` or `Cases 1, 5 to 7: ...` at the start of the docstring"
+        f"{name}: write `Case 12: ...`, `Case C3: ...` or `Cases 1, 5 to 7: ...` at the start of the docstring"
         for name in spelled_badly
     ]
     for number, case in known.items():
         if number not in covered and not (case.later or case.never):
-            out.append(f"case {number} ({case.title}) has no test, and tests/cases.yaml does not say why")
+            file = OPEN_CASES if isinstance(number, str) else "cases.yaml"
+            out.append(f"case {number} ({case.title}) has no test, and tests/{file} does not say why")
         if number in covered and case.never:
             out.append(f"case {number} does not apply, says tests/cases.yaml, and a test names it")
     return out
 
 
 def state_of(case: Case, tests: Sequence[Covering]) -> str:
-    """`covered`, `in part`, `later` or `does not apply`."""
+    """Give the state: `covered`, `in part`, `later`, `does not apply`, or `no test`, which is a fault."""
     if case.never:
         return "does not apply"
     if case.later:
         return "in part" if tests else "later"
-    return "covered"
+    return "covered" if tests else "no test"
 
 
 def written(introduction: str, groups: Mapping[str, Sequence[Case]], found: Sequence[Covering]) -> str:
@@ -281,8 +342,8 @@ def written(introduction: str, groups: Mapping[str, Sequence[Case]], found: Sequ
     ]
     lines += [f"| group | {' | '.join(states)} |", "|---|" + "---:|" * len(states)]
     for group, cases in groups.items():
-        told = [state_of(case, of[case.number]) for case in cases]
-        lines.append(f"| {group} | {' | '.join(str(told.count(state)) for state in states)} |")
+        counted = [state_of(case, of[case.number]) for case in cases]
+        lines.append(f"| {group} | {' | '.join(str(counted.count(state)) for state in states)} |")
     for group, cases in groups.items():
         lines += [
             "",
@@ -304,21 +365,36 @@ def _line(case: Case, tests: Sequence[Covering]) -> str:
     }
     words = [why.get(state, state), *([case.note] if case.note else [])]
     shown = [f"`{test.id}`: {', '.join(test.places)}{' (slow)' if test.slow else ''}" for test in tests]
-    return f"| {case.number} | {case.title} | {'. '.join(words)} | {'<br>'.join(shown)} |"
+    title = case.title.replace("|", "\\|")
+    return f"| {case.number} | {title} | {'. '.join(words)} | {'<br>'.join(shown)} |"
 
 
 def document() -> tuple[str, list[str]]:
     """The text that the document must have, and what is wrong."""
-    introduction, groups = catalogue()
+    introduction, numbered = catalogue()
+    groups = numbered | field_catalogue()
     files = test_files()
     found = list(coverings(files))
-    return written(introduction, groups, found), faults(groups, found, misspelled(files))
+    wrong = faults(groups, found, misspelled(files))
+    known = {case.number for cases in groups.values() for case in cases}
+    wrong += [
+        f"{OPEN_CASES} explains case {case}, which does not exist"
+        for case in explanations()
+        if case not in known
+    ]
+    wrong += [
+        f"case {case} has a test and an explanation why it has none: make cases"
+        for case in outdated(explanations(), found)
+    ]
+    return written(introduction, groups, found), wrong
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write docs/correctness.md from the tests' docstrings.")
     parser.add_argument("--check", action="store_true", help="only say what is wrong")
     options = parser.parse_args()
+    if not options.check:
+        forget(outdated(explanations(), list(coverings(test_files()))))
     text, wrong = document()
     if not options.check:
         DOCUMENT.write_text(text, "utf-8")

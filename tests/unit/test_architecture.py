@@ -1,6 +1,6 @@
 """The rules of the architecture that a machine can check.
 
-The reasons are in airflow_provider_pacs/docs/adr/0001-the-house.md.
+The reasons are in airflow_provider_pacs/docs/adr/0001-architecture.md.
 """
 
 from __future__ import annotations

@@ -34,16 +34,41 @@ def test_the_catalogue_is_whole() -> None:
     assert {case.number for case in listed if case.never or case.later} & owed <= later | {44, 74, 119, 128}
 
 
+def test_the_field_cases_are_whole() -> None:
+    """Each letter's cases, each once and in order."""
+    listed = [case.number for found in cases.field_catalogue().values() for case in found]
+    counts = {"C": 23, "D": 16, "E": 12, "F": 13}
+    assert listed == [
+        f"{letter}{number}" for letter, count in counts.items() for number in range(1, count + 1)
+    ]
+
+
+def test_an_explanation_goes_once_a_test_names_its_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "TESTS", tmp_path)
+    file = tmp_path / cases.OPEN_CASES
+    file.write_text("# why\nC1: later\nC10: later\nC2: {part: half of it}\nD1: later\n", "utf-8")
+    found = [Covering("test_x.py::test_a", ("C1", "C2", 10), ("model",), False)]
+    assert cases.outdated(cases.explanations(), found) == ["C1"]
+    cases.forget(["C1"])
+    assert file.read_text("utf-8") == "# why\nC10: later\nC2: {part: half of it}\nD1: later\n"
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
         ("12", (12,)),
+        ("C3", ("C3",)),
+        ("28, C8 and D1", (28, "C8", "D1")),
+        ("C9 to C11, 12", ("C9", "C10", "C11", 12)),
+        ("E1 to 3", ("E1", "E2", "E3")),
         ("1, 5, 19", (1, 5, 19)),
         ("13 to 16, 57", (13, 14, 15, 16, 57)),
         ("4, 6 and 9 to 10", (4, 6, 9, 10)),
     ],
 )
-def test_a_list_of_cases(text: str, numbers: tuple[int, ...]) -> None:
+def test_a_list_of_cases(text: str, numbers: tuple[cases.CaseId, ...]) -> None:
     assert cases.expand(text) == numbers
 
 
@@ -54,15 +79,18 @@ def test_what_is_wrong_is_said() -> None:
             Case(2, "two", later="the feed"),
             Case(3, "three", never="no such thing"),
             Case(4, "four"),
-        ]
+        ],
+        "C": [Case("C1", "one"), Case("C2", "two", later="soon"), Case("C3", "three")],
     }
-    found = [Covering("test_x.py::test_a", (1, 3, 9), ("model",), False)]
+    found = [Covering("test_x.py::test_a", (1, 3, 9, "C3", "C9"), ("model",), False)]
     wrong = cases.faults(groups, found, ["test_x.py::test_b"])
     assert [line.split()[0:3] for line in wrong] == [
+        ["test_x.py::test_a", "names", "case"],
         ["test_x.py::test_a", "names", "case"],
         ["test_x.py::test_b:", "write", "`Case"],
         ["case", "3", "does"],
         ["case", "4", "(four)"],
+        ["case", "C1", "(one)"],
     ]
 
 
@@ -74,15 +102,29 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
         '"""Of a module.\n\nCases 7 to 8: all of it.\n"""\nimport no_such_module\n\n'
         "@pytest.fixture\ndef made(): return new_engine()\n\n"
         '@pytest.mark.slow\ndef test_one(made):\n    """Case 1: one."""\n\n'
+        'def test_four(made):\n    """Cases 2, C3: both."""\n\n'
+        'def test_three():\n    """As case C3 has it."""\n\n'
+        'def test_whole_kind():\n    """Case E1, as its whole\n    kind: all of it."""\n\n'
+        'def test_bare():\n    """Case D11."""\n\n'
+        'def test_sentence():\n    """Case E1 is a sentence. It goes on: like this."""\n\n'
         'def test_two(mssql):\n    """As in case 3."""\n    mssql.only_the_sandbox("x")\n\n'
         'def helps():\n    """Case 5: not a test."""\n'
     )
     (tmp_path / "conftest.py").write_text("def mssql():\n    with running_server() as server: yield server\n")
     assert list(cases.coverings([file])) == [
         Covering("test_x.py::test_one", (1, 7, 8), ("sandbox", "genuine server"), True),
+        Covering("test_x.py::test_four", (2, 7, 8, "C3"), ("sandbox", "genuine server"), False),
+        Covering("test_x.py::test_three", (7, 8), ("model",), False),
+        Covering("test_x.py::test_whole_kind", (7, 8, "E1"), ("model",), False),
+        Covering("test_x.py::test_bare", (7, 8, "D11"), ("model",), False),
+        Covering("test_x.py::test_sentence", (7, 8), ("model",), False),
         Covering("test_x.py::test_two", (7, 8), ("wire",), False),
     ]
-    assert cases.misspelled([file]) == ["test_x.py::test_two"]
+    assert cases.misspelled([file]) == [
+        "test_x.py::test_three",
+        "test_x.py::test_sentence",
+        "test_x.py::test_two",
+    ]
 
 
 @pytest.mark.parametrize(
