@@ -1,4 +1,4 @@
-"""Deletes: soft ones travel, hard ones become tombstones, too many are held (correctness.md A3)."""
+"""Deletes: soft ones travel, hard ones become tombstones, too many wait for a person (correctness.md A3)."""
 
 from __future__ import annotations
 
@@ -38,19 +38,23 @@ def test_an_undelete(county: County) -> None:
     assert after["_first_seen_at"] == before["_first_seen_at"]
 
 
-def test_a_hard_delete(county: County) -> None:
-    """Case 31: a window can't see a row that is gone; the delta certificate is not clean, the full comparison
-    leaves a tombstone.
+@pytest.mark.parametrize("by", ["its cursor", "a reconcile"])
+def test_a_hard_delete(county: County, by: str) -> None:
+    """Case 31: no stamp shows a row that is gone, the count of the source does: the run itself leaves a
+    tombstone, whichever way it reads.
     """
     county.add("property", 1, 2, 3)
     county.sync()
     county.remove("property", 2)
     county.clock.step(hours=3)
-    published, delta = county.sync()
-    assert of(published, "property").deleted == 0
-    assert not delta.clean
-    full = county.reconcile()
-    assert of(full, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
+    if by == "its cursor":
+        published, certificate = county.sync()
+    else:
+        published, certificate = county.reconciled()
+        assert of(published, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
+    found = of(published, "property")
+    assert (found.mode, found.deleted) == ("window" if by == "its cursor" else "full", 1)
+    assert certificate.clean
     assert set(county.rows("property")) == {key("property", 1), key("property", 3)}
     assert county.rows("property", deleted=True)[key("property", 2)]["parcel_number"] == "1-00002"
     assert county.reconcile().clean
@@ -163,9 +167,9 @@ def test_a_read_that_misses_a_row(county: County) -> None:
     county.add("property", 1, 2, at="2026-01-15 04:00:00.000")
     county.sync()
     hidden_for_one_read(county, 2)
-    certificate = county.reconcile()
-    assert of(certificate, "property").extra_in_target == 1
-    assert of(certificate, "property").repaired == 0
+    published, certificate = county.reconciled()
+    assert of(published, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
+    assert of(published, "property").changed == 0
     assert certificate.clean
     hidden_for_one_read(county, 2)
     published, _ = county.sync(mode="full")
@@ -173,7 +177,7 @@ def test_a_read_that_misses_a_row(county: County) -> None:
     assert len(county.rows("property")) == 2
 
 
-def test_an_empty_source_is_held(county: County) -> None:
+def test_an_empty_source_waits_for_a_person(county: County) -> None:
     """Case 39: a source without a single row deletes nothing, however few rows the target has; neither does
     its reconcile.
     """
@@ -181,14 +185,14 @@ def test_an_empty_source_is_held(county: County) -> None:
     county.sync()
     county.remove("property", *range(5))
     published, certificate = county.sync(mode="full")
-    assert of(published, "property").held == 5
-    assert certificate.state == "held"
+    assert of(published, "property").pending_deletes == 5
+    assert certificate.state == "pending"
     assert len(county.rows("property")) == 5
-    assert county.reconcile().state == "held"
+    assert county.reconcile().state == "pending"
     assert len(county.rows("property")) == 5
 
 
-def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
+def test_too_many_deletes_wait_for_a_person(make_county: CountyMaker) -> None:
     """Case 40: more deletes than the guard allows are kept with their keys and digest; the upserts of the run
     are published all the same.
     """
@@ -199,27 +203,29 @@ def test_too_many_deletes_are_held(make_county: CountyMaker) -> None:
     county.remove("property", *gone)
     county.change("property", 40, City="Finley")
     published, certificate = county.sync(mode="full")
-    assert of(published, "property").held == 30
+    assert of(published, "property").pending_deletes == 30
     assert of(published, "property").deleted == 0
-    assert certificate.state == "held"
+    assert certificate.state == "pending"
+    part = of(certificate, "property")
+    assert (part.source_rows, part.target_rows, part.equal, part.pending_deletes) == (30, 60, 30, 30)
     assert county.row("property", 40)["city"] == "Finley"
     assert len(county.rows("property")) == 60
-    (held,) = county.pending("property")
+    (pending,) = county.pending("property")
     keys = sorted(key("property", number) for number in gone)
-    assert (held["row_count"], held["live_count"]) == (30, 60)
-    assert bytes(held["digest"]) == hashlib.sha256(",".join(keys).encode()).digest()
+    assert (pending["row_count"], pending["live_count"]) == (30, 60)
+    assert bytes(pending["digest"]) == hashlib.sha256(",".join(keys).encode()).digest()
     found = county.sql(
-        "SELECT source_key FROM pacs_ops.pending_delete_key WHERE held_id = %s", held["held_id"]
+        "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = %s", pending["pending_id"]
     )
     assert sorted(row["source_key"] for row in found) == keys
 
 
 @pytest.mark.parametrize(
-    ("rows", "percent", "gone", "held"),
+    ("rows", "percent", "gone", "waits"),
     [(2, 0.0, 2, False), (2, 0.0, 3, True), (0, 10.0, 6, False), (0, 10.0, 7, True)],
 )
 def test_the_guard_takes_the_larger_bound(
-    make_county: CountyMaker, rows: int, percent: float, gone: int, held: bool
+    make_county: CountyMaker, rows: int, percent: float, gone: int, waits: bool
 ) -> None:
     """Case 40: a run deletes up to the larger of both bounds, and not one more."""
     county = make_county(sections={"delete_guard": {"max_rows": rows, "max_percent": percent}})
@@ -227,13 +233,13 @@ def test_the_guard_takes_the_larger_bound(
     county.sync()
     county.remove("property", *range(gone))
     published, _ = county.sync(mode="full")
-    assert (of(published, "property").deleted, of(published, "property").held) == (
-        (0, gone) if held else (gone, 0)
+    assert (of(published, "property").deleted, of(published, "property").pending_deletes) == (
+        (0, gone) if waits else (gone, 0)
     )
 
 
 def test_the_guard_counts_the_whole_run(county: County) -> None:
-    """Case 41: many small batches are one run: 30 deletes of 60 rows are held, though each batch has fewer
+    """Case 41: many small batches are one run: 30 deletes of 60 rows wait, though each batch has fewer
     than the bound.
     """
     county.source.batch_rows = 10
@@ -241,32 +247,79 @@ def test_the_guard_counts_the_whole_run(county: County) -> None:
     county.sync()
     county.remove("property", *range(30))
     published, _ = county.sync(mode="full")
-    assert of(published, "property").held == 30
+    assert of(published, "property").pending_deletes == 30
 
 
-def test_publish_and_reconcile_share_one_guard(county: County) -> None:
-    """Case 41: what publish deleted counts when the same run's comparison would delete more."""
+@pytest.mark.parametrize("how", ["sync", "full", "reconcile"])
+@pytest.mark.parametrize("days", [7, 0], ids=["over-a-week", "per-run"])
+def test_all_runs_share_one_guard(make_county: CountyMaker, how: str, days: int) -> None:
+    """Case 41: what one run deleted counts when the next of whatever kind would delete more; with no window of
+    days each run stands alone.
+    """
+    county = make_county(sections={"delete_guard": {"window_days": days}})
     county.add("property", *range(60))
     county.sync()
     county.remove("property", *range(20))
+    first, _ = county.sync(mode="full")
+    assert (of(first, "property").deleted, of(first, "property").pending_deletes) == (20, 0)
+    county.remove("property", *range(20, 40))
+    published, certificate = (
+        county.reconciled() if how == "reconcile" else county.sync(mode="full" if how == "full" else "auto")
+    )
+    waits = days > 0
+    found = of(published, "property")
+    assert (found.deleted, found.pending_deletes) == ((0, 20) if waits else (20, 0))
+    assert certificate.state == ("pending" if waits else "clean")
+    assert len(county.rows("property")) == (40 if waits else 20)
+
+
+def test_certify_deletes_nothing(county: County) -> None:
+    """Cases 41, 123: rows that go after the run has read are the next run's: the certificate keeps and counts
+    them, and writes nothing.
+    """
+    county.add("property", *range(60))
+    county.sync()
     run_id = county.stage(mode="full")
     county.publish(run_id)
-    county.remove("property", *range(20, 40))
+    county.remove("property", *range(20))
     certificate = county.certify(run_id)
-    assert of(certificate, "property").held == 20
-    assert len(county.rows("property")) == 40
+    part = of(certificate, "property")
+    assert (part.state, part.source_rows, part.equal, part.kept) == ("clean", 40, 40, 20)
+    assert len(county.rows("property")) == 60
+    published, certificate = county.sync()
+    assert of(published, "property").deleted == 20
+    assert certificate.clean
+
+
+def test_a_pending_row_that_comes_back(county: County) -> None:
+    """Cases 33, 40: a row that waits for a person and is at the source again is a row like any other: no
+    certificate counts it as pending, in the run that reads it or in later ones.
+    """
+    county.add("property", *range(60))
+    county.sync()
+    county.remove("property", *range(30))
+    assert county.sync()[1].state == "pending"
+    county.clock.step(hours=3)
+    county.add("property", 3, at=county.stamp(), City="Finley")
+    county.clock.step(minutes=2)
+    for how in ("auto", "auto", "full", "auto"):
+        _, certificate = county.sync(mode=how)
+        county.clock.step(hours=5)
+        part = of(certificate, "property")
+        assert (part.state, part.source_rows, part.equal, part.pending_deletes) == ("pending", 31, 31, 29)
+    assert county.row("property", 3)["city"] == "Finley"
 
 
 def test_a_truncated_table(county: County) -> None:
-    """Case 42: a TRUNCATE shows in no window; the comparison finds it and holds it."""
+    """Case 42: a TRUNCATE shows in no window; the count of the source finds it, and nothing goes without a
+    person.
+    """
     county.add("property", *range(30))
     county.sync()
     county.remove("property", *range(30))
     county.clock.step(hours=3)
-    _, delta = county.sync()
-    assert not delta.clean
-    certificate = county.reconcile()
-    assert (certificate.state, of(certificate, "property").held) == ("held", 30)
+    for certificate in (county.sync()[1], county.reconcile(), county.sync()[1]):
+        assert (certificate.state, of(certificate, "property").pending_deletes) == ("pending", 30)
     assert len(county.rows("property")) == 30
 
 
@@ -275,8 +328,9 @@ def test_rows_switched_out(county: County) -> None:
     county.add("property", *range(30))
     county.sync()
     county.remove("property", 4, 5)
-    certificate = county.reconcile()
-    assert set(of(certificate, "property").sample_keys) == {
+    published, certificate = county.reconciled()
+    assert certificate.clean
+    assert set(of(published, "property").sample_keys) == {
         f"extra_in_target:{key('property', 4)}",
         f"extra_in_target:{key('property', 5)}",
     }
