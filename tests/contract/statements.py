@@ -1,8 +1,8 @@
 """Every T-SQL statement that the product can emit, found in its code: query builders by what they return,
 constants by how they begin.
 
-A new change family, builder or constant is found without a word here. A builder whose arguments are not known
-here fails and says so.
+A new strategy, builder or constant is covered without a word here. A builder whose arguments are not known here
+fails and says so.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airflow_provider_pacs.sync import incremental as changes
-from airflow_provider_pacs.sync.incremental.full import SCOPE
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
+from airflow_provider_pacs.sync import incremental
+from airflow_provider_pacs.sync.incremental import STRATEGIES
+from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
+from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from tests.contract.tsql_judge import ROOT
 
@@ -90,7 +93,8 @@ _SIZES = {
 _SQL = re.compile(
     r"\s*(SELECT|SET|DECLARE|INSERT|UPDATE|DELETE|MERGE|EXEC|EXECUTE|BEGIN|COMMIT|ROLLBACK|WITH|USE|ALTER|CREATE|DROP|TRUNCATE)\s+\S"
 )
-_SOURCE_SIDE = ("hooks", "operators", "commands", "sync/source", "sync/changes", "sync/preflight")
+_TARGET_SIDE = ("sync/target/", "sync/quality/", "monitor/", "sandbox/")
+"""Folders whose statements PostgreSQL or the sandbox itself reads."""
 
 
 class CatalogReader:
@@ -221,10 +225,10 @@ def joined_shapes() -> list[ResolvedTable]:
 
 
 def builders() -> dict[str, Callable[..., Built]]:
-    """`module.function` -> every public function of `sync/changes` that returns a ChangeQuery."""
-    found = {}
-    for info in pkgutil.iter_modules(changes.__path__):
-        module: ModuleType = importlib.import_module(f"{changes.__name__}.{info.name}")
+    """`module.function` -> every public function of `sync/incremental` that returns a ChangeQuery."""
+    functions = {}
+    for info in pkgutil.iter_modules(incremental.__path__):
+        module: ModuleType = importlib.import_module(f"{incremental.__name__}.{info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
             returns = str(inspect.signature(function).return_annotation)
             if (
@@ -232,49 +236,65 @@ def builders() -> dict[str, Callable[..., Built]]:
                 and not name.startswith("_")
                 and "ChangeQuery" in returns
             ):
-                found[f"{info.name}.{name}"] = function
-    return found
+                functions[f"{info.name}.{name}"] = function
+    return functions
 
 
-def _asked_for(function: Callable[..., Built], shape: ResolvedTable) -> bool:
-    """Builders of a family with a cursor are asked only for tables of that family (`changes.stamps`)."""
-    families = {each.window.__module__ for each in vars(changes).values() if isinstance(each, changes.Stamps)}
-    own = changes.stamps(shape)
-    return function.__module__ not in families or (
-        own is not None and own.window.__module__ == function.__module__
-    )
+def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:
+    """The strategies that fit a table, each with the table as it wants it."""
+    supports = [(strategy, strategy.supports(table, SourceFacts()).table) for strategy in STRATEGIES]
+    return [(strategy, fitting) for strategy, fitting in supports if fitting is not None]
 
 
-def queries(name: str, function: Callable[..., Built], shape: ResolvedTable) -> Iterator[ChangeQuery]:
-    """What one builder makes for a shape, for every combination of its arguments; nothing where the product
+def _asked_for(function: Callable[..., Built], table: ResolvedTable) -> ResolvedTable | None:
+    """Builders of a strategy are asked only for tables that it fits; the others for every table."""
+    if function.__module__ not in {type(strategy).__module__ for strategy in STRATEGIES}:
+        return table
+    for strategy, fitting in strategies_of(table):
+        if type(strategy).__module__ == function.__module__:
+            return fitting
+    return None
+
+
+def _late_values(table: ResolvedTable) -> list[Late | None]:
+    """What can be asked for as newer than a bound. Strategies that want another change column are left out."""
+    return [None, *(strategy.late(table) for strategy, fitting in strategies_of(table) if fitting == table)]
+
+
+def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> Iterator[ChangeQuery]:
+    """What one builder makes for a table, for every combination of its arguments; nothing where the product
     would not ask it.
     """
-    if "shape" in inspect.signature(function).parameters and not _asked_for(function, shape):
+    parameters = list(inspect.signature(function).parameters)
+    asked = _asked_for(function, table) if "table" in parameters else table
+    if asked is None:
         return
     values: dict[str, list[Any]] = {
-        "shape": [shape],
+        "table": [asked],
         "window": [Window(None, STAMP), Window(STAMP, STAMP)],
-        "hi": [STAMP],
+        "late": _late_values(asked),
+        "upper": [None, STAMP],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
-        "column": [None, SCOPE if shape.selection else shape.map.columns[1][1]],
+        "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],
+        "ahead_minutes": [0, 90, -480],
         "change_type": DATE_TYPES,
-        "now": [STAMP],
-        "cursor": [None, STAMP],
-        "oldest": [None, STAMP],
-        "lag_seconds": [60],
-        "overlap_minutes": [75],
-        "offset_minutes": [0, -480],
+        "request": [
+            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset)
+            for change_type in DATE_TYPES
+            for cursor in (None, STAMP)
+            for oldest in (None, STAMP)
+            for offset in (0, -480)
+        ],
     }
-    parameters = list(inspect.signature(function).parameters)
     unknown = [parameter for parameter in parameters if parameter not in values]
     assert not unknown, f"{name} takes {unknown}: give example values for it in {Path(__file__).name}"
     for chosen in itertools.product(*(values[parameter] for parameter in parameters)):
         query = function(**dict(zip(parameters, chosen, strict=True)))
-        yield from [query] if isinstance(query, ChangeQuery) else [one for _, one in query or ()]
+        yield from [query] if isinstance(query, ChangeQuery) else [each for _, each in query or ()]
 
 
 def built(shapes: Sequence[ResolvedTable]) -> dict[str, set[str]]:
@@ -286,9 +306,13 @@ def built(shapes: Sequence[ResolvedTable]) -> dict[str, set[str]]:
 
 
 def _source_files() -> list[Path]:
+    """Every module whose statements may reach a county's server."""
     package = ROOT / "airflow_provider_pacs"
-    files = [*package.glob("*.py"), *(package / "sync").glob("*.py")]
-    return sorted([*files, *(path for folder in _SOURCE_SIDE for path in (package / folder).rglob("*.py"))])
+    return sorted(
+        path
+        for path in package.rglob("*.py")
+        if not path.relative_to(package).as_posix().startswith(_TARGET_SIDE)
+    )
 
 
 def _strings(path: Path) -> Iterator[tuple[str, str | None]]:
@@ -320,12 +344,19 @@ def _strings(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def constants() -> dict[str, set[str]]:
-    """File -> every string constant of the source's side that reads like a statement."""
-    found = {
-        path.relative_to(ROOT).as_posix(): {text for _, text in _strings(path) if text is not None}
-        for path in _source_files()
-    }
-    return {name: texts for name, texts in found.items() if texts}
+    """File -> every string constant of the source's side that reads like a statement.
+
+    Inside the builders of `sync/incremental` a string is a part of what they make, which `built` has whole.
+    """
+    texts = {}
+    for path in _source_files():
+        name = path.relative_to(ROOT).as_posix()
+        texts[name] = {
+            text
+            for function, text in _strings(path)
+            if text is not None and not (function and "/sync/incremental/" in name)
+        }
+    return {name: some for name, some in texts.items() if some}
 
 
 def assembled() -> set[str]:
@@ -336,6 +367,49 @@ def assembled() -> set[str]:
         for function, text in _strings(path)
         if text is None
     }
+
+
+class _Answers:
+    """A source whose keys are declared on other columns, and which was written to long after its newest stamp:
+    whoever asks is asked back. `asked` is what it was sent.
+    """
+
+    def __init__(self, table: ResolvedTable) -> None:
+        self.table, self.asked = table, list[str]()
+        self.columns = {name: column.declared for name, column in table.columns.items()}
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
+        self.asked.append(sql)
+        if "is_primary" in sql:
+            other = next(name for name in self.table.columns if name != self.table.map.key)
+            keys = [(1, 1, other, 0), (2, 0, self.table.map.key, 1)]
+            return [
+                {"number": number, "is_primary": primary, "name": name, "is_nullable": nullable}
+                for number, primary, name, nullable in keys
+            ]
+        if "AS written" in sql:
+            return [{"written": STAMP}]
+        if "AS newest" in sql:
+            return [{"newest": STAMP, "behind": 480}]
+        return [{"n": 0}] if "COUNT_BIG" in sql else CatalogReader(self.columns).query(sql, params)
+
+
+def plan_statements(tables: Sequence[ResolvedTable]) -> dict[str, set[str]]:
+    """What `plan` sends about single tables beyond builders and constants: whether a mapped key is ever NULL,
+    the newest stamps, and how far a cursor may follow them.
+    """
+    made: dict[str, set[str]] = {"null_keys": set(), "newest": set(), "settled": set()}
+    for table in tables:
+        if table.selection is not None or not table.columns:
+            continue
+        source = _Answers(table)
+        describe(source, table.map)  # type: ignore[arg-type]
+        made["null_keys"].update(sql for sql in source.asked if sql.endswith(" IS NULL"))
+        check_stamping_clock(source, [table])  # type: ignore[arg-type]
+        made["newest"].update(sql for sql in source.asked if "AS newest" in sql)
+        if has_moments(table):
+            made["settled"].add(settled_query(table, STAMP).sql)
+    return made
 
 
 def session_statements() -> set[str]:

@@ -4,6 +4,8 @@ one SELECT, without hints.
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from airflow_provider_pacs.sync.incremental.full import KEYS_PER_STATEMENT, keys_query
@@ -26,6 +28,7 @@ NODES_THAT_WRITE_OR_HINT = frozenset(
     "OpenRowsetTableReference OpenQueryTableReference AdHocTableReference ExecuteStatement".split()
 )
 BUILDERS = statements.built(statements.all_shapes())
+PLANNED = statements.plan_statements(statements.all_shapes())
 CONSTANTS = statements.constants()
 
 
@@ -46,30 +49,61 @@ def judge_read(found: list[Statement], sql: str) -> Statement:
 def test_builders_and_constants_are_found() -> None:
     """The search itself must not fall silent."""
     assert {
-        "compare.full_query",
-        "compare.keys_query",
-        "ordered.window_query",
-        "ordered.bounds_query",
-        "ordered.clock_query",
+        "full.full_query",
+        "full.keys_query",
+        "last_modified.window_query",
+        "last_modified.bounds_query",
+        "last_modified.clock_query",
     } <= BUILDERS.keys()
     assert all(BUILDERS.values())
-    expected = ("hooks/pacs.py", "sync/source/bulk.py", "sync/source/catalog.py", "sync/source/session.py")
+    assert {
+        "statements.census_query",
+        "statements.flagged_query",
+        "statements.key_list_query",
+        "joined.window_query",
+        "rowversion.window_query",
+    } <= BUILDERS.keys()
+    assert all(PLANNED.values())
+    expected = ("hooks/pacs.py", "sync/source/bulk.py", "sync/schema/catalog.py", "sync/source/session.py")
     assert {f"airflow_provider_pacs/{name}" for name in expected} <= CONSTANTS.keys()
 
 
 def test_no_statement_is_put_together_anywhere_else() -> None:
-    """Text with names in it comes from `sync/changes`, `source/joined.py` and the looks at data; elsewhere
-    only the isolation level, one of a list.
+    """Text with names in it comes from `sync/incremental`, `schema/joined.py` and the looks at data; elsewhere
+    only the isolation level, one of a list, and the questions of `plan` about single tables.
 
     What `pacs grants` makes is printed, and sent by nobody: test_preflight_tsql.py judges it and the looks.
     """
     package = "airflow_provider_pacs/sync"
-    rooms = (f"{package}/changes/", f"{package}/preflight/queries.py:", f"{package}/source/joined.py:")
-    outside = {place for place in statements.assembled() if not place.startswith(rooms)}
-    assert outside == {f"{package}/source/session.py:prepare", f"{package}/grants.py:source_grants"}
-    inside = {place.rpartition(":")[2] for place in statements.assembled() - outside if "/changes/" in place}
-    called_by_builders = {"_joined_keys_query", "_with_late", "_declared"}
+    allowed = (f"{package}/incremental/", f"{package}/preflight/queries.py:", f"{package}/schema/joined.py:")
+    outside = {place for place in statements.assembled() if not place.startswith(allowed)}
+    assert outside == {
+        f"{package}/source/session.py:prepare",
+        f"{package}/preflight/grants.py:source_grants",
+        f"{package}/schema/catalog.py:_check_key",
+        f"{package}/schema/stamping.py:_newest_query",
+        f"{package}/schema/stamping.py:settled_query",
+    }
+    inside = {
+        place.rpartition(":")[2] for place in statements.assembled() - outside if "/incremental/" in place
+    }
+    called_by_builders = {"_joined_keys_query", "_declared", "late"}
     assert inside - called_by_builders <= {name.rpartition(".")[2] for name in BUILDERS}
+
+
+@pytest.mark.parametrize("what", sorted(PLANNED))
+def test_what_plan_asks_about_a_table_is_one_select(tsql: Judge, what: str) -> None:
+    """Case D7: the newest stamps are looked at, whatever the names; only `settled` reads inside a DECLARE."""
+    texts = sorted(PLANNED[what])
+    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
+        *declares, select = verdict.statements()
+        assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
+        assert select.type == "SelectStatement", sql
+        assert not select.into, sql
+        assert sum(each.kinds["QuerySpecification"] for each in declares) == (what == "settled"), sql
+        for each in (*declares, select):
+            assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
+            assert each.functions <= FUNCTIONS_OF_2012, sql
 
 
 @pytest.mark.parametrize("builder", sorted(BUILDERS))
@@ -104,17 +138,18 @@ def test_an_isolation_level_is_one(tsql: Judge) -> None:
 )
 def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.ResolvedTable) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
-    own = "binary" if shape.change_type == "varbinary(8)" else str(shape.change_type).partition("(")[0]
+    own = str(shape.change_type).partition("(")[0]
+    own = "binary" if shape.change_type == "varbinary(8)" else own
     texts = [
         query.sql
         for name, function in statements.builders().items()
+        if "table" in inspect.signature(function).parameters
         for query in statements.queries(name, function, shape)
     ]
     declaring = [
-        verdict.statements()
-        for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE") and " FROM " in sql)
+        verdict.statements() for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE"))
     ]
-    assert bool(declaring) == (statements.changes.stamps(shape) is not None)
+    assert bool(declaring) == bool(statements.strategies_of(shape))
     for *declares, _ in declaring:
         assert all(declare.types == {own} for declare in declares)
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sync.incremental.full import full_query, keys_query, lob_query
-from airflow_provider_pacs.sync.incremental.last_modified import late_flag_query, since_query, window_query
+from airflow_provider_pacs.sync.incremental.last_modified import late, since_query, window_query
+from airflow_provider_pacs.sync.incremental.statements import flagged_query
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from tests.contract import statements
@@ -72,7 +73,7 @@ WHOLE = {
     "keys": lambda shape: keys_query(shape, ("1", "2")),
     "window": lambda shape: window_query(shape, statements.Window(None, statements.STAMP)),
     "since": lambda shape: since_query(shape, statements.STAMP),
-    "late_flag": lambda shape: late_flag_query(shape, statements.STAMP),
+    "flagged": lambda shape: flagged_query(shape, late(shape), statements.STAMP),
 }
 
 

@@ -20,7 +20,7 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
 SYNC = {
-    "preflight": {"extract_property", "extract_owner", "extract_value", "extract_structure"},
+    "preflight": {"extract_property", "extract_owner", "extract_value", "extract_structure", "certify"},
     "extract_property": {"validate_property"},
     "extract_owner": {"validate_owner"},
     "extract_value": {"validate_value"},
@@ -29,8 +29,8 @@ SYNC = {
     "validate_owner": {"publish"},
     "validate_value": {"publish"},
     "validate_structure": {"publish"},
-    "publish": {"reconcile"},
-    "reconcile": set(),
+    "publish": {"certify"},
+    "certify": set(),
 }
 
 
@@ -59,9 +59,9 @@ def model() -> dict[str, DAG]:
 def test_the_model_county_has_three_dags_of_golden_shape(model: dict[str, DAG]) -> None:
     assert list(model) == ["pacs_benton_wa", "pacs_benton_wa_reconcile", "pacs_benton_wa_approvals"]
     assert shape(model["pacs_benton_wa"]) == SYNC
-    assert shape(model["pacs_benton_wa_reconcile"]) == {"start": {"reconcile"}, "reconcile": set()}
+    assert shape(model["pacs_benton_wa_reconcile"]) == SYNC
     assert shape(model["pacs_benton_wa_approvals"]) == {
-        "held": {"decide"},
+        "pending": {"decide"},
         "decide": {"apply"},
         "apply": set(),
     }

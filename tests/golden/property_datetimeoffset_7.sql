@@ -7,7 +7,8 @@ DECLARE @cursor datetimeoffset(7) = CONVERT(datetimeoffset(7), NULLIF(?, ''), 12
 DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);
 DECLARE @safe datetime2(7) = CASE WHEN @oldest < @base THEN @oldest ELSE @base END;
 DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), TODATETIMEOFFSET(@safe, -480));
-SELECT CONVERT(varchar(34), DATEADD(MINUTE, -@overlap, @cursor), 121) AS lo, CONVERT(varchar(34), CASE WHEN @cursor > @hi THEN @cursor ELSE @hi END, 121) AS hi
+DECLARE @from datetimeoffset(7) = CASE WHEN @cursor > @hi THEN @hi ELSE @cursor END;
+SELECT CONVERT(varchar(34), DATEADD(MINUTE, -@overlap, @from), 121) AS lo, CONVERT(varchar(34), @hi, 121) AS hi, CASE WHEN @cursor > @hi THEN 1 ELSE 0 END AS behind
 -- ('60', '75', '2026-01-15 06:00:00.0000000', '', 'c')
 
 -- window
@@ -17,14 +18,19 @@ SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[
 WHERE (s.[LastModified] >= @lo AND s.[LastModified] <= @hi) OR s.[LastModified] IS NULL OR s.[LastModified] > DATEADD(DAY, 1, @hi)
 -- ('lo', 'hi')
 
--- late_flag
+-- flagged
 DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
 SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[Address] AS [address], s.[City] AS [city], s.[State] AS [state], RTRIM(s.[ZipCode]) AS [zip_code], s.[LegalDescription] AS [legal_description], s.[Acreage] AS [acreage], s.[YearBuilt] AS [year_built], CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00'))) % 1000), CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00')))) AS [last_modified], s.[IsActive] AS [is_active], CONVERT(varchar(34), s.[LastModified], 121) AS [_source_version], CASE WHEN s.[LastModified] > @hi THEN 1 ELSE 0 END AS [_late] FROM [dbo].[Property] AS s
 -- ('hi',)
 
--- count_since
+-- census
 DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
-SELECT COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN s.[LastModified] > @hi THEN 1 END) AS late FROM [dbo].[Property] AS s
+SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN s.[LastModified] > @hi THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 13, 4))))) AS key_sum FROM [dbo].[Property] AS s
+-- ('hi',)
+
+-- key_list
+DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
+SELECT CONVERT(varchar(60), s.[PropertyID]) AS k FROM [dbo].[Property] AS s WHERE s.[LastModified] > @hi
 -- ('hi',)
 
 -- full
@@ -35,8 +41,12 @@ SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[
 SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[Address] AS [address], s.[City] AS [city], s.[State] AS [state], RTRIM(s.[ZipCode]) AS [zip_code], s.[LegalDescription] AS [legal_description], s.[Acreage] AS [acreage], s.[YearBuilt] AS [year_built], CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00'))) % 1000), CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00')))) AS [last_modified], s.[IsActive] AS [is_active], CONVERT(varchar(34), s.[LastModified], 121) AS [_source_version] FROM [dbo].[Property] AS s WHERE s.[PropertyID] IN (CONVERT(uniqueidentifier, ?), CONVERT(uniqueidentifier, ?))
 -- ('a', 'b')
 
--- count
-SELECT COUNT_BIG(*) AS n FROM [dbo].[Property] AS s
+-- census_without_bound
+SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN 1 = 0 THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 13, 4))))) AS key_sum FROM [dbo].[Property] AS s
+-- ()
+
+-- key_list_without_bound
+SELECT CONVERT(varchar(60), s.[PropertyID]) AS k FROM [dbo].[Property] AS s
 -- ()
 
 -- lob

@@ -19,14 +19,13 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-from airflow_provider_pacs.operators.reconcile import PacsReconcileOperator
 
-import airflow_provider_pacs.sync
-from airflow_provider_pacs.assets import county_asset
+from airflow_provider_pacs.assets import county_asset, pending_asset
 from airflow_provider_pacs.hooks.airflow_errors import translate_errors
 from airflow_provider_pacs.hooks.target import target_params
-from airflow_provider_pacs.operators.approvals import PacsDecideOperator, PacsHeldDeletesOperator
+from airflow_provider_pacs.operators.approvals import PacsDecideOperator, PacsPendingDeletesOperator
 from airflow_provider_pacs.operators.base import PacsOperator, counts
+from airflow_provider_pacs.operators.certify import PacsCertifyOperator
 from airflow_provider_pacs.operators.extract import (
     PacsChangesOperator,
     PacsExtractOperator,
@@ -35,6 +34,7 @@ from airflow_provider_pacs.operators.extract import (
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import (
     ConfigError,
@@ -64,7 +64,7 @@ class World:
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=lambda: {"rows_read": 1200})
-    clean: bool = True
+    state: str = "clean"
     report: Any = field(default_factory=lambda: SimpleNamespace(findings=()))
     during: Callable[[], None] = lambda: None
     reader: Reader = field(default_factory=Reader)
@@ -77,9 +77,7 @@ class World:
             self.during()
             if name == "check":
                 return self.report
-            return SimpleNamespace(
-                run_id="run-1", clean=self.clean, state="succeeded", as_dict=lambda: dict(self.outcome)
-            )
+            return SimpleNamespace(run_id="run-1", state=self.state, as_dict=lambda: dict(self.outcome))
 
         return call
 
@@ -87,9 +85,8 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     fake = World()
-    engine: Any = ModuleType("airflow_provider_pacs.sync.steps")
-    for name in ("check", "preflight", "start_reconcile", "extract", "validate", "publish", "reconcile"):
-        setattr(engine, name, fake.answer(name))
+    for name in ("check", "plan", "extract", "validate", "publish", "certify"):
+        monkeypatch.setattr(steps, name, fake.answer(name))
     hook: Any = ModuleType("airflow_provider_pacs.hooks.pacs")
 
     class PacsHook:
@@ -105,8 +102,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
                 fake.reader.closed = True
 
     hook.PacsHook = PacsHook
-    monkeypatch.setitem(sys.modules, engine.__name__, engine)
-    monkeypatch.setattr(airflow_provider_pacs.sync, "run", engine, raising=False)
     monkeypatch.setitem(sys.modules, hook.__name__, hook)
 
     @contextmanager
@@ -119,9 +114,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def context(plan: Any = {"run_id": "run-1"}) -> Any:  # noqa: B006
-    events: dict[Any, Any] = {
-        county_asset(CONFIG, entity): SimpleNamespace(extra={}) for entity in CONFIG.sync.entities
-    }
+    assets = [pending_asset(CONFIG), *(county_asset(CONFIG, entity) for entity in CONFIG.sync.entities)]
+    events: dict[Any, Any] = {asset: SimpleNamespace(extra={}) for asset in assets}
     pulled = SimpleNamespace(
         try_number=2, xcom_pull=lambda task_ids: plan if task_ids in ("preflight", "start") else None
     )
@@ -134,11 +128,13 @@ def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
     assert world.calls == [
         ("check", {"databases": (world.reader, "target")}),
         (
-            "preflight",
+            "plan",
             {
-                "databases": (world.reader, "target"),
-                "trigger": "scheduled__2026",
-                "mode": "full",
+                "databases": (
+                    world.reader,
+                    "target",
+                    steps.RunRequest("sync", "scheduled__2026", "full"),
+                ),
                 "report": world.report,
             },
         ),
@@ -147,11 +143,11 @@ def test_preflight_plans_and_gives_the_run_id(world: World) -> None:
     assert world.reader.closed
 
 
-def test_preflight_of_the_reconcile_dag_starts_a_reconcile(world: World) -> None:
-    PacsPreflightOperator(task_id="start", config=CONFIG, purpose="reconcile").execute(context())
-    assert world.calls == [
-        ("start_reconcile", {"databases": (world.reader, "target"), "trigger": "scheduled__2026"})
-    ]
+def test_preflight_of_the_reconcile_dag_plans_a_reconcile(world: World) -> None:
+    PacsPreflightOperator(task_id="preflight", config=CONFIG, purpose="reconcile").execute(context())
+    assert [name for name, _ in world.calls] == ["check", "plan"]
+    request = steps.RunRequest("reconcile", "scheduled__2026", "auto")
+    assert world.calls[1][1]["databases"] == (world.reader, "target", request)
 
 
 def test_a_mode_from_the_trigger_form_is_checked_before_a_database_is_opened(world: World) -> None:
@@ -182,31 +178,49 @@ def test_validate_and_publish_open_no_source(world: World) -> None:
     assert world.opened == ["terrafusion", "terrafusion"]
 
 
-def test_reconcile_takes_its_plan_from_the_named_task(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    world.clean = False
-    result = PacsReconcileOperator(
-        task_id="reconcile", config=CONFIG, plan_task_id="start", scope="full"
-    ).execute(context())
-    assert result == {"rows_read": 1200}
-    assert "the two sides differ" in capsys.readouterr().out
-    assert world.calls == [
-        ("reconcile", {"databases": (world.reader, "target"), "run_id": "run-1", "scope": "full"})
-    ]
+def test_certify_takes_its_plan_from_the_named_task(world: World) -> None:
+    certify = PacsCertifyOperator(task_id="certify", config=CONFIG, plan_task_id="start")
+    assert certify.execute(context()) == {"rows_read": 1200}
+    assert world.calls == [("certify", {"databases": (world.reader, "target"), "run_id": "run-1"})]
+
+
+@pytest.mark.parametrize("state", ["clean", "pending"])
+def test_certify_has_an_event_only_where_a_person_must_decide(world: World, state: str) -> None:
+    world.state = state
+    certify = PacsCertifyOperator(task_id="certify", config=CONFIG)
+    assert [asset.uri for asset in certify.outlets] == ["pacs://benton_wa/pending"]
+    asked = context()
+    certify.execute(asked)
+    extra = asked["outlet_events"][pending_asset(CONFIG)].extra
+    if state == "pending":
+        assert [asset.uri for asset in certify.outlets] == ["pacs://benton_wa/pending"]
+        assert extra == {"county": "benton_wa", "run_id": "run-1", "state": "pending"}
+    else:
+        assert (certify.outlets, extra) == ([], {})
+
+
+def test_certify_fails_where_the_two_sides_differ(world: World) -> None:
+    """A green run means `clean` or `pending`: drift and blocked end the task, and no retry can help."""
+
+    def differ() -> None:
+        raise steps.CertificateError("benton_wa: source and target differ", remedy="run `pacs reconcile`")
+
+    world.during = differ
+    with pytest.raises(AirflowFailException, match="source and target differ.*pacs reconcile"):
+        PacsCertifyOperator(task_id="certify", config=CONFIG).execute(context())
 
 
 @pytest.mark.parametrize("plan", [None, {}, "run-1"])
-@pytest.mark.parametrize("operator", [PacsPublishOperator, PacsReconcileOperator])
-def test_without_a_plan_a_task_fails_clearly_and_touches_nothing(
+@pytest.mark.parametrize("operator", [PacsPublishOperator, PacsCertifyOperator])
+def test_without_a_plan_a_task_is_skipped_says_why_and_touches_nothing(
     world: World, operator: type[PacsOperator], plan: Any
 ) -> None:
-    with pytest.raises(AirflowFailException, match="benton_wa: preflight gave no plan"):
+    with pytest.raises(AirflowSkipException, match="benton_wa: preflight gave no plan"):
         operator(task_id="t", config=CONFIG).execute(context(plan))
     assert (world.calls, world.opened) == ([], [])
 
 
-def test_publish_tells_an_asset_its_counts_and_is_silent_for_one_held_back(world: World) -> None:
+def test_publish_gives_an_asset_its_counts_and_is_silent_for_a_blocked_entity(world: World) -> None:
     entities = {
         "property": {"state": "published", "rows_inserted": 3},
         "owner": {"state": "blocked", "rows_inserted": 0},
@@ -297,60 +311,64 @@ def test_only_the_mode_is_a_template_field() -> None:
         PacsChangesOperator,
         PacsValidateOperator,
         PacsPublishOperator,
-        PacsReconcileOperator,
+        PacsCertifyOperator,
     ]
     assert all(tuple(operator.template_fields) == () for operator in operators)
     assert tuple(PacsPreflightOperator.template_fields) == ("mode",)
 
 
-HELD = [
+PENDING = [
     {
-        "held_id": 7,
+        "pending_id": 7,
         "entity": "owner",
         "row_count": 300,
         "live_count": 900,
         "digest": "ab",
         "reason": "gone",
-        "held_at": None,
+        "created_at": None,
     }
 ]
 
 
 @pytest.fixture
 def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Held sets and decisions, fake."""
-    from airflow_provider_pacs.sync.steps import approve
+    """Pending sets and decisions, fake."""
 
     def decided(name: str) -> Callable[..., Any]:
         def call(config: CountyConfig, *databases: Any, **asked: Any) -> Any:
             world.calls.append((name, {"databases": databases, **asked}))
-            return [SimpleNamespace(as_dict=lambda: {"held_id": 7, "state": name})]
+            return [SimpleNamespace(as_dict=lambda: {"pending_id": 7, "state": name})]
 
         return call
 
-    monkeypatch.setattr(approve, "held_sets", lambda config, target: list(world.outcome.get("held", [])))
+    sets = lambda config, target: [  # noqa: E731
+        SimpleNamespace(as_dict=lambda each=each: each) for each in world.outcome.get("pending", [])
+    ]
+    monkeypatch.setattr(steps, "pending_deletes", sets)
     for name in ("approve", "reject"):
-        monkeypatch.setattr(approve, name, decided(name))
+        monkeypatch.setattr(steps, name, decided(name))
     return world
 
 
 def answered(option: str) -> Any:
     said = {
-        "held": {"sets": HELD},
+        "pending": {"sets": PENDING},
         "decide": {"chosen_options": [option], "responded_by_user": {"id": "3", "name": "ann"}},
     }
     return {"ti": SimpleNamespace(xcom_pull=lambda task_ids: said[task_ids]), "run_id": "asset__2026"}
 
 
-def test_nothing_held_skips_the_question(desk: World) -> None:
+def test_nothing_pending_skips_the_question(desk: World) -> None:
     with pytest.raises(AirflowSkipException):
-        PacsHeldDeletesOperator(task_id="held", config=CONFIG).execute(context())
+        PacsPendingDeletesOperator(task_id="pending", config=CONFIG).execute(context())
 
 
-def test_held_sets_are_shown_without_keys(desk: World) -> None:
-    desk.outcome = {"held": HELD}
-    shown = PacsHeldDeletesOperator(task_id="held", config=CONFIG).execute(context())
-    assert [(one["held_id"], one["digest"], "keys" in one) for one in shown["sets"]] == [(7, "ab", False)]
+def test_pending_sets_are_shown_without_keys(desk: World) -> None:
+    desk.outcome = {"pending": PENDING}
+    shown = PacsPendingDeletesOperator(task_id="pending", config=CONFIG).execute(context())
+    assert [(each["pending_id"], each["digest"], "keys" in each) for each in shown["sets"]] == [
+        (7, "ab", False)
+    ]
 
 
 @pytest.mark.parametrize(("option", "called"), [("Approve", "approve"), ("Reject", "reject")])
@@ -358,4 +376,4 @@ def test_the_answer_is_carried_out_in_the_name_of_who_gave_it(desk: World, optio
     PacsDecideOperator(task_id="apply", config=CONFIG).execute(answered(option))
     ((name, asked),) = desk.calls
     assert name == called
-    assert (asked["held"], asked["actor"]) == ([(7, "ab")], "ann")
+    assert (asked["sets"], asked["actor"]) == ([(7, "ab")], "ann")

@@ -1,5 +1,5 @@
-"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the ladder that picks a
-family.
+"""The T-SQL that each query builder emits, word by word in tests/golden/*.sql, and the choice of a strategy for
+a table.
 
 A golden file is rewritten with `PACS_WRITE_GOLDEN=1`; read the difference before it is committed.
 """
@@ -14,19 +14,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sync.incremental import LADDER, choose
-from airflow_provider_pacs.sync.incremental.full import count_query, full_query, keys_query, lob_query
+from airflow_provider_pacs.sync.incremental import STRATEGIES, choose
+from airflow_provider_pacs.sync.incremental.full import full_query, keys_query, lob_query
 from airflow_provider_pacs.sync.incremental.last_modified import (
-    Window,
     bounds_query,
     clock_query,
-    count_since_query,
     is_ordered_type,
-    late_flag_query,
+    late,
     oldest_writer_query,
     window_query,
 )
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    Window,
+    census_query,
+    flagged_query,
+    key_list_query,
+)
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
@@ -59,24 +64,28 @@ def shape(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> Res
 
 def bounds(made: ResolvedTable) -> ChangeQuery:
     return bounds_query(
-        str(made.change_type),
-        now="2026-01-15 06:00:00.0000000",
-        cursor="c",
-        oldest=None,
-        lag_seconds=60,
-        overlap_minutes=75,
-        offset_minutes=-480,
+        BoundsRequest(
+            change_type=str(made.change_type),
+            now="2026-01-15 06:00:00.0000000",
+            cursor="c",
+            oldest=None,
+            lag_seconds=60,
+            overlap_minutes=75,
+            offset_minutes=-480,
+        )
     )
 
 
 BUILDERS: dict[str, Callable[[ResolvedTable], ChangeQuery | None]] = {
     "bounds": bounds,
     "window": lambda made: window_query(made, Window("lo", "hi")),
-    "late_flag": lambda made: late_flag_query(made, "hi"),
-    "count_since": lambda made: count_since_query(made, "hi"),
+    "flagged": lambda made: flagged_query(made, late(made), "hi"),
+    "census": lambda made: census_query(made, late(made), "hi"),
+    "key_list": lambda made: key_list_query(made, late(made), "hi"),
     "full": full_query,
     "keys": lambda made: keys_query(made, ("a", "b")),
-    "count": count_query,
+    "census_without_bound": lambda made: census_query(made, None, None),
+    "key_list_without_bound": key_list_query,
     "lob": lob_query,
 }
 
@@ -117,7 +126,9 @@ def test_the_statements_without_a_catalog() -> None:
 def test_only_the_whole_table_is_complete() -> None:
     made = shape()
     assert full_query(made).complete
-    assert late_flag_query(made, "hi").complete
+    assert flagged_query(made, late(made), "hi").complete
+    assert key_list_query(made).complete
+    assert not key_list_query(made, late(made), "hi").complete
     assert not window_query(made, Window("lo", "hi")).complete
     assert not keys_query(made, ("a",)).complete
 
@@ -187,25 +198,52 @@ def test_two_names() -> None:
     assert qualified("d]bo", "Property Value") == "[d]]bo].[Property Value]"
 
 
+STAMPED = shape(RowStamp="timestamp")
+STAMPED.columns["RowStamp"] = SourceColumn("RowStamp", "timestamp", 8, 0, 0, False)
+
+
 @pytest.mark.parametrize(
-    ("made", "enable_cdc", "family", "word"),
+    ("made", "facts", "enable_cdc", "strategy", "word"),
     [
-        (shape(), True, "last_modified", "datetime"),
-        (shape(("datetime2", 7)), True, "last_modified", "datetime2(7)"),
-        (shape(), False, "compare", "enable_cdc is false"),
-        (shape(("varchar", 0)), True, "compare", "carries no window"),
-        (shape(None), True, "compare", "unknown"),
+        (shape(), SourceFacts(), True, "last_modified", "datetime"),
+        (shape(("datetime2", 7)), SourceFacts(), True, "last_modified", "datetime2(7)"),
+        (STAMPED, SourceFacts(), True, "rowversion", "RowStamp is rowversion"),
+        (STAMPED, SourceFacts(writable=False), True, "last_modified", "datetime"),
+        (STAMPED, SourceFacts(lacks=(("rowversion", "no counter"),)), True, "last_modified", "datetime"),
+        (
+            shape(),
+            SourceFacts(lacks=(("last_modified", "its clock stands"),)),
+            True,
+            "compare",
+            "clock stands",
+        ),
+        (shape(), SourceFacts(), False, "compare", "enable_cdc is false"),
+        (shape(("varchar", 0)), SourceFacts(), True, "compare", "carries no window"),
+        (shape(None), SourceFacts(), True, "compare", "unknown"),
     ],
 )
-def test_the_ladder_says_why(made: ResolvedTable, enable_cdc: bool, family: str, word: str) -> None:
-    chosen, reason = choose(made, enable_cdc=enable_cdc)
-    assert chosen == family
+def test_the_choice_says_why(
+    made: ResolvedTable, facts: SourceFacts, enable_cdc: bool, strategy: str, word: str
+) -> None:
+    chosen, reason, table = choose(made, facts, enable_cdc=enable_cdc)
+    assert chosen == strategy
     assert word in reason
+    assert table.map.change_column == ("RowStamp" if strategy == "rowversion" else "LastModified")
 
 
-def test_below_the_ladder_stands_compare_which_fits_every_table() -> None:
-    assert all(family.column(shape(None)) is None for family in LADDER)
-    assert choose(shape(None), enable_cdc=True)[0] == "compare"
+def test_a_county_may_pin_a_strategy_that_fits_and_no_other() -> None:
+    assert choose(STAMPED, SourceFacts(), enable_cdc=True, pin="last_modified")[0] == "last_modified"
+    assert choose(shape(), SourceFacts(), enable_cdc=True, pin="compare")[0] == "compare"
+    with pytest.raises(ConfigError, match="property can't be read by rowversion: .*no rowversion column"):
+        choose(shape(), SourceFacts(), enable_cdc=True, pin="rowversion")
+    with pytest.raises(ConfigError, match="there is no strategy 'telepathy'"):
+        choose(shape(), SourceFacts(), enable_cdc=True, pin="telepathy")
+
+
+def test_below_the_strategies_stands_compare_which_fits_every_table() -> None:
+    facts = SourceFacts()
+    assert all(strategy.supports(shape(None), facts).table is None for strategy in STRATEGIES)
+    assert choose(shape(None), facts, enable_cdc=True)[0] == "compare"
 
 
 @pytest.mark.parametrize(
