@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 
 from airflow_provider_pacs.sandbox.catalog.tables import Table
 from airflow_provider_pacs.sandbox.model import SqlType
+from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, new_engine, of, redeclare, retype

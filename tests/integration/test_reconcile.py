@@ -22,12 +22,8 @@ def ghost(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
-    columns = ", ".join(
-        ["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"]
-    )
-    values = ", ".join(
-        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"]
-    )
+    columns = ", ".join(["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"])
+    values = ", ".join(["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"])
     county.sql(
         f"INSERT INTO {county.partition(entity)} ({columns}) SELECT {values} FROM {county.partition(entity)} WHERE "
         f"{canonical.key} = %s",
@@ -236,7 +232,8 @@ def lost(county: County, number: int) -> None:
 
 def spoilt(county: County, number: int) -> None:
     county.sql(
-        f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s", key("property", number)
+        f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s",
+        key("property", number),
     )
 
 

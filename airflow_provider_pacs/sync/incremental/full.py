@@ -5,13 +5,11 @@ First load, comparison and reconcile read this way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, rows_of, select_list
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
-from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.source.port import LobBound, SourceReader
 
 ROOT_KEY = "_scope"
 """The column of a joined entity that says which root a row belongs to."""
@@ -99,17 +97,19 @@ def lob_query(table: ResolvedTable) -> ChangeQuery | None:
     return ChangeQuery(f"SELECT {inner} FROM {rows_of(table)}")  # noqa: S608
 
 
-def lob_bound(source: SourceReader, table: ResolvedTable) -> Callable[[], int] | None:
-    """For `SourceReader.stream`: asks the server for the length of the longest LOB value.
+def lob_bound(source: SourceReader, table: ResolvedTable) -> LobBound | None:
+    """For `SourceReader.stream`: asks the server for the length of the longest value of each LOB column.
 
     None where there is no such column.
     """
     query = lob_query(table)
     if query is None:
         return None
+    names = [name for name in table.map.sources if (c := table.columns.get(name)) and c.is_lob]
 
-    def longest() -> int:
-        return max((int(value or 0) for value in source.query(query.sql)[0].values()), default=0)
+    def longest() -> dict[str, int]:
+        values = source.query(query.sql)[0].values()
+        return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
     return longest
 

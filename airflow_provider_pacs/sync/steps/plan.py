@@ -55,6 +55,7 @@ from airflow_provider_pacs.sync.schema.permissions import read_permissions
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
 from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.port import SourceReader
+from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,13 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     choices = _wanted(resolve_tables(config, source, read_features(source)), request)
     _refuse_a_login_that_writes(config, source, choices)
     _refuse_another_clock(config, source, choices, now)
+    weak_source = tuple(
+        setting.text
+        for setting in check_weak_settings(
+            config.county, source.facts(), strict=config.source.tls == "strict"
+        )
+    )
+    weak_target = _weak_target(config, target)
     identity = read_identity(source)
     restored = check_identity(config.county, target.runs.source_identity(config.fips), identity)
     cursors = target.runs.cursors(config.fips)
@@ -148,6 +156,9 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         one_process=request.one_process,
     )
     _report(config, target, plan, drifts, identity if restored else None)
+    for end, weak in (("source", weak_source), ("target", weak_target)):
+        if weak:
+            target.runs.event(config.fips, plan.run_id, f"{end}.weak_settings", end, {"settings": list(weak)})
     return plan
 
 
@@ -211,6 +222,23 @@ def _refuse_a_login_that_writes(
             remedy=f"use a login with what `pacs grants {config.county}` prints, or set "
             "source.read_only: warn",
         )
+
+
+def _weak_target(config: CountyConfig, target: Target) -> tuple[str, ...]:
+    """Settings of the target's connection that are weaker than the default: said and audited in every run.
+
+    Raises:
+        ConfigError: there is one, and the county's file says `target.tls: strict`.
+    """
+    weak = target.weak_settings
+    if weak and config.target.tls == "strict":
+        raise ConfigError(
+            f"{config.county}: the target's connection is weaker than the county's file allows: {'; '.join(weak)}",
+            remedy="use sslmode=verify-full with the server's CA in sslrootcert, or set target.tls: warn",
+        )
+    for setting in weak:
+        log.warning("%s: the target's connection is weak: %s", config.county, setting)
+    return weak
 
 
 def _refuse_another_clock(
@@ -362,7 +390,7 @@ class _Planner:
 
     def _settings(self, table: ResolvedTable) -> tuple[str, ...]:
         """Values of options that live in the source, such as the future year of a roll."""
-        settings = getattr(table.selection, "settings", ()) if table.selection else ()
+        settings = table.selection.settings if table.selection else ()
         values = []
         for name, sql in settings:
             rows = self._source.query(sql)
