@@ -20,10 +20,7 @@ _MAPPING = "MAP."
 @county_command()
 @click.option("--left-behind", is_flag=True, help="List published rows whose parent was deleted instead.")
 def command(invocation: Invocation, left_behind: bool) -> Answer:
-    """List rows that broke a rule: keys and rules, no values.
-
-    Each rule that is listed is explained below the rows.
-    """
+    """List rows that broke a rule: keys, rules and what each rule asks for; no values."""
     config = read_config(invocation)
     with open_target(invocation, config) as target:
         if left_behind:
