@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.source.address import SourceAddress, read_options
+from airflow_provider_pacs.sync.source.address import SourceAddress, named_options, read_options
 
 VARIABLE_PREFIX = "AIRFLOW_CONN_"
 SOURCE_TYPES = ("pacs", "mssql")
@@ -95,6 +95,7 @@ def source_address(connection: StoredConnection) -> SourceAddress:
         ConfigError: the connection has another type, or a field or an extra is wrong.
     """
     _require_type(connection, SOURCE_TYPES)
+    options = read_options(named_options(connection.extra, f"Connection {connection.conn_id}"))
     try:
         return SourceAddress(
             connection.host,
@@ -102,7 +103,7 @@ def source_address(connection: StoredConnection) -> SourceAddress:
             connection.schema,
             connection.login or None,
             connection.password or None,
-            **read_options(connection.extra),
+            **options,
         )
     except ConfigError as error:
         raise ConfigError(f"Connection {connection.conn_id}: {error.message}", remedy=error.remedy) from None

@@ -59,7 +59,7 @@ class Grants:
             f"-- {self.login_statement}",
             *self.statements,
             "",
-            "-- OptionalGrant:",
+            "-- Optional:",
             *(f"-- {each.statement}  -- {each.gives}" for each in self.optional),
         ]
 

@@ -155,6 +155,7 @@ def test_a_file_that_is_no_url_is_named(text: str | None, says: str, tmp_path: P
         ('{"conn_type": "pacs", "port": "x"}', "no number"),
         ("nothing", "not a URI"),
         ("mssql://u:se@cret@h/db", "not a URI"),
+        ('{"conn_type": "pacs", "host": "h", "extra": {"Encript": "strict"}}', "unknown option 'Encript'"),
         ('{"conn_type": "mysql", "host": "h"}', "has type 'mysql'"),
         ('{"conn_type": "pacs", "host": "h", "schema": "d", "login": "u"}', "no password"),
     ],

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +15,7 @@ from airflow_provider_pacs.cli import main
 from airflow_provider_pacs.cli.quarantine import rule_text
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality import load_suite
+from airflow_provider_pacs.sync.records import QuarantinedRow
 
 
 class Target:
@@ -26,16 +28,15 @@ class Target:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def list_quarantine(self, county_id: str) -> list[dict[str, Any]]:
-        seen = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    @property
+    def approvals(self) -> Self:
+        return self
+
+    def quarantine(self, county_id: str) -> list[QuarantinedRow]:
+        seen, run = datetime(2026, 1, 2, 3, 4, tzinfo=UTC), UUID(int=0)
         return [
-            {
-                "entity": "value",
-                "source_key": "k1",
-                "rules": ["F3.30", "MAP.tax_year"],
-                "first_seen_at": seen,
-            },
-            {"entity": "value", "source_key": "k2", "rules": ["GONE.1"], "first_seen_at": seen},
+            QuarantinedRow("value", "k1", ["F3.30", "MAP.tax_year"], 1, seen, seen, run),
+            QuarantinedRow("value", "k2", ["GONE.1"], 1, seen, seen, run),
         ]
 
 
