@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_package_and_asks_for_nothing_that_only_tests_need(w
         "sync/profiles/generic.yaml",
         "sync/quality/suites/owner.yaml",
         "sync/config/fips.yaml",
-        "docs/examples/county.yaml",
+        "docs/examples/benton_wa.yaml",
     ):
         assert f"airflow_provider_pacs/{file}" in names
     assert any(re.search(r"migrations/.*\.sql$", name) for name in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,14 @@ def test_types_are_strict() -> None:
     tool("mypy")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_stays_under_450_lines(module: str) -> None:
-    assert len((ROOT / module).read_text("utf-8").splitlines()) <= 450
+@pytest.mark.filterwarnings("default")
+def test_modules_stay_readable() -> None:
+    """Over 450 lines is a warning, not a failure: one concern of 500 lines beats two halves; 600 are two concerns."""
+    lines = {module: len((ROOT / module).read_text("utf-8").splitlines()) for module in MODULES}
+    for module, count in lines.items():
+        if count > 450:
+            warnings.warn(f"{module} has {count} lines: is it one concern?", stacklevel=1)
+    assert [module for module, count in lines.items() if count > 600] == []
 
 
 @pytest.mark.parametrize("module", MODULES)

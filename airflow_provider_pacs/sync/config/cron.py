@@ -18,7 +18,7 @@ _FIELDS = (
     ("month", "1-12, or jan, feb, mar, apr, may, jun, jul, aug, sep, oct, nov, dec"),
     ("day of week", "0-7, or sun, mon, tue, wed, thu, fri, sat"),
 )
-_COMMON = re.compile(r"(\*|[0-9]+|[A-Za-z]{3})(-([0-9]+|[A-Za-z]{3}))?(/[0-9]+)?")
+_COMMON = re.compile(r"(\*|[0-9]+|[A-Za-z]{3})(-([0-9]+|[A-Za-z]{3}))?(/[0-9]{1,2})?")
 """One item of a list: no `L`, `#`, `W` or `?`, which not every reader knows."""
 
 

@@ -20,7 +20,7 @@ from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import profile_columns, profile_names
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
-REFERENCE = "docs/examples/county.yaml"
+REFERENCE = "docs/examples/benton_wa.yaml"
 _NO_JOINED_TABLES = """
 # tables:
 #   property:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
@@ -106,8 +107,15 @@ def _choice(
     family, reason, chosen = choose(
         table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
     )
-    if feeds and pin == "auto" and family in (COMPARE, "last_modified") and config.sync.enable_cdc:
-        reason += f" ({feeds[0]} is on, not used yet)"
+    if pin == "auto" and config.sync.enable_cdc:
+        reason = with_better_feed(reason, family, feeds)
     if pin == "auto" and config.sync.enable_cdc and table.notes:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
     return ReadChoice(chosen, family, reason, table)
+
+
+def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:
+    """The reason, and a better feed that is on and that nobody reads yet: a rowversion alone is as good."""
+    if not feeds or strategy not in (COMPARE, "last_modified"):
+        return reason
+    return f"{reason} ({feeds[0]} is on, not used yet)"

@@ -85,7 +85,7 @@ def test_the_reference_that_the_header_names_ships_and_loads(
     """Case F3: the header named a file that the wheel lacks."""
     assert main(["init", "benton_wa"]) == 0
     header = (home / "counties" / "benton_wa.yaml").read_text("utf-8")
-    assert "docs/examples/county.yaml in the package airflow_provider_pacs" in header
+    assert "docs/examples/benton_wa.yaml in the package airflow_provider_pacs" in header
     file = reference_file()
     assert file.is_relative_to(ROOT / "airflow_provider_pacs")
     assert str(file) in capsys.readouterr().out

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_pacs.sync.incremental import choose
+from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
+from airflow_provider_pacs.sync.preflight.resolve import with_better_feed
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
@@ -97,19 +99,12 @@ def test_a_broken_connection_is_not_unknown() -> None:
     ],
 )
 def test_a_reason_names_the_better_feed(made: ResolvedTable, feeds: tuple[str, ...], expected: str) -> None:
-    assert choose(made, enable_cdc=True, feeds=feeds)[1] == expected
+    name, reason, _ = choose(made, SourceFacts(), enable_cdc=True)
+    assert with_better_feed(reason, name, feeds) == expected
 
 
-def test_a_whole_read_names_the_better_feed_unless_it_was_asked_for() -> None:
-    assert choose(shape(None), enable_cdc=True, feeds=("Change Tracking",))[1].endswith(
+def test_a_whole_read_names_the_better_feed() -> None:
+    name, reason, _ = choose(shape(None), SourceFacts(), enable_cdc=True)
+    assert with_better_feed(reason, name, ("Change Tracking",)).endswith(
         "compares (Change Tracking is on, not used yet)"
-    )
-    assert "not used yet" not in choose(shape("datetime"), enable_cdc=False, feeds=("Change Tracking",))[1]
-    assert (
-        "not used yet"
-        not in choose(shape("datetime"), enable_cdc=True, pin="compare", feeds=("Change Tracking",))[1]
-    )
-    assert (
-        "not used yet"
-        not in choose(shape("datetime"), enable_cdc=True, pin="last_modified", feeds=("Change Tracking",))[1]
     )
