@@ -61,7 +61,9 @@ def test_the_matrix_covers_what_the_package_says_it_supports() -> None:
     }
     assert set(matrix("check")["python"]) == said
     (lowest,) = (
-        match[1] for line in PROJECT["dependencies"] if (match := re.fullmatch(r"apache-airflow>=([0-9.]+).*", line))
+        match[1]
+        for line in PROJECT["dependencies"]
+        if (match := re.fullmatch(r"apache-airflow>=([0-9.]+).*", line))
     )
     (newest,) = re.findall(
         r"^apache-airflow==(\d+\.\d+)", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE

@@ -28,6 +28,7 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
+    RUN_STATE_OF,
     Certificate,
     CertificateState,
     Coverage,
@@ -52,6 +53,10 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
         DataError: the certificate says `blocked` or `drift`. It is stored before.
     """
     started = time.monotonic()
+    if (stored := _stored(target, run_id)) is not None:
+        if stored.state in ("blocked", "drift"):
+            raise _failure(config, stored)
+        return stored
     with (
         audit_failures(config, target, "certify", run_id),
         abort_if_superseded(config, target, run_id),
@@ -64,12 +69,24 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
             for child, rule in relations.items()
         }
         certificate = target.certifier.issue(run_id, certificates, warnings)
-        if certificate.state in ("clean", "pending"):
+        if (
+            certificate.state != "blocked"
+        ):  # else its cleared tasks publish the rest, and this step comes again
             target.staging.drop(_tables(run_id, rows))
     certificate = replace(certificate, seconds=time.monotonic() - started)
     if certificate.state in ("blocked", "drift"):
         raise _failure(config, certificate)
     return certificate
+
+
+def _stored(target: Target, run_id: str) -> Certificate | None:
+    """The certificate that ended the run: a step that is repeated says the same again.
+
+    None where there is none yet, and where more was published since.
+    """
+    if target.runs.run(run_id).state not in RUN_STATE_OF.values():
+        return None
+    return target.certifier.of_run(run_id)
 
 
 def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
@@ -166,8 +183,8 @@ class _Evidence:
     def _fresh(self) -> tuple[str, str | None]:
         """(staging table with what the source says now, the run's own staging table where it is another)."""
         staged = str(self.row.stage_table)
-        if self.target.staging.count(staged) < 0:
-            # Certified before, and cleared: what the run staged is gone, so nothing is excused by it.
+        if self.target.staging.count(staged) != self.row.verdict_rows:
+            # Certified before and cleared, or lost in a crash of the target: nothing is excused by it.
             return self._read_again(None), None
         if self.plan.compares:
             return staged, None
@@ -185,7 +202,7 @@ class _Evidence:
             return self.fresh
         if joined.probes(self.plan.table) and staged is not None:
             self.rows.fill_nothing(self.fresh)
-            noted = self.target.staging.noted_root_keys(staged)
+            noted = self.target.staging.noted_root_keys(str(self.row.stage_table))
             self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
         else:
             self.rows.fill(selected(self.plan), self.fresh)
@@ -307,6 +324,9 @@ class _Evidence:
                 extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
             census = self.rows.census()
         newer = self._newer(compared.differences)
+        if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
+            # A row that the run did not read came since, or was lost here since: its own count tells which.
+            newer = newer if self._was_complete() else [each for each in newer if each.kind != "missing"]
         rest = [each for each in compared.differences if each not in newer] + extra
         equal_outside = compared.live_outside - compared.kept_outside - len(extra) - len(gone_since)
         inside = replace(
@@ -341,16 +361,12 @@ class _Evidence:
 
     def _was_complete(self) -> bool:
         """Whether the extract's own count of the source proves that the target held every key then."""
-        if self.row.source_count is None:
+        staged = str(self.row.stage_table)
+        if self.row.source_count is None or self.target.staging.count(staged) != self.row.verdict_rows:
             return False
         numbers = key_number_kind(self.plan.table) if self.row.source_key_sum is not None else None
         _, held = self.target.staging.expected_totals(
-            self.entity,
-            self.config.fips,
-            str(self.row.stage_table),
-            complete=False,
-            numbers=numbers,
-            late=False,
+            self.entity, self.config.fips, staged, complete=False, numbers=numbers, late=False
         )
         return held == KeyTotals(self.row.source_count, self.row.source_key_sum)
 

@@ -177,9 +177,8 @@ def _outside(
     staged = "EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND f.{k} = l.{k})"
     open_rows = (
         "FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = "
-        "'open' "
-        "AND q.source_key <> '' AND NOT EXISTS (SELECT FROM {f} AS f WHERE f._op = 'U' AND {fkey} = "
-        "q.source_key)"
+        "'open' AND q.source_key <> '' "
+        "AND NOT EXISTS (SELECT FROM {f} AS f WHERE {fkey} = q.source_key)"  # nor as gone
     )
     kept = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key AND NOT {pending})"
     row = connection.execute(

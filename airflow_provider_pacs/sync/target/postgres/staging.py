@@ -245,7 +245,7 @@ class PostgresStaging:
         """One pass over the source into a staging table; a new table unless `append`."""
         with self._db.statements() as connection:
             if append:
-                self._passes[table] = self._passes.get(table, 1) + 1
+                self._passes[table] = self._last_pass(connection, table) + 1
                 connection.execute(
                     sql.SQL("ALTER TABLE {} ALTER COLUMN _pass SET DEFAULT {}").format(
                         stage(table), sql.Literal(self._passes[table])
@@ -257,6 +257,15 @@ class PostgresStaging:
             copy(connection, table, names, payloads)
             if not append:
                 connection.execute(sql.SQL("ANALYZE {}").format(stage(table)))
+
+    def _last_pass(self, connection: Connection, table: str) -> int:
+        """The number of the last pass; a table that another process filled says so itself."""
+        if table not in self._passes:
+            row = connection.execute(
+                sql.SQL("SELECT coalesce(max(_pass), 1) FROM {}").format(stage(table))
+            ).fetchone()
+            self._passes[table] = int(row[0]) if row else 1
+        return self._passes[table]
 
     @property
     def schema(self) -> str:
