@@ -51,11 +51,13 @@ def test_every_look_is_one_bounded_select(tsql: Judge) -> None:
         }
     )
     for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        (select,) = verdict.statements()
+        *declares, select = verdict.statements()
+        assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
         assert select.type == "SelectStatement", sql
         assert not select.into, sql
-        assert not NODES_THAT_WRITE_OR_HINT & select.kinds.keys(), sql
-        assert select.functions <= FUNCTIONS_OF_2012, sql
+        for each in (*declares, select):
+            assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
+            assert each.functions <= FUNCTIONS_OF_2012, sql
         assert len(select.tables) == 1, sql
         assert f"TOP ({queries.MOST_ROWS})" in sql or sql.startswith("SELECT COUNT_BIG(*) AS n FROM "), sql
 

@@ -206,7 +206,7 @@ def test_certify_fails_where_the_two_sides_differ(world: World) -> None:
         raise steps.CertificateError("benton_wa: source and target differ", remedy="run `pacs reconcile`")
 
     world.during = differ
-    with pytest.raises(AirflowFailException, match="source and target differ.*pacs reconcile"):
+    with pytest.raises(AirflowFailException, match=r"source and target differ.*pacs reconcile"):
         PacsCertifyOperator(task_id="certify", config=CONFIG).execute(context())
 
 
