@@ -16,5 +16,5 @@ def county_asset(config: CountyConfig, entity: str) -> Asset:
 
 
 def pending_asset(config: CountyConfig) -> Asset:
-    """Give `pacs://<county>/pending`: it has an event when deletes of a run wait for somebody to decide on."""
+    """Give `pacs://<county>/pending`: it has an event when deletes of a run wait for a decision."""
     return Asset(name=f"pacs_{config.county}_pending", uri=f"pacs://{config.county}/pending", group="pacs")

@@ -23,6 +23,7 @@ from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
+from airflow_provider_pacs.sync.target.postgres.tls import refuse_weak
 
 T = TypeVar("T")
 DEADLINE_SECONDS = 2.0
@@ -86,7 +87,7 @@ def ask(config: CountyConfig, question: Callable[[OpsReader], T]) -> T | None:
             raise _not_its_own(config)
         return question(reader)
 
-    answer: T | None = _result(_start(config.target.connection, of_the_county))
+    answer: T | None = _result(_start(config.target.connection, of_the_county, config.target.tls))
     return answer
 
 
@@ -103,7 +104,10 @@ def ask_each(
     under_way: dict[str, _Asking | PacsError] = {}
     for connection, counties in wanted.items():
         try:
-            under_way[connection] = _start(connection, _about(counties, question))
+            strict = any(config.target.tls == "strict" for config in counties)
+            under_way[connection] = _start(
+                connection, _about(counties, question), "strict" if strict else "warn"
+            )
         except PacsError as error:
             under_way[connection] = error
     answers: dict[str, tuple[Asked, T | None]] = {}
@@ -149,8 +153,9 @@ def _not_its_own(config: CountyConfig) -> ConfigError:
     )
 
 
-def _start(connection: str, question: Callable[[OpsReader], T]) -> _Asking:
-    """Begin, unless the target is left alone or enough requests wait already.
+def _start(connection: str, question: Callable[[OpsReader], T], tls: str) -> _Asking:
+    """Begin, unless the target is left alone or enough requests wait already. Where a county's file says
+    `target.tls: strict`, nothing is sent over a weaker connection.
 
     Raises:
         PacsError: why not.
@@ -168,14 +173,16 @@ def _start(connection: str, question: Callable[[OpsReader], T]) -> _Asking:
             )
         circuit.busy += 1
     asking = _Asking(connection, time.monotonic() + DEADLINE_SECONDS)
-    asking.future = _pool.submit(_work, asking, question)
+    asking.future = _pool.submit(_work, asking, question, tls)
     return asking
 
 
-def _work(asking: _Asking, question: Callable[[OpsReader], T]) -> T | None:
+def _work(asking: _Asking, question: Callable[[OpsReader], T], tls: str) -> T | None:
     """In a thread of the page's own."""
     try:
-        with OpsReader(target_params(_stored(asking.connection))) as reader:
+        params = target_params(_stored(asking.connection))
+        refuse_weak(params, tls)
+        with OpsReader(params) as reader:
             with asking.lock:
                 asking.reader = reader
                 late = asking.given_up

@@ -10,15 +10,18 @@ from html import escape
 from airflow_provider_pacs.sync.records import Certificate, EntityCertificate
 
 _STYLE = """
-body { font: 11pt/1.45 Georgia, 'Times New Roman', serif; color: #1c1c1c; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 11pt/1.45 Georgia, 'Times New Roman', serif; color: #1c1c1c }
+body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 1.6rem 0 .3rem } p { margin: .2rem 0 }
 .state { display: inline-block; padding: .1rem .6rem; border: 1px solid; border-radius: .3rem; font-weight: bold }
 .clean { color: #14632b } .pending { color: #7a5200 } .blocked, .drift { color: #9b1c1c }
-table { border-collapse: collapse; width: 100%; margin: .4rem 0; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .15rem .5rem; border-bottom: 1px solid #ccc } th:first-child, td:first-child { text-align: left }
+table { border-collapse: collapse; width: 100%; margin: .4rem 0 }
+table { font-variant-numeric: tabular-nums }
+th, td { text-align: right; padding: .15rem .5rem; border-bottom: 1px solid #ccc }
+th:first-child, td:first-child { text-align: left }
 .keys, .small { font-size: .85rem; color: #555; overflow-wrap: anywhere }
 @media print { body { margin: 0; max-width: none } h2 { break-after: avoid } table { break-inside: avoid } }
-"""
+"""  # noqa: E501
 _MEANING = {
     "clean": "Both sides agree as far as this certificate covers them.",
     "pending": "Both sides agree, but for deletes that wait for a person to decide.",
@@ -27,7 +30,7 @@ _MEANING = {
 }
 _COVERED = {
     "all_rows": "Every row was compared byte by byte.",
-    "window": "The rows of the run's window were compared byte by byte; all other keys were counted on both sides.",
+    "window": "The rows of the run's window were compared byte by byte; all other keys were counted.",
     "keys": "Only the named rows were compared.",
 }
 

@@ -342,7 +342,8 @@ def write_county(folder: Path, settings: dict[str, Any], *, twice: bool = False,
     folder.mkdir(exist_ok=True)
     county = {"county": "benton_wa", **settings}
     county["sync"] = {"entities": ["property"], **sync, **county.get("sync", {})}
-    for name in ("benton_wa.yaml", "benton_wa.yml") if twice else ("benton_wa.yaml",):
+    slug = county["county"]
+    for name in (f"{slug}.yaml", f"{slug}.yml") if twice else (f"{slug}.yaml",):
         (folder / name).write_text(yaml.safe_dump(county, allow_unicode=True), "utf-8")
     return folder
 

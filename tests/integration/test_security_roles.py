@@ -338,7 +338,7 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
 
 
 def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]) -> None:
-    """Schemas, tables and functions belong to `pacs_owner`; partitions and staging to `pacs_sync`; neither logs
+    """Schemas, tables and functions and partitions belong to `pacs_owner`, staging to `pacs_sync`; neither logs
     in, and neither has an attribute of power.
     """
     with platform.as_superuser() as admin:
@@ -356,8 +356,8 @@ def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]
         ).fetchall()
     assert dict(powers) == dict.fromkeys(rights.ROLES, False)
     assert schemas == [("pacs_owner",)]
-    assert {owner for schema, owner in owners if schema in ("pacs_part", "pacs_stage")} == {"pacs_sync"}
-    assert {owner for schema, owner in owners if schema not in ("pacs_part", "pacs_stage")} == {"pacs_owner"}
+    assert {owner for schema, owner in owners if schema == "pacs_stage"} <= {"pacs_sync"}
+    assert {owner for schema, owner in owners if schema != "pacs_stage"} == {"pacs_owner"}
 
 
 def test_default_privileges_of_a_dba_do_not_open_a_partition(
@@ -378,7 +378,7 @@ def test_default_privileges_of_a_dba_do_not_open_a_partition(
             assert (
                 admin.execute(
                     "SELECT c.relname FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relnamespace = "
-                    "'pacs_part'::regnamespace AND a.grantee <> c.relowner"
+                    "'pacs_part'::regnamespace AND a.grantee <> c.relowner AND a.grantee::regrole::text <> 'pacs_sync'"
                 ).fetchall()
                 == []
             )
@@ -603,7 +603,7 @@ def test_an_upgrade_keeps_data_runs_and_audit(bare_platform: Platform, make_coun
         assert admin.execute("SELECT count(*) FROM pacs_stage.stage_0123_property_1_u").fetchone() == (1,)
         assert admin.execute(
             "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'property_53005'"
-        ).fetchone() == ("pacs_sync",)
+        ).fetchone() == ("pacs_owner",)
         assert rights.missing(admin) == []
         with bare_platform.as_login(direct) as reader:
             assert reader.execute("SELECT count(*) FROM pacs.property").fetchone() == (0,)
@@ -638,3 +638,54 @@ def test_the_script_gives_logins_no_power(bare_platform: Platform) -> None:
                 "'CREATE') FROM pg_roles WHERE rolname = %s",
                 (login,),
             ).fetchone() == (False, False, False)
+
+
+HANGINGS = {
+    "trigger": "CREATE TRIGGER t BEFORE INSERT ON {t} FOR EACH ROW EXECUTE FUNCTION pacs_stage.hung_{n}()",
+    "policy": "CREATE POLICY p ON {t} USING (true)",
+    "default": "ALTER TABLE {t} ALTER county_id SET DEFAULT 'x'",
+    "check": "ALTER TABLE {t} ADD CHECK (pacs_stage.bad_{n}(1))",
+    "index": "CREATE INDEX ON {t} (lower(county_id))",
+    "rule": "CREATE RULE r AS ON INSERT TO {t} DO ALSO NOTHING",
+    "child": "CREATE TABLE pacs_stage.child_{n} () INHERITS ({t})",
+    "statistics": "CREATE STATISTICS pacs_stage.s_{n} ON lower(county_id), county_id FROM {t}",
+}
+ON_A_PARTITION = (
+    "DROP TABLE {}",
+    "TRUNCATE {}",
+    "ALTER TABLE {} ADD x int",
+    "ALTER TABLE {} OWNER TO CURRENT_USER",
+    "ALTER TABLE pacs.property DETACH PARTITION {}",
+)
+
+
+@pytest.mark.parametrize("kind", HANGINGS)
+def test_nothing_hangs_on_a_partition(platform: Platform, loaded: tuple[str, str], kind: str) -> None:
+    """Case E1, from the sync's side: who reads a table runs what its owner hung on it, a superuser too. The
+    sync can't attach a table with anything on it, and can hang nothing on a partition.
+    """
+    number = next(_NUMBERS)
+    fips, published = f"{60_000 + number}", f"pacs_part.property_{loaded[0]}"
+    made = f"pacs_part.property_{fips}"
+    with platform.as_login(platform.sync) as login:
+        for statement in (
+            f"CREATE FUNCTION pacs_stage.hung_{number}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            f"CREATE FUNCTION pacs_stage.bad_{number}(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true'",
+            f"CREATE TABLE {made} AS SELECT * FROM {published} LIMIT 0",
+            HANGINGS[kind].format(t=made, n=number),
+        ):
+            login.execute(statement.encode())
+        with pytest.raises(DENIED, match="of its own"):
+            login.execute("SELECT pacs_ops.attach_partition('property', %s)", (fips,))
+        again = HANGINGS[kind].replace("pacs_stage.s_", "pacs_stage.s2_").replace(".child_", ".child2_")
+        with pytest.raises((DENIED, psycopg.errors.WrongObjectType)):
+            login.execute(again.format(t=published, n=number).encode())
+        login.execute(f"DROP TABLE {made} CASCADE".encode())
+
+
+@pytest.mark.parametrize("statement", ON_A_PARTITION)
+def test_the_sync_writes_a_partitions_rows_and_nothing_else_of_it(
+    platform: Platform, loaded: tuple[str, str], statement: str
+) -> None:
+    with platform.as_login(platform.sync) as login, pytest.raises(DENIED):
+        login.execute(statement.format(f"pacs_part.property_{loaded[0]}").encode())

@@ -132,6 +132,18 @@ def test_a_target_that_answers_again_is_asked_again(
     assert targets._circuits["terrafusion"].error is None
 
 
+def test_a_strict_county_sends_the_page_no_password_over_a_weaker_connection(
+    hanging: FakePostgres, client: TestClient, tmp_path: Path
+) -> None:
+    """Case E2: the page obeys the county's file as the runs do."""
+    (tmp_path / "benton_wa.yaml").write_text("target: {connection: hangs, tls: strict}\n", "utf-8")
+    answer = client.get("/api/counties/benton_wa/runs")
+    assert answer.status_code == 503
+    assert "target.tls is strict" in answer.json()["detail"]
+    assert client.get("/api/overview").json()["counties"][0]["state"] == "unknown"
+    assert hanging.passwords == []
+
+
 def parameters(route: APIRoute) -> list[Any]:
     """Every path and query parameter of a route, those of its dependencies too."""
     found, open_ = [], [route.dependant]

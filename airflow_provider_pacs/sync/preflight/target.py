@@ -30,7 +30,9 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
         f"PostgreSQL {found.version}.",
         remedy,
     )
-    grants = f"Grant what pacs grants {county} --target prints, or connect as the owner of the schemas."
+    grants = (
+        f"Grant what pacs grants {county} --target prints, then run pacs migrate as a member of pacs_owner."
+    )
     if found.missing_rights:
         yield Finding(
             "target.rights",

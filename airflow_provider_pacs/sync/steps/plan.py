@@ -233,7 +233,7 @@ def _weak_target(config: CountyConfig, target: Target) -> tuple[str, ...]:
     weak = target.weak_settings
     if weak and config.target.tls == "strict":
         raise ConfigError(
-            f"{config.county}: the target's connection is weaker than the county's file allows: {'; '.join(weak)}",
+            f"{config.county}: the target's connection is weaker than the county's file allows: {'; '.join(weak)}",  # noqa: E501
             remedy="use sslmode=verify-full with the server's CA in sslrootcert, or set target.tls: warn",
         )
     for setting in weak:

@@ -121,7 +121,7 @@ class Comparison:
         pending_outside: pending ones among the keys that are not in the staging table.
         quarantined_outside: open quarantine keys that are not in the staging table.
         kept_outside: of these, live and not pending.
-    """
+    """  # noqa: E501
 
     compared: int
     equal: int
@@ -327,7 +327,7 @@ class Staging(Protocol):
         """
 
     def compare_keys(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> KeyDifference:
-        """The list of all keys beside a staging table laid beside what the target holds and what is staged."""
+        """The list of all keys beside a staging table laid beside what the target holds and what is staged."""  # noqa: E501
 
     def gone_and_live(self, entity: Entity, county_id: str, table: str, keys: Sequence[str]) -> list[str]:
         """Those of the keys that a staging table marks as gone and that are live."""

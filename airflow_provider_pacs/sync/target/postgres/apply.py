@@ -101,7 +101,7 @@ def _update(connection: Connection, staged: StagedEntity) -> int:
 
 def _insert(connection: Connection, staged: StagedEntity) -> int:
     statement = staged.sql(
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "  # noqa: S608
         "_changed_at) "
         "SELECT %s, {scols}, s._source_key, %s, s._source_version, now(), now() "
         + _PUBLISHED

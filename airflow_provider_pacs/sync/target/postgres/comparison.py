@@ -50,7 +50,7 @@ LEFT JOIN (SELECT dk.source_key AS key FROM pacs_ops.pending_delete AS d
   JOIN pacs_ops.pending_delete_key AS dk USING (pending_id)
   WHERE d.county_id = {county} AND d.entity = {entity} AND d.state = 'pending') AS pending ON pending.key = {lkey}
 {staged}
-"""
+"""  # noqa: E501
 _STAGED = (
     "LEFT JOIN (SELECT DISTINCT ON ({k}) * FROM {s} ORDER BY {k}, _pass DESC) AS s ON s.{k} = "
     "coalesce(f.{k}, l.{k})"
@@ -97,7 +97,7 @@ def compare(
         "count(*) FILTER (WHERE verdict = 'quarantined' AND waits), "
         "count(*) FILTER (WHERE verdict = 'late'), "
         "count(*) FILTER (WHERE verdict IN ('quarantined', 'late') AND in_target AND NOT pending), "
-        "count(*) FILTER (WHERE in_target AND pending AND (NOT at_source OR verdict IN ('quarantined', 'late'))) "
+        "count(*) FILTER (WHERE in_target AND pending AND (NOT at_source OR verdict IN ('quarantined', 'late'))) "  # noqa: E501
         "FROM pairs"
     ).format(pairs=pairs)
     counted = connection.execute(statement).fetchone()
@@ -180,10 +180,10 @@ def _outside(
         "'open' AND q.source_key <> '' "
         "AND NOT EXISTS (SELECT FROM {f} AS f WHERE {fkey} = q.source_key)"  # nor as gone
     )
-    kept = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key AND NOT {pending})"
+    kept = "EXISTS (SELECT FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = q.source_key AND NOT {pending})"  # noqa: E501
     row = connection.execute(
         sql.SQL(
-            "SELECT (SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT "
+            "SELECT (SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT "  # noqa: S608
             + staged
             + "), "
             "(SELECT count(*) FROM {l} AS l WHERE l._deleted_at IS NULL AND {pending} AND NOT "

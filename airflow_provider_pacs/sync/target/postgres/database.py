@@ -24,7 +24,7 @@ class Database:
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
         RetryableError: the server can't be reached now.
-    """
+    """  # noqa: E501
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self.params = {name: str(value) for name, value in params.items() if value not in (None, "")}

@@ -75,7 +75,7 @@ def expected(
         if there:
             held = _minus(held, _totals(connection, _STAGED_GONE, parts))
         known = (
-            "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine "
+            "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine "  # noqa: S608
             "AS q "
             "WHERE q.county_id = {county} AND q.entity = {entity} AND q.state = 'open' AND q.source_key = "
             "n.key)"
@@ -89,7 +89,7 @@ def expected(
         return held, held
     newer = _totals(
         connection,
-        "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n "
+        "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n "  # noqa: S608
         "WHERE NOT " + known,
         parts,
     )
@@ -136,7 +136,7 @@ def compare(
     )
     known = staged if complete else live + staged + waiting
     statement = sql.SQL(
-        "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "
+        "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "  # noqa: S608
         "1), "
         "known AS MATERIALIZED (" + known + "), "
         "held AS MATERIALIZED (" + live + staged + waiting + ") "

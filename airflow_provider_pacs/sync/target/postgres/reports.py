@@ -25,7 +25,7 @@ _CERTIFICATE = """SELECT DISTINCT ON (c.county_id, c.entity) c.county_id, c.enti
   c.lower_bound, c.upper_bound, c.source_now, c.method, c.source_control, c.target_control, c.code_version,
   c.mapping_version, c.audit_head, c.message
 FROM pacs_ops.certificate AS c JOIN pacs_ops.sync_run AS r USING (run_id)
-ORDER BY c.county_id, c.entity, c.issued_at DESC, c.certificate_id DESC"""
+ORDER BY c.county_id, c.entity, c.issued_at DESC, c.certificate_id DESC"""  # noqa: E501
 """The newest certificate of each entity, with everything it covered and said."""
 
 

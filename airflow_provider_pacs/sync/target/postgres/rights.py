@@ -3,8 +3,8 @@
 Roles without login; a DBA grants them to logins (`pacs grants --target` prints how):
 
 * `pacs_owner` owns schemas, tables and functions. Nobody logs in as it; `pacs migrate` acts for it.
-* `pacs_sync` is what a run needs: it writes the journal without deleting evidence, owns the counties'
-  partitions and the staging tables, and appends to the audit through a function.
+* `pacs_sync` is what a run needs: it writes the journal without deleting evidence, writes the counties'
+  partitions, owns the staging tables, and makes partitions and appends to the audit through functions.
 * `pacs_monitor` reads the journal for the page: no staging, no rows, no before-images.
 * `pacs_auditor` reads the journal, the audit and who was granted which county.
 * `pacs_read` reads schema `pacs`, by county (row-level security).
@@ -92,6 +92,7 @@ class Right:
         return f"{self.privilege} on {what}"
 
 
+_ON_PARTITIONS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SCHEMA_RIGHTS: tuple[tuple[str, str, str], ...] = (
     (READ, "USAGE", "pacs"),
     (READ, "USAGE", "pacs_report"),
@@ -129,9 +130,12 @@ def wanted(connection: Connection) -> list[Right]:
     for schema, name, kind in connection.execute(
         "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
         "c.relnamespace WHERE n.nspname IN ('pacs', 'pacs_ops', 'pacs_report') AND c.relkind IN ('r', 'p', "
-        "'v', 'S') ORDER BY 1, 2"
+        "'v', 'S') OR n.nspname = 'pacs_part' AND c.relispartition AND c.relkind = 'r' ORDER BY 1, 2"
     ).fetchall():
-        rights += _of_relation(schema, name, kind)
+        if schema == "pacs_part":
+            rights += [Right(SYNC, privilege, "table", schema, name) for privilege in _ON_PARTITIONS]
+        else:
+            rights += _of_relation(schema, name, kind)
     functions = {
         name
         for (name,) in connection.execute(
@@ -179,47 +183,42 @@ def existing_roles(connection: Connection) -> set[str]:
 def missing(connection: Connection) -> list[str]:
     """Rights that a group role should have and effectively lacks, in words; of missing roles, none."""
     there = existing_roles(connection)
-    return [
-        f"{right} for {right.role}"
-        for right in wanted(connection)
-        if right.role in there and not _has(connection, right.role, right)
-    ]
+    asked = [right for right in wanted(connection) if right.role in there]
+    return [f"{right} for {right.role}" for right in _absent(connection, asked)]
 
 
 def lacking(connection: Connection) -> list[str]:
     """What the present login may not do and a run must, in words; effective rights, however it got them."""
+    row = connection.execute("SELECT current_user").fetchone()
     needed = [right for right in wanted(connection) if right.role == SYNC]
-    return [str(right) for right in needed if not _has(connection, None, right)]
+    return [str(right) for right in _absent(connection, needed, str(row[0]) if row else None)]
 
 
-_HAS = {
-    "schema": "has_schema_privilege({role}, {object}, {privilege})",
-    "table": "has_table_privilege({role}, {object}, {privilege})",
-    "sequence": "has_sequence_privilege({role}, {object}, {privilege})",
-}
+_EFFECTIVE = """SELECT coalesce(CASE r.kind
+  WHEN 'schema' THEN has_schema_privilege(r.role, n.oid, r.privilege)
+  WHEN 'function' THEN (SELECT bool_and(has_function_privilege(r.role, p.oid, r.privilege)) FROM pg_proc AS p
+    WHERE p.pronamespace = n.oid AND p.proname = split_part(r.name, '(', 1))
+  WHEN 'sequence' THEN has_sequence_privilege(r.role, c.oid, r.privilege)
+  ELSE has_table_privilege(r.role, c.oid, r.privilege) END, false)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
+  AS r(role, privilege, kind, schema, name, place)
+JOIN pg_namespace AS n ON n.nspname = r.schema
+LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = r.name AND r.kind IN ('table', 'sequence')
+ORDER BY r.place"""
+"""By OID: a name in a schema that the login may not use can't be looked up by it."""
 
 
-def _has(connection: Connection, role: str | None, right: Right) -> bool:
-    who = sql.SQL("current_user") if role is None else sql.Literal(role)
-    if right.kind == "function":
-        statement = sql.SQL(
-            "SELECT bool_and(has_function_privilege({role}, p.oid, 'EXECUTE')) FROM pg_proc AS p JOIN "
-            "pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = {schema} AND p.proname = {name}"
-        ).format(role=who, schema=sql.Literal(right.schema), name=sql.Literal(right.name.partition("(")[0]))
-    else:
-        # by OID: a name in a schema that the login may not use can't be looked up by it
-        where = (
-            "(SELECT oid FROM pg_namespace WHERE nspname = {schema})"
-            if right.kind == "schema"
-            else "(SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE "
-            "n.nspname = {schema} AND c.relname = {name})"
-        )
-        thing = sql.SQL(where).format(schema=sql.Literal(right.schema), name=sql.Literal(right.name))
-        statement = sql.SQL("SELECT ") + sql.SQL(_HAS[right.kind]).format(
-            role=who, object=thing, privilege=sql.Literal(right.privilege)
-        )
-    row = connection.execute(statement).fetchone()
-    return bool(row and row[0])
+def _absent(connection: Connection, asked: list[Right], role: str | None = None) -> list[Right]:
+    """Which of the rights their roles, or one role for all, effectively lack."""
+    columns = [
+        [role or right.role for right in asked],
+        [right.privilege for right in asked],
+        [right.kind for right in asked],
+        [right.schema for right in asked],
+        [right.name for right in asked],
+    ]
+    has = connection.execute(_EFFECTIVE, columns).fetchall()
+    return [right for right, (there,) in zip(asked, has, strict=True) if not there]
 
 
 def owns(connection: Connection, schema: str = "pacs_ops") -> bool:
@@ -308,7 +307,7 @@ def _may_become(connection: Connection, role: str) -> bool:
 
 
 def _hand_over(connection: Connection, there: set[str]) -> None:
-    """Everything in the schemas to `pacs_owner`, the partitions and staging tables to `pacs_sync`."""
+    """Everything in the schemas to `pacs_owner`, the staging tables to `pacs_sync`."""
     if not {OWNER, SYNC} <= there or not (_may_become(connection, OWNER) and _may_become(connection, SYNC)):
         return
     for schema in SCHEMAS:
@@ -319,12 +318,12 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
     connection.execute("GRANT USAGE, CREATE ON SCHEMA pacs_part, pacs_stage TO pacs_sync")
     for schema, name, kind in connection.execute(
         "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
-        "c.relnamespace WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND c.relowner <> CASE "
-        "WHEN n.nspname IN ('pacs_part', 'pacs_stage') THEN 'pacs_sync'::regrole ELSE 'pacs_owner'::regrole "
-        "END ORDER BY c.oid",
+        "c.relnamespace WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND (c.relispartition OR "
+        "n.nspname <> 'pacs_part') AND c.relowner <> CASE n.nspname WHEN 'pacs_stage' THEN "
+        "'pacs_sync'::regrole ELSE 'pacs_owner'::regrole END ORDER BY c.oid",
         (list(SCHEMAS),),
     ).fetchall():
-        owner = SYNC if schema in ("pacs_part", "pacs_stage") else OWNER
+        owner = SYNC if schema == "pacs_stage" else OWNER
         connection.execute(
             sql.SQL("ALTER {} {} OWNER TO {}").format(
                 sql.SQL("VIEW" if kind == "v" else "TABLE"),
@@ -357,7 +356,8 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
     for schema, name, grantee in connection.execute(
         "SELECT n.nspname, c.relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END "
         "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS a "
-        "WHERE n.nspname IN ('pacs_part', 'pacs_stage') AND a.grantee <> c.relowner "
+        "WHERE n.nspname IN ('pacs_part', 'pacs_stage') AND a.grantee <> c.relowner AND "
+        "(a.grantee = 0 OR pg_get_userbyid(a.grantee) <> 'pacs_sync') "
         "UNION SELECT n.nspname, NULL, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END "
         "FROM pg_namespace AS n, aclexplode(n.nspacl) AS a WHERE n.nspname IN ('pacs_part', 'pacs_stage') "
         "AND a.grantee <> n.nspowner AND a.grantee::regrole::text <> 'pacs_sync'"
@@ -395,7 +395,9 @@ def _keep_readers(connection: Connection) -> None:
 
 
 def tidy_partition(connection: Connection, table: str) -> None:
-    """A partition that was just made belongs to `pacs_sync` and to nobody else, whoever ran the load."""
+    """A table that is to be a partition belongs to `pacs_sync` and to nobody else, whoever ran the load;
+    `pacs_ops.attach_partition` takes it over.
+    """
     if SYNC in existing_roles(connection) and _may_become(connection, SYNC):
         connection.execute(
             sql.SQL("ALTER TABLE {} OWNER TO {}").format(
