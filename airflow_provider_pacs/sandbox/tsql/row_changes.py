@@ -24,7 +24,8 @@ from airflow_provider_pacs.sandbox.tsql.dml import Change
 
 DELETED, INSERTED, BEFORE, AFTER = 1, 2, 3, 4
 _NUMBERS = itertools.count(1)
-_LOCK = threading.Lock()
+LOCK = threading.Lock()
+"""Held while a transaction gets its number and commits."""
 
 
 def prepare(cursor: duckdb.DuckDBPyConnection, database: Database) -> None:
@@ -87,7 +88,7 @@ class RowChanges:
         """Records what DuckDB statements inside change in tracked tables, by comparing before and after; for
         what does not come as T-SQL, inside of a DuckDB transaction.
         """
-        tables = [t for t in catalog.tables(database.name) if t.object_id in database.tracking.columns]
+        tables = [t for t in catalog.tables(database.name) if database.tracking.records(t.object_id)]
         for table in tables:
             self._cursor.execute(
                 f"CREATE OR REPLACE TEMP TABLE before_{table.object_id} AS SELECT {', '.join(recorded(table))} "
@@ -96,7 +97,9 @@ class RowChanges:
         yield
         for table in tables:
             if self._compare(table):
-                self._databases[database.name] = (database, True)
+                _, versioned = self._databases.get(database.name, (database, False))
+                versioned = versioned or table.object_id in database.tracking.columns
+                self._databases[database.name] = (database, versioned)
             self._cursor.execute(f"DROP TABLE before_{table.object_id}")
 
     def _compare(self, table: Table) -> int:
@@ -154,7 +157,7 @@ class RowChanges:
         if not self._databases:
             yield
             return
-        with _LOCK:
+        with LOCK:
             for database, versioned in self._databases.values():
                 tracking = database.tracking
                 tracking.order += 1
