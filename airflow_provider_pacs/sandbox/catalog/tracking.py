@@ -38,6 +38,7 @@ class Tracking:
         order: the number of the last recorded commit.
         forks: how often the database was restored.
         secondary: a readable secondary, where no change tracking query runs.
+        journaled: object_id of each table whose changes an application's own triggers journal.
         captures: capture instances by lower-case name.
         captured: the number of the last commit that the capture process has read.
         running: the capture job runs.
@@ -53,6 +54,7 @@ class Tracking:
     order: int = 0
     forks: int = 0
     secondary: bool = False
+    journaled: set[int] = field(default_factory=set)
     captures: dict[str, Capture] = field(default_factory=dict)
     captured: int = 0
     running: bool = True
@@ -70,4 +72,4 @@ class Tracking:
 
     def records(self, object_id: int) -> bool:
         """Whether a table's changes are recorded."""
-        return object_id in self.columns or bool(self.captures_of(object_id))
+        return object_id in self.columns or object_id in self.journaled or bool(self.captures_of(object_id))

@@ -58,10 +58,12 @@ class RowChanges:
         self._tx = next(_NUMBERS)
         self._databases: dict[str, tuple[Database, bool]] = {}
         self.context: bytes | None = None
+        self.start = 0
 
     def apply(self, change: Change, database: Database, bound: Callable[[str], Mapping[str, Any]]) -> int:
         """Runs a change of a tracked table inside of a DuckDB transaction; returns how many rows it changed."""
         table, columns = change.table, recorded(change.table)
+        self.start = self._last_place(table, "") or 0
         listed = ", ".join(columns)
         key_changed = {c.lower() for c in change.columns} & {c.lower() for c in table.primary_key}
         if change.action == "UPDATE":
@@ -78,6 +80,11 @@ class RowChanges:
         if count or database.name in self._databases:
             self._databases[database.name] = (database, versioned)
         return count
+
+    @property
+    def tx(self) -> int:
+        """The number of the open transaction's images."""
+        return self._tx
 
     def touch(self, database: Database) -> None:
         """The transaction changes something that is not a row, such as TRUNCATE: it gets a version."""

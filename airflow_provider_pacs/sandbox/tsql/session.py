@@ -142,7 +142,11 @@ class SqlSession(SessionState):
         database = self.catalog.databases[change.table.database.lower()]
         if database.tracking.records(change.table.object_id):
             with self.transactions.own():
-                return self.transactions.changes.apply(change, database, self.variables.bound)
+                changes = self.transactions.changes
+                count = changes.apply(change, database, self.variables.bound)
+                if count and change.table.object_id in database.tracking.journaled:
+                    self.engine.journals[database.name](self, change, changes.tx, changes.start)
+                return count
         result = self._cursor.execute(change.sql, dict(self.variables.bound(change.sql))).fetchone()
         return int(result[0]) if result else 0
 
