@@ -29,7 +29,12 @@ def test_an_approved_set_is_applied_once(waiting_county: County) -> None:
     """Case 40: the decision is bound to the digest, and counts once."""
     pending = waiting(waiting_county)
     (decision,) = steps.approve(
-        waiting_county.config, waiting_county.source, waiting_county.target, sets=[pending], actor="ann", trigger="test"
+        waiting_county.config,
+        waiting_county.source,
+        waiting_county.target,
+        sets=[pending],
+        actor="ann",
+        trigger="test",
     )
     assert (decision.state, decision.deleted, decision.kept) == ("applied", 30, 0)
     assert len(waiting_county.rows("property")) == 10
@@ -56,7 +61,12 @@ def test_a_row_that_came_back_is_kept(waiting_county: County) -> None:
     pending = waiting(waiting_county)
     waiting_county.add("property", 3, City="Back Again")
     (decision,) = steps.approve(
-        waiting_county.config, waiting_county.source, waiting_county.target, sets=[pending], actor="ann", trigger="test"
+        waiting_county.config,
+        waiting_county.source,
+        waiting_county.target,
+        sets=[pending],
+        actor="ann",
+        trigger="test",
     )
     assert (decision.deleted, decision.kept) == (29, 1)
     assert waiting_county.row("property", 3)["city"] == "Back Again"

@@ -68,7 +68,9 @@ def test_two_tries_side_by_side(county: County) -> None:
 
     def overtake(sql: str) -> None:
         county.source.after_stream = None
-        steps.extract(county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2)
+        steps.extract(
+            county.config, county.source, county.target, run_id=run_id, entity="property", attempt=2
+        )
 
     county.source.after_stream = overtake
     with pytest.raises(ConflictError, match="another try of property"):

@@ -34,12 +34,8 @@ def ghost(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
-    columns = ", ".join(
-        ["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"]
-    )
-    values = ", ".join(
-        ["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"]
-    )
+    columns = ", ".join(["county_id", canonical.key, *names, "_run_id", "_first_seen_at", "_changed_at"])
+    values = ", ".join(["county_id", f"'{key(entity, number)}'", *names, "_run_id", "now()", "now()"])
     county.sql(
         f"INSERT INTO {county.partition(entity)} ({columns}) SELECT {values} FROM {county.partition(entity)} WHERE "
         f"{canonical.key} = %s",
@@ -255,7 +251,8 @@ def lost(county: County, number: int) -> None:
 
 def spoilt(county: County, number: int) -> None:
     county.sql(
-        f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s", key("property", number)
+        f"UPDATE {county.partition('property')} SET city = 'X' WHERE property_id = %s",
+        key("property", number),
     )
 
 
@@ -372,7 +369,11 @@ def test_quarantine_excuses_one_image_only(county: County, mode: str, corrected:
     if corrected:
         county.change("property", 1, at=None, Acreage=5.0)
     part = of(county.certify(run_id), "property")
-    assert (part.equal, part.quarantined, part.missing + part.newer) == (2, int(not corrected), int(corrected))
+    assert (part.equal, part.quarantined, part.missing + part.newer) == (
+        2,
+        int(not corrected),
+        int(corrected),
+    )
     if not corrected:
         return
     county.sync()
@@ -392,7 +393,10 @@ def test_certify_again_says_the_same(county: County, ends: str) -> None:
     first, again = county.certify(run_id), county.certify(run_id)
     assert first.state == again.state == ends
     assert first.entities == again.entities
-    assert len(county.sql("SELECT FROM pacs_ops.audit WHERE run_id = %s AND action = 'run.certificate'", run_id)) == 1
+    assert (
+        len(county.sql("SELECT FROM pacs_ops.audit WHERE run_id = %s AND action = 'run.certificate'", run_id))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("mode", ["auto", "full", "reconcile"])
