@@ -192,8 +192,8 @@ _FAILED = f"SELECT * FROM pacs_ops.audit AS b WHERE b.action = 'run.failed' AND 
 FAILURES = _FAILURE.format(f"({_FAILED} AND b.county_id = %(county)s ORDER BY b.seq DESC LIMIT %(limit)s)")
 RUN_FAILURES = _FAILURE.format(f"({_FAILED} AND b.run_id = %(run)s::uuid ORDER BY b.seq DESC LIMIT 50)")
 NEWEST_FAILURES = _FAILURE.format(
-    "(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), "
-    f"LATERAL ({_FAILED} AND b.county_id = c.county_id ORDER BY b.seq DESC LIMIT 1) AS f)"  # noqa: S608
+    "(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), "  # noqa: S608
+    f"LATERAL ({_FAILED} AND b.county_id = c.county_id ORDER BY b.seq DESC LIMIT 1) AS f)"
 )
 
 REFUSED = """
