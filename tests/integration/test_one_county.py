@@ -217,7 +217,7 @@ def test_without_airflow_the_command_line_gives_the_same_rows(
     ]
     environment = {**bare_environment(), **sandbox_tiny.environment}
     said = run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment)
-    assert "Certificate (full): clean" in said
+    assert "Certificate (all rows): clean" in said
     assert data(cli_url) == data(tested.url)
     assert data(cli_url)["property"][0] > 190
     words[0:2] = [
