@@ -36,9 +36,9 @@ SELECT gen_random_uuid(), c.county_id, 1, CASE WHEN n %% 24 = 3 THEN 'reconcile'
 FROM pacs_ops.county AS c, generate_series(1, %(each)s) AS n, LATERAL (SELECT date_trunc('hour', now()) - make_interval(mins => 60 * n::int) AS at) AS t
 """
 _ENTITIES = """
-INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, map_fingerprint, schema_fingerprint, state, rows_read, rows_updated,
+INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, strategy, reason, fingerprint, schema_fingerprint, state, rows_read, rows_updated,
   rows_quarantined, extract_seconds)
-SELECT r.run_id, e.entity, e.position, 'changes', 'last_modified', 'LastModified is datetime', 'a', 'b', 'published', 1200 + e.position * 31, 300, 2, 0.4
+SELECT r.run_id, e.entity, e.position, 'window', 'last_modified', 'LastModified is datetime', 'a', 'b', 'published', 1200 + e.position * 31, 300, 2, 0.4
 FROM (SELECT run_id, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r,
   unnest(%(entities)s::text[]) WITH ORDINALITY AS e(entity, position) WHERE r.age <= %(detailed)s OR e.position = 1
 """
@@ -49,13 +49,13 @@ _REST = (
     "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e, generate_series(1, 10) AS n WHERE r.age <= 40",
     "INSERT INTO pacs_ops.quarantine (county_id, entity, source_key, rules, payload_digest, run_id) SELECT c.county_id, 'property', n::text, "
     "ARRAY['F' || n %% 5], '\\x00', gen_random_uuid() FROM pacs_ops.county AS c, LATERAL generate_series(1, CASE WHEN c.county = %(big)s THEN 50000 ELSE 1000 END) AS n",
-    "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, scope, clean, source_rows, target_rows, quarantined_rows, late_rows, missing, differing, "
-    "ghosts, repaired, held, remaining, config_fingerprint, code_version, issued_at) SELECT r.run_id, r.county_id, e, 'delta', true, 1, 1, 0, 0, 0, 0, 0, 0, "
-    "0, 0, 'c', '0.1.0', r.finished_at FROM (SELECT *, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r, "
+    "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, covered, state, source_rows, target_rows, equal_rows, quarantined_rows, newer_rows, missing, "
+    "differing, extra_in_target, pending_deletes, config_fingerprint, code_version, issued_at) SELECT r.run_id, r.county_id, e, 'window', 'clean', 1, 1, 1, 0, "
+    "0, 0, 0, 0, 0, 'c', '0.1.0', r.finished_at FROM (SELECT *, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r, "
     "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e WHERE r.age <= 400",
     "INSERT INTO pacs_ops.audit (at, county_id, run_id, action, object, details) SELECT r.started_at, r.county_id, r.run_id, "
     "CASE WHEN r.state = 'failed' THEN 'run.failed' ELSE 'run.publish' END, 'publish', '{}' FROM pacs_ops.sync_run AS r ORDER BY r.started_at",
-    "INSERT INTO pacs_ops.sync_state (county_id, entity, family, watermark, watermark_type, map_fingerprint, schema_fingerprint, epoch, run_id) "
+    "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, fingerprint, schema_fingerprint, epoch, run_id) "
     "SELECT county_id, e, 'last_modified', '2026-11-20', 'datetime', 'a', 'b', 1, gen_random_uuid() FROM pacs_ops.county, "
     "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e",
 )  # fmt: skip

@@ -173,11 +173,11 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
             "SELECT DISTINCT mode FROM pacs_ops.run_entity WHERE run_id = %s", (runs[0][0],)
         ).fetchall()
         verdicts = connection.execute(
-            "SELECT scope, clean FROM pacs_ops.certificate WHERE run_id = %s", (runs[0][0],)
+            "SELECT covered, state FROM pacs_ops.certificate WHERE run_id = %s", (runs[0][0],)
         ).fetchall()
     assert [state for _, state in runs] == ["succeeded", "succeeded"]
     assert modes == [("full",)]
-    assert verdicts == [("full", True)] * 4
+    assert verdicts == [("all_rows", "clean")] * 4
 
 
 def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
