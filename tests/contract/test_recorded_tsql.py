@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
-from airflow_provider_pacs.sync.steps.source_rows import load_entity
 from airflow_provider_pacs.sync.steps.reconcile import reconcile
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
@@ -32,6 +31,7 @@ from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from airflow_provider_pacs.sync.steps.plan import make_plan, map_fingerprint, shapes
+from airflow_provider_pacs.sync.steps.source_rows import load_entity
 from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
