@@ -42,4 +42,4 @@ def county(open_target: Opener) -> Iterator[StagedCounty]:
     """A county that no other test has, at a migrated target."""
     target = open_target()
     target.migrate()
-    yield StagedCounty(target)
+    return StagedCounty(target)

@@ -1,7 +1,7 @@
 """The typed records that cross a boundary: what a run plans, what the journal holds, what came of it.
 
-They are frozen, hold counts and keys but never rows, and are read from PostgreSQL with psycopg's `class_row`. XCom,
-the command line and the page derive from them.
+They are frozen, hold counts and keys but never rows, and are read from PostgreSQL with psycopg's `class_row`.
+XCom, the command line and the page derive from them.
 """
 
 from airflow_provider_pacs.sync.records.approvals import (
