@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
 from airflow_provider_pacs.sync.profiles import TableMap
-from airflow_provider_pacs.sync.schema.catalog import describe
 from airflow_provider_pacs.sync.records import ReadPlan
+from airflow_provider_pacs.sync.schema.catalog import describe
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
