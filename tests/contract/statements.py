@@ -274,6 +274,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "window": [Window(None, STAMP), Window(STAMP, STAMP)],
         "late": _late_values(asked),
         "upper": [None, STAMP],
+        "sums": [True, False],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
         "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
