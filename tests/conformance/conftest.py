@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -38,7 +38,7 @@ def open_target(request: pytest.FixtureRequest) -> Opener:
 
 
 @pytest.fixture
-def county(open_target: Opener) -> Iterator[StagedCounty]:
+def county(open_target: Opener) -> StagedCounty:
     """A county that no other test has, at a migrated target."""
     target = open_target()
     target.migrate()

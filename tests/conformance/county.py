@@ -22,6 +22,7 @@ from airflow_provider_pacs.sync.records import (
     SourceMoment,
 )
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.steps.source_rows import stage_name
 from airflow_provider_pacs.sync.target.port import Comparison, Target
 
 PROPERTY = load_entities()["property"]
@@ -90,7 +91,7 @@ class StagedCounty:
     ) -> str:
         """Extract and validate; returns the staging table."""
         staging, runs = self.target.staging, self.target.runs
-        table = f"stage_{plan.run_id[:8]}_{entity}_{attempt}"
+        table = stage_name(plan.run_id, entity, attempt)
         runs.begin_extract(plan.run_id, entity, attempt)
         self.fill(table, rows, entity=entity)
         if gone:

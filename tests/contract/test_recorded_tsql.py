@@ -5,13 +5,13 @@ comes from anywhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
-from airflow_provider_pacs.sync.steps.reconcile import reconcile
 
 from airflow_provider_pacs.hooks.pacs import PacsHook
 from airflow_provider_pacs.sandbox.counties.generic_rows import build
@@ -20,23 +20,26 @@ from airflow_provider_pacs.sandbox.tsql.engine import SandboxEngine
 from airflow_provider_pacs.sandbox.tsql.session import SqlSession
 from airflow_provider_pacs.sandbox.wire.serve import SandboxServer
 from airflow_provider_pacs.sync import entity_streams as records
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.preflight.preview import preview
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
-from airflow_provider_pacs.sync.records import Backfill, CertificateOutcome, RunPlan
+from airflow_provider_pacs.sync.records import Backfill, RunPlan
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from airflow_provider_pacs.sync.steps.plan import make_plan, map_fingerprint, shapes
-from airflow_provider_pacs.sync.steps.source_rows import load_entity
-from airflow_provider_pacs.sync.target.port import Comparison, DeleteBounds
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
 from tests.contract.test_preflight_tsql import all_looks
 from tests.contract.tsql_judge import Judge, with_parameters
+from tests.integration.conftest import pg_server as pg_server
+from tests.integration.conftest import pg_url as pg_url
+from tests.support.county import counted_judge
+from tests.support.in_process import ADMIN
 from tests.wire.scripted import CERTIFICATE
 
 PASSWORD = "Sandbox!Reader1"
@@ -49,6 +52,7 @@ class Recorder:
 
     port: int
     sent: list[str]
+    engine: SandboxEngine
 
     def address(self, **options: Any) -> SourceAddress:
         return SourceAddress("127.0.0.1", self.port, "PACS", "pacs_reader", PASSWORD, **options)
@@ -73,62 +77,8 @@ def recorder() -> Iterator[Recorder]:
 
     with pytest.MonkeyPatch.context() as patch, SandboxServer(engine, certificate=CERTIFICATE) as server:
         patch.setattr(SqlSession, "execute", recorded)
-        yield Recorder(server.port, sent)
+        yield Recorder(server.port, sent, engine)
     engine.close()
-
-
-@dataclass
-class ForgetfulTarget:
-    """A target that keeps no rows, and finds every kind of row that makes the engine ask the source once
-    more.
-    """
-
-    states_then: dict[str, dict[str, Any]] = field(default_factory=dict)
-    plan: RunPlan | None = None
-    compared: list[Comparison] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: list(KEYS) if name.endswith("_keys") else None
-
-    def states(self, county_id: str) -> dict[str, dict[str, Any]]:
-        return self.states_then
-
-    def claim(self, **_: str) -> int:
-        return 1
-
-    def open_run(self, plan: RunPlan, **_: Any) -> None:
-        self.plan = plan
-
-    def run_entities(self, run_id: str) -> list[dict[str, Any]]:
-        assert self.plan is not None
-        rows = [asdict(each) for each in self.plan.entities]
-        return [
-            row | {"lower_bound": row["lower"], "upper_bound": row["upper"], "state": "published"}
-            for row in rows
-        ]
-
-    def write_stage(
-        self,
-        entity: object,
-        table: str,
-        names: Sequence[str],
-        payloads: Iterable[bytes],
-        *,
-        county_id: str,
-        append: bool = False,
-    ) -> None:
-        assert list(payloads)
-
-    def differences(self, *_: object, **__: object) -> list[tuple[str, str]]:
-        return [(key, "missing") for key in KEYS]
-
-    def certify(
-        self, run_id: str, bounds: object, relations: object, found: list[Comparison]
-    ) -> CertificateOutcome:
-        self.compared = found
-        return CertificateOutcome(run_id, "53005", "full", "clean", (), 0.0, ())
 
 
 def county(**sync: Any) -> CountyConfig:
@@ -145,29 +95,37 @@ def county(**sync: Any) -> CountyConfig:
 def one_run(
     reader: SqlServerReader,
     config: CountyConfig,
-    target: ForgetfulTarget,
-    kind: Literal["sync", "reconcile", "backfill"],
-) -> dict[str, ResolvedTable]:
-    """Plan, load (a sync or backfill) and reconcile; returns the tables as they were found."""
-    window = Backfill("value", "2026-01-01", statements.STAMP) if kind == "backfill" else None
-    plan = make_plan(config, reader, target, kind=kind, mode="auto", trigger="test", window=window)  # type: ignore[arg-type]
-    tables = shapes(config, reader, target.runs.entities(plan.run_id))
-    if kind != "reconcile":
-        for row in target.runs.entities(plan.run_id):
-            load_entity(reader, target, tables[row["entity"]], config.fips, row, "stage", "F2.1")  # type: ignore[arg-type]
-    scope: Any = "full" if kind == "reconcile" else "auto"
-    bounds = DeleteBounds(25, 2.0)
-    reconcile(
-        config,
-        reader,
-        target,
-        run_id=plan.run_id,
-        scope=scope,
-        bounds=bounds,
-        relations={},
-        mark=lambda *_, **__: None,
-    )  # type: ignore[arg-type]
-    return tables
+    target: PostgresTarget,
+    request: steps.RunRequest,
+) -> RunPlan:
+    """All steps of a run; a certificate that is not clean is as good as any other here."""
+    plan = steps.plan(config, reader, target, request)
+    for each in plan.entities:
+        steps.extract(config, reader, target, run_id=plan.run_id, entity=each.entity, attempt=1)
+        steps.validate(config, target, run_id=plan.run_id, entity=each.entity)
+    steps.publish(config, target, run_id=plan.run_id)
+    with suppress(steps.CertificateError):
+        steps.certify(config, reader, target, run_id=plan.run_id)
+    return plan
+
+
+def disturb(recorder: Recorder, target: PostgresTarget, number: int) -> None:
+    """What makes a run ask once more: a row lost here, one gone there, one changed without a stamp, one stamped
+    this moment.
+    """
+    key, gone, silent, late = (
+        str(row[0])
+        for row in target.connection.execute(
+            "SELECT property_id FROM pacs.property WHERE _deleted_at IS NULL ORDER BY property_id OFFSET %s LIMIT 4",
+            (number * 4,),
+        )
+    )
+    target.connection.execute("DELETE FROM pacs.property WHERE property_id = %s", (key,))
+    people = recorder.engine.login(*ADMIN, "PACS", "assessor", "PACS")
+    people.execute(f"DELETE FROM dbo.Property WHERE PropertyID = '{gone}'")
+    people.execute(f"UPDATE dbo.Property SET City = 'Kiona' WHERE PropertyID = '{silent}'")
+    people.execute(f"UPDATE dbo.Property SET LastModified = GETDATE() WHERE PropertyID = '{late}'")
+    people.close()
 
 
 def judged(tables: Iterable[ResolvedTable]) -> dict[str, set[str]]:
@@ -189,45 +147,58 @@ def normal(sent: Iterable[str]) -> set[str]:
     return {statements.template(sql) for sql in sent}
 
 
-def test_a_run_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder) -> None:
-    """First load, changes, comparison, full reconcile and the hook's records, over all entities: every
+@pytest.fixture
+def target(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTarget]:
+    """Rules are judged by their predicates: what a run sends to its source does not depend on who judges."""
+    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", counted_judge)
+    with PostgresTarget.from_url(pg_url) as opened:
+        yield opened
+
+
+def test_a_run_sends_nothing_that_is_not_judged(
+    tsql: Judge, recorder: Recorder, target: PostgresTarget
+) -> None:
+    """First load, changes, comparison, reconcile, backfill and the hook's records, over all entities: every
     builder is used, and nothing else.
     """
+    window = Backfill("value", "2026-01-01", statements.STAMP)
+    tables: list[ResolvedTable] = []
     with (
         SqlServerReader(recorder.address(isolation_level="READ COMMITTED"), attempts=1) as reader,
         recorder.asked() as asked,
     ):
-        first = ForgetfulTarget()
-        tables = one_run(reader, county(), first, "sync")
-        assert first.plan is not None
-        known = {
-            each.entity: {
-                "watermark": each.upper,
-                "watermark_type": each.change_type,
-                "map_fingerprint": map_fingerprint(tables[each.entity]),
-                "schema_fingerprint": each.schema_fingerprint,
-            }
-            for each in first.plan.entities
-        }
-        again = ForgetfulTarget(known)
-        one_run(reader, county(clock="utc"), again, "sync")
-        assert {each.mode for each in again.plan.entities} == {"changes"} if again.plan else False
-        one_run(reader, county(enable_cdc=False), ForgetfulTarget(known), "sync")
-        one_run(reader, county(), ForgetfulTarget(known), "reconcile")
-        one_run(reader, county(), ForgetfulTarget(known), "backfill")
+        kinds = (
+            (county(), steps.RunRequest("sync", "test")),
+            (county(), steps.RunRequest("sync", "test")),
+            (county(clock="utc"), steps.RunRequest("sync", "test")),
+            (county(enable_cdc=False), steps.RunRequest("sync", "test")),
+            (county(), steps.RunRequest("reconcile", "test", "full")),
+            (county(), steps.RunRequest("backfill", "test", window=window)),
+        )
+        plans = []
+        for number, (config, request) in enumerate(kinds):
+            if number:
+                disturb(recorder, target, number)
+            plans.append(one_run(reader, config, target, request))
+            tables += [each.table for each in plans[-1].entities]
+        assert {each.mode for each in plans[1].entities} == {"window"}
         preview(county(), reader, "property")
         for entity in ("owner", "value", "structure"):
             list(records.changed_records(reader, entity, statements.STAMP, "generic"))
         list(records.related_records(reader, "property", KEYS, "owner", "generic"))
-    known_texts = judged(tables.values())
+    known_texts = judged(tables)
+    (owner,) = [table for table in tables if table.map.entity == "owner"][:1]
+    planned = {text for texts in statements.plan_statements(tables).values() for text in texts}
     strangers = (
-        normal(asked) - set().union(*known_texts.values()) - normal(fixed()) - related(tables["owner"])
+        normal(asked)
+        - set().union(*known_texts.values())
+        - normal(fixed())
+        - normal(with_parameters(sql) for sql in planned)
+        - related(owner)
     )
     assert not strangers
     unused = {name for name, texts in known_texts.items() if texts and not texts & normal(asked)}
-    assert unused <= {"compare.count_query", "rowversion.bounds_query"}, (
-        "the sandbox has no table without a change column, none with a rowversion"
-    )
+    assert unused <= {"joined.bounds_query", "rowversion.bounds_query"}, "the county has no rowversion"
     for verdict in tsql.verdicts(sorted(asked)):
         verdict.statements()
 
@@ -252,7 +223,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
 
 def related(shape: ResolvedTable) -> set[str]:
     """The statement of `related_records`, of which `built` knows the form but not the column."""
-    query = statements.builders()["compare.keys_query"](shape, tuple(KEYS), "PropertyID")
+    query = statements.builders()["full.keys_query"](shape, tuple(KEYS), "PropertyID")
     assert query is not None
     return {statements.template(with_parameters(query.sql))}
 
