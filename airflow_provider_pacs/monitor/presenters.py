@@ -220,6 +220,8 @@ def entity_line(
     if run.kind == "approval":
         task = "apply"
     step = _STEPS[row.state]
+    if row.state == "extracting" and run.finished_at is not None:
+        step = "did not finish"
     if again is not None and row.state != "extracting":
         step = "failed, waits for its next try"
     return extended(

@@ -39,7 +39,7 @@ def decide_state(
         return "drift", "The last certificate says drift: rows differ that no term explains."
     if is_running(standing, now, patience) and (cause := _retrying(standing)):
         return "retrying", cause
-    if facts.pending_rows or (run is not None and run.state == "pending"):
+    if facts.pending_rows:
         return "pending", f"{facts.pending_rows:,} deletes wait for a person to decide."
     if run is None:
         return "never", "This county has never been synchronised."

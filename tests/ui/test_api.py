@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from airflow_provider_pacs.monitor import access, targets
 from airflow_provider_pacs.monitor.app import make_app
 from airflow_provider_pacs.monitor.plugin import PacsSyncPlugin
-from tests.support.journal import HTML_NAME
+from tests.support.journal import HTML_NAME, PENDING, QUARANTINED, VALUES
 from tests.support.serve_page import DOWN, ROOT, as_airflow
 from tests.ui.conftest import Journal
 
@@ -107,16 +107,19 @@ def test_the_plugin_stands_in_three_places() -> None:
     [
         ("adams_wa", "in_step", ""),
         ("benton_wa", "in_step", ""),
-        ("yakima_wa", "failing", "value: F3.23-market The market value is not negative"),
+        ("yakima_wa", "blocked", "value: F3.23-market"),
         ("ferry_wa", "failing", "preflight failed: login pacs_reader was refused"),
-        ("mason_wa", "failing", "The last certificate is not clean"),
-        ("kitsap_wa", "held", "312 deletes wait"),
+        ("grant_wa", "failing", "extract_property failed: the server closed the connection"),
+        ("clark_wa", "retrying", "extract_owner failed: the server closed the connection"),
+        ("mason_wa", "drift", "The last certificate says drift"),
+        ("kitsap_wa", "pending", f"{PENDING} deletes wait for a person"),
+        ("okanogan_wa", "in_step", ""),
         ("lewis_wa", "lagging", "has not brought its data"),
         ("garfield_wa", "never", "never been synchronised"),
         ("wahkiakum_wa", "unknown", "The target terrafusion_east does not answer"),
     ],
 )
-def test_each_kind_of_county_is_told_with_its_cause(
+def test_each_kind_of_county_is_shown_with_its_cause(
     client: TestClient, county: str, state: str, cause: str
 ) -> None:
     line = lines(client)[county]
@@ -124,16 +127,18 @@ def test_each_kind_of_county_is_told_with_its_cause(
     assert cause in line["cause"]
 
 
-def test_the_overview_tells_of_the_down_target_and_the_broken_file(client: TestClient) -> None:
+def test_the_overview_names_the_down_target_and_the_broken_file(client: TestClient) -> None:
     whole = client.get("/api/overview").json()
     assert {target["connection"]: target["ok"] for target in whole["targets"]} == {
         "terrafusion": True,
         "terrafusion_east": False,
     }
     assert ["spelled_wrong_wa.yaml: sinc: unknown key" in text for text in whole["broken_files"]] == [True]
-    assert whole["totals"] == {"in_step": 33, "lagging": 1, "held": 1, "failing": 3, "never": 1, "unknown": 1}
-    assert whole["running"] == 1
-    assert sum(whole["totals"].values()) == len(whole["counties"]) == 40
+    assert whole["totals"] == {
+        "in_step": 5, "lagging": 1, "pending": 1, "retrying": 1, "failing": 2, "blocked": 1, "drift": 1, "never": 1, "unknown": 1,
+    }  # fmt: skip
+    assert whole["running"] == 2
+    assert sum(whole["totals"].values()) == len(whole["counties"]) == 14
 
 
 def test_a_user_sees_only_counties_whose_dag_he_may_read(
@@ -147,6 +152,7 @@ def test_a_user_sees_only_counties_whose_dag_he_may_read(
         "",
         "/runs",
         f"/runs/{EXAMPLES['run_id']}",
+        f"/runs/{EXAMPLES['run_id']}/certificate",
         "/quality",
         "/quarantine?entity=property&rule=F1.2",
         "/evidence",
@@ -157,40 +163,88 @@ def test_a_user_sees_only_counties_whose_dag_he_may_read(
     assert client.get("/api/counties/no_such_county").status_code == 403  # nobody can probe for names
 
 
-def test_a_running_county_tells_how_far_each_entity_is(client: TestClient) -> None:
+def test_a_running_county_says_how_far_each_entity_is(client: TestClient) -> None:
     found = client.get("/api/counties/benton_wa").json()
     assert found["line"]["running"] is True
     entities = {one["entity"]: one for one in found["run"]["entities"]}
-    assert 0 < entities["value"]["rows_read"] < entities["value"]["expected"]
+    assert 0 < entities["value"]["rows_read"] < entities["value"]["expected"] == VALUES
+    assert [entities[name]["state"] for name in ("property", "owner", "value", "structure")] == [
+        "passed", "staged", "extracting", "planned",
+    ]  # fmt: skip
+    assert entities["structure"]["step"] == "waits for its turn"
     assert entities["value"]["rows_per_second"] > 1000
     assert entities["value"]["airflow_path"].endswith("/tasks/extract_value")
-    assert {one["entity"]: one["strategy"] for one in found["changes"]} == {
-        "property": "last_modified", "owner": "last_modified", "value": "last_modified", "structure": "compare",
-    }  # fmt: skip
+    assert {one["entity"]: one["strategy"] for one in found["changes"]} == dict.fromkeys(
+        ("property", "owner", "value", "structure"), "last_modified"
+    )
 
 
-def test_a_failure_names_its_class_its_remedy_and_its_log(client: TestClient) -> None:
+def test_the_source_is_named_as_the_engine_names_it(client: TestClient) -> None:
+    """Issue 21: every real run showed "PACS-SANDBOX · undefined"."""
+    source = client.get("/api/counties/adams_wa").json()["run"]["source"]
+    assert source == {"server": "PACS-SANDBOX", "db": "PACS"}
+
+
+def test_a_blocked_run_names_its_class_its_remedy_and_its_log(client: TestClient) -> None:
     found = client.get("/api/counties/yakima_wa/evidence").json()
     errors = {group["code"]: group for group in found["errors"]}
-    assert set(errors) == {"PACS-001", "PACS-004"}
+    newest = errors["PACS-004"]["newest"]
     assert errors["PACS-004"]["error_class"] == "Data"
-    assert "correct the rows" in errors["PACS-004"]["remedy"]
-    assert errors["PACS-004"]["newest"]["airflow_path"].startswith("/dags/pacs_yakima_wa/runs/scheduled__")
-    assert errors["PACS-004"]["newest"]["airflow_path"].endswith("/tasks/validate_value")
-    run = client.get(f"/api/counties/yakima_wa/runs/{errors['PACS-004']['newest']['run_id']}").json()
-    assert [failure["code"] for failure in run["failures"]] == ["PACS-004"]
+    assert errors["PACS-004"]["remedy"]
+    assert newest["airflow_path"].startswith("/dags/pacs_yakima_wa/runs/scheduled__2026-11-04")
+    run = client.get(f"/api/counties/yakima_wa/runs/{newest['run_id']}").json()
+    assert (run["run"]["state"], run["run"]["entities_blocked"]) == ("blocked", 1)
+    validated = next(one for one in run["failures"] if one["step"] == "validate_value")
+    assert validated["airflow_path"].endswith("/tasks/validate_value")
+    blocked = next(one for one in run["entities"] if one["entity"] == "value")
+    assert (blocked["state"], blocked["step"]) == ("blocked", "keeps its last good data")
+    assert blocked["airflow_path"].endswith("/tasks/validate_value")
     assert (
         client.get(f"/api/counties/adams_wa/runs/{run['run']['run_id']}").status_code == 404
     )  # another county's run is none of its business
 
 
-def test_the_newest_preflight_report_is_told_with_states_remedies_and_time(client: TestClient) -> None:
+def test_a_step_that_is_tried_again_shows_its_tries(client: TestClient) -> None:
+    """Case F10: the source went down in the middle of a run; the county is not in step and green meanwhile."""
+    found = client.get("/api/counties/clark_wa").json()
+    assert (found["line"]["state"], found["line"]["running"]) == ("retrying", True)
+    owner = next(one for one in found["run"]["entities"] if one["entity"] == "owner")
+    assert (owner["state"], owner["attempt"], owner["failed_tries"]) == ("extracting", 3, 2)
+    assert owner["most_tries"] >= owner["attempt"]
+    assert "server closed the connection" in owner["last_failure"]
+    assert owner["airflow_path"].endswith("/tasks/extract_owner")
+    others = [one for one in found["run"]["entities"] if one["entity"] != "owner"]
+    assert {one["last_failure"] for one in others} == {""}
+
+
+def test_a_run_refused_in_preflight_is_the_last_run_and_a_failed_one(client: TestClient) -> None:
+    """Case F11: it counts once whatever its tries, and the log is its own, not an older run's."""
+    found = client.get("/api/counties/ferry_wa").json()
+    line, path = found["line"], "/dags/pacs_ferry_wa/runs/scheduled__2026-11-03T10%3A00%3A00%2B00%3A00"
+    assert (line["last_run"]["run_id"], line["last_run"]["state"]) == (None, "failed")
+    assert line["last_run"]["airflow_path"] == f"{path}/tasks/preflight"
+    assert (line["recent_runs"], line["error_rate"]) == (2, 0.5)
+    assert found["refusal"]["airflow_path"] == f"{path}/tasks/preflight"
+    assert found["refusal"]["remedy"] == "check the password of connection pacs_ferry_wa"
+    runs = client.get("/api/counties/ferry_wa/runs").json()["runs"]
+    assert [(run["state"], run["run_id"] is None) for run in runs] == [("failed", True), ("succeeded", False)]
+
+
+def test_a_failure_is_noted_once_though_its_run_ended_by_it(client: TestClient) -> None:
+    failures = client.get("/api/counties/grant_wa/evidence").json()["failures"]
+    assert [(one["step"], one["code"], one["airflow_path"]) for one in failures] == [
+        ("extract_property", "PACS-001", None)
+    ]
+
+
+def test_the_newest_preflight_report_is_shown_with_states_remedies_and_time(client: TestClient) -> None:
     warned = client.get("/api/counties/chelan_wa/check").json()
-    assert (warned["state"], warned["counts"]) == ("warn", {"ok": 1, "unknown": 1, "warn": 1})
+    assert warned["state"] == "warn"
+    assert sum(warned["counts"].values()) == len(warned["findings"])
     assert warned["checked_at"]
     assert warned["run_id"]
     found = {finding["id"]: finding for finding in warned["findings"]}
-    assert found["tls.in_force"]["state"] == "unknown"
+    assert found["rights.beyond_reading"]["state"] == "warn"
     assert "pacs grants chelan_wa" in found["rights.beyond_reading"]["remedy"]
 
 
@@ -217,29 +271,107 @@ def test_a_target_of_an_older_version_has_no_report_and_says_so(client: TestClie
 
 def test_quarantine_is_keys_by_rule_with_the_reason(client: TestClient) -> None:
     waiting = client.get("/api/counties/chelan_wa/quality").json()["quarantine"]
-    assert [(line["rule"], line["rows"], len(line["keys"])) for line in waiting] == [("F1.2", 37, 5)]
-    assert waiting[0]["reason"] == "The parcel number is present"
-    first = client.get("/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=30").json()
-    rest = client.get(
-        "/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=30&offset=30"
-    ).json()
-    assert (len(first["keys"]), first["more"], len(rest["keys"]), rest["more"]) == (30, True, 7, False)
+    assert [(line["rule"], line["rows"], len(line["keys"])) for line in waiting] == [("F1.2", QUARANTINED, 5)]
+    assert waiting[0]["rule_text"] == "The parcel number is present"
+    path = "/api/counties/chelan_wa/quarantine?entity=property&rule=F1.2&limit=7"
+    first, rest = client.get(path).json(), client.get(f"{path}&offset=7").json()
+    assert (len(first["keys"]), first["more"], len(rest["keys"]), rest["more"]) == (7, True, 5, False)
+    assert first["keys"][0]["rules"] == ["F1.2"]
+
+
+@pytest.mark.parametrize(
+    ("county", "state", "covered"),
+    [
+        ("adams_wa", "clean", "all_rows"),
+        ("lewis_wa", "clean", "all_rows"),
+        ("kitsap_wa", "pending", "window"),
+        ("mason_wa", "drift", "all_rows"),
+        ("yakima_wa", "blocked", "window"),
+    ],
+)
+def test_the_newest_certificate_says_its_state_and_what_it_covered(
+    client: TestClient, county: str, state: str, covered: str
+) -> None:
+    summary = lines(client)[county]["certificate"]
+    assert (summary["state"], summary["covered"]) == (state, covered)
+    newest = client.get(f"/api/counties/{county}/evidence").json()["certificates"][0]
+    assert (newest["state"], newest["covered"], newest["run_id"]) == (state, covered, summary["run_id"])
+
+
+@pytest.mark.parametrize("county", ["adams_wa", "chelan_wa", "kitsap_wa", "mason_wa", "okanogan_wa"])
+def test_each_side_of_a_certificate_adds_up_on_the_page(client: TestClient, county: str) -> None:
+    for certificate in client.get(f"/api/counties/{county}/evidence").json()["certificates"]:
+        assert certificate["audit_head"]
+        assert certificate["code_version"]
+        assert certificate["mapping_version"] >= 2
+        for line in certificate["entities"]:
+            source = ("equal", "quarantined", "waiting", "newer", "missing", "differing")
+            target = ("equal", "kept", "pending_deletes", "extra_in_target", "differing")
+            assert line["source_rows"] == sum(line[term] for term in source)
+            assert line["target_rows"] == sum(line[term] for term in target)
+
+
+def test_control_totals_stand_side_by_side(client: TestClient) -> None:
+    newest = client.get("/api/counties/adams_wa/evidence").json()["certificates"][0]
+    totals = {line["entity"]: line["control"] for line in newest["entities"]}
+    assert {"group": "2025", "column": "market_value", "source": "4000", "target": "4000"} in totals["value"]
+    assert all(total["source"] == total["target"] for some in totals.values() for total in some)
+
+
+def test_drift_is_counted_with_its_keys(client: TestClient) -> None:
+    newest = client.get("/api/counties/mason_wa/evidence").json()["certificates"][0]
+    owner = next(line for line in newest["entities"] if line["entity"] == "owner")
+    assert (owner["state"], owner["differing"], owner["drift_rows"]) == ("drift", 3, 3)
+    assert len(owner["sample_keys"]) == 3
+
+
+def test_a_certificate_is_saved_as_a_page_of_its_own(client: TestClient, journal: Journal) -> None:
+    answer = client.get(f"/api/counties/mason_wa/runs/{journal.runs['mason_wa'][-1]}/certificate")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="certificate-mason_wa-')
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "<title>Certificate of Mason County, WA</title>" in answer.text
+    assert "<script" not in answer.text
+
+
+def test_a_certificate_of_another_county_or_of_no_run_is_not_there(
+    client: TestClient, journal: Journal
+) -> None:
+    """Case E6: a run's id opens nothing by itself."""
+    foreign = journal.runs["mason_wa"][-1]
+    assert client.get(f"/api/counties/adams_wa/runs/{foreign}/certificate").status_code == 404
+    unfinished = journal.runs["benton_wa"][-1]
+    assert client.get(f"/api/counties/benton_wa/runs/{unfinished}/certificate").status_code == 404
+
+
+def test_a_name_with_markup_is_text_in_the_saved_page(client: TestClient, journal: Journal) -> None:
+    page = client.get(f"/api/counties/markup_wa/runs/{journal.runs['markup_wa'][-1]}/certificate").text
+    assert "<img" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_pending_deletes_come_with_their_set(client: TestClient) -> None:
+    (waiting,) = client.get("/api/counties/kitsap_wa").json()["pending"]
+    assert (waiting["entity"], waiting["row_count"], waiting["live_count"]) == ("owner", PENDING, 40)
+    assert client.get("/api/counties/okanogan_wa").json()["pending"] == []
+    kinds = {run["kind"] for run in client.get("/api/counties/okanogan_wa/runs").json()["runs"]}
+    assert kinds == {"sync", "approval"}
 
 
 def test_history_comes_newest_first_and_as_long_as_asked(client: TestClient) -> None:
     runs = [
         run
-        for run in client.get("/api/counties/yakima_wa/runs?limit=20").json()["runs"]
+        for run in client.get("/api/counties/yakima_wa/runs?limit=3").json()["runs"]
         if run["kind"] == "sync"
     ]
-    assert len(runs) == 20
+    assert len(runs) == 3
     assert [run["started_at"] for run in runs] == sorted((run["started_at"] for run in runs), reverse=True)
-    assert runs[0]["state"] == "failed"
+    assert runs[0]["state"] == "blocked"
 
 
 def test_audit_rows_page_backwards(client: TestClient) -> None:
-    first = client.get("/api/counties/adams_wa/audit?limit=10").json()
-    older = client.get(f"/api/counties/adams_wa/audit?limit=10&before={first[-1]['seq']}").json()
+    first = client.get("/api/counties/adams_wa/audit?limit=5").json()
+    older = client.get(f"/api/counties/adams_wa/audit?limit=5&before={first[-1]['seq']}").json()
     assert older[0]["seq"] < first[-1]["seq"]
 
 

@@ -248,8 +248,13 @@ def test_the_pages_login_may_be_the_monitors(journal: Journal) -> None:
     params = {k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(journal.url).items() if v}
     with OpsReader(params | {"user": "page_of_the_test"}) as reader:
         (row,) = reader.overview(["53005"])
-        assert row["run_id"] is not None
-        assert reader.quarantine_by_rule("53005") is not None
+        assert row.run is not None
+        run_id = str(row.run.run_id)
+        assert reader.run_entities(run_id)
+        assert reader.certificate("53005", run_id) is None
+        assert reader.certificates("53005", 5)
+        assert reader.states("53005")
+        assert reader.quarantine_by_rule("53005") == []
         assert reader.audit("53005", None, 5)
     with PostgresTarget.from_url(journal.url) as target:
         assert target.connection.execute(

@@ -2,60 +2,133 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from airflow_provider_pacs.monitor.schedule import due_since, next_fire
-from airflow_provider_pacs.monitor.status import is_running, judge
+from airflow_provider_pacs.monitor.status import decide_state, is_running
+from airflow_provider_pacs.sync.target.postgres.read_records import (
+    CountyFacts,
+    CountyStanding,
+    FailureRow,
+    RefusedRun,
+    RunRow,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+RUN, OTHER = UUID(int=1), UUID(int=2)
+FACTS = CountyFacts(
+    county_id="53005", good_at=NOW - 1.9 * HOUR, good_started_at=NOW - 2 * HOUR, recent_states=["succeeded"],
+    recent_started=[NOW - 2 * HOUR], recent_rows=[40], quarantined_open=0, rules=10, rules_broken=0, rules_warned=0,
+    certificate_run_id=RUN, certificate_state="clean", certificate_covered="window", certified_at=NOW - 1.9 * HOUR,
+    pending_rows=0,
+)  # fmt: skip
+LAST = RunRow(
+    run_id=RUN, county_id="53005", epoch=1, kind="sync", trigger="scheduled__1", state="succeeded", source_now=None,
+    source_year=2026, source_identity=None, config_fingerprint="c", code_version="1", mapping_version=2, message="",
+    started_at=NOW - 2 * HOUR, published_at=NOW - 1.9 * HOUR, finished_at=NOW - 1.9 * HOUR, entities=4,
+    entities_blocked=0, rows_read=40, rows_inserted=0, rows_updated=0, rows_deleted=0, rows_quarantined=0,
+    rows_pending=0, read_seconds=1.0, progress_at=NOW - 1.9 * HOUR, messages="",
+)  # fmt: skip
+LOST = FailureRow(
+    seq=1, at=NOW - 1.95 * HOUR, county_id="53005", run_id=RUN, step="extract_owner", code="PACS-001",
+    error_class="RetryableError", message="login refused", remedy="", kind="sync", trigger="scheduled__1",
+    run_state="running", entity="owner", entity_state="extracting", entity_attempt=2, entity_updated_at=NOW - 1.9 * HOUR,
+)  # fmt: skip
+REFUSED = RefusedRun(
+    county_id="53005", kind="sync", trigger="scheduled__2", at=NOW - HOUR, message="no route", code="PACS-001"
+)
+AT_WORK = {"state": "running", "finished_at": None, "published_at": None}
 
 
-def row(**changes: Any) -> dict[str, Any]:
-    good = {
-        "run_id": "r", "state": "succeeded", "message": "", "messages": "", "started_at": NOW - 2 * HOUR, "finished_at": NOW - 1.9 * HOUR,
-        "published_at": NOW - 1.9 * HOUR, "progress_at": NOW - 1.9 * HOUR, "good_at": NOW - 1.9 * HOUR, "good_started_at": NOW - 2 * HOUR,
-        "held_rows": 0, "certificate_clean": True, "failure_at": None, "failure": None, "failure_step": None,
-    }  # fmt: skip
-    return good | changes
+def standing(
+    run: dict[str, Any] | None = None,
+    failure: FailureRow | None = None,
+    refused: tuple[RefusedRun, ...] = (),
+    **facts: Any,
+) -> CountyStanding:
+    """A county that is in step but for what is named."""
+    return CountyStanding(replace(FACTS, **facts), replace(LAST, **(run or {})), failure, refused)
 
 
 @pytest.mark.parametrize(
-    ("journal", "state", "told"),
+    ("known", "state", "words"),
     [
         (None, "never", "never been synchronised"),
-        (row(), "in_step", ""),
-        (row(good_started_at=NOW - 30 * HOUR), "lagging", "has not brought its data"),
-        (row(held_rows=40, certificate_clean=False), "held", "40 deletes"),
-        (row(certificate_clean=False), "failing", "not clean"),
-        (row(state="failed", messages="value: F3.23 the market value is not negative"), "failing", "value: F3.23"),
-        (
-            row(state="failed", messages="owner: extract did not finish", failure_step="extract_owner", failure={"message": "login refused"})
-            | {"failure_at": NOW - 1.95 * HOUR},
-            "failing",
-            "extract_owner failed: login refused",
-        ),
-        (row(failure_at=NOW - HOUR, failure_step="preflight", failure={"message": "no route"}), "failing", "preflight failed: no route"),
-        (row(failure_at=NOW - 1.95 * HOUR, failure_step="extract_owner", failure={"message": "tried again, and it worked"}), "in_step", ""),
-        (row(state="running", finished_at=None, published_at=None, progress_at=NOW - 1.5 * HOUR), "failing", "no sign of life"),
-        (row(state="published", finished_at=None), "failing", "never certified"),
-        (row(state="running", finished_at=None, published_at=None, progress_at=NOW, good_at=None), "never", "No run has finished yet"),
+        (CountyStanding(replace(FACTS, good_started_at=None, certificate_state=None)), "never", "never been synchronised"),
+        (standing(), "in_step", ""),
+        (standing(good_started_at=NOW - 30 * HOUR), "lagging", "has not brought its data"),
+        (standing({"state": "pending"}, pending_rows=40, certificate_state="pending"), "pending", "40 deletes"),
+        (standing({"state": "pending"}, certificate_state="pending"), "in_step", ""),  # somebody decided since
+        (standing({"state": "drift"}, certificate_state="drift"), "drift", "rows differ"),
+        (standing(certificate_state="drift"), "drift", "rows differ"),
+        (standing({"state": "blocked", "messages": "value: F3.23 the market value is not negative"}), "blocked", "value: F3.23"),
+        (standing(certificate_state="blocked"), "blocked", "keeps its last good data"),
+        (standing({"state": "failed", "messages": "value: the target lost its staged rows"}), "failing", "value: the target lost"),
+        (standing({"state": "failed", "messages": "owner: extract did not finish"}, LOST), "failing", "extract_owner failed: login refused"),
+        (standing(refused=(REFUSED,)), "failing", "preflight failed: no route"),
+        (standing({"started_at": NOW - 0.5 * HOUR}, refused=(REFUSED,)), "in_step", ""),  # a later run started
+        (standing(None, replace(LOST, run_state="succeeded")), "in_step", ""),  # tried again, and it worked
+        (standing(AT_WORK | {"progress_at": NOW - 1.5 * HOUR}), "failing", "no sign of life"),
+        (standing({"state": "published", "finished_at": None}), "failing", "never certified"),
+        (standing(AT_WORK | {"progress_at": NOW}, good_started_at=None), "never", "No run has finished yet"),
+        (standing(None, replace(LOST, at=NOW - HOUR, run_id=OTHER, kind="reconcile", run_state="failed")), "failing", "extract_owner"),
+        (standing(None, replace(LOST, at=NOW - HOUR, run_id=OTHER, kind="reconcile", run_state="succeeded")), "in_step", ""),
     ],
 )  # fmt: skip
 def test_the_most_urgent_state_wins_and_says_why(
-    journal: dict[str, Any] | None, state: str, told: str
+    known: CountyStanding | None, state: str, words: str
 ) -> None:
-    found, cause = judge(journal, NOW - 3 * HOUR, NOW, HOUR)
-    assert (found, told in cause) == (state, True)
+    found, cause = decide_state(known, NOW - 3 * HOUR, NOW, HOUR)
+    assert (found, words in cause) == (state, True)
+
+
+@pytest.mark.parametrize(
+    ("step", "entity", "run_state", "entity_state", "moved_on", "state"),
+    [
+        ("extract_owner", "owner", "running", "extracting", False, "retrying"),
+        ("extract_owner", "owner", "running", "extracting", True, "retrying"),
+        ("extract_owner", "owner", "running", "staged", True, "in_step"),
+        ("validate_owner", "owner", "running", "staged", False, "retrying"),
+        ("validate_owner", "owner", "running", "passed", True, "in_step"),
+        ("publish", None, "running", None, False, "retrying"),
+        ("publish", None, "published", None, False, "in_step"),
+        ("certify", None, "published", None, False, "retrying"),
+    ],
+)
+def test_a_step_that_failed_is_shown_until_its_run_got_over_it(
+    step: str, entity: str | None, run_state: str, entity_state: Any, moved_on: bool, state: str
+) -> None:
+    """Case F10: a county whose source went down in the middle of a run is not shown as in step."""
+    at = NOW - 0.1 * HOUR
+    failure = replace(
+        LOST,
+        at=at,
+        step=step,
+        entity=entity,
+        entity_state=entity_state,
+        entity_updated_at=at + (timedelta(minutes=1) if moved_on else -timedelta(minutes=1)),
+    )
+    known = standing(AT_WORK | {"state": run_state, "published_at": at, "progress_at": at}, failure)
+    assert decide_state(known, NOW - 3 * HOUR, NOW, HOUR)[0] == state
+
+
+def test_a_run_that_never_started_is_among_the_recent_ones() -> None:
+    """Case F11: newest first, and no more than asked for."""
+    known = standing(refused=(REFUSED, replace(REFUSED, kind="reconcile")))
+    assert known.recent() == ["failed", "succeeded"]
+    assert known.recent(1) == ["failed"]
 
 
 def test_a_silent_run_is_not_running() -> None:
-    live = row(state="running", finished_at=None, published_at=None, progress_at=NOW - 0.5 * HOUR)
+    live = standing(AT_WORK | {"progress_at": NOW - 0.5 * HOUR})
     assert is_running(live, NOW, HOUR)
-    assert not is_running(live | {"progress_at": NOW - 2 * HOUR}, NOW, HOUR)
+    assert not is_running(standing(AT_WORK | {"progress_at": NOW - 2 * HOUR}), NOW, HOUR)
 
 
 def test_a_run_has_its_time_before_the_data_counts_as_late() -> None:

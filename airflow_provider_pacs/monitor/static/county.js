@@ -1,8 +1,8 @@
-// One county: how it stands, the data's way with live progress, and the tabs with history, quality, evidence.
+// One county: how it stands, the data flow with live progress, and the tabs with history, quality, evidence.
 
-import { Quality, Verdict } from "./overview.js";
+import { Quality } from "./overview.js";
 import { Certificates, Changes, Check, Errors, History, QualityTab, Trail } from "./county_tabs.js";
-import { Badge, Bar, C, Card, Empty, Grid, Moment, Note, React, Router, RunBadge, Running, StateBadge, To, Waiting, duration, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
+import { Badge, Bar, C, Card, CertificateBadge, Empty, Grid, Moment, Note, React, Router, RunBadge, Running, StateBadge, To, Waiting, duration, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
 
 const TABS = [
   ["flow", "Data flow"], ["history", "History"], ["quality", "Quality and quarantine"], ["check", "Preflight"], ["changes", "Change detection"],
@@ -56,18 +56,18 @@ const Back = () => h(C.Box, { mb: 1, fontSize: "sm" }, h(To, { to: "/plugin/pacs
 /** Why the county is not in step, what to do about it, and the log that tells more. */
 function Cause({ data, toErrors }) {
   const { line, run } = data;
-  const failure = line.state === "failing" ? run?.failures[0] : undefined;
-  const status = { failing: "error", held: "warning", lagging: "warning" }[line.state] ?? "info";
+  const failure = ["failing", "blocked", "retrying"].includes(line.state) ? data.refusal ?? run?.failures[0] : undefined;
+  const status = { failing: "error", blocked: "error", drift: "error", never: "info" }[line.state] ?? "warning";
   return h(
     Note, { status, title: line.cause },
     failure?.remedy && h(C.Text, null, sentences(`What to do: ${failure.remedy}`)),
     h(
       C.HStack, { gap: 4, mt: 1 },
       failure?.airflow_path && h(To, { to: failure.airflow_path }, `Log of ${failure.step}`),
-      line.state === "failing" && h(C.Button, { variant: "plain", size: "xs", p: 0, h: "auto", color: "fg.info", fontSize: "sm", onClick: toErrors }, "All errors"),
+      line.state !== "pending" && h(C.Button, { variant: "plain", size: "xs", p: 0, h: "auto", color: "fg.info", fontSize: "sm", onClick: toErrors }, "All errors"),
     ),
-    data.held.map((held) => h(C.Text, { key: held.entity }, `${held.entity}: ${number(held.rows)} of ${number(held.live)} rows wait. ${held.reason}.`)),
-    data.held.length > 0 && h(C.Text, null, `Decide with: pacs approve ${line.county}`),
+    data.pending.map((set) => h(C.Text, { key: set.pending_id }, `${set.entity}: ${number(set.row_count)} of ${number(set.live_count)} rows wait. ${sentences(set.reason)}`)),
+    data.pending.length > 0 && h(C.Text, null, `Decide in the DAG pacs_${line.county}_approvals, or with: pacs approve ${line.county}`),
   );
 }
 
@@ -80,9 +80,9 @@ function Figures({ line }) {
     ["Rows per second", short(run?.rows_per_second), run ? `${number(run.rows_read)} rows read` : ""],
     ["Failed runs", percent(line.error_rate), `of the last ${line.recent_runs}`],
     ["Quarantined", number(line.quarantined), plural(line.quarantined, "row waits", "rows wait")],
-    ["Quality", h(Quality, { line }), line.rules ? `${line.rules} rules judged` : "not judged yet"],
-    ["Certificate", line.certificate ? h(Badge, { palette: line.certificate.clean ? "green" : "red" }, line.certificate.clean ? "clean" : "not clean") : "none",
-      line.certificate && h(React.Fragment, null, line.certificate.scope, ", ", h(Moment, { at: line.certificate.issued_at }))],
+    ["Quality", h(Quality, { line }), line.rules ? `${line.rules} rules validated` : "not validated yet"],
+    ["Certificate", line.certificate ? h(CertificateBadge, { state: line.certificate.state, covered: line.certificate.covered }) : "none",
+      line.certificate && h(Moment, { at: line.certificate.issued_at })],
   ];
   return h(
     C.SimpleGrid, { as: "dl", columns: { base: 2, md: 4, xl: 8 }, gap: "1px", bg: "border", borderWidth: 1, borderColor: "border", borderRadius: "lg", overflow: "hidden" },
@@ -95,25 +95,31 @@ function Figures({ line }) {
   );
 }
 
-// ---- the data's way
+// ---- the data flow
 
 function Flow({ data }) {
   if (!data.run) return h(Card, { title: "Data flow" }, h(Empty, null, data.target.ok ? "No run yet: nothing has flowed." : "Nothing can be said while the target does not answer."));
   const { run, entities, failures } = data.run;
   const sum = (key) => entities.reduce((total, one) => total + one[key], 0);
   const reached = (states) => entities.filter((one) => states.includes(one.state)).reduce((total, one) => total + one.rows_read, 0);
+  const isIn = (...states) => entities.some((one) => states.includes(one.state));
+  const { source } = data.run;
+  const isBroken = isIn("blocked", "failed") || ["failed", "drift"].includes(run.state);
+  const isRetried = entities.some((one) => one.last_failure);
+  const stateOf = (isReached, isBad) => (isBad ? "bad" : isReached ? "done" : "open");
   const stations = [
-    ["PACS", data.run.source.server ? `${data.run.source.server} · ${data.run.source.database}` : data.source, true],
-    ["Read", `${number(sum("rows_read"))} rows`, sum("rows_read") > 0],
-    ["Checked", `${number(reached(["passed", "published", "blocked"]))} rows`, entities.some((one) => ["passed", "published", "blocked"].includes(one.state))],
-    ["Published", run.state === "running" ? "waits for all checks" : `${number(sum("inserted") + sum("updated") + sum("deleted"))} rows changed`, entities.some((one) => one.state === "published")],
-    ["PostgreSQL", data.line.target, entities.some((one) => one.state === "published")],
+    ["PACS", source.server ? [source.server, source.db].filter(Boolean).join(" · ") : data.source, "done"],
+    ["Extract", `${number(sum("rows_read"))} rows`, isRetried ? "retry" : stateOf(sum("rows_read") > 0, isIn("failed"))],
+    ["Validate", `${number(reached(["passed", "published", "blocked"]))} rows`, stateOf(isIn("passed", "published"), isIn("blocked", "failed"))],
+    ["Publish", run.state === "running" ? "waits for validation" : `${number(sum("rows_inserted") + sum("rows_updated") + sum("rows_deleted"))} rows changed`, stateOf(isIn("published"), isBroken && run.state !== "drift")],
+    ["Certify", { succeeded: "clean", published: "compares" }[run.state] ?? (run.finished_at ? run.state : "waits"), stateOf(run.state === "succeeded" || run.state === "pending", isBroken)],
+    ["PostgreSQL", data.line.target, stateOf(isIn("published"), isBroken)],
   ];
   return h(
     C.Stack, { gap: 4 },
     h(
       Card, { title: data.line.running ? "Running now" : "Last run", aside: h(C.HStack, { gap: 3 }, h(RunBadge, { state: run.state }), h(Moment, { at: run.started_at }), run.airflow_path && h(To, { to: run.airflow_path }, "Run in Airflow")) },
-      h(C.Flex, { as: "ol", "aria-label": "The data's way", p: 4, gap: 0, align: "stretch", overflowX: "auto", listStyleType: "none" }, stations.map((station, index) => h(Station, { key: station[0], station, first: index === 0, live: data.line.running }))),
+      h(C.Flex, { as: "ol", "aria-label": "Data flow", p: 4, gap: 0, align: "stretch", overflowX: "auto", listStyleType: "none" }, stations.map((station, index) => h(Station, { key: station[0], station, first: index === 0, live: data.line.running }))),
     ),
     h(Card, { title: "Entities" }, h(Grid, { label: "Entities of the run", columns: ENTITIES, rows: entities, rowKey: (row) => row.entity })),
     failures.length > 0 && h(Card, { title: "What went wrong" }, h(C.Stack, { gap: 0 }, failures.map((one) => h(
@@ -125,38 +131,52 @@ function Flow({ data }) {
   );
 }
 
-function Station({ station: [title, text, reached], first, live }) {
+const FLOW = { done: "green.solid", bad: "red.solid", retry: "orange.solid" };
+
+/** One step of the flow: green where it is done, red from a blocked entity on, amber where a step is tried again. */
+function Station({ station: [title, text, state], first, live }) {
+  const colour = FLOW[state];
   return h(
     C.Flex, { as: "li", align: "center", flex: first ? "0 0 auto" : "1 1 auto", minW: 0 },
     !first && h(C.Box, {
-      "aria-hidden": true, flex: "1 1 1rem", minW: 4, mx: 2, borderTopWidth: 2, borderStyle: reached ? "solid" : "dashed",
-      borderColor: reached ? "green.solid" : live ? "blue.solid" : "border.emphasized",
+      "aria-hidden": true, flex: "1 1 1rem", minW: 4, mx: 2, borderTopWidth: 2, borderStyle: colour ? "solid" : "dashed",
+      borderColor: colour ?? (live ? "blue.solid" : "border.emphasized"),
     }),
     h(
-      C.Box, { borderWidth: 1, borderColor: reached ? "green.solid" : "border.emphasized", borderRadius: "md", px: 4, py: 2, flexShrink: 0 },
+      C.Box, { borderWidth: 1, borderColor: colour ?? "border.emphasized", "data-state": state, borderRadius: "md", px: 4, py: 2, flexShrink: 0 },
       h(C.Text, { fontWeight: "semibold", fontSize: "sm" }, title), h(C.Text, { fontSize: "xs", color: "fg.muted", whiteSpace: "nowrap", fontVariantNumeric: "tabular-nums" }, text),
     ),
   );
 }
 
 function Progress({ row }) {
-  const reading = row.state === "planned";
+  const reading = ["planned", "extracting"].includes(row.state);
   const share = reading ? (row.expected ? row.rows_read / row.expected : row.rows_read ? null : 0) : 1;
   const palette = { blocked: "red", failed: "red", published: "green", passed: "green" }[row.state] ?? "blue";
   const label = reading && row.expected ? `${number(row.rows_read)} of about ${number(row.expected)} rows` : `${number(row.rows_read)} rows`;
   return h(C.Stack, { gap: 1, minW: "11rem" }, h(Bar, { value: share, label: `${row.entity}: ${label}`, palette, busy: reading && row.rows_read > 0 }), h(C.Text, { fontSize: "xs", color: "fg.muted" }, label));
 }
 
+/** An entity's state, what it waits for, and its tries as the journal knows them. */
+function EntityState({ row }) {
+  const tries = row.attempt > 1 || row.failed_tries > 0 ? `try ${Math.max(row.attempt, 1)} of ${row.most_tries}, ${plural(row.failed_tries, "try", "tries")} failed` : "";
+  return h(
+    C.Stack, { gap: 0.5, align: "start" },
+    h(RunBadge, { state: row.state, palette: row.state === "published" ? "green" : row.last_failure ? "orange" : undefined }),
+    h(C.Text, { fontSize: "xs", color: "fg.muted" }, row.step), tries && h(C.Text, { fontSize: "xs", color: "fg.muted" }, tries),
+  );
+}
+
 const ENTITIES = [
   { key: "entity", label: "Entity", cell: (row) => h(C.Text, { fontWeight: "medium" }, row.entity) },
-  { key: "state", label: "State", cell: (row) => h(C.HStack, { gap: 1.5 }, h(RunBadge, { state: row.state === "planned" && row.rows_read ? "reading" : row.state, palette: row.state === "published" ? "green" : undefined }), row.attempt > 1 && h(C.Text, { fontSize: "xs", color: "fg.muted" }, `try ${row.attempt}`)) },
+  { key: "state", label: "State", cell: (row) => h(EntityState, { row }) },
   { key: "progress", label: "Progress", cell: (row) => h(Progress, { row }) },
   { key: "speed", label: "Rows/s", number: true, cell: (row) => short(row.rows_per_second) },
-  { key: "mode", label: "Read", cell: (row) => h(C.Text, { title: row.reason }, row.mode) },
-  { key: "inserted", label: "Inserted", number: true, cell: (row) => number(row.inserted) },
-  { key: "updated", label: "Updated", number: true, cell: (row) => number(row.updated) },
-  { key: "deleted", label: "Deleted", number: true, cell: (row) => number(row.deleted) },
-  { key: "quarantined", label: "Quarantined", number: true, cell: (row) => number(row.quarantined) },
-  { key: "held", label: "Held", number: true, cell: (row) => number(row.held) },
-  { key: "message", label: "Message", cell: (row) => h(C.Box, { maxW: "22rem", overflowWrap: "anywhere" }, row.message, " ", row.airflow_path && h(To, { to: row.airflow_path, "aria-label": `Log of ${row.entity}` }, "Log")) },
+  { key: "mode", label: "Read", cell: (row) => h(C.Text, { title: row.reason }, `${row.mode}, ${row.strategy.replaceAll("_", " ")}`) },
+  { key: "inserted", label: "Inserted", number: true, cell: (row) => number(row.rows_inserted) },
+  { key: "updated", label: "Updated", number: true, cell: (row) => number(row.rows_updated) },
+  { key: "deleted", label: "Deleted", number: true, cell: (row) => number(row.rows_deleted) },
+  { key: "quarantined", label: "Quarantined", number: true, cell: (row) => number(row.rows_quarantined) },
+  { key: "pending", label: "Pending deletes", number: true, cell: (row) => number(row.rows_pending) },
+  { key: "message", label: "Message", cell: (row) => h(C.Box, { maxW: "22rem", overflowWrap: "anywhere" }, row.last_failure || row.message, " ", row.airflow_path && h(To, { to: row.airflow_path, "aria-label": `Log of ${row.entity}` }, "Log")) },
 ];

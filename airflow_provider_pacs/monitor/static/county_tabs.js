@@ -1,6 +1,6 @@
 // A county's tabs: history, quality and quarantine, preflight, change detection, certificates, errors, audit. Each asks for its own part when opened.
 
-import { Badge, C, Card, Empty, Grid, Moment, Mono, Note, React, RunBadge, To, Trend, Waiting, duration, exact, h, number, plural, short, useAnswer } from "./parts.js";
+import { Badge, C, Card, CertificateBadge, Empty, Grid, Moment, Mono, Note, React, RunBadge, Save, To, Trend, Waiting, duration, exact, h, number, plural, short, useAnswer } from "./parts.js";
 
 // ---- history
 
@@ -24,11 +24,11 @@ export function History({ county }) {
     h(
       Card, {
         title: "Runs",
-        aside: h(C.HStack, { role: "group", "aria-label": "Kind of run", gap: 1 }, [["sync", "Synchronise"], ["reconcile", "Reconcile"], ["backfill", "Backfill"]].map(([key, label]) => h(
+        aside: h(C.HStack, { role: "group", "aria-label": "Kind of run", gap: 1 }, [["sync", "Synchronise"], ["reconcile", "Reconcile"], ["backfill", "Backfill"], ["approval", "Approval"]].map(([key, label]) => h(
           C.Button, { key, size: "xs", variant: kind === key ? "subtle" : "ghost", "aria-pressed": kind === key, onClick: () => setKind(key) }, label,
         ))),
       },
-      h(Grid, { label: "Runs", columns: RUNS, rows: runs, rowKey: (run) => run.run_id, none: "No such run yet." }),
+      h(Grid, { label: "Runs", columns: RUNS, rows: runs, rowKey: (run) => run.run_id ?? run.started_at, none: "No such run yet." }),
     ),
   );
 }
@@ -59,25 +59,25 @@ export function QualityTab({ county }) {
     C.Stack, { gap: 4 },
     h(
       Card, {
-        title: "Rules", aside: data.judged_at && h(
-          C.HStack, { gap: 3 }, h("span", null, `${data.results.length - broken.length} of ${data.results.length} hold, judged `, h(Moment, { at: data.judged_at })),
+        title: "Rules", aside: data.validated_at && h(
+          C.HStack, { gap: 3 }, h("span", null, `${data.results.length - broken.length} of ${data.results.length} hold, validated `, h(Moment, { at: data.validated_at })),
           h(C.Button, { size: "xs", variant: "outline", "aria-pressed": all, onClick: () => setAll(!all) }, all ? "Only those that did not hold" : "Show all"),
         ),
       },
-      h(Grid, { label: "Rules", columns: RULES, rows: all ? data.results : broken, rowKey: (rule) => rule.entity + rule.rule, none: data.results.length ? "Every rule holds." : "No run has been judged yet." }),
+      h(Grid, { label: "Rules", columns: RULES, rows: all ? data.results : broken, rowKey: (rule) => rule.entity + rule.rule_id, none: data.results.length ? "Every rule holds." : "No run has been validated yet." }),
     ),
     h(
-      Card, { title: "Quarantine", aside: "keys and reasons only; the values stay in the county" },
+      Card, { title: "Quarantine", aside: "keys and rules only; the values stay in the county" },
       h(Grid, { label: "Quarantine by rule", columns: quarantine(county), rows: data.quarantine, rowKey: (line) => line.entity + line.rule, none: "No row waits in quarantine." }),
     ),
   );
 }
 
 const RULES = [
-  { key: "rule", label: "Rule", cell: (rule) => h(C.Stack, { gap: 0 }, h(C.Text, { fontWeight: "medium" }, rule.title), h(C.Text, { fontSize: "xs", color: "fg.muted" }, rule.rule)) },
+  { key: "rule", label: "Rule", cell: (rule) => h(C.Stack, { gap: 0 }, h(C.Text, { fontWeight: "medium" }, rule.title), h(C.Text, { fontSize: "xs", color: "fg.muted" }, rule.rule_id)) },
   { key: "entity", label: "Entity", cell: (rule) => rule.entity },
   { key: "severity", label: "If broken", cell: (rule) => h(Badge, { palette: SEVERITY[rule.severity] }, rule.severity) },
-  { key: "verdict", label: "Verdict", cell: (rule) => (rule.success ? h(Badge, { palette: "green" }, "holds") : h(Badge, { palette: rule.blocks ? "red" : SEVERITY[rule.severity] }, rule.blocks ? "blocks publishing" : "does not hold")) },
+  { key: "result", label: "Result", cell: (rule) => (rule.success ? h(Badge, { palette: "green" }, "holds") : h(Badge, { palette: rule.blocks ? "red" : SEVERITY[rule.severity] }, rule.blocks ? "blocks publishing" : "does not hold")) },
   { key: "bad", label: "Rows that break it", number: true, cell: (rule) => `${number(rule.unexpected)} of ${number(rule.evaluated)}` },
   { key: "keys", label: "Keys", cell: (rule) => h(Keys, { keys: rule.keys }) },
   { key: "detail", label: "Detail", cell: (rule) => h(C.Text, { fontSize: "sm", maxW: "20rem", overflowWrap: "anywhere" }, rule.detail) },
@@ -86,7 +86,7 @@ const RULES = [
 const Keys = ({ keys }) => (keys.length ? h(C.Stack, { gap: 0 }, keys.map((key) => h(Mono, { key }, key))) : h(C.Text, { color: "fg.muted" }, "–"));
 
 const quarantine = (county) => [
-  { key: "reason", label: "Reason", cell: (line) => h(C.Stack, { gap: 0 }, h(C.Text, { fontWeight: "medium" }, line.reason || line.rule), h(C.Text, { fontSize: "xs", color: "fg.muted" }, line.rule)) },
+  { key: "rule", label: "What the rule asks for", cell: (line) => h(C.Stack, { gap: 0 }, h(C.Text, { fontWeight: "medium" }, line.rule_text || line.rule), h(C.Text, { fontSize: "xs", color: "fg.muted" }, line.rule)) },
   { key: "entity", label: "Entity", cell: (line) => line.entity },
   { key: "rows", label: "Rows", number: true, cell: (line) => number(line.rows) },
   { key: "since", label: "Since", cell: (line) => h(Moment, { at: line.first_seen_at }) },
@@ -108,7 +108,7 @@ function MoreKeys({ asked, offset, onTurn }) {
   const { data, error } = useAnswer(asked);
   if (!data) return h(Waiting, { error });
   return h(
-    C.Stack, { gap: 1, align: "start" }, h(Keys, { keys: data.keys.map((row) => row.key) }),
+    C.Stack, { gap: 1, align: "start" }, h(Keys, { keys: data.keys.map((row) => row.source_key) }),
     h(
       C.HStack, { gap: 1 },
       h(C.Button, { size: "2xs", variant: "outline", onClick: () => onTurn(offset ? offset - 20 : null) }, offset ? "Previous" : "Fewer"),
@@ -150,10 +150,10 @@ export function Changes({ changes }) {
   return h(Card, { title: "How changes are found" }, h(Grid, { label: "Change detection by table", columns: CHANGES, rows: changes, rowKey: (line) => line.entity, none: "No run has been planned yet." }));
 }
 
-const FAMILIES = { last_modified: "by change stamp", compare: "by comparing" };
+const STRATEGIES = { last_modified: "by change stamp", compare: "by comparing", rowversion: "by row version", joined: "by row versions of the joined tables" };
 const CHANGES = [
   { key: "entity", label: "Entity", cell: (line) => h(C.Text, { fontWeight: "medium" }, line.entity) },
-  { key: "family", label: "Changes are found", cell: (line) => FAMILIES[line.family] ?? line.family.replaceAll("_", " ") },
+  { key: "strategy", label: "Changes are found", cell: (line) => STRATEGIES[line.strategy] ?? line.strategy.replaceAll("_", " ") },
   { key: "mode", label: "Last read", cell: (line) => line.mode ?? "–" },
   { key: "reason", label: "Because", cell: (line) => h(C.Text, { maxW: "26rem" }, line.reason) },
   { key: "watermark", label: "Read up to", cell: (line) => (line.watermark ? h(C.Stack, { gap: 0 }, h(Mono, { max: "30ch" }, line.watermark), h(C.Text, { fontSize: "xs", color: "fg.muted" }, line.watermark_type)) : "–") },
@@ -169,21 +169,75 @@ const CHANGES = [
 export function Certificates({ county }) {
   const { data, error } = useAnswer(`counties/${county}/evidence?limit=60`, 30);
   if (!data) return h(Waiting, { error });
+  if (!data.certificates.length) return h(Card, { title: "Certificates" }, h(Empty, null, "No certificate yet."));
+  return h(C.Stack, { gap: 4 }, data.certificates.map((certificate, index) => h(Certificate, { key: certificate.run_id, county, certificate, isOpen: index === 0 })));
+}
+
+/** One run's certificate: what it covered, the arithmetic of both sides, control totals side by side, what it stands on. */
+function Certificate({ county, certificate, isOpen }) {
+  const [open, setOpen] = React.useState(isOpen);
+  const { entities } = certificate;
+  const title = `Certificate of a ${certificate.kind}, ${exact(certificate.issued_at)}`;
+  const totals = entities.flatMap((line) => line.control.map((total) => ({ ...total, entity: line.entity })));
+  const aside = h(
+    C.HStack, { gap: 3 },
+    h(CertificateBadge, { state: certificate.state, covered: certificate.covered }),
+    h(Save, { path: `counties/${county}/runs/${certificate.run_id}/certificate`, "aria-label": `Save the ${title.toLowerCase()}` }, "Save"),
+    h(C.Button, { size: "xs", variant: "outline", "aria-expanded": open, onClick: () => setOpen(!open) }, open ? "Less" : "More"),
+  );
   return h(
-    Card, { title: "Certificates", aside: "clean: source minus quarantined equals target, to the row" },
-    h(Grid, { label: "Certificates", columns: CERTIFICATES, rows: data.certificates, rowKey: (line) => line.run_id + line.entity + line.scope, none: "No certificate yet." }),
+    Card, { title, aside },
+    h(Grid, { label: "Certificate by entity", columns: BY_ENTITY, rows: entities, rowKey: (line) => line.entity }),
+    open && h(
+      C.Stack, { gap: 4, pt: 2 },
+      h(Side, { title: "Every source row, once", label: "Source rows", entities, terms: SOURCE_TERMS }),
+      h(Side, { title: "Every live target row, once", label: "Target rows", entities, terms: TARGET_TERMS }),
+      totals.length > 0 && h(Section, { title: "Control totals" }, h(Grid, { label: "Control totals", columns: TOTALS, rows: totals, rowKey: (total) => [total.entity, total.group, total.column].join(" ") })),
+      h(
+        C.Text, { px: 4, pb: 3, fontSize: "xs", color: "fg.muted", overflowWrap: "anywhere" },
+        `Run ${certificate.run_id} · source clock ${certificate.source_now ?? "unknown"} · code ${certificate.code_version} · mapping version ${certificate.mapping_version} · head of the audit chain ${certificate.audit_head || "none"}`,
+      ),
+    ),
   );
 }
 
-const CERTIFICATES = [
-  { key: "issued", label: "Issued", cell: (line) => h(Moment, { at: line.issued_at }) },
-  { key: "entity", label: "Entity", cell: (line) => line.entity },
-  { key: "scope", label: "Scope", cell: (line) => line.scope },
-  { key: "clean", label: "Verdict", cell: (line) => h(Badge, { palette: line.clean ? "green" : "red" }, line.clean ? "clean" : "not clean") },
-  ...["source_rows", "target_rows", "quarantined", "missing", "differing", "ghosts", "repaired", "held", "remaining"].map((key) => ({
-    key, number: true, label: key[0].toUpperCase() + key.slice(1).replace("_", " "), cell: (line) => number(line[key]),
-  })),
+const Section = ({ title, children }) => h(C.Box, null, h(C.Text, { px: 4, pb: 1, fontSize: "xs", color: "fg.muted" }, title), children);
+
+const Side = ({ title, label, entities, terms }) => h(Section, { title }, h(Grid, {
+  label, rows: entities, rowKey: (line) => line.entity,
+  columns: [
+    { key: "entity", label: "Entity", cell: (line) => line.entity },
+    ...terms.map(([key, sign, word, isDrift]) => ({
+      key, number: true, label: `${sign}${word}`,
+      cell: (line) => h(C.Text, { as: "span", color: isDrift && line[key] ? "red.fg" : undefined, fontWeight: isDrift && line[key] ? "semibold" : undefined }, number(line[key])),
+    })),
+  ],
+}));
+
+const SOURCE_TERMS = [
+  ["source_rows", "", "source rows"], ["equal", "= ", "equal"], ["quarantined", "+ ", "quarantined"], ["waiting", "+ ", "waiting for a parent"], ["newer", "+ ", "newer"],
+  ["missing", "+ ", "missing", true], ["differing", "+ ", "differing", true],
+];
+const TARGET_TERMS = [
+  ["target_rows", "", "target rows"], ["equal", "= ", "equal"], ["kept", "+ ", "kept"], ["pending_deletes", "+ ", "pending deletes"],
+  ["extra_in_target", "+ ", "extra in target", true], ["differing", "+ ", "differing", true],
+];
+const BY_ENTITY = [
+  { key: "entity", label: "Entity", cell: (line) => h(C.Text, { fontWeight: "medium" }, line.entity) },
+  { key: "state", label: "State", cell: (line) => h(CertificateBadge, { state: line.state, covered: line.covered }) },
+  { key: "compared", label: "Rows compared", number: true, cell: (line) => number(line.compared) },
+  { key: "drift", label: "Drift", number: true, cell: (line) => number(line.drift_rows) },
+  { key: "bounds", label: "Positions at the source", cell: (line) => h(C.Text, { fontSize: "xs" }, `${line.lower ?? "the beginning"} to ${line.upper ?? "now"}`) },
+  { key: "method", label: "Method", cell: (line) => h(C.Text, { fontSize: "xs", maxW: "20rem" }, line.method) },
+  { key: "message", label: "Message", cell: (line) => h(C.Text, { fontSize: "sm", maxW: "22rem", overflowWrap: "anywhere" }, line.message) },
   { key: "keys", label: "Differing keys", cell: (line) => h(Keys, { keys: line.sample_keys }) },
+];
+const TOTALS = [
+  { key: "entity", label: "Entity", cell: (total) => total.entity },
+  { key: "column", label: "Sum of", cell: (total) => [total.group, total.column].filter(Boolean).join(" ") },
+  { key: "source", label: "SQL Server", number: true, cell: (total) => total.source ?? "–" },
+  { key: "target", label: "PostgreSQL", number: true, cell: (total) => total.target ?? "–" },
+  { key: "same", label: "Difference", cell: (total) => (total.source === total.target ? h(Badge, { palette: "green" }, "none") : h(Badge, { palette: "gray" }, "see the terms")) },
 ];
 
 export function Errors({ county }) {
@@ -229,11 +283,11 @@ export function Trail({ county }) {
   );
 }
 
-const told = (details) => Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
+const inWords = (details) => Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
 const AUDIT = [
   { key: "at", label: "When", cell: (row) => h(C.Text, { as: "span", whiteSpace: "nowrap" }, exact(row.at)) },
   { key: "actor", label: "Who", cell: (row) => row.actor },
   { key: "action", label: "What", cell: (row) => h(C.Text, { fontWeight: "medium" }, row.action) },
   { key: "object", label: "On", cell: (row) => row.object },
-  { key: "details", label: "Details", cell: (row) => h(C.Text, { fontSize: "xs", maxW: "44rem", overflowWrap: "anywhere" }, told(row.details)) },
+  { key: "details", label: "Details", cell: (row) => h(C.Text, { fontSize: "xs", maxW: "44rem", overflowWrap: "anywhere" }, inWords(row.details)) },
 ];

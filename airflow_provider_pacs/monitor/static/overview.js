@@ -1,6 +1,6 @@
 // All counties at a glance, and the dashboard's card. Search, filter and order live in the address, so a view can be sent to somebody.
 
-import { Badge, C, Card, Grid, Moment, Note, React, Router, Running, STATES, StateBadge, To, Trend, Waiting, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
+import { Badge, C, Card, CertificateBadge, Grid, Moment, Note, React, Router, RunBadge, Running, STATES, StateBadge, To, Trend, Waiting, h, number, percent, plural, sentences, short, useAnswer } from "./parts.js";
 
 const PAGE = 50;
 const URGENCY = Object.keys(STATES);
@@ -15,12 +15,12 @@ export function Quality({ line }) {
   return h(Badge, { palette: "green" }, `${line.rules} hold`);
 }
 
-export function Verdict({ certificate }) {
+function NewestCertificate({ certificate }) {
   if (!certificate) return h(C.Text, { as: "span", color: "fg.muted" }, "none");
   return h(
     C.Box, { whiteSpace: "nowrap" },
-    h(Badge, { palette: certificate.clean ? "green" : "red", title: `${certificate.scope} certificate` }, certificate.clean ? "clean" : "not clean"),
-    h(C.Text, { fontSize: "xs", color: "fg.muted" }, certificate.scope, " · ", h(Moment, { at: certificate.issued_at })),
+    h(CertificateBadge, { state: certificate.state, covered: certificate.covered }),
+    h(C.Text, { fontSize: "xs", color: "fg.muted" }, h(Moment, { at: certificate.issued_at })),
   );
 }
 
@@ -40,7 +40,7 @@ const COLUMNS = [
   {
     key: "last", label: "Last run", sort: (line) => time(line.last_run?.started_at),
     cell: (line) => line.last_run
-      ? h(C.Box, { whiteSpace: "nowrap" }, line.last_run.state, h(C.Text, { color: "fg.muted", fontSize: "xs" }, h(Moment, { at: line.last_run.started_at })))
+      ? h(C.Box, { whiteSpace: "nowrap" }, h(RunBadge, { state: line.last_run.state }), h(C.Text, { color: "fg.muted", fontSize: "xs" }, h(Moment, { at: line.last_run.started_at })))
       : "–",
   },
   { key: "next", label: "Next run", sort: (line) => time(line.next_run_at), cell: (line) => h(Moment, { at: line.next_run_at, none: line.paused ? "paused" : "by hand" }) },
@@ -51,7 +51,7 @@ const COLUMNS = [
   },
   { key: "quarantined", label: "Quarantined", number: true, sort: (line) => line.quarantined, cell: (line) => number(line.quarantined) },
   { key: "quality", label: "Quality", sort: (line) => line.rules_broken * 1000 + line.rules_warned, cell: (line) => h(Quality, { line }) },
-  { key: "certificate", label: "Certificate", sort: (line) => time(line.certificate?.issued_at), cell: (line) => h(Verdict, line) },
+  { key: "certificate", label: "Certificate", sort: (line) => time(line.certificate?.issued_at), cell: (line) => h(NewestCertificate, { certificate: line.certificate }) },
   { key: "trend", label: "Rows read", cell: (line) => h(Trend, { width: 64, values: line.trend, label: `Rows read by the last ${line.trend.length} runs` }) },
 ];
 

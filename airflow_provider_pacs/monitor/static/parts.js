@@ -75,7 +75,7 @@ export function ago(moment) {
   return Math.abs(seconds) < 5 ? "now" : seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
 }
 
-/** A moment, told from now; the exact time is in its title. */
+/** A moment, as seen from now; the exact time is in its title. */
 export function Moment({ at, none = "–" }) {
   if (!at) return h(C.Text, { as: "span", color: "fg.muted" }, none);
   const exact = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
@@ -91,15 +91,25 @@ export const sentences = (...texts) => texts.filter(Boolean).map((text) => (/[.?
 
 export const STATES = {
   failing: { word: "Failing", palette: "red", sign: "✕" },
-  held: { word: "Held", palette: "purple", sign: "❚❚" },
+  blocked: { word: "Blocked", palette: "red", sign: "■" },
+  drift: { word: "Drift", palette: "red", sign: "≠" },
+  pending: { word: "Pending", palette: "orange", sign: "❚❚" },
+  retrying: { word: "Retrying", palette: "orange", sign: "↻" },
   unknown: { word: "No answer", palette: "gray", sign: "?" },
-  lagging: { word: "Lagging", palette: "orange", sign: "◔" },
+  lagging: { word: "Lagging", palette: "yellow", sign: "◔" },
   never: { word: "Never run", palette: "gray", sign: "○" },
   in_step: { word: "In step", palette: "green", sign: "✓" },
 };
 const RUNS = {
-  running: "blue", published: "blue", succeeded: "green", held: "purple", failed: "red", superseded: "gray",
-  planned: "gray", reading: "blue", staged: "blue", passed: "blue", blocked: "red",
+  running: "blue", published: "blue", succeeded: "green", pending: "orange", blocked: "red", drift: "red", failed: "red", superseded: "gray",
+  planned: "gray", extracting: "blue", staged: "blue", passed: "blue", clean: "green",
+};
+/** What a certificate covered: "clean" alone says too much. */
+export const COVERED = { all_rows: "all rows", window: "window", keys: "named keys" };
+const COVERED_AT_LENGTH = {
+  all_rows: "every row was compared byte by byte",
+  window: "the rows of the run's window were compared byte by byte; all other keys were counted on both sides",
+  keys: "only the named rows were compared",
 };
 
 export function Badge({ palette, children, ...rest }) {
@@ -107,11 +117,14 @@ export function Badge({ palette, children, ...rest }) {
 }
 
 export function StateBadge({ state, ...rest }) {
-  const told = STATES[state] ?? STATES.unknown;
-  return h(Badge, { palette: told.palette, ...rest }, h("span", { "aria-hidden": true }, told.sign), told.word);
+  const known = STATES[state] ?? STATES.unknown;
+  return h(Badge, { palette: known.palette, ...rest }, h("span", { "aria-hidden": true }, known.sign), known.word);
 }
 
 export const RunBadge = ({ state, palette }) => h(Badge, { palette: palette ?? RUNS[state] ?? "gray" }, state);
+
+/** A certificate's state with what it covered. */
+export const CertificateBadge = ({ state, covered }) => h(Badge, { palette: RUNS[state] ?? "gray", title: `${state}: ${COVERED_AT_LENGTH[covered]}` }, `${state} · ${COVERED[covered]}`);
 
 export function Running() {
   return h(
@@ -147,6 +160,9 @@ export function Waiting({ error }) {
   if (error) return h(Note, { status: "error", title: "This could not be read" }, error);
   return h(C.Flex, { role: "status", align: "center", gap: 2, p: 6, color: "fg.muted" }, h(C.Spinner, { size: "sm" }), "Reading…");
 }
+
+/** A file of the plugin's API, to be saved. */
+export const Save = ({ path, children, ...rest }) => h(C.Link, { href: new URL(path, API).href, download: true, color: "fg.info", fontSize: "sm", ...rest }, children);
 
 /** A link inside Airflow. */
 export function To({ to, children, ...rest }) {

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -179,7 +180,8 @@ class OpsReader:
 
     def certificates(self, county_id: str, limit: int) -> list[CertificateRow]:
         """The entities of the newest certificates, newest first."""
-        return self._all(CertificateRow, read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
+        rows = self._all(CertificateRow, read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
+        return [replace(row, sample_keys=tuple(row.sample_keys)) for row in rows]
 
     def certificate(self, county_id: str, run_id: str) -> Certificate | None:
         """The certificate of one run of the county; None where there is none."""

@@ -191,9 +191,9 @@ _NOT_TWICE = """(b.object <> '' OR NOT EXISTS (SELECT FROM pacs_ops.audit AS x
 _FAILED = f"SELECT * FROM pacs_ops.audit AS b WHERE b.action = 'run.failed' AND {_NOT_TWICE}"  # noqa: S608
 FAILURES = _FAILURE.format(f"({_FAILED} AND b.county_id = %(county)s ORDER BY b.seq DESC LIMIT %(limit)s)")
 RUN_FAILURES = _FAILURE.format(f"({_FAILED} AND b.run_id = %(run)s::uuid ORDER BY b.seq DESC LIMIT 50)")
+_NEWEST = f"{_FAILED} AND b.county_id = c.county_id ORDER BY b.seq DESC LIMIT 1"
 NEWEST_FAILURES = _FAILURE.format(
-    "(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), "  # noqa: S608
-    f"LATERAL ({_FAILED} AND b.county_id = c.county_id ORDER BY b.seq DESC LIMIT 1) AS f)"
+    f"(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), LATERAL ({_NEWEST}) AS f)"  # noqa: S608
 )
 
 REFUSED = """
