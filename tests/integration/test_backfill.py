@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -12,22 +13,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pacs.sandbox.model import SqlType
-from airflow_provider_pacs.sync import steps as run
-from airflow_provider_pacs.sync.records import Backfill, CertificateOutcome, RunOutcome
+from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync.records import Backfill, Certificate, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, new_engine, of, retype
 
+PLANNING = import_module("airflow_provider_pacs.sync.steps.plan")
 DAYS = [f"2025-12-{day:02d}" for day in (1, 8, 15, 22, 29)]
 WINDOWS = list(pairwise(DAYS))
 
 
 def backfill(
     county: County, since: str, until: str, entity: str = "property"
-) -> tuple[RunOutcome, CertificateOutcome]:
+) -> tuple[RunOutcome, Certificate]:
     window = Backfill(entity, since, until)
-    return run.backfill(
-        county.config, county.source, county.target, window=window, trigger="test", told=lambda line: None
+    return steps.backfill(
+        county.config, county.source, county.target, window=window, trigger="test", on_message=lambda line: None
     )
 
 
@@ -71,18 +74,16 @@ def test_a_window_is_read_again(county: County) -> None:
         "published",
     )
     mine = certificate_of(certificate, "property")
-    assert (mine.scope, mine.clean, mine.source_rows, mine.target_rows, mine.remaining) == (
-        "delta",
+    assert (mine.covered, mine.clean, mine.source_rows, mine.target_rows, mine.drift) == (
+        "keys",
         True,
         1,
         1,
         0,
     )
     assert county.state("property") == before
-    assert county.target.runs.run(certificate.run_id) | {
-        "kind": "backfill",
-        "state": "succeeded",
-    } == county.target.runs.run(certificate.run_id)
+    record = county.target.runs.run(certificate.run_id)
+    assert (record.kind, record.state) == ("backfill", "succeeded")
     once = images(county)
     published, certificate = backfill(county, "2025-12-08 06:00:00", "2025-12-15 06:00:00")
     assert (of(published, "property").read, of(published, "property").changed, certificate.clean) == (
@@ -92,7 +93,7 @@ def test_a_window_is_read_again(county: County) -> None:
     )
     assert images(county) == once
     published, certificate = county.sync()
-    assert (of(published, "property").mode, certificate.clean) == ("changes", True)
+    assert (of(published, "property").mode, certificate.clean) == ("window", True)
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -125,11 +126,12 @@ def test_any_order_gives_the_same_target(
         _, certificate = backfill(county, since, until)
         assert certificate.clean
     assert cities(county) == {f"1-{number:05d}": city for number, city in newest.items()}
-    assert certificate_of(county.reconcile(), "property").differing == 0
+    published, certificate = county.reconciled()
+    assert (of(published, "property").sample_keys, certificate.clean) == ((), True)
 
 
 def test_a_bad_row_in_the_window(county: County) -> None:
-    """Case 119: a backfill judges like any run: the bad row waits, the others are published, and the
+    """Case 119: a backfill validates like any run: the bad row waits, the others are published, and the
     certificate excuses what waits.
     """
     stamped(county)
@@ -137,11 +139,18 @@ def test_a_bad_row_in_the_window(county: County) -> None:
     _, certificate = backfill(county, "2025-12-01", "2026-01-01")
     assert county.quarantine("property") == {key("property", 2): ["F1.5"]}
     mine = certificate_of(certificate, "property")
-    assert (mine.clean, mine.source_rows, mine.target_rows, mine.quarantined) == (True, 4, 3, 1)
+    assert (mine.clean, mine.source_rows, mine.target_rows, mine.equal, mine.quarantined, mine.kept) == (
+        True,
+        4,
+        4,
+        3,
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "told"),
+    ("since", "until", "says"),
     [
         ("2025-12-08", "2025-12-08", "no moment lies in"),
         ("2025-12-09", "2025-12-08", "no moment lies in"),
@@ -149,10 +158,10 @@ def test_a_bad_row_in_the_window(county: County) -> None:
         ("2025-12-01", "2025-12-08 06:00:00.1234567", "is no moment of LastModified"),
     ],
 )
-def test_a_window_that_is_none(county: County, since: str, until: str, told: str) -> None:
+def test_a_window_that_is_none(county: County, since: str, until: str, says: str) -> None:
     """Case 119: refused with what was written, before anything is read."""
     stamped(county)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=says):
         backfill(county, since, until)
 
 
@@ -170,24 +179,44 @@ def test_what_cant_be_read_by_windows(make_county: CountyMaker) -> None:
         backfill(county, "2025-12-01", "2025-12-08")
 
 
-def test_a_sync_and_a_backfill_never_write_at_once(county: County) -> None:
-    """Case 119: a backfill waits for a sync at work; a sync that starts meanwhile takes over, and the older
-    read writes nothing.
+def test_a_sync_and_a_backfill_never_write_at_once(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 119: neither overtakes the other: a backfill that meets a sync at work is refused at once, a sync that meets
+    a backfill waits for it, and is refused where that takes too long.
     """
+    monkeypatch.setattr(PLANNING, "WAIT_SECONDS", 0.1)
     stamped(county)
     staged = county.stage()
-    with pytest.raises(RetryableError, match="a sync of this county is at work"):
+    with pytest.raises(RetryableError, match="a sync of this county is at work") as refused:
         backfill(county, *WINDOWS[0])
+    assert refused.value.code == "PACS-008"
     county.publish(staged)
     county.certify(staged)
 
-    def overtaken(sql: str) -> None:
+    def meanwhile(sql: str) -> None:
         county.source.after_stream = None
-        county.change("property", 1, City="Benton City")
-        county.clock.step(minutes=2)
-        county.sync()
+        with pytest.raises(RetryableError, match="a backfill of this county is at work"):
+            county.sync()
 
-    county.source.after_stream = overtaken
-    with pytest.raises(ConflictError, match="later run"):
-        backfill(county, *WINDOWS[0])
+    county.source.after_stream = meanwhile
+    _, certificate = backfill(county, *WINDOWS[0])
+    assert certificate.clean
+    assert cities(county)["1-00001"] == "Finley"
+    assert county.sync()[1].clean
+
+
+def test_a_backfill_that_died_is_overtaken(county: County) -> None:
+    """Cases 107, 119: when the process of a backfill is gone, the next sync does not wait for it, and what it had read
+    is never published.
+    """
+    stamped(county)
+    request = steps.RunRequest("backfill", "test", window=Backfill("property", *WINDOWS[0]), one_process=True)
+    with PostgresTarget.from_url(county.url) as dying:
+        plan = steps.plan(county.config, county.source, dying, request)
+        steps.extract(county.config, county.source, dying, run_id=plan.run_id, entity="property", attempt=1)
+        steps.validate(county.config, dying, run_id=plan.run_id, entity="property")
+    county.change("property", 1, City="Benton City")
+    county.clock.step(minutes=2)
+    assert county.sync()[1].clean
+    with pytest.raises(ConflictError):
+        county.publish(plan.run_id)
     assert cities(county)["1-00001"] == "Benton City"

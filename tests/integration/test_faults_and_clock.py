@@ -19,6 +19,7 @@ import pytest
 from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync.incremental import last_modified as ordered
 from airflow_provider_pacs.sync.incremental.statements import Window
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 from tests.integration.test_semantics_that_bite import STAMPED, shape_of
 from tests.support.server import MssqlServer, only_the_sandbox, sandbox
@@ -97,27 +98,34 @@ def test_an_unknown_statement_is_error_102_with_a_line_in_the_log(caplog: pytest
     assert [record.getMessage() for record in caplog.records] == ["unknown statement: DBCC CHECKDB (PACS)"]
 
 
-def bounds(reader: SqlServerReader, cursor: str | None) -> str:
-    """The upper bound of the next window by the source's own clock."""
+def request(now: str, cursor: str | None) -> BoundsRequest:
+    return BoundsRequest("datetime", now, cursor, oldest=None, lag_seconds=60, overlap_minutes=75)
+
+
+def bounds(reader: SqlServerReader, cursor: str | None) -> tuple[str | None, str, bool]:
+    """Both bounds of the next window by the source's own clock, and whether that is behind the cursor."""
     clock = ordered.clock_query("local")
     now = reader.query(clock.sql)[0]["now"]
-    query = ordered.bounds_query(
-        "datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75
-    )
-    return str(reader.query(query.sql, query.params)[0]["hi"])
+    query = ordered.bounds_query(request(now, cursor))
+    row = reader.query(query.sql, query.params)[0]
+    return row["lo"], str(row["hi"]), row["behind"] == 1
 
 
-def test_a_clock_that_is_set_back_moves_no_window_back(autumn: MssqlServer) -> None:
-    """Case 22: the clock steps back over the wire; the bound stays where the cursor is."""
+def test_a_clock_that_is_set_back_leaves_no_gap(autumn: MssqlServer) -> None:
+    """Case 22: the clock steps back over the wire: that is noticed, the bound follows the clock, and the window begins
+    an overlap before it.
+    """
     with SqlServerReader(autumn.address, attempts=1) as reader:
         autumn.execute("EXEC sandbox.clock_set '2026-10-31 20:00:00'")
-        first = bounds(reader, None)
+        _, first, _ = bounds(reader, None)
         autumn.execute("EXEC sandbox.clock_set '2026-10-31 19:55:00'")
-        second = bounds(reader, first)
+        lower, second, behind = bounds(reader, first)
         autumn.execute("EXEC sandbox.clock_advance @seconds = 1200")
-        third = bounds(reader, second)
+        _, third, behind_then = bounds(reader, second)
     assert first.startswith("2026-10-31 19:59")
-    assert second == first
+    assert (behind, behind_then) == (True, False)
+    assert second.startswith("2026-10-31 19:54")
+    assert str(lower).startswith("2026-10-31 18:39")
     assert third.startswith("2026-10-31 20:14")
 
 
@@ -130,9 +138,7 @@ def test_rows_stamped_in_the_hour_that_repeats_arrive(autumn: MssqlServer) -> No
 
         def run(cursor: str | None) -> tuple[str, set[int]]:
             now = reader.query(ordered.clock_query("local").sql)[0]["now"]
-            query = ordered.bounds_query(
-                "datetime", now=now, cursor=cursor, oldest=None, lag_seconds=60, overlap_minutes=75
-            )
+            query = ordered.bounds_query(request(now, cursor))
             row = reader.query(query.sql, query.params)[0]
             window = ordered.window_query(shape, Window(row["lo"] or "1900-01-01 00:00:00.000", row["hi"]))
             keys = {

@@ -35,7 +35,7 @@ def test_another_database_behind_the_name_is_refused(county: County, part: str) 
         county.sync()
     assert not [sql for sql in county.source.asked if "FROM [dbo].[Property]" in sql]
     assert len(county.rows("property")) == 1
-    county.target.accept_source(county.fips)
+    county.target.runs.accept_source(county.fips)
     assert of(county.sync()[0], "property").mode == "full"
 
 
@@ -78,8 +78,8 @@ def test_rowversion_sees_what_no_stamp_shows(versioned: County) -> None:
     """Case 26: a bulk update that leaves LastModified alone."""
     versioned.change("property", 1, at=None, City="Silent")
     published, certificate = versioned.sync()
-    told = of(published, "property")
-    assert (told.mode, told.read, told.updated) == ("changes", 1, 1)
+    found = of(published, "property")
+    assert (found.mode, found.read, found.updated) == ("window", 1, 1)
     assert versioned.row("property", 1)["city"] == "Silent"
     assert certificate.clean
 
@@ -100,7 +100,7 @@ def test_a_rowversion_window_waits_for_open_writers(versioned: County) -> None:
 def test_the_countys_file_pins_a_mode(versioned: County) -> None:
     versioned.configure(tables={"property": {"mode": "last_modified"}})
     assert of(versioned.sync()[0], "property").mode == "full"  # the cursor was another column's
-    assert versioned.state("property")["strategy"] == "last_modified"
+    assert versioned.state("property").strategy == "last_modified"
     versioned.configure(tables={"property": {"mode": "compare"}})
     for _ in range(2):
         assert of(versioned.sync()[0], "property").mode == "full"

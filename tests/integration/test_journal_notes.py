@@ -1,4 +1,4 @@
-"""What a run notes for the page: progress beside an open COPY, and why a step failed."""
+"""What a run records for the page: progress beside an open COPY, and why a step failed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import uuid
 
 import psycopg
 
-from airflow_provider_pacs.sync.records import EntityPlan, RunPlan
+from airflow_provider_pacs.sync.profiles import TableMap
+from airflow_provider_pacs.sync.records import ReadPlan, RunPlan, SourceMoment
 from airflow_provider_pacs.sync.runtime.errors import DataError
+from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 
@@ -16,15 +18,14 @@ FIPS = "53005"
 
 def opened(target: PostgresTarget) -> str:
     target.migrate()
-    epoch = target.claim(county_id=FIPS, county="benton_wa", name="Benton", identity={})
+    epoch = target.runs.claim(county_id=FIPS, county="benton_wa", name="Benton", identity={})
     run_id = str(uuid.uuid4())
-    entity = EntityPlan(
-        "property", "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s"
-    )
-    target.open_run(
+    table = ResolvedTable(TableMap("property", "dbo", "Property", "LastModified", (("property_id", "PropertyID"),)), {})
+    entity = ReadPlan(table, "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s")
+    target.runs.open(
         RunPlan(run_id, FIPS, epoch, "sync", (entity,)),
         trigger="cli",
-        source_now="",
+        moment=SourceMoment("2026-11-20 08:00:00.000", "2026-11-20 16:00:00.000", 2026),
         identity={},
         config="c",
         code="0",
@@ -35,8 +36,10 @@ def opened(target: PostgresTarget) -> str:
 def test_progress_is_seen_while_the_load_is_still_in_its_transaction(pg_url: str) -> None:
     with PostgresTarget.from_url(pg_url) as target, psycopg.connect(pg_url, autocommit=True) as other:
         run_id = opened(target)
-        with target.transaction():
-            target.note_progress(run_id, "property", 52_000, 4.0)
+        target.runs.begin_extract(run_id, "property", 1)
+        with target.connection.transaction():
+            target.connection.execute("SELECT 1")
+            target.runs.progress(run_id, "property", 52_000, 4.0)
             assert other.execute(
                 "SELECT rows_read, extract_seconds FROM pacs_ops.run_entity WHERE run_id = %s", (run_id,)
             ).fetchone() == (
@@ -48,7 +51,7 @@ def test_progress_is_seen_while_the_load_is_still_in_its_transaction(pg_url: str
 def test_a_failed_step_is_recorded_with_class_and_remedy(pg_url: str) -> None:
     with PostgresTarget.from_url(pg_url) as target:
         run_id = opened(target)
-        target.note_failure(
+        target.runs.failure(
             FIPS, "validate_property", DataError("two keys are the same", remedy="correct them"), run_id
         )
     with OpsReader(psycopg.conninfo.conninfo_to_dict(pg_url)) as reader:  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ import threading
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sync.target.port import DeleteBounds
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget, publish
+from airflow_provider_pacs.sync.records import DeleteBounds
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget, publisher
 from airflow_provider_pacs.sync.target.postgres import retry as again
 
 
@@ -38,11 +38,11 @@ def test_publish_that_loses_a_deadlock_begins_again(pg_url: str, monkeypatch: py
             both.wait()
             connection.execute("UPDATE one SET n = n + 10")
 
-    monkeypatch.setattr(publish, "publish", publish_once)
+    monkeypatch.setattr(publisher, "publish", publish_once)
     thread = threading.Thread(target=other)
     with PostgresTarget.from_url(pg_url) as target:
         thread.start()
-        assert target.publish("run", DeleteBounds(1, 1.0), {}) == "published"  # type: ignore[comparison-overlap]
+        assert target.publisher.publish("run", DeleteBounds(1, 1.0), {}) == "published"  # type: ignore[comparison-overlap]
     thread.join()
     assert tries == 2
     with psycopg.connect(pg_url) as connection:

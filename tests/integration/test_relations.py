@@ -48,9 +48,9 @@ def test_a_window_does_not_miss_what_waits(family: County) -> None:
     family.add("owner", 2, of=2, at=family.stamp())
     family.clock.step(minutes=2)
     published, certificate = family.sync()
-    told = of(certificate, "owner")
-    assert of(published, "owner").mode == "changes"
-    assert (told.scope, told.missing, told.differing, told.quarantined) == ("delta", 0, 0, 1)
+    part = of(certificate, "owner")
+    assert of(published, "owner").mode == "window"
+    assert (part.covered, part.missing, part.differing, part.waiting, part.quarantined) == ("window", 0, 0, 1, 0)
     assert certificate.clean
 
 
@@ -82,8 +82,8 @@ def test_the_parent_deleted_while_the_child_lives(family: County) -> None:
     assert key("owner", 2) in family.rows("owner")
 
 
-def test_a_child_in_a_repair_waits_too(family: County) -> None:
-    """Case 113: what a comparison repairs goes the same way: a child whose parent is not there is not slipped
+def test_a_child_that_a_reconcile_brings_waits_too(family: County) -> None:
+    """Case 113: what a comparison brings goes the same way: a child whose parent is not there is not slipped
     into the target.
     """
     family.add("property", 1)
@@ -95,8 +95,9 @@ def test_a_child_in_a_repair_waits_too(family: County) -> None:
         family.fips,
     )
     family.clock.step(hours=5)
-    certificate = family.reconcile()
-    assert of(certificate, "owner").missing == 1
+    published, certificate = family.reconciled()
+    assert of(published, "owner").sample_keys == (f"missing:{key('owner', 2)}",)
+    assert (of(published, "owner").inserted, of(certificate, "owner").waiting) == (0, 1)
     assert set(family.rows("owner")) == {key("owner", 1)}
     assert family.quarantine("owner") == {key("owner", 2): ["F2.15"]}
     assert certificate.clean
@@ -135,7 +136,7 @@ def test_an_owner_moves_to_a_property_that_is_not_there_yet(family: County, full
     )
     assert family.quarantine("owner") == {key("owner", 1): ["F2.15"]}
     assert set(family.rows("owner")) == {key("owner", 3)}
-    assert not family.held("owner")
+    assert not family.pending("owner")
     published, certificate = (
         family.sync()
     )  # nothing happened meanwhile: it still waits, and nothing is written
@@ -151,7 +152,7 @@ def test_an_owner_moves_to_a_property_that_is_not_there_yet(family: County, full
     assert family.reconcile().clean
 
 
-def test_a_repair_closes_the_old_link_too(family: County) -> None:
+def test_a_reconcile_closes_the_old_link_too(family: County) -> None:
     """Case 115: a move that only a full comparison finds (its stamp did not move) is no different."""
     family.add("property", 1)
     family.add("owner", 1, 3, of=1)
@@ -164,15 +165,15 @@ def test_a_repair_closes_the_old_link_too(family: County) -> None:
 
 def left_behind(family: County) -> dict[str, str]:
     """Child -> parent, as the view tells it."""
-    found = family.target.list_left_behind(family.fips)
+    found = family.target.approvals.orphans(family.fips)
     assert all(
-        (row["entity"], row["parent"]) == ("owner", "property") and row["parent_deleted_at"] for row in found
+        (row.entity, row.parent) == ("owner", "property") and row.parent_deleted_at for row in found
     )
-    return {row["source_key"]: row["parent_key"] for row in found}
+    return {row.source_key: row.parent_key for row in found}
 
 
 def warned(family: County, run_id: str) -> tuple[bool, int, int]:
-    """(held, owners judged, owners left behind) of the run's warning."""
+    """(success, owners evaluated, owners left behind) of the run's warning."""
     (row,) = family.sql(
         "SELECT * FROM pacs_ops.quality_result WHERE run_id = %s AND rule_id = 'F2.15-deleted'", run_id
     )
@@ -195,16 +196,34 @@ def test_children_of_a_deleted_parent_are_flagged(family: County) -> None:
     found = family.reconcile()
     assert warned(family, found.run_id) == (False, 3, 2)
     assert left_behind(family) == {key("owner", 2): key("property", 2), key("owner", 3): key("property", 2)}
-    assert (family.rows("owner"), family.quarantine("owner")) == (before, {})
+    assert family.rows("owner") == before
+    assert family.quarantine("owner") == {key("owner", 2): ["F2.15"], key("owner", 3): ["F2.15"]}
+    part = of(found, "owner")
+    assert (found.clean, part.equal, part.waiting, part.kept) == (True, 1, 2, 2)
     family.clock.step(hours=3)
     family.change("owner", 2, PropertyID=key("property", 1))
     family.remove("owner", 3)
     family.clock.step(minutes=2)
     _, certificate = family.sync()
-    assert warned(family, certificate.run_id) == (False, 3, 1)
-    certificate = family.reconcile()
     assert warned(family, certificate.run_id) == (True, 2, 0)
     assert left_behind(family) == {}
+
+
+@pytest.mark.parametrize("how", ["auto", "full", "reconcile"])
+def test_many_children_of_a_deleted_parent_block_nothing(family: County, how: str) -> None:
+    """Case 114: children that stay under a parent that was deleted are no sign of parents that were not published,
+    however many they are: they block no run.
+    """
+    family.add("property", 1, 2)
+    family.add("owner", 0, of=1)
+    family.add("owner", *range(1, 41), of=2)
+    family.sync()
+    family.remove("property", 2)
+    for _ in range(2):
+        published, certificate = family.reconciled() if how == "reconcile" else family.sync(mode=how)
+        assert of(published, "owner").state == "published"
+        assert certificate.clean
+    assert len(family.rows("owner")) == 41
 
 
 def test_a_reader_of_one_county_sees_no_other_in_the_view(make_county: CountyMaker) -> None:
@@ -261,8 +280,8 @@ def test_a_county_in_trouble_is_alone_with_it(make_county: CountyMaker) -> None:
     one.add("property", 1, 2)
     one.change("property", 2, Acreage=-1.0)
     run_id = one.stage()
-    with one.target.transaction() as connection:
-        connection.execute("SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (one.fips,))
+    with one.target.connection.transaction():
+        one.target.connection.execute("SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (one.fips,))
         _, certificate = other.sync()
     assert certificate.clean
     one.configure(tables={"property": {"table": "Parcels"}})

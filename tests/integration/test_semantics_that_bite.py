@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_pacs.sync.incremental import last_modified as ordered
 from airflow_provider_pacs.sync.incremental import rowversion
 from airflow_provider_pacs.sync.incremental.statements import Window
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
@@ -213,7 +214,7 @@ def test_rowversion_is_bounded_by_open_writers(mssql: MssqlServer) -> None:
 
             def window(cursor: str | None) -> tuple[str, set[int]]:
                 bounds = rowversion.bounds_query(
-                    "", now="", cursor=cursor, oldest=None, lag_seconds=0, overlap_minutes=0
+                    BoundsRequest("", now="", cursor=cursor, oldest=None, lag_seconds=0, overlap_minutes=0)
                 )
                 hi = reader.query(bounds.sql, bounds.params)[0]["hi"]
                 lo = cursor or "0x0000000000000000"

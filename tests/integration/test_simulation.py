@@ -131,7 +131,7 @@ def truth_of(county: County) -> dict[str, tuple[str, bool]]:
 
 
 def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
-    """Six hours, or as long as `polls` take; returns what is missing, stale and a ghost, ours before and
+    """Six hours, or as long as `polls` take; returns what is missing, stale and extra, ours before and
     after reconcile, and the document's.
     """
     chance = random.Random(seed)
@@ -156,24 +156,26 @@ def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
     by_the_document(county, held, mark)
     truth = truth_of(county)
     ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
+    _, certificate = county.sync()
+    clean = certificate.clean
     certificate = county.reconcile()
     after = set(county.rows("property"))
     return {
         "rows": len(truth),
         "missing": len(set(truth) - set(ours)),
         "stale": sum(ours[one] != row for one, row in truth.items() if one in ours),
-        "ghosts after reconcile": len(after - set(truth)),
-        "clean": int(certificate.clean),
+        "extra after reconcile": len(after - set(truth)),
+        "clean": int(clean and certificate.clean),
         "document missing": len(set(truth) - set(held)),
         "document stale": sum(held[one] != row for one, row in truth.items() if one in held),
     }
 
 
 def _check(found: dict[str, int]) -> None:
-    assert {name: found[name] for name in ("missing", "stale", "ghosts after reconcile", "clean")} == {
+    assert {name: found[name] for name in ("missing", "stale", "extra after reconcile", "clean")} == {
         "missing": 0,
         "stale": 0,
-        "ghosts after reconcile": 0,
+        "extra after reconcile": 0,
         "clean": 1,
     }
     assert found["document missing"] + found["document stale"] > 0

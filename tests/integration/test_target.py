@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, ddl
 from tests.integration.conftest import CountyMaker
@@ -73,9 +73,9 @@ def test_two_preflights_migrate_once(fresh_url: str) -> None:
 
 def test_a_failed_migration_leaves_nothing(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that fails takes the whole migration back: no half of it is recorded or there."""
-    steps = ddl._steps()
+    shipped = ddl._steps()
     monkeypatch.setattr(
-        ddl, "_steps", lambda: [*steps, ("0003_wrong", "digest", "CREATE TABLE pacs_ops.county (x int)")]
+        ddl, "_steps", lambda: [*shipped, ("0003_wrong", "digest", "CREATE TABLE pacs_ops.county (x int)")]
     )
     with PostgresTarget.from_url(fresh_url) as target:
         with pytest.raises(Exception, match="county"):
@@ -153,25 +153,25 @@ def test_the_audit_tells_the_run(county: County) -> None:
     county.add("property", 1, Address="777 Secret Rd")
     county.sync()
     rows = county.sql(
-        "SELECT action, details::text AS told FROM pacs_ops.audit WHERE county_id = %s ORDER BY seq",
+        "SELECT action, details::text AS details FROM pacs_ops.audit WHERE county_id = %s ORDER BY seq",
         county.fips,
     )
     assert [row["action"] for row in rows] == ["run.start", "run.publish", "run.certificate"]
-    assert not any("Secret" in row["told"] for row in rows)
+    assert not any("Secret" in row["details"] for row in rows)
 
 
 def test_a_run_that_never_started_is_in_the_audit(county: County) -> None:
-    """A preflight that fails leaves its code in the audit."""
+    """A plan that fails leaves its code in the audit."""
     county.add("property", 1)
     county.sync()
     county.configure(tables={"property": {"table": "Parcels"}})
     with pytest.raises(ConfigError):
-        run.preflight(county.config, county.source, county.target, trigger="test")
+        steps.plan(county.config, county.source, county.target, steps.RunRequest("sync", "test"))
     (row,) = county.sql(
         "SELECT object, details FROM pacs_ops.audit WHERE county_id = %s AND action = 'run.failed'",
         county.fips,
     )
-    assert (row["object"], row["details"]["code"]) == ("preflight", "PACS-003")
+    assert (row["object"], row["details"]["code"]) == ("plan", "PACS-003")
 
 
 def test_a_county_keeps_its_code(county: County) -> None:

@@ -250,17 +250,19 @@ def _release(connection: Connection, staged: StagedEntity) -> int:
 def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int]:
     """(rows of the entity, rows whose parent is not live in the county's partition, of these unexplained).
 
-    A child is explained that was in quarantine before, or whose parent is: what is left begins to wait
-    because its parent was not published at all. Parents must have been applied before.
+    A child is explained that was in quarantine before, whose parent is, or that is live under the same
+    parent, which was deleted since: what is left begins to wait because its parent was not published at all.
+    Parents must have been applied before.
     """
     entity, county_id = staged.entity, staged.run.county_id
     if entity.parent is None or entity.parent_key is None:
         return 0, 0, 0
-    live = "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL)"
-    size = live if ddl.leaf_exists(connection, entity, county_id) else "0"
+    there = ddl.leaf_exists(connection, entity, county_id)
+    size = "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL)" if there else "0"
+    stays = "EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} = s.{parent})"
     statement = staged.sql(
         "SELECT greatest(count(*), " + size + "), count(*) FILTER (WHERE {orphan}), "  # noqa: S608
-        "count(*) FILTER (WHERE {orphan} AND NOT EXISTS "
+        "count(*) FILTER (WHERE {orphan} AND NOT " + (stays if there else "false") + " AND NOT EXISTS "
         "(SELECT FROM pacs_ops.quarantine AS q WHERE q.county_id = %(county)s AND q.state = 'open' AND "
         "(q.entity = %(entity)s AND q.source_key = {key} OR q.entity = %(parent)s AND q.source_key = "
         "{parent_key}))) "
