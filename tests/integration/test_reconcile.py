@@ -412,7 +412,7 @@ def test_staging_that_a_crash_emptied_before_the_certificate(county: County, mod
     county.clock.step(minutes=2)
     run_id = county.stage(kind="reconcile") if mode == "reconcile" else county.stage(mode=mode)
     county.publish(run_id)
-    county.sql(f"TRUNCATE pacs_ops.{county.plan_of(run_id, 'property').stage_table}")
+    county.sql(f"TRUNCATE pacs_stage.{county.plan_of(run_id, 'property').stage_table}")
     if spoils:
         spoilt(county, 1)
     part = of(county.certify(run_id), "property")

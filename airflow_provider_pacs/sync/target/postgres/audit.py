@@ -112,28 +112,10 @@ def append(
     return int(row[0]) if row else 0
 
 
-<<<<<<< HEAD
 def is_ready(connection: Connection) -> bool:
     """Whether rows can be appended: the function is there, so the tables are too."""
     found = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
     return found.fetchone() != (None,)
-=======
-def note_weak_settings(
-    connection: Connection, county_id: str, run_id: str | None, end: str, weak: Sequence[object]
-) -> None:
-    """An audit row for a run over a connection that somebody made weaker than the default; none for one that
-    is not.
-
-    Args:
-        connection: to the target, in or out of a transaction.
-        county_id: whose run.
-        run_id: the run, where it has a row already.
-        end: `source` or `target`.
-        weak: the settings, each with its reason as text (`tls.weak_settings`).
-    """
-    if weak:
-        append(connection, county_id, run_id, "tls.weak", end, {"settings": [str(one) for one in weak]})
->>>>>>> security
 
 
 def head(connection: Connection, county_id: str | None) -> AuditHead | None:
