@@ -48,7 +48,7 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
         command = [
             sys.executable,
             "-m",
-            "airflow_provider_pacs.sandbox.demo.command",
+            "airflow_provider_pacs.sandbox.demo",
             "--profile",
             request.param,
             "--keep",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pacs.sync import steps
-from airflow_provider_pacs.sync.runtime.errors import ConflictError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
 from airflow_provider_pacs.sync.target.port import KeyTotals
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
@@ -490,3 +490,18 @@ def test_a_certificate_has_control_totals_of_both_sides(make_county: CountyMaker
         "SELECT * FROM pacs_report.certificate WHERE county_id = %s AND entity = 'value'", county.fips
     )
     assert (row["state"], row["covered"]) == ("clean", "all_rows")
+
+
+def test_a_weak_connection_is_audited_in_every_run(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case E11: what protects less than it could, at either end, stands in the audit of the run; a strict county refuses it."""
+    weak = ("sslmode=require: the server's certificate is not verified",)
+    monkeypatch.setattr(type(county.target), "weak_settings", property(lambda self: weak))
+    county.add("property", 1)
+    outcome, _ = county.sync()
+    (row,) = county.sql(
+        "SELECT object, details FROM pacs_ops.audit WHERE run_id = %s AND action = 'tls.weak'", outcome.run_id
+    )
+    assert (row["object"], row["details"]) == ("target", {"settings": list(weak)})
+    county.configure(target={"tls": "strict"})
+    with pytest.raises(ConfigError, match="weaker than the county's file allows"):
+        county.sync()

@@ -11,7 +11,7 @@ import pytest
 from security_platform import Platform
 from security_platform import platform as platform
 
-from airflow_provider_pacs.sync.target.postgres import audit, session, tls
+from airflow_provider_pacs.sync.target.postgres import audit, session
 from airflow_provider_pacs.sync.target.postgres.audit import AuditHead
 
 COUNTIES = iter(str(number) for number in range(70_001, 79_999))
@@ -224,18 +224,3 @@ def test_verify_reads_under_the_sessions_of_the_sync(platform: Platform, chain: 
     """Through the connection that steps use, too."""
     with session.connect(platform.params(platform.sync)) as connection:
         assert audit.verify(connection, chain).is_intact
-
-
-def test_a_run_over_a_weaker_connection_is_audited(platform: Platform) -> None:
-    """Case E11 at the target: what was weak, and why, in every run; nothing where nothing was."""
-    county = next(COUNTIES)
-    weak = tls.weak_settings({"host": "db.example", "sslmode": "require"})
-    with platform.as_login(platform.sync) as connection:
-        audit.note_weak_settings(
-            connection, county, None, "target", tls.weak_settings({"host": "db.example"})
-        )
-        audit.note_weak_settings(connection, county, None, "target", weak)
-        rows = connection.execute(
-            "SELECT action, object, details FROM pacs_ops.audit WHERE county_id = %s", (county,)
-        ).fetchall()
-    assert rows == [("tls.weak", "target", {"settings": [str(weak[0])]})]

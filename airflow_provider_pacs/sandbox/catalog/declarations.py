@@ -43,7 +43,7 @@ class Declarations:
     def drop_table(self, table: Table) -> None:
         """Forgets a declared table with the permissions on it; its object_id is never used again."""
         self.databases[table.database.lower()].principals.forget_object(table.securable)
-        self.databases[table.database.lower()].tracking.columns.pop(table.object_id, None)
+        self.databases[table.database.lower()].tracking.forget(table.object_id)
         del self._tables[(table.database.lower(), table.schema.lower(), table.name.lower())]
 
     def tables(self, database: str) -> Iterator[Table]:

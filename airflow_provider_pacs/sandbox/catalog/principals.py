@@ -137,6 +137,10 @@ class Principals:
         """Whether a user or role of that name exists."""
         return name.lower() in self.users or name.lower() in self.roles or name.lower() == "dbo"
 
+    def add_role(self, name: str, owner: str = "dbo") -> None:
+        """A new role without members."""
+        self.roles[name.lower()] = Role(name, self.number(), owner)
+
     def forget(self, name: str) -> None:
         """Drops a user or role with its memberships and permissions."""
         self.users.pop(name.lower(), None)

@@ -50,7 +50,7 @@ def rows_of_tables(catalog: Declarations, database: Database) -> Iterator[Row]:
             database.created,
             database.created,
             False,
-            False,
+            bool(database.tracking.captures_of(t.object_id)),
         )
 
 

@@ -8,8 +8,27 @@ UNITS = {"MINUTES": 1, "HOURS": 2, "DAYS": 3}
 
 
 @dataclass(slots=True)
+class Capture:
+    """One capture instance of Change Data Capture.
+
+    Attributes:
+        columns: the captured columns, in order.
+        start: the number of the commit after which it captures.
+        change_table: the object_id of its change table.
+    """
+
+    name: str
+    source: int
+    columns: tuple[str, ...]
+    role: str | None
+    net_changes: bool
+    start: int
+    change_table: int = 0
+
+
+@dataclass(slots=True)
 class Tracking:
-    """The change tracking of one database.
+    """The change tracking and the change data capture of one database.
 
     Attributes:
         enabled: CHANGE_TRACKING = ON.
@@ -19,6 +38,11 @@ class Tracking:
         order: the number of the last recorded commit.
         forks: how often the database was restored.
         secondary: a readable secondary, where no change tracking query runs.
+        journaled: object_id of each table whose changes an application's own triggers journal.
+        captures: capture instances by lower-case name.
+        captured: the number of the last commit that the capture process has read.
+        running: the capture job runs.
+        lag: how many seconds the capture process is behind.
     """
 
     enabled: bool = False
@@ -30,3 +54,22 @@ class Tracking:
     order: int = 0
     forks: int = 0
     secondary: bool = False
+    journaled: set[int] = field(default_factory=set)
+    captures: dict[str, Capture] = field(default_factory=dict)
+    captured: int = 0
+    running: bool = True
+    lag: float = 0.0
+
+    def captures_of(self, object_id: int) -> list[Capture]:
+        """The capture instances of a table."""
+        return [capture for capture in self.captures.values() if capture.source == object_id]
+
+    def forget(self, object_id: int) -> None:
+        """A table is gone."""
+        self.columns.pop(object_id, None)
+        for capture in self.captures_of(object_id):
+            del self.captures[capture.name.lower()]
+
+    def records(self, object_id: int) -> bool:
+        """Whether a table's changes are recorded."""
+        return object_id in self.columns or object_id in self.journaled or bool(self.captures_of(object_id))

@@ -108,10 +108,10 @@ def _alter_database(session: SessionState, name: str, state: str, options: str) 
     if state == "ON":
         with session.engine.cursor() as cursor:
             prepare(cursor, database)
-            cursor.execute(f"DELETE FROM {kept(database.name, 'commits')}")
+            cursor.execute(f"UPDATE {kept(database.name, 'commits')} SET version = NULL")
             cursor.execute(f"INSERT INTO {kept(database.name, 'commits')} VALUES (0, 0, 0, NULL)")
             cursor.execute(f"DELETE FROM {kept(database.name, 'tables')}")
-        tracking.enabled, tracking.version, tracking.order = True, 0, 0
+        tracking.enabled, tracking.version = True, 0
 
 
 def _set_options(database: Database, options: str) -> None:
@@ -160,7 +160,8 @@ def _disable(session: SessionState, table: Table) -> None:
         raise SqlError(4998, f"Change tracking is not enabled on table '{table.schema}.{table.name}'.")
     del tracking.columns[table.object_id]
     with session.engine.cursor() as cursor:
-        cursor.execute(f"DROP TABLE {changes_of(table)}")
+        if not tracking.captures_of(table.object_id):
+            cursor.execute(f"DROP TABLE {changes_of(table)}")
         cursor.execute(f"DELETE FROM {kept(table.database, 'tables')} WHERE object_id = ?", [table.object_id])
 
 
@@ -178,6 +179,12 @@ def truncate(session: SessionState, statement: Statement) -> None:
     if not access.may(session, "ALTER", table.securable, table.database):
         raise _unknown(matched[1], 1088)
     database = _database(session, table)
+    if database.tracking.captures_of(table.object_id):
+        raise SqlError(
+            4711,
+            f"Cannot truncate table '{table.name}' because it is published for replication or enabled for "
+            "Change Data Capture.",
+        )
     session.transactions.writing()
     with session.transactions.own():
         session.cursor.execute(f"DELETE FROM {table.stored}")
@@ -197,6 +204,7 @@ def cleanup(session: SessionState, database: Database) -> int:
     tracking = database.tracking
     age = timedelta(**{tracking.unit.lower(): tracking.retention})
     commits = kept(database.name, "commits")
+    captured = f" AND number <= {tracking.captured}" if tracking.captures else ""
     with session.engine.cursor() as cursor:
         ((last,),) = cursor.execute(
             f"SELECT max(version) FROM {commits} WHERE local < ?", [session.engine.clock.local() - age]
@@ -205,14 +213,14 @@ def cleanup(session: SessionState, database: Database) -> int:
         for table in session.catalog.tables(database.name):
             if table.object_id in tracking.columns:
                 cursor.execute(
-                    f"DELETE FROM {changes_of(table)} WHERE __tx IN (SELECT tx FROM {commits} WHERE version <= ?)",
+                    f"DELETE FROM {changes_of(table)} WHERE __tx IN (SELECT tx FROM {commits} WHERE version <= ?{captured})",
                     [version],
                 )
         cursor.execute(
             f"UPDATE {kept(database.name, 'tables')} SET cleanup_version = greatest(cleanup_version, ?)",
             [version],
         )
-        cursor.execute(f"DELETE FROM {commits} WHERE version < ? AND version > 0", [version])
+        cursor.execute(f"DELETE FROM {commits} WHERE version < ? AND version > 0{captured}", [version])
     return version
 
 

@@ -156,6 +156,10 @@ def _wait(session: SessionState, statement: Statement) -> None:
 def _alter(session: SessionState, statement: Statement) -> None:
     if change_tracking.alter(session, statement):
         return
+    words = [token.upper for token in statement.tokens]
+    if words[1:2] == ["TABLE"] and "ADD" in words and "CONSTRAINT" not in words:
+        ddl.add_column(session, statement)
+        return
     if statement.tokens[1:2] and statement.tokens[1].upper in ("TABLE", "ROLE", "LOGIN", "USER"):
         definitions.run(session, statement)
         return

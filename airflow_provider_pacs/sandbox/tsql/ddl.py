@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from airflow_provider_pacs.sandbox.catalog.sqltypes import make
-from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Table
+from airflow_provider_pacs.sandbox.catalog.captures import lsn_of
+from airflow_provider_pacs.sandbox.catalog.change_tables import changes_of
+from airflow_provider_pacs.sandbox.catalog.sqltypes import duck, make
+from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Table, quoted, stored_name
 from airflow_provider_pacs.sandbox.model import MAX, Column, SqlError, SqlType
 from airflow_provider_pacs.sandbox.tsql import definitions
 from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, Token, pieces
 from airflow_provider_pacs.sandbox.tsql.dialect import untranslated
 from airflow_provider_pacs.sandbox.tsql.names import parts
+from airflow_provider_pacs.sandbox.tsql.row_changes import LOCK
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
+from airflow_provider_pacs.sandbox.tsql.variables import ticks
 
 _HEAD = re.compile(
     r"(CREATE|DROP)\s+TABLE\s+(IF\s+EXISTS\s+)?((?:\[(?:[^\]]|\]\])*\]|[^\s(;\[])+)\s*(.*)$",
@@ -96,6 +101,53 @@ def _column(statement: Statement, piece: Sequence[Token]) -> tuple[Column, bool]
         raise untranslated(statement.text, f"column option {options}")
     kind: SqlType = make(_name(piece[1]).lower(), arguments, default_length=1)
     return Column(_name(piece[0]), kind, not options or options == "NULL"), options.endswith("PRIMARY KEY")
+
+
+def add_column(session: SessionState, statement: Statement) -> None:
+    """ALTER TABLE ... ADD of one nullable column. A capture instance goes on with the columns it has; the
+    change is in cdc.ddl_history.
+
+    Raises:
+        SqlError: 102 for another form, 2705 where the table has the column, 4902 for an unknown table.
+    """
+    words = [token.upper for token in statement.tokens]
+    at = words.index("ADD")
+    *schema, name = parts("".join(token.text for token in statement.tokens[2:at]))
+    refuse_definition(session, "ALTER TABLE", ("ALTER ANY SCHEMA",))
+    table = session.catalog.table(session.database, schema[-1] if schema else "dbo", name)
+    if table is None:
+        raise SqlError(
+            4902, f"Cannot find the object '{name}' because it does not exist or you do not have permissions."
+        )
+    column, is_key = _column(statement, statement.tokens[at + 1 :])
+    if is_key or not column.nullable:
+        raise untranslated(statement.text, "a column that is added is nullable")
+    if any(c.name.lower() == column.name.lower() for c in table.columns):
+        raise SqlError(
+            2705,
+            f"Column names in each table must be unique. Column name '{column.name}' in table '{name}' is "
+            "specified more than once.",
+            state=4,
+        )
+    tracking = session.catalog.databases[session.database.lower()].tracking
+    recorded = [changes_of(table)] if tracking.records(table.object_id) else []
+    with session.engine.cursor() as cursor:
+        for stored in (table.stored, *recorded):
+            cursor.execute(f"ALTER TABLE {stored} ADD COLUMN {quoted(column.name)} {duck(column.type)}")
+        for capture in tracking.captures_of(table.object_id):
+            with LOCK:
+                tracking.order += 1
+            cursor.execute(
+                f"INSERT INTO {stored_name(table.database, 'cdc', 'ddl_history')} VALUES (?, ?, FALSE, ?, ?, ?)",
+                [
+                    table.object_id,
+                    capture.change_table,
+                    statement.text,
+                    lsn_of(tracking.order),
+                    ticks(session.engine.clock.local()),
+                ],
+            )
+    session.engine.redefine(replace(table, columns=(*table.columns, column)))
 
 
 def _drop(session: SessionState, place: tuple[str, str, str], if_exists: bool) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError
-from airflow_provider_pacs.sandbox.tsql import restore
+from airflow_provider_pacs.sandbox.tsql import cdc_procedures, restore
 from airflow_provider_pacs.sandbox.tsql.procedure_results import argument, one_row
 from airflow_provider_pacs.sandbox.tsql.server import START, Login, Procedure, Server
 from airflow_provider_pacs.sandbox.tsql.session import SqlSession
@@ -21,6 +21,9 @@ class SandboxEngine(Server):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.procedures |= cdc_procedures.OWN
+        for name, procedure in cdc_procedures.PROCEDURES.items():
+            self.procedures |= {name: procedure, f"sys.{name}": procedure}
         self.procedures |= {
             "sandbox.clock_advance": _clock_advance,
             "sandbox.clock_set": _clock_set,

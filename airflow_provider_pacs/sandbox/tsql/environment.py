@@ -56,6 +56,22 @@ class Environment(Protocol):
         """DuckDB text of a bigint function that is computed when the statement runs."""
         ...
 
+    def scalar_function(self, name: str, args: list[Any]) -> Typed:
+        """A function of Change Data Capture, with known arguments."""
+        ...
+
+    def lsn_time(self, lsn: str) -> Typed:
+        """The time of the commit with that LSN."""
+        ...
+
+    def column_ordinal(self, instance: str, column: str) -> int | None:
+        """The place of a column in a capture instance."""
+        ...
+
+    def compute(self, value: Typed) -> Any:
+        """The value of an expression that names no column."""
+        ...
+
     def table_function(self, name: str, args: list[Any]) -> Source | None:
         """A system table function whose rows are computed when the statement runs; None where there is none."""
         ...

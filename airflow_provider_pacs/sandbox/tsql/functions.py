@@ -277,6 +277,34 @@ def _computed(name: str) -> Handler:
     return handler
 
 
+def _of_capture(name: str) -> Handler:
+    """A function of Change Data Capture whose arguments name no column."""
+
+    def handler(e: Translator, args: list[exp.Expression]) -> Typed:
+        return e.env.scalar_function(name, [e.env.compute(e.value(a)) for a in args])
+
+    return handler
+
+
+def _map_lsn_to_time(e: Translator, args: list[exp.Expression]) -> Typed:
+    return e.env.lsn_time(e.value(args[0]).sql)
+
+
+def _is_bit_set(e: Translator, args: list[exp.Expression]) -> Typed:
+    return Typed(_bit(e.value(args[0]).sql, e.value(args[1]).sql), BIT)
+
+
+def _has_column_changed(e: Translator, args: list[exp.Expression]) -> Typed:
+    instance, column = (str(e.constant(a, "an argument")) for a in args[:2])
+    number = e.env.column_ordinal(instance, column)
+    return Typed("CAST(NULL AS BOOLEAN)" if number is None else _bit(str(number), e.value(args[2]).sql), BIT)
+
+
+def _bit(position: str, mask: str) -> str:
+    byte = f"substr(hex({mask}), 2 * octet_length({mask}) - 2 * ((({position}) - 1) // 8) - 1, 2)"
+    return f"CAST((CAST('0x' || {byte} AS INTEGER) >> ((({position}) - 1) % 8)) & 1 AS BOOLEAN)"
+
+
 def _min_active_rowversion(e: Translator, args: list[exp.Expression]) -> Typed:
     return Typed(
         f"unhex('{e.env.information('MIN_ACTIVE_ROWVERSION', []):016X}')", SqlType("binary", 8), False
@@ -346,6 +374,9 @@ _HANDLERS: dict[str, Handler] = {
        "SUSER_SNAME", "SUSER_NAME", "USER_NAME", "ORIGINAL_LOGIN", "HOST_NAME", "APP_NAME", "CURRENT_USER", "SESSION_USER", "SYSTEM_USER", "USER",
        "XACT_STATE",
        "HAS_DBACCESS", "OBJECTPROPERTY")},
+    **{name: _of_capture(name) for name in ("FN_CDC_GET_MAX_LSN", "FN_CDC_GET_MIN_LSN", "FN_CDC_INCREMENT_LSN",
+       "FN_CDC_DECREMENT_LSN", "FN_CDC_MAP_TIME_TO_LSN", "FN_CDC_GET_COLUMN_ORDINAL")},
+    "FN_CDC_MAP_LSN_TO_TIME": _map_lsn_to_time, "FN_CDC_IS_BIT_SET": _is_bit_set, "FN_CDC_HAS_COLUMN_CHANGED": _has_column_changed,
     **{name: _computed(name) for name in ("CHANGE_TRACKING_CURRENT_VERSION", "CHANGE_TRACKING_MIN_VALID_VERSION")},
 }  # fmt: skip
 __all__ = ["BARE", "BIGINT", "BIT", "NUMBER", "as_type", "call"]

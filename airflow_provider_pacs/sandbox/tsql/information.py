@@ -56,6 +56,14 @@ TRACKING_TABLES = columns(
     "object_id int!, is_track_columns_updated_on bit!, min_valid_version bigint, begin_version bigint, "
     "cleanup_version bigint"
 )
+SCANS = columns(
+    "session_id int!, start_time datetime!, end_time datetime, duration int!, scan_phase nvarchar(200), error_count int!, "
+    "tran_count bigint!, latency int!, empty_scan_count int!, last_commit_time datetime"
+)
+CDC_ERRORS = columns(
+    "session_id int, phase_number int, entry_time datetime, error_number int, error_severity int, error_state int, "
+    "error_message nvarchar(1024), start_lsn nvarchar(23), begin_lsn nvarchar(23), sequence_value nvarchar(23)"
+)
 View = tuple[tuple[Column, ...], list[tuple[Any, ...]]]
 
 
@@ -243,6 +251,12 @@ def _of_the_sessions(session: SessionState, name: str) -> View | None:
                 (s.spid, s.since, s.host, s.application, s.login.name, "running" if s is session else "sleeping",
                  session.catalog.databases[s.database.lower()].database_id, s.transactions.isolation, s.transactions.count) for s in sessions
             ]  # fmt: skip
+        case "dm_cdc_log_scan_sessions":
+            access.need_server_state(session)
+            return SCANS, _scans(session)
+        case "dm_cdc_errors":
+            access.need_server_state(session)
+            return CDC_ERRORS, []
         case "dm_exec_connections":
             access.need_server_state(session)
             return CONNECTIONS, [
@@ -250,6 +264,15 @@ def _of_the_sessions(session: SessionState, name: str) -> View | None:
                 for s in sessions
             ]
     return None
+
+
+def _scans(session: SessionState) -> list[tuple[Any, ...]]:
+    """The last scan of the capture job; none while it is stopped."""
+    tracking = session.catalog.databases[session.database.lower()].tracking
+    if not tracking.captures or not tracking.running:
+        return []
+    now = session.engine.clock.local()
+    return [(1, now, None, 0, "Aggregate", 0, tracking.captured, int(tracking.lag), 0, now)]
 
 
 def _my_permissions(session: SessionState, args: list[Any]) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from airflow_provider_pacs.sandbox.catalog.principals import FIXED_ROLES, Principals, Role, Securable, User
+from airflow_provider_pacs.sandbox.catalog.principals import FIXED_ROLES, Principals, Securable, User
 from airflow_provider_pacs.sandbox.model import SqlError
 from airflow_provider_pacs.sandbox.tsql.access import refuse_definition
 from airflow_provider_pacs.sandbox.tsql.batch import Statement
@@ -109,7 +109,7 @@ def _create_role(session: SessionState, groups: list[str]) -> None:
     owner = _last(groups[1]) if groups[1] else "dbo"
     if not principals.knows(owner):
         raise _missing("user", owner)
-    principals.roles[name.lower()] = Role(name, principals.number(), owner)
+    principals.add_role(name, owner)
 
 
 def _alter_role(session: SessionState, groups: list[str]) -> None:

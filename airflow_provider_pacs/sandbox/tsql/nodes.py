@@ -122,6 +122,14 @@ def _collate(e: Translator, node: exp.Expression) -> Typed:
     return Typed(f"({operand.sql} COLLATE C)", operand.type, operand.nullable) if exact else operand
 
 
+def _call_in_schema(e: Translator, node: exp.Expression) -> Typed:
+    """`sys.fn_...(...)`."""
+    inner = node.expression
+    if not isinstance(inner, exp.Anonymous) or node.this.name.lower() != "sys":
+        raise untranslated(node.sql("tsql"), "no function of a schema but sys")
+    return functions.call(e, str(inner.this), list(inner.expressions))
+
+
 def _call(e: Translator, node: exp.Expression) -> Typed:
     return functions.call(e, str(node.this), list(node.expressions))
 
@@ -192,6 +200,7 @@ HANDLERS: dict[type[exp.Expression], Callable[[Translator, exp.Expression], Type
     exp.Subquery: _subquery,
     exp.Collate: _collate,
     exp.Anonymous: _call,
+    exp.Dot: _call_in_schema,
     exp.Window: _window,
     exp.WithinGroup: _within,
     exp.AtTimeZone: _at_zone,

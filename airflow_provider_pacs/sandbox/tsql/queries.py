@@ -306,9 +306,9 @@ class Queries:
             return Source(quoted(name), tuple(self.ctes[name.lower()]), None, name)
         if isinstance(node.this, exp.Anonymous):
             e = Expressions(self.env, Scope(), self)
-            name = str(node.this.this)
+            name = node.this.name  # without the brackets
             args = [
-                None if a.name.upper() == "DEFAULT" else e.constant(a, f"{name}'s argument")
+                None if a.name.upper() == "DEFAULT" else self.env.compute(e.value(a))
                 for a in node.this.expressions
             ]
             computed = self.env.table_function(name.lower(), args)

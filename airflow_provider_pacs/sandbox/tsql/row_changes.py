@@ -24,7 +24,8 @@ from airflow_provider_pacs.sandbox.tsql.dml import Change
 
 DELETED, INSERTED, BEFORE, AFTER = 1, 2, 3, 4
 _NUMBERS = itertools.count(1)
-_LOCK = threading.Lock()
+LOCK = threading.Lock()
+"""Held while a transaction gets its number and commits."""
 
 
 def prepare(cursor: duckdb.DuckDBPyConnection, database: Database) -> None:
@@ -57,10 +58,12 @@ class RowChanges:
         self._tx = next(_NUMBERS)
         self._databases: dict[str, tuple[Database, bool]] = {}
         self.context: bytes | None = None
+        self.start = 0
 
     def apply(self, change: Change, database: Database, bound: Callable[[str], Mapping[str, Any]]) -> int:
         """Runs a change of a tracked table inside of a DuckDB transaction; returns how many rows it changed."""
         table, columns = change.table, recorded(change.table)
+        self.start = self._last_place(table, "") or 0
         listed = ", ".join(columns)
         key_changed = {c.lower() for c in change.columns} & {c.lower() for c in table.primary_key}
         if change.action == "UPDATE":
@@ -78,6 +81,11 @@ class RowChanges:
             self._databases[database.name] = (database, versioned)
         return count
 
+    @property
+    def tx(self) -> int:
+        """The number of the open transaction's images."""
+        return self._tx
+
     def touch(self, database: Database) -> None:
         """The transaction changes something that is not a row, such as TRUNCATE: it gets a version."""
         self._databases[database.name] = (database, True)
@@ -87,7 +95,7 @@ class RowChanges:
         """Records what DuckDB statements inside change in tracked tables, by comparing before and after; for
         what does not come as T-SQL, inside of a DuckDB transaction.
         """
-        tables = [t for t in catalog.tables(database.name) if t.object_id in database.tracking.columns]
+        tables = [t for t in catalog.tables(database.name) if database.tracking.records(t.object_id)]
         for table in tables:
             self._cursor.execute(
                 f"CREATE OR REPLACE TEMP TABLE before_{table.object_id} AS SELECT {', '.join(recorded(table))} "
@@ -96,7 +104,9 @@ class RowChanges:
         yield
         for table in tables:
             if self._compare(table):
-                self._databases[database.name] = (database, True)
+                _, versioned = self._databases.get(database.name, (database, False))
+                versioned = versioned or table.object_id in database.tracking.columns
+                self._databases[database.name] = (database, versioned)
             self._cursor.execute(f"DROP TABLE before_{table.object_id}")
 
     def _compare(self, table: Table) -> int:
@@ -154,7 +164,7 @@ class RowChanges:
         if not self._databases:
             yield
             return
-        with _LOCK:
+        with LOCK:
             for database, versioned in self._databases.values():
                 tracking = database.tracking
                 tracking.order += 1

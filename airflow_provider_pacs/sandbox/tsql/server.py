@@ -19,10 +19,13 @@ from airflow_provider_pacs.sandbox.catalog.tracking import Tracking
 from airflow_provider_pacs.sandbox.model import ResultSet, RowCount, SqlError
 from airflow_provider_pacs.sandbox.tsql.clock import Clock
 from airflow_provider_pacs.sandbox.tsql.convert import MACROS
+from airflow_provider_pacs.sandbox.tsql.dml import Change
 from airflow_provider_pacs.sandbox.tsql.transactions import Transactions
 
 Procedure = Callable[[Any, dict[str, Any]], Iterator[ResultSet | RowCount]]
 """A stored procedure: the session that calls it and the arguments by name, to its answers."""
+Journal = Callable[[Any, Change, int, int], None]
+"""Triggers of an application: the session, the change, its transaction, and the place before its first image."""
 START = datetime(2026, 1, 15, 6, 0, 0)
 """Where the sandbox's clock starts (local time) unless set otherwise."""
 
@@ -101,6 +104,7 @@ class Server:
         self._server_permissions: dict[str, set[str]] = {
             login.name.lower(): {"CONNECT SQL", "VIEW ANY DATABASE", "VIEW SERVER STATE"} for login in logins
         }
+        self.journals: dict[str, Journal] = {}
         self.backups: dict[str, tuple[str, Tracking]] = {}
         self._logins = {login.name.lower(): login for login in logins}
         self._sessions: dict[int, OpenSession] = {}

@@ -12,7 +12,15 @@ from sqlglot import exp
 from airflow_provider_pacs.sandbox.catalog.sqltypes import BINARY8, INT, SYSNAME
 from airflow_provider_pacs.sandbox.catalog.tables import Source, Table
 from airflow_provider_pacs.sandbox.model import Param, ResultSet, RowCount, SqlError, SqlType
-from airflow_provider_pacs.sandbox.tsql import access, change_tracking, control, describe, dml
+from airflow_provider_pacs.sandbox.tsql import (
+    access,
+    capture_process,
+    cdc_functions,
+    change_tracking,
+    control,
+    describe,
+    dml,
+)
 from airflow_provider_pacs.sandbox.tsql.batch import Statement, split
 from airflow_provider_pacs.sandbox.tsql.clock import Instant
 from airflow_provider_pacs.sandbox.tsql.convert import convert
@@ -22,7 +30,7 @@ from airflow_provider_pacs.sandbox.tsql.expressions import Expressions
 from airflow_provider_pacs.sandbox.tsql.information import BANNER, SERVER, View, information, virtual
 from airflow_provider_pacs.sandbox.tsql.queries import Queries
 from airflow_provider_pacs.sandbox.tsql.results import BATCH_ROWS, batches
-from airflow_provider_pacs.sandbox.tsql.scope import Scope, Typed
+from airflow_provider_pacs.sandbox.tsql.scope import UNKNOWN, Scope, Typed
 from airflow_provider_pacs.sandbox.tsql.session_state import SessionState
 from airflow_provider_pacs.sandbox.tsql.variables import Variables, stored
 
@@ -41,6 +49,7 @@ class SqlSession(SessionState):
     def execute(self, sql: str, params: Sequence[Param] = ()) -> Iterator[ResultSet | RowCount]:
         """Runs one batch (see the port)."""
         self._finish()
+        capture_process.run(self.engine)
         self.cancelled.clear()
         self.variables = Variables()
         for param in params:
@@ -131,9 +140,13 @@ class SqlSession(SessionState):
     def _changed(self, change: dml.Change) -> int:
         """Runs a change of data and returns its number of rows; a tracked table's changes are recorded."""
         database = self.catalog.databases[change.table.database.lower()]
-        if change.table.object_id in database.tracking.columns:
+        if database.tracking.records(change.table.object_id):
             with self.transactions.own():
-                return self.transactions.changes.apply(change, database, self.variables.bound)
+                changes = self.transactions.changes
+                count = changes.apply(change, database, self.variables.bound)
+                if count and change.table.object_id in database.tracking.journaled:
+                    self.engine.journals[database.name](self, change, changes.tx, changes.start)
+                return count
         result = self._cursor.execute(change.sql, dict(self.variables.bound(change.sql))).fetchone()
         return int(result[0]) if result else 0
 
@@ -233,7 +246,35 @@ class SqlSession(SessionState):
         """See `Environment`."""
         if name in (CHANGES, VERSION):
             return change_tracking.table_function(self, name, args)
+        if name.startswith((cdc_functions.ALL, cdc_functions.NET)):
+            return cdc_functions.table_function(self, name, args)
         return None
+
+    def scalar_function(self, name: str, args: list[Any]) -> Typed:
+        """See `Environment`."""
+        return cdc_functions.scalar(self, name, args)
+
+    def lsn_time(self, lsn: str) -> Typed:
+        """See `Environment`."""
+        return Typed(*cdc_functions.time_text(self, lsn))
+
+    def column_ordinal(self, instance: str, column: str) -> int | None:
+        """See `Environment`."""
+        return cdc_functions.ordinal(self, instance, column)
+
+    def compute(self, value: Typed) -> Any:
+        """See `Environment`."""
+        if value.const is not UNKNOWN:
+            return value.const
+        sql = f"SELECT {value.sql}"
+        row = self._fetch_last(sql, sql)
+        return row[0] if row else None
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `SessionState`."""
+        self.transactions.reading()
+        self._finish()
+        return self._cursor.execute(sql, list(params)).fetchall()
 
     def reads(self, table: Table, optional: bool = False) -> set[str]:
         """See `Environment`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -89,6 +89,10 @@ class SessionState(ABC):
     def writing_since(self) -> datetime | None:
         """When the open transaction first wrote, or None."""
         return self.transactions.writing_since
+
+    @abstractmethod
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What DuckDB answers in the session's transaction."""
 
     @abstractmethod
     def evaluate(self, text: str, kind: SqlType) -> Any:

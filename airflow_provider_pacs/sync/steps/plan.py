@@ -158,7 +158,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     _report(config, target, plan, drifts, identity if restored else None)
     for end, weak in (("source", weak_source), ("target", weak_target)):
         if weak:
-            target.runs.event(config.fips, plan.run_id, f"{end}.weak_settings", end, {"settings": list(weak)})
+            target.runs.event(config.fips, plan.run_id, "tls.weak", end, {"settings": list(weak)})
     return plan
 
 

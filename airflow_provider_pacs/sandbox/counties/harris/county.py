@@ -5,7 +5,7 @@ The same arguments give the same rows.
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sandbox.counties.harris import foundations, nightly_changes, tables
+from airflow_provider_pacs.sandbox.counties.harris import change_log, foundations, nightly_changes, tables
 from airflow_provider_pacs.sandbox.counties.harris.foundations import Size
 from airflow_provider_pacs.sandbox.counties.harris.parcels import parcels
 from airflow_provider_pacs.sandbox.counties.harris.people import people
@@ -55,6 +55,9 @@ def build(engine: SandboxEngine, size: str | Size = "seed", seed: int = 1) -> Sa
         engine.con.execute(f"SET GLOBAL memory_limit = '{_ON_DISK}'")
     tables.declare(engine.catalog)
     engine.procedures["sandbox.mutate"] = nightly_changes.procedure
+    engine.procedures["sandbox.change_log"] = change_log.procedure
+    for name in ("setmachinelogchanges", "dbo.setmachinelogchanges"):
+        engine.procedures[name] = change_log.set_machine_log_changes
     engine.publish()
     row = engine.con.execute(f"SELECT count(*) FROM {tables.tables()['pacs_system'].stored}").fetchone()
     if row is None or row[0] == 0:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from airflow_provider_pacs.sync.target.postgres import session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 
 if TYPE_CHECKING:
+    import psycopg
     import sqlalchemy as sa
 
 

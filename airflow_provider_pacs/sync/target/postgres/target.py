@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
-
-import psycopg
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.target.port import Readiness
 from airflow_provider_pacs.sync.target.postgres import checks, ddl, session, tls
@@ -17,6 +14,10 @@ from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.publisher import PostgresPublisher
 from airflow_provider_pacs.sync.target.postgres.run_store import PostgresRunStore
 from airflow_provider_pacs.sync.target.postgres.staging import PostgresStaging
+
+if TYPE_CHECKING:
+    import psycopg
+    import sqlalchemy as sa
 
 
 class PostgresTarget:
