@@ -525,8 +525,8 @@ def test_a_confidential_owner_is_silent_also_in_the_past(make: Maker, pg_url: st
             None,
             None,
         )
-    for table in ("quarantine", "audit", "held_delete_key", "watched"):
-        texts = county.sql(f"SELECT t::text AS line FROM pacs_stage.{table} AS t")
+    for table in ("quarantine", "audit", "pending_delete_key", "probed_contents"):
+        texts = county.sql(f"SELECT t::text AS line FROM pacs_ops.{table} AS t")
         assert not [line for line in texts if name in line["line"]], table
 
 
