@@ -11,13 +11,6 @@ CHAIN = "security_audit"
 
 MUTANTS = (
     Mutant(
-        "verdict: equal needs a row in the target",
-        COMPARISON,
-        "WHEN f._reject IS NULL AND l.county_id IS NOT NULL AND NOT ({differs}) THEN 'equal'",
-        "WHEN f._reject IS NULL AND NOT ({differs}) THEN 'equal'",
-        of("mutant_guards_certificate", "test_each_verdict_of_a_comparison"),
-    ),
-    Mutant(
         "verdict: equal is equal",
         COMPARISON,
         "AND l.county_id IS NOT NULL AND NOT ({differs}) THEN 'equal'",
@@ -151,13 +144,6 @@ MUTANTS = (
         of("mutant_guards_certificate", "test_what_moved_since_the_read_and_what_did_not"),
     ),
     Mutant(
-        "moved: what was lost after it was published",
-        COMPARISON,
-        "ELSE l.county_id IS NOT NULL AND NOT ({published_differs}) AND {staged_differs}",
-        "ELSE NOT ({published_differs}) AND {staged_differs}",
-        of("mutant_guards_certificate", "test_what_moved_since_the_read_and_what_did_not"),
-    ),
-    Mutant(
         "moved: what was damaged after it was published",
         COMPARISON,
         "ELSE l.county_id IS NOT NULL AND NOT ({published_differs}) AND {staged_differs}",
@@ -183,13 +169,6 @@ MUTANTS = (
         COMPARISON,
         "WHERE l._deleted_at IS NULL AND NOT {pending} AND NOT",
         "WHERE l._deleted_at IS NULL AND NOT",
-        of("mutant_guards_certificate", "test_a_window_beside_rows_that_wait"),
-    ),
-    Mutant(
-        "outside: quarantined rows are counted",
-        COMPARISON,
-        '"(SELECT count(*) " + open_rows + "), (SELECT count(*) " + open_rows + " AND " + kept + ")"',
-        '"0, (SELECT count(*) " + open_rows + " AND " + kept + ")"',
         of("mutant_guards_certificate", "test_a_window_beside_rows_that_wait"),
     ),
     Mutant(
@@ -270,11 +249,46 @@ MUTANTS = (
         of("mutant_guards_certificate", "test_a_window_beside_rows_that_wait"),
     ),
     Mutant(
-        "a cleared certificate is excused by nothing",
+        "a repeated certificate says the same",
         CERTIFY,
-        "return self._read_again(None), None",
-        "return self._read_again(staged), None",
+        "if (stored := _stored(target, run_id)) is not None:",
+        "stored = _stored(target, run_id)\n    if False:",
         of("reconcile", "test_certify_again_says_the_same"),
+    ),
+    Mutant(
+        "staging that a crash emptied excuses nothing",
+        CERTIFY,
+        "if self.target.staging.count(staged) != self.row.verdict_rows: return",
+        "if self.target.staging.count(staged) < 0:\n            return",
+        of("reconcile", "test_staging_that_a_crash_emptied_before_the_certificate"),
+    ),
+    Mutant(
+        "a row lost since is not newer",
+        CERTIFY,
+        'newer = newer if self._was_complete() else [each for each in newer if each.kind != "missing"]',
+        "pass",
+        of("reconcile", "test_a_row_gone_since_the_read_hides_no_loss", "test_two_damages_that_keep_the_count"),
+    ),
+    Mutant(
+        "staging stays while a part is blocked",
+        CERTIFY,
+        'if (certificate.state != "blocked"):',
+        "if True:",
+        of("mutant_guards_certificate", "test_staging_stays_while_a_part_of_the_run_is_blocked"),
+    ),
+    Mutant(
+        "outside: quarantined rows are counted",
+        COMPARISON,
+        '(SELECT count(*) " + open_rows + "), (SELECT count(*) " + open_rows + " AND " + kept + ")"',
+        '0, (SELECT count(*) " + open_rows + " AND " + kept + ")"',
+        of("mutant_guards_certificate", "test_a_window_beside_rows_that_wait"),
+    ),
+    Mutant(
+        "audit: the head is the one recorded",
+        AUDIT,
+        "if there > int(row[0]) or last is None or last.hash != row[1]:",
+        "if last is None:",
+        of(CHAIN, "test_a_row_that_was_edited_with_a_new_hash_is_named"),
     ),
     Mutant(
         "an unpublished entity is blocked",
@@ -296,13 +310,6 @@ MUTANTS = (
         'if certificate.state in ("blocked", "drift"): raise',
         'if certificate.state == "drift":\n        raise',
         of("mutant_guards_certificate", "test_a_blocked_entity_fails_the_certify_step"),
-    ),
-    Mutant(
-        "staging stays where the certificate is not clean",
-        CERTIFY,
-        'if certificate.state in ("clean", "pending"): target',
-        "if True:\n            target",
-        of("mutant_guards_certificate", "test_staging_stays_until_the_certificate_is_clean"),
     ),
     Mutant(
         "a certificate that waits says so",
@@ -421,13 +428,6 @@ MUTANTS = (
         "if there < int(row[0]):",
         "if False:",
         of(CHAIN, "test_the_first_row_that_was_touched_is_named"),
-    ),
-    Mutant(
-        "audit: the head is the one recorded",
-        AUDIT,
-        "if there > int(row[0]) or last is None or last.hash != row[1]:",
-        "if last is None:",
-        of("mutant_guards_certificate", "test_a_last_row_that_was_written_anew_is_not_the_recorded_head"),
     ),
     Mutant(
         "audit: a kept head betrays a chain made anew",
