@@ -75,7 +75,9 @@ def test_the_year_0_layer_is_probed(make: Maker) -> None:
     future = [found for found, row in county.keyed("value").items() if row["roll_status"] == "future"]
     prop_id = future[0].split("/")[0]
     before = county.live("value", future[0])["market_value"]
-    county.pacs(f"UPDATE dbo.property_val SET market = market + 7 WHERE prop_val_yr = 0 AND prop_id = {prop_id}")
+    county.pacs(
+        f"UPDATE dbo.property_val SET market = market + 7 WHERE prop_val_yr = 0 AND prop_id = {prop_id}"
+    )
     assert county.sync()[1].clean
     assert county.live("value", future[0])["market_value"] == before + 7
 

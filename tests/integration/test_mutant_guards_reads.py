@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.incremental import last_modified, rowversion
 from airflow_provider_pacs.sync.incremental.full import keys_query
 from airflow_provider_pacs.sync.incremental.statements import Window, flagged_query
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.records import Backfill, ReadPlan
-from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows, chunks
 from tests.integration.conftest import CountyMaker
 from tests.support.county import (

@@ -57,7 +57,9 @@ def test_an_overtaken_approval_deletes_nothing(county: County) -> None:
     with pytest.raises(ConflictError, match="epoch"):
         county.publish(run_id)
     assert len(county.rows("property")) == 40
-    assert [found.pending_id for found in county.target.approvals.pending(county.fips)] == [pending.pending_id]
+    assert [found.pending_id for found in county.target.approvals.pending(county.fips)] == [
+        pending.pending_id
+    ]
 
 
 def test_a_set_that_was_rejected_meanwhile_is_not_applied(county: County) -> None:
@@ -232,7 +234,8 @@ def test_a_run_that_gave_no_sign_of_life_holds_nobody(county: County, impatient:
         county.sync()
     for table, column in (("sync_run", "heartbeat_at"), ("run_entity", "updated_at")):
         county.sql(
-            f"UPDATE pacs_ops.{table} SET {column} = now() - interval '3 hours' WHERE run_id = %s::uuid", run_id
+            f"UPDATE pacs_ops.{table} SET {column} = now() - interval '3 hours' WHERE run_id = %s::uuid",
+            run_id,
         )
     assert county.sync()[1].clean
 

@@ -167,7 +167,9 @@ def fail_without_mutants(workers: Sequence[Worker], mutants: Sequence[Mutant]) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Switch off one guard at a time; the tests must notice.")
-    parser.add_argument("-k", dest="word", default="", help="only mutants with this word in their name, file or tests")
+    parser.add_argument(
+        "-k", dest="word", default="", help="only mutants with this word in their name, file or tests"
+    )
     parser.add_argument("--list", action="store_true", help="only say which there are")
     parser.add_argument("--check", action="store_true", help="only look for each text and each test")
     options = parser.parse_args()

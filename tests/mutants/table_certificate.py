@@ -239,7 +239,11 @@ MUTANTS = (
         CERTIFY,
         "return held == KeyTotals(self.row.source_count, self.row.source_key_sum)",
         "return True",
-        of("reconcile", "test_two_damages_that_keep_the_count", "test_a_row_gone_since_the_read_hides_no_loss"),
+        of(
+            "reconcile",
+            "test_two_damages_that_keep_the_count",
+            "test_a_row_gone_since_the_read_hides_no_loss",
+        ),
     ),
     Mutant(
         "pending rows are not gone since",
@@ -267,7 +271,11 @@ MUTANTS = (
         CERTIFY,
         'newer = newer if self._was_complete() else [each for each in newer if each.kind != "missing"]',
         "pass",
-        of("reconcile", "test_a_row_gone_since_the_read_hides_no_loss", "test_two_damages_that_keep_the_count"),
+        of(
+            "reconcile",
+            "test_a_row_gone_since_the_read_hides_no_loss",
+            "test_two_damages_that_keep_the_count",
+        ),
     ),
     Mutant(
         "staging stays while a part is blocked",
@@ -318,12 +326,27 @@ MUTANTS = (
         'return "clean"',
         of("deletes", "test_too_many_deletes_wait_for_a_person"),
     ),
-    Mutant("drift: missing", RECORDS, "self.missing + self.differing + self.extra_in_target",
-           "self.differing + self.extra_in_target", of("mutant_guards_certificate", "test_every_term_is_in_the_drift")),
-    Mutant("drift: differing", RECORDS, "self.missing + self.differing + self.extra_in_target",
-           "self.missing + self.extra_in_target", of("mutant_guards_certificate", "test_every_term_is_in_the_drift")),
-    Mutant("drift: extra", RECORDS, "self.missing + self.differing + self.extra_in_target",
-           "self.missing + self.differing", of("mutant_guards_certificate", "test_every_term_is_in_the_drift")),
+    Mutant(
+        "drift: missing",
+        RECORDS,
+        "self.missing + self.differing + self.extra_in_target",
+        "self.differing + self.extra_in_target",
+        of("mutant_guards_certificate", "test_every_term_is_in_the_drift"),
+    ),
+    Mutant(
+        "drift: differing",
+        RECORDS,
+        "self.missing + self.differing + self.extra_in_target",
+        "self.missing + self.extra_in_target",
+        of("mutant_guards_certificate", "test_every_term_is_in_the_drift"),
+    ),
+    Mutant(
+        "drift: extra",
+        RECORDS,
+        "self.missing + self.differing + self.extra_in_target",
+        "self.missing + self.differing",
+        of("mutant_guards_certificate", "test_every_term_is_in_the_drift"),
+    ),
     Mutant(
         "drift: the remainder of the source",
         RECORDS,
@@ -378,7 +401,7 @@ MUTANTS = (
         CERTIFIER,
         "run_store.fence(connection, run)",
         "pass",
-        of("mutant_guards_runs", "test_an_overtaken_run_issues_no_certificate"),
+        of("publish", "test_a_stale_run_cannot_certify"),
     ),
     Mutant(
         "a certificate is in the audit",
@@ -413,14 +436,22 @@ MUTANTS = (
         AUDIT,
         "OR previous <> prior OR seq <= prior_seq",
         "",
-        of(CHAIN, "test_two_rows_that_changed_places_are_named", "test_a_row_that_was_edited_with_a_new_hash_is_named"),
+        of(
+            CHAIN,
+            "test_two_rows_that_changed_places_are_named",
+            "test_a_row_that_was_edited_with_a_new_hash_is_named",
+        ),
     ),
     Mutant(
         "audit: no row is missing",
         AUDIT,
         "WHERE position <> expected OR hash",
         "WHERE hash",
-        of(CHAIN, "test_the_first_row_that_was_touched_is_named", "test_two_rows_that_changed_places_are_named"),
+        of(
+            CHAIN,
+            "test_the_first_row_that_was_touched_is_named",
+            "test_two_rows_that_changed_places_are_named",
+        ),
     ),
     Mutant(
         "audit: rows cut off at the end",

@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "an approval is about its entities",
         PLAN,
-        'return {name: choice for name, choice in choices.items() if name in entities}',
+        "return {name: choice for name, choice in choices.items() if name in entities}",
         "return choices",
         of("mutant_guards_runs", "test_an_approval_touches_the_entity_of_its_sets_alone"),
     ),
@@ -136,8 +136,8 @@ MUTANTS = (
     Mutant(
         "only the try that counts stages",
         RUN_STORE,
-        "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND attempt = %s\", ( table,",
-        "updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND (attempt = %s OR true)\",\n            (\n"
+        'updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND attempt = %s", ( table,',
+        'updated_at = clock_timestamp() WHERE run_id = %s AND entity = %s AND (attempt = %s OR true)",\n            (\n'
         "                table,",
         TRIES,
     ),

@@ -19,7 +19,13 @@ CONFIDENTIAL = of("harris", "test_a_confidential_owner_is_silent_also_in_the_pas
 
 MUTANTS = (
     Mutant("NUL in text", MAPPING, 'if b"\\x00" in data or', "if", f"{MAPS}::test_damaged_text_is_set_aside"),
-    Mutant("nanoseconds go down", MAPPING, "pc.floor_temporal", "pc.ceil_temporal", f"{MAPS}::test_nanoseconds_go_down"),
+    Mutant(
+        "nanoseconds go down",
+        MAPPING,
+        "pc.floor_temporal",
+        "pc.ceil_temporal",
+        f"{MAPS}::test_nanoseconds_go_down",
+    ),
     Mutant(
         "integers are not rounded",
         MAPPING,
@@ -184,8 +190,8 @@ MUTANTS = (
     Mutant(
         "joined: the year-0 layer is probed",
         PROFILE,
-        "CASE WHEN lay.yr = 0 THEN 'future'",
-        "CASE WHEN lay.yr = 0 THEN ''",
+        'open_years: "({pv.prop_val_yr} >= {first_year} OR {pv.prop_val_yr} = 0)"',
+        'open_years: "({pv.prop_val_yr} >= {first_year})"',
         of("mutant_guards_harris", "test_the_year_0_layer_is_probed"),
     ),
     Mutant(

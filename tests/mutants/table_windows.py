@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.mutant import INCREMENTAL, STEPS, Mutant, of
 
-MODIFIED, ROWVERSION, JOINED = (f"{INCREMENTAL}{name}.py" for name in ("last_modified", "rowversion", "joined"))
+MODIFIED, ROWVERSION, JOINED = (
+    f"{INCREMENTAL}{name}.py" for name in ("last_modified", "rowversion", "joined")
+)
 STATEMENTS, FULL, CHOICE = (f"{INCREMENTAL}{name}.py" for name in ("statements", "full", "__init__"))
 PLAN, EXTRACT, ROWS = (f"{STEPS}{name}.py" for name in ("plan", "extract", "source_rows"))
 QUERIES = "tests/unit/incremental/test_queries.py"
@@ -84,8 +86,8 @@ MUTANTS = (
     Mutant(
         "bounds typed like the column",
         MODIFIED,
-        'DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n DECLARE @hi {change_type} = '
-        'CONVERT({change_type}, ?, 121);\\n SELECT {select_list(table)} FROM {rows_of(table)}\\n',
+        "DECLARE @lo {change_type} = CONVERT({change_type}, ?, 121);\\n DECLARE @hi {change_type} = "
+        "CONVERT({change_type}, ?, 121);\\n SELECT {select_list(table)} FROM {rows_of(table)}\\n",
         'DECLARE @lo datetime2(7) = CONVERT(datetime2(7), ?, 121);\\n"\n'
         'f"DECLARE @hi datetime2(7) = CONVERT(datetime2(7), ?, 121);\\n"\n'
         'f"SELECT {select_list(table)} FROM {rows_of(table)}\\n',
@@ -159,14 +161,14 @@ MUTANTS = (
         JOINED,
         """DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(table, '>= @lo', '< @hi')})""",
         """DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(table, '>= @lo')})""",
-        of("mutant_guards_reads", "test_bounds_of_joined_entities"),
+        of("mutant_guards_harris", "test_bounds_of_joined_entities"),
     ),
     Mutant(
         "joined: the late flag includes the bound",
         JOINED,
         "{_stamped(table, '>= @hi')}",
         "{_stamped(table, '> @hi')}",
-        of("mutant_guards_reads", "test_bounds_of_joined_entities"),
+        of("mutant_guards_harris", "test_bounds_of_joined_entities"),
     ),
     Mutant(
         "rowversions that are probed",
@@ -195,6 +197,13 @@ MUTANTS = (
         "KEYS_PER_STATEMENT = 500",
         "KEYS_PER_STATEMENT = 2_101",
         of("mutant_guards_reads", "test_more_keys_than_a_statement_takes"),
+    ),
+    Mutant(
+        "keys per statement: with their root keys",
+        FULL,
+        "KEYS_PER_STATEMENT = 500",
+        "KEYS_PER_STATEMENT = 1_051",
+        of("mutant_guards_harris", "test_keys_of_a_joined_entity_fit_into_a_statement"),
     ),
     Mutant(
         "GUIDs as text are known by their digits",
@@ -252,13 +261,21 @@ MUTANTS = (
         "",
         of("publish", "test_another_suite"),
     ),
-    Mutant("fingerprint: clock", PLAN, "config.sync.clock, config.timezone,", "config.timezone,", FINGERPRINT),
-    Mutant("fingerprint: zone", PLAN, "config.timezone, config.sync.new_columns,", "config.sync.new_columns,", FINGERPRINT),
+    Mutant(
+        "fingerprint: clock", PLAN, "config.sync.clock, config.timezone,", "config.timezone,", FINGERPRINT
+    ),
+    Mutant(
+        "fingerprint: zone",
+        PLAN,
+        "config.timezone, config.sync.new_columns,",
+        "config.sync.new_columns,",
+        FINGERPRINT,
+    ),
     Mutant(
         "fingerprint: options in the source",
         PLAN,
-        "list(settings),",
-        "",
+        "config.sync.new_columns, list(settings)",
+        "config.sync.new_columns",
         of("field_harris", "test_an_option_that_lives_in_the_source_means_a_full_read"),
     ),
     Mutant(
@@ -418,8 +435,8 @@ MUTANTS = (
     Mutant(
         "what is newer is listed before it counts",
         EXTRACT,
-        "late=census.late > 0,",
-        "late=False,",
+        "late=census.late > 0",
+        "late=False",
         of("mutant_guards_reads", "test_rows_newer_than_the_bound_are_counted_and_mean_no_comparison"),
     ),
     Mutant(
@@ -455,7 +472,11 @@ MUTANTS = (
         EXTRACT,
         "staging.note_root_keys(self.staging, [*contents, *stamped])",
         "staging.note_root_keys(self.staging, contents)",
-        of("harris", "test_a_deleted_building_goes_in_the_next_run", "test_a_deleted_detail_changes_what_is_left"),
+        of(
+            "harris",
+            "test_a_deleted_building_goes_in_the_next_run",
+            "test_a_deleted_detail_changes_what_is_left",
+        ),
     ),
     Mutant(
         "redaction is asked for",
