@@ -109,12 +109,16 @@ def open_target(invocation: Invocation, config: CountyConfig | None = None) -> P
     """The platform's database, connected.
 
     Raises:
-        ConfigError: nothing says where it is, or the login was refused.
+        ConfigError: nothing says where it is, the login was refused, or the connection is weaker than the
+            county's file allows.
     """
-    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+    from airflow_provider_pacs.sync.target.postgres import PostgresTarget, session, tls
 
     place = target_place(invocation, config)
-    return PostgresTarget.from_url(place) if isinstance(place, str) else PostgresTarget(place)
+    params = session.params_from_url(place) if isinstance(place, str) else place
+    if config is not None:
+        tls.refuse_weak(params, config.target.tls, county=config.county)
+    return PostgresTarget(params)
 
 
 def target_place(invocation: Invocation, config: CountyConfig | None = None) -> str | dict[str, str]:

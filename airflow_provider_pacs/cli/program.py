@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "certificate": "Print the newest certificate: what agrees and what it covered.",
         "quarantine": "List rows that broke a rule.",
         "approve": "List pending sets of deletes, or decide on one.",
-        "audit": "Show the latest audit rows.",
+        "audit": "Show, verify or export the audit trail.",
     },
     "Tools": {
         "completion": "Print the shell's completion script.",

@@ -13,14 +13,14 @@ from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand
 if TYPE_CHECKING:
     from airflow_provider_pacs.sync.records import OrphanedRow
 
-_MAPPING = "MAP."
-
 
 @click.command("quarantine", cls=PacsCommand)
 @county_command()
 @click.option("--left-behind", is_flag=True, help="List published rows whose parent was deleted instead.")
 def command(invocation: Invocation, left_behind: bool) -> Answer:
     """List rows that broke a rule: keys, rules and what each rule asks for; no values."""
+    from airflow_provider_pacs.sync.quality import rule_text
+
     config = read_config(invocation)
     with open_target(invocation, config) as target:
         if left_behind:
@@ -37,25 +37,6 @@ def command(invocation: Invocation, left_behind: bool) -> Answer:
         {**asdict(row), "rule_texts": {rule: texts[row.entity, rule] for rule in row.rules}} for row in rows
     ]
     return Answer(data, lines or ["Nothing is in quarantine."])
-
-
-def rule_text(entity: str, rule: str) -> str:
-    """What a rule asks for, in one sentence; "" where the package has no such rule any more.
-
-    Args:
-        entity: canonical entity name.
-        rule: its id as the quarantine keeps it; `MAP.<column>` for a value that does not fit its column.
-    """
-    from airflow_provider_pacs.sync.entities import load_entities
-    from airflow_provider_pacs.sync.quality import load_suite
-
-    canonical = load_entities().get(entity)
-    if canonical is None:
-        return ""
-    if rule.startswith(_MAPPING):
-        column = next((c for c in canonical.columns if c.name == rule.removeprefix(_MAPPING)), None)
-        return f"{column.name} can be read as {column.type}" if column else ""
-    return next((r.title for r in load_suite(canonical) if r.id == rule), "")
 
 
 def _with_text(rule: str, text: str) -> str:

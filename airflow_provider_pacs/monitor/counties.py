@@ -19,6 +19,7 @@ from airflow_provider_pacs.sync.config.folder import Counties, load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 _Stamp = tuple[tuple[str, int, int], ...]
+_SUFFIXES = {"reconcile": "_reconcile", "approval": "_approvals", "realtime": "_realtime"}
 _lock = threading.Lock()
 _seen: dict[Path, tuple[_Stamp, Counties]] = {}
 
@@ -32,8 +33,8 @@ class DagState:
 
 
 def dag_id_of(county: str, kind: str = "sync") -> str:
-    """Name the DAG that runs a county."""
-    return f"pacs_{county}" if kind == "sync" else f"pacs_{county}_{kind}"
+    """Name the DAG that does runs of this kind for a county."""
+    return f"pacs_{county}{_SUFFIXES.get(kind, '')}"
 
 
 def counties_folder() -> Path:

@@ -10,21 +10,31 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-CountyState = Literal["in_step", "lagging", "held", "failing", "never", "unknown"]
+from airflow_provider_pacs.sync.records import CertificateState, Coverage
+
+CountyState = Literal[
+    "failing", "blocked", "drift", "pending", "retrying", "unknown", "lagging", "never", "in_step"
+]
+"""The most urgent first."""
 
 
-class Verdict(BaseModel):
-    """The newest certificate of a county."""
+class CertificateSummary(BaseModel):
+    """The newest certificate of a county: its state, and what it covered."""
 
+    run_id: str
     issued_at: datetime
-    scope: str
-    clean: bool
+    covered: Coverage
+    state: CertificateState
 
 
 class RunLine(BaseModel):
-    """One run, summed over its entities. `rows_per_second` is per reader."""
+    """One run, summed over its entities. `rows_per_second` is per reader.
 
-    run_id: str
+    Attributes:
+        run_id: None where the run ended in its plan, before it had a record of its own.
+    """
+
+    run_id: str | None = None
     kind: str = "sync"
     state: str
     trigger: str
@@ -33,11 +43,12 @@ class RunLine(BaseModel):
     finished_at: datetime | None = None
     seconds: float | None = None
     entities: int = 0
-    held_back: int = 0
+    entities_blocked: int = 0
     rows_read: int = 0
     rows_written: int = 0
     rows_deleted: int = 0
     rows_quarantined: int = 0
+    rows_pending: int = 0
     rows_per_second: float | None = None
     airflow_path: str | None = None
 
@@ -49,7 +60,8 @@ class CountyLine(BaseModel):
         cause: why the state is not `in_step`, in one sentence.
         fresh_since: when the data in the target was read: the start of the last good run.
         due_since: data must have been read after this moment; None without a schedule.
-        error_rate: failed runs of the last `recent_runs`, 0 to 1.
+        error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
+            that was refused in preflight is one of them.
         trend: rows read by the last runs, oldest first.
     """
 
@@ -75,8 +87,8 @@ class CountyLine(BaseModel):
     rules: int = 0
     rules_broken: int = 0
     rules_warned: int = 0
-    held_rows: int = 0
-    certificate: Verdict | None = None
+    pending_rows: int = 0
+    certificate: CertificateSummary | None = None
 
 
 class TargetLine(BaseModel):

@@ -1,57 +1,69 @@
 """What the JSON says of one county, field by field.
 
-Times are UTC; nothing here ever holds a row's values, only keys.
+A line that is a record of the journal and something more derives from it, so that a field has one name from
+the table to the browser. Times are UTC; nothing here ever holds a row's values, only keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow
+from airflow_provider_pacs.sync.target.postgres.read_records import (
+    CertificateRow,
+    CheckFinding,
+    EntityRow,
+    FailureRow,
+    QualityRow,
+    QuarantineRow,
+)
+
+Line = TypeVar("Line")
 
 
-class EntityLine(BaseModel):
-    """One entity of a run. `expected` is about how many rows the read will bring; None where nobody can
-    know.
+def extended(line: type[Line], record: Any, **more: Any) -> Line:
+    """A line that has the fields of `record`, of which it is a kind, and `more`.
+
+    Raises:
+        TypeError: the line does not derive from the record's class.
+    """
+    if not issubclass(line, type(record)):
+        raise TypeError(f"{line.__name__} is no {type(record).__name__}")
+    return line(**{each.name: getattr(record, each.name) for each in fields(record)}, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityLine(EntityRow):
+    """One entity of a run.
+
+    Attributes:
+        step: what it waits for, or where it ended, in words.
+        expected: about how many rows the read will bring; None where nobody can know.
+        failed_tries: tries of its steps that failed in this run; `last_failure` is what the newest said.
+        most_tries: how often Airflow tries a step.
     """
 
-    entity: str
-    state: str
     step: str
-    mode: str
-    family: str
-    reason: str
-    rows_read: int
-    expected: int | None = None
-    seconds: float
-    rows_per_second: float | None = None
-    inserted: int
-    updated: int
-    deleted: int
-    quarantined: int
-    released: int
-    held: int
-    attempt: int
-    message: str
-    updated_at: datetime
-    airflow_path: str | None = None
+    expected: int | None
+    rows_per_second: float | None
+    failed_tries: int
+    last_failure: str
+    most_tries: int
+    airflow_path: str | None
 
 
-class Failure(BaseModel):
-    """One recorded failure."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLine(FailureRow):
+    """One recorded failure, and what its code means."""
 
-    at: datetime
-    step: str
-    code: str
-    error_class: str
     meaning: str
-    message: str
-    remedy: str
-    run_id: str | None = None
-    airflow_path: str | None = None
+    airflow_path: str | None
 
 
 class ErrorGroup(BaseModel):
@@ -62,7 +74,21 @@ class ErrorGroup(BaseModel):
     meaning: str
     remedy: str
     count: int
-    newest: Failure
+    newest: FailureLine
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """Which server and database were read, as they name themselves; None for what they do not tell."""
+
+    server: str | None = None
+    db: str | None = None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> SourceIdentity:
+        """From what a run stored of its source."""
+        known = stored or {}
+        return cls(known.get("server"), known.get("db"))
 
 
 class RunDetail(BaseModel):
@@ -70,16 +96,19 @@ class RunDetail(BaseModel):
 
     run: RunLine
     entities: list[EntityLine]
-    failures: list[Failure]
-    source: dict[str, Any] = {}
+    failures: list[FailureLine]
+    source: SourceIdentity
+    code_version: str
+    mapping_version: int
+    source_now: str | None = None
 
 
 class SchemaLine(BaseModel):
-    """How an entity's changes are found, and the shape of its table when that was last agreed on."""
+    """How an entity's changes are found, and the columns of its table when that was last agreed on."""
 
     entity: str
     mode: str | None = None
-    family: str
+    strategy: str
     reason: str = ""
     watermark: str | None = None
     watermark_type: str | None = None
@@ -88,18 +117,12 @@ class SchemaLine(BaseModel):
     stored_at: datetime | None = None
 
 
-class HeldDelete(BaseModel):
-    """A mass delete that waits for a decision."""
-
-    entity: str
-    rows: int
-    live: int
-    reason: str
-    held_at: datetime
-
-
 class CountyDetail(BaseModel):
-    """One county: its line, its newest run with live progress, change detection, held deletes."""
+    """One county: its line, its newest run with live progress, change detection, pending deletes.
+
+    Attributes:
+        refusal: the newest failure of a run that never started, where nothing has started since.
+    """
 
     at: datetime
     line: CountyLine
@@ -107,8 +130,9 @@ class CountyDetail(BaseModel):
     source: str
     profile: str
     run: RunDetail | None = None
+    refusal: FailureLine | None = None
     changes: list[SchemaLine] = []
-    held: list[HeldDelete] = []
+    pending: list[PendingDeletes] = []
 
 
 class History(BaseModel):
@@ -117,113 +141,81 @@ class History(BaseModel):
     runs: list[RunLine]
 
 
-class QualityLine(BaseModel):
-    """One rule's verdict. `keys`: rows that wait in quarantine under it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityLine(QualityRow):
+    """What one rule said. `keys`: rows that wait in quarantine under it."""
 
-    entity: str
-    rule: str
-    severity: str
-    title: str
-    success: bool
-    evaluated: int
-    unexpected: int
-    blocks: bool
-    detail: str
-    keys: list[str] = []
+    keys: list[str] = field(default_factory=list)
 
 
-class QuarantineLine(BaseModel):
-    """Rows of an entity that wait under one rule: keys and the reason, never values."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineLine(QuarantineRow):
+    """Rows of an entity that wait under one rule: keys and what the rule asks for, never values."""
 
-    entity: str
-    rule: str
-    reason: str
-    rows: int
-    first_seen_at: datetime
-    last_seen_at: datetime
-    keys: list[str]
+    rule_text: str
 
 
 class Quality(BaseModel):
-    """Verdicts of the newest judged run, and what waits in quarantine."""
+    """What the rules said in the newest validated run, and what waits in quarantine."""
 
     run_id: str | None = None
-    judged_at: datetime | None = None
+    validated_at: datetime | None = None
     results: list[QualityLine]
     quarantine: list[QuarantineLine]
-
-
-class QuarantinedKey(BaseModel):
-    """One row's key that waits in quarantine."""
-
-    key: str
-    rules: list[str]
-    attempts: int
-    first_seen_at: datetime
-    last_seen_at: datetime
 
 
 class QuarantinedKeys(BaseModel):
     """A page of keys."""
 
-    keys: list[QuarantinedKey]
+    keys: list[QuarantinedRow]
     more: bool
 
 
-class CertificateLine(BaseModel):
-    """One entity's comparison of both sides."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlTotal:
+    """One sum of both sides, as decimal text; None where a side has none."""
+
+    group: str
+    column: str
+    source: str | None
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateLine(CertificateRow):
+    """One entity's arithmetic of both sides.
+
+    Attributes:
+        control: the control totals of SQL Server and PostgreSQL side by side.
+        drift_rows: rows that no term explains.
+    """
+
+    control: list[ControlTotal]
+    drift_rows: int
+
+
+class CertificateGroup(BaseModel):
+    """One run's certificate."""
 
     run_id: str
-    entity: str
-    scope: str
-    clean: bool
-    source_rows: int
-    target_rows: int
-    quarantined: int
-    late: int
-    missing: int
-    differing: int
-    ghosts: int
-    repaired: int
-    held: int
-    remaining: int
-    source_digest: str | None = None
-    target_digest: str | None = None
-    sample_keys: list[str]
+    kind: str
+    state: str
+    covered: str
     issued_at: datetime
-
-
-class AuditLine(BaseModel):
-    """One audit row: counts, fingerprints, decisions."""
-
-    seq: int
-    at: datetime
-    run_id: str | None
-    actor: str
-    action: str
-    object: str
-    details: dict[str, Any]
+    source_now: str | None
+    code_version: str
+    mapping_version: int
+    audit_head: str
+    entities: list[CertificateLine]
 
 
 class Evidence(BaseModel):
     """Certificates of a county, its errors by class, its audit trail."""
 
-    certificates: list[CertificateLine]
+    certificates: list[CertificateGroup]
     errors: list[ErrorGroup]
-    failures: list[Failure]
-    audit: list[AuditLine]
-
-
-class CheckFinding(BaseModel):
-    """One thing that was looked at before a run read: ok, warn, fail, or unknown where the login may not see
-    it.
-    """
-
-    id: str
-    area: str
-    state: str
-    text: str
-    remedy: str = ""
+    failures: list[FailureLine]
+    audit: list[AuditRow]
 
 
 class CheckReport(BaseModel):

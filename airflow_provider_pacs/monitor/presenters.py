@@ -1,27 +1,41 @@
-"""Rows of the journal come in; the JSON's lines go out. Nothing is asked here."""
+"""Records of the journal -> the JSON's lines. Nothing is asked here."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_pacs.monitor import schedule
 from airflow_provider_pacs.monitor.counties import DagState, dag_id_of
-from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine, Verdict
+from airflow_provider_pacs.monitor.models import CertificateSummary, CountyLine, RunLine, TargetLine
 from airflow_provider_pacs.monitor.models_county import (
-    CheckFinding,
+    CertificateGroup,
+    CertificateLine,
     CheckReport,
+    ControlTotal,
     EntityLine,
     ErrorGroup,
-    Failure,
+    FailureLine,
+    extended,
 )
-from airflow_provider_pacs.monitor.status import is_running, judge
+from airflow_provider_pacs.monitor.status import decide_state, is_running, is_tried_again
 from airflow_provider_pacs.monitor.targets import Asked
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.records import worst_state
+from airflow_provider_pacs.sync.target.postgres.read_records import (
+    FAILED_STATES,
+    CertificateRow,
+    CheckRow,
+    CountyStanding,
+    EntityRow,
+    FailureRow,
+    RefusedRun,
+    RunRow,
+)
 
-Row = dict[str, Any]
 _CLASSES: dict[str, tuple[str, str, str]] = {
     "PACS-001": (
         "Retryable",
@@ -50,6 +64,11 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
     ),
     "PACS-006": ("Configuration", "A setting must be changed", "Correct the setting that the message names."),
     "PACS-007": ("Conflict", "A later run owns the county", "Nothing was written; the later run carries on."),
+    "PACS-008": (
+        "Retryable",
+        "Another run of the county is at work",
+        "Nothing was read; try again when the other run has ended.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",
@@ -57,30 +76,36 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
     ),
 }
 _STEPS = {
-    "planned": "read",
-    "staged": "check",
-    "passed": "publish",
+    "planned": "waits for its turn",
+    "extracting": "is read",
+    "staged": "waits for validation",
+    "passed": "waits for publish",
     "published": "done",
-    "blocked": "kept back",
+    "blocked": "keeps its last good data",
     "failed": "failed",
 }
+_TASKS = {"plan": "preflight", "approve": "apply"}
 
 
 def target_line(asked: Asked, counties: int) -> TargetLine:
     """Say whether a target answered."""
     error = asked.error
-    told = {"message": error.message, "remedy": error.remedy} if error else {}
     return TargetLine(
         connection=asked.connection,
         ok=error is None,
         counties=counties,
         seconds=round(asked.seconds, 3),
-        **told,
+        message=error.message if error else "",
+        remedy=error.remedy if error else "",
     )
 
 
 def county_line(
-    config: CountyConfig, dag: DagState | None, row: Row | None, asked: Asked, now: datetime
+    config: CountyConfig,
+    dag: DagState | None,
+    standing: CountyStanding | None,
+    asked: Asked,
+    now: datetime,
 ) -> CountyLine:
     """Make one county's line; a county whose target is down is `unknown`."""
     sync, patience = config.sync, timedelta(minutes=config.sync.timeout_minutes)
@@ -103,47 +128,64 @@ def county_line(
     if asked.error is not None:
         line.cause = f"The target {asked.connection} does not answer: {asked.error.message}"
         return line
-    line.state, line.cause = judge(row, due, now, patience)
-    if row is None:
+    line.state, line.cause = decide_state(standing, due, now, patience)
+    if standing is None:
         return line
-    line.running = is_running(row, now, patience)
-    line.fresh_since = row["good_started_at"]
-    line.last_run = None if row["run_id"] is None else run_line(row, config.county)
-    line.recent_runs, line.trend = row["recent_runs"], row["trend"] or []
-    line.error_rate = row["recent_failed"] / row["recent_runs"] if row["recent_runs"] else None
-    line.quarantined, line.held_rows = row["quarantined_open"], row["held_rows"]
-    line.rules, line.rules_broken, line.rules_warned = (
-        row["rules"] or 0,
-        row["broken"] or 0,
-        row["warned"] or 0,
-    )
-    if row["certified_at"] is not None:
-        line.certificate = Verdict(
-            issued_at=row["certified_at"], scope=row["certificate_scope"], clean=row["certificate_clean"]
+    facts, refused, states = standing.facts, standing.newest_refused, standing.recent()
+    line.running = is_running(standing, now, patience)
+    line.fresh_since = facts.good_started_at
+    if refused is not None:
+        line.last_run = refused_line(refused, config.county)
+    elif standing.run is not None:
+        line.last_run = run_line(standing.run, config.county)
+    line.recent_runs, line.trend = len(states), facts.recent_rows[::-1]
+    line.error_rate = sum(state in FAILED_STATES for state in states) / len(states) if states else None
+    line.quarantined, line.pending_rows = facts.quarantined_open, facts.pending_rows
+    line.rules, line.rules_broken, line.rules_warned = facts.rules, facts.rules_broken, facts.rules_warned
+    if facts.certificate_state and facts.certificate_covered and facts.certified_at:
+        line.certificate = CertificateSummary(
+            run_id=str(facts.certificate_run_id),
+            issued_at=facts.certified_at,
+            covered=facts.certificate_covered,
+            state=facts.certificate_state,
         )
     return line
 
 
-def run_line(row: Row, county: str) -> RunLine:
+def run_line(row: RunRow, county: str) -> RunLine:
     """Make one run's line."""
-    kind, ended = row.get("kind", "sync"), row["finished_at"]
+    ended = row.finished_at
     return RunLine(
-        run_id=str(row["run_id"]),
-        kind=kind,
-        state=row["state"],
-        trigger=row["trigger"],
-        message=row["message"] or row.get("messages") or "",
-        started_at=row["started_at"],
+        run_id=str(row.run_id),
+        kind=row.kind,
+        state=row.state,
+        trigger=row.trigger,
+        message=row.messages or row.message,
+        started_at=row.started_at,
         finished_at=ended,
-        seconds=(ended - row["started_at"]).total_seconds() if ended else None,
-        entities=row["entities"],
-        held_back=row["entities_held_back"],
-        rows_read=row["rows_read"],
-        rows_written=row["rows_inserted"] + row["rows_updated"] + row["rows_deleted"],
-        rows_deleted=row["rows_deleted"],
-        rows_quarantined=row["rows_quarantined"],
-        rows_per_second=row["rows_read"] / row["read_seconds"] if row["read_seconds"] > 0 else None,
-        airflow_path=airflow_path(county, kind, row["trigger"]),
+        seconds=(ended - row.started_at).total_seconds() if ended else None,
+        entities=row.entities,
+        entities_blocked=row.entities_blocked,
+        rows_read=row.rows_read,
+        rows_written=row.rows_inserted + row.rows_updated + row.rows_deleted,
+        rows_deleted=row.rows_deleted,
+        rows_quarantined=row.rows_quarantined,
+        rows_pending=row.rows_pending,
+        rows_per_second=row.rows_read / row.read_seconds if row.read_seconds > 0 else None,
+        airflow_path=airflow_path(county, row.kind, row.trigger),
+    )
+
+
+def refused_line(refused: RefusedRun, county: str) -> RunLine:
+    """Make the line of a run that ended in its plan (case F11)."""
+    return RunLine(
+        kind=refused.kind,
+        state="failed",
+        trigger=refused.trigger,
+        message=f"preflight: {refused.message}",
+        started_at=refused.at,
+        finished_at=refused.at,
+        airflow_path=airflow_path(county, refused.kind, refused.trigger, "preflight"),
     )
 
 
@@ -155,75 +197,117 @@ def airflow_path(county: str, kind: str, trigger: str | None, task: str | None =
     return f"{run}/tasks/{task}" if task else run
 
 
-def entity_line(row: Row, county: str, run: RunLine, expected: int | None) -> EntityLine:
-    """Make one entity's line. Its task's log is that of the step it stands at."""
-    state, seconds = str(row["state"]), row["extract_seconds"]
-    task = f"{'extract' if state == 'planned' or 'extract' in row['message'] else 'validate'}_{row['entity']}"
-    return EntityLine(
-        entity=row["entity"],
-        state=state,
-        step="waiting" if state == "planned" and not row["rows_read"] else _STEPS.get(state, state),
-        mode=row["mode"],
-        family=row["family"],
-        reason=row["reason"],
-        rows_read=row["rows_read"],
-        expected=max(expected, row["rows_read"]) if expected and row["mode"] == "full" else None,
-        seconds=seconds,
-        rows_per_second=row["rows_read"] / seconds if seconds > 0 else None,
-        inserted=row["rows_inserted"],
-        updated=row["rows_updated"],
-        deleted=row["rows_deleted"],
-        quarantined=row["rows_quarantined"],
-        released=row["rows_released"],
-        held=row["rows_held"],
-        attempt=row["attempt"],
-        message=row["message"],
-        updated_at=row["updated_at"],
-        airflow_path=airflow_path(
-            county, run.kind, run.trigger, "reconcile" if run.kind == "reconcile" else task
-        ),
-    )
+def entity_line(
+    row: EntityRow,
+    config: CountyConfig,
+    run: RunRow,
+    expected: int | None,
+    failures: Sequence[FailureRow],
+) -> EntityLine:
+    """Make one entity's line. Its task's log is that of the step it stands at.
 
-
-def failure(row: Row, county: str) -> Failure:
-    """Make one failure: what it means and what to do, from the error itself or else from its code."""
-    told = row["details"] or {}
-    code, step = str(told.get("code", "PACS-010")), str(row["step"])
-    error_class, meaning, remedy = _CLASSES.get(code, _CLASSES["PACS-010"])
-    kind, task = ("reconcile", "start") if step == "start_reconcile" else ("sync", step)
-    path = (
-        airflow_path(county, kind, row["trigger"], task)
-        or f"/dags/{dag_id_of(county, kind)}/runs?state=failed"
-    )
-    return Failure(
-        at=row["at"],
+    Args:
+        row: the entity as the run has it.
+        config: the county.
+        run: the run.
+        expected: rows that a full read will bring.
+        failures: what failed in the run, newest first.
+    """
+    own = [failure for failure in failures if failure.entity == row.entity]
+    again = next((failure for failure in own if is_tried_again(failure, run)), None)
+    reads = row.state in ("planned", "extracting") or (row.state == "failed" and not row.rows_staged)
+    task = f"{'extract' if reads else 'validate'}_{row.entity}"
+    if run.kind == "approval":
+        task = "apply"
+    step = _STEPS[row.state]
+    if again is not None and row.state != "extracting":
+        step = "failed, waits for its next try"
+    return extended(
+        EntityLine,
+        row,
         step=step,
+        expected=max(expected, row.rows_read) if expected and row.mode == "full" else None,
+        rows_per_second=row.rows_read / row.extract_seconds if row.extract_seconds > 0 else None,
+        failed_tries=len(own),
+        last_failure=again.message if again else "",
+        most_tries=config.sync.retries + 1,
+        airflow_path=airflow_path(config.county, run.kind, run.trigger, task),
+    )
+
+
+def failure_line(row: FailureRow, county: str) -> FailureLine:
+    """Make one failure: what it means and what to do, from the error itself or else from its code."""
+    code = row.code or "PACS-010"
+    error_class, meaning, remedy = _CLASSES.get(code, _CLASSES["PACS-010"])
+    kind = row.kind or "sync"
+    known = replace(
+        row,
+        step=_TASKS.get(row.step, row.step) or "run",
         code=code,
         error_class=error_class,
-        meaning=meaning,
-        message=str(told.get("message", "")),
-        remedy=str(told.get("remedy") or remedy),
-        run_id=str(row["run_id"]) if row["run_id"] else None,
-        airflow_path=path,
+        remedy=row.remedy or remedy,
     )
+    path = airflow_path(county, kind, row.trigger, known.step if row.step else None)
+    if path is None and row.trigger != "cli":
+        path = f"/dags/{dag_id_of(county, kind)}/runs?state=failed"
+    return extended(FailureLine, known, meaning=meaning, airflow_path=path)
 
 
-def check_report(row: Row, county: str) -> CheckReport:
+def check_report(row: CheckRow, county: str) -> CheckReport:
     """Make the report of a look at both ends from its row."""
-    findings = [CheckFinding(**finding) for finding in row["report"]["findings"]]
     return CheckReport(
-        checked_at=row["checked_at"],
-        state=row["state"],
-        run_id=str(row["run_id"]) if row["run_id"] else None,
-        airflow_path=airflow_path(county, "sync", row["trigger"], "preflight"),
-        counts=dict(Counter(finding.state for finding in findings)),
-        findings=findings,
+        checked_at=row.checked_at,
+        state=row.state,
+        run_id=str(row.run_id) if row.run_id else None,
+        airflow_path=airflow_path(county, "sync", row.trigger, "preflight"),
+        counts=dict(Counter(finding.state for finding in row.findings)),
+        findings=row.findings,
     )
 
 
-def by_class(failures: list[Failure]) -> list[ErrorGroup]:
+def certificate_groups(rows: Sequence[CertificateRow]) -> list[CertificateGroup]:
+    """Group the entities of certificates, newest first, by run."""
+    groups: dict[str, list[CertificateRow]] = {}
+    for row in rows:
+        groups.setdefault(str(row.run_id), []).append(row)
+    return [_certificate(run_id, some) for run_id, some in groups.items()]
+
+
+def _certificate(run_id: str, rows: Sequence[CertificateRow]) -> CertificateGroup:
+    first, kinds = rows[0], {row.covered for row in rows}
+    return CertificateGroup(
+        run_id=run_id,
+        kind=first.kind,
+        state=worst_state(tuple(row.state for row in rows)),
+        covered=next((kind for kind in ("keys", "window") if kind in kinds), "all_rows"),
+        issued_at=max(row.issued_at for row in rows),
+        source_now=first.source_now,
+        code_version=first.code_version,
+        mapping_version=first.mapping_version,
+        audit_head=first.audit_head,
+        entities=[
+            extended(CertificateLine, row, control=_control(row), drift_rows=row.drift) for row in rows
+        ],
+    )
+
+
+def _control(row: CertificateRow) -> list[ControlTotal]:
+    source, target = row.source_control or {}, row.target_control or {}
+    return [
+        ControlTotal(
+            group=group,
+            column=column,
+            source=source.get(group, {}).get(column),
+            target=target.get(group, {}).get(column),
+        )
+        for group in sorted({*source, *target})
+        for column in sorted({*source.get(group, {}), *target.get(group, {})})
+    ]
+
+
+def by_class(failures: Sequence[FailureLine]) -> list[ErrorGroup]:
     """Group failures, newest first, by code."""
-    groups: dict[str, list[Failure]] = {}
+    groups: dict[str, list[FailureLine]] = {}
     for one in failures:
         groups.setdefault(one.code, []).append(one)
     return [

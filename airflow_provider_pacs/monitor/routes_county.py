@@ -4,45 +4,57 @@ asked again and again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response
 
 from airflow_provider_pacs.monitor import targets
 from airflow_provider_pacs.monitor.access import CountyDep
 from airflow_provider_pacs.monitor.counties import dag_states
+from airflow_provider_pacs.monitor.models import RunLine
 from airflow_provider_pacs.monitor.models_county import (
-    AuditLine,
-    CertificateLine,
     CheckReport,
     CountyDetail,
     Evidence,
-    HeldDelete,
+    FailureLine,
     History,
     Quality,
     QualityLine,
-    QuarantinedKey,
     QuarantinedKeys,
     QuarantineLine,
     RunDetail,
     SchemaLine,
+    SourceIdentity,
+    extended,
 )
 from airflow_provider_pacs.monitor.presenters import (
     by_class,
+    certificate_groups,
     check_report,
     county_line,
     entity_line,
-    failure,
+    failure_line,
+    refused_line,
     run_line,
     target_line,
 )
+from airflow_provider_pacs.sync.certificate_page import certificate_page
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.quality import rule_text
+from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
+from airflow_provider_pacs.sync.target.postgres.read_records import (
+    CountyStanding,
+    CursorRow,
+    EntityRow,
+    QuarantineRow,
+)
 
 router = APIRouter(prefix="/api/counties/{county}", tags=["county"])
-Row = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=100_000)]
 Sequence = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
@@ -50,50 +62,65 @@ EntityParameter = Annotated[str, Query(pattern="^[a-z][a-z0-9_]{0,62}$")]
 RuleParameter = Annotated[str, Query(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a county's target says of it."""
+
+    standing: CountyStanding | None = None
+    run: RunDetail | None = None
+    refusal: FailureLine | None = None
+    changes: tuple[SchemaLine, ...] = ()
+    pending: tuple[PendingDeletes, ...] = ()
+
+
 @router.get("")
 def detail(config: CountyDep) -> CountyDetail:
-    """Give the county's line, its newest run with live progress, how changes are found, held deletes.
+    """Give the county's line, its newest run with live progress, how changes are found, pending deletes.
 
     A target that is down is said, not raised.
     """
     now = datetime.now(UTC)
 
-    def question(reader: OpsReader, county_ids: list[str]) -> Row:
-        row = next(iter(reader.overview(county_ids)), None)
-        newest = str(row["run_id"]) if row and row["run_id"] else None
-        states = reader.states(config.fips)
-        return {
-            "line": row,
-            "run": _run(reader, config, newest) if newest else None,
-            "changes": _changes(reader.run_entities(newest) if newest else [], states),
-            "held": [_held(held) for held in reader.held(config.fips)],
-        }
+    def question(reader: OpsReader, county_ids: list[str]) -> _Answer:
+        standing = next(iter(reader.overview(county_ids)), None)
+        newest = str(standing.run.run_id) if standing and standing.run else None
+        return _Answer(
+            standing,
+            _run(reader, config, newest) if newest else None,
+            _refusal(reader, config, standing),
+            _changes(reader.run_entities(newest) if newest else [], reader.states(config.fips)),
+            tuple(reader.pending(config.fips)),
+        )
 
     asked, answer = targets.ask_each([config], question)[config.target.connection]
-    found = answer or {"line": None, "run": None, "changes": [], "held": []}
-    line = county_line(config, dag_states([config.county]).get(config.county), found.pop("line"), asked, now)
-    source = config.source
+    answer = answer or _Answer()
+    dag = dag_states([config.county]).get(config.county)
     return CountyDetail(
         at=now,
-        line=line,
+        line=county_line(config, dag, answer.standing, asked, now),
         target=target_line(asked, 1),
-        source=source.connection,
-        profile=source.profile,
-        **found,
+        source=config.source.connection,
+        profile=config.source.profile,
+        run=answer.run,
+        refusal=answer.refusal,
+        changes=list(answer.changes),
+        pending=list(answer.pending),
     )
 
 
 @router.get("/runs")
 def history(config: CountyDep, limit: Limit = 60) -> History:
-    """Give the newest runs: syncs, and a few of the rarer kinds."""
+    """Give the newest runs: syncs, those that never started among them, and a few of the rarer kinds."""
 
-    def question(reader: OpsReader) -> list[Row]:
+    def question(reader: OpsReader) -> list[RunLine]:
         rows = reader.runs(config.fips, "sync", limit)
-        for kind in ("reconcile", "backfill"):
+        for kind in ("reconcile", "backfill", "approval"):
             rows += reader.runs(config.fips, kind, max(1, limit // 4))
-        return sorted(rows, key=lambda row: row["started_at"], reverse=True)
+        lines = [run_line(row, config.county) for row in rows]
+        return lines + [refused_line(each, config.county) for each in reader.refused(config.fips)[:limit]]
 
-    return History(runs=[run_line(row, config.county) for row in targets.ask(config, question) or []])
+    lines = targets.ask(config, question) or []
+    return History(runs=sorted(lines, key=lambda line: line.started_at, reverse=True))
 
 
 @router.get("/runs/{run_id}")
@@ -105,26 +132,35 @@ def run(config: CountyDep, run_id: UUID) -> RunDetail:
     return found
 
 
+@router.get("/runs/{run_id}/certificate", response_class=Response)
+def certificate(config: CountyDep, run_id: UUID) -> Response:
+    """Give the run's certificate as a page of its own, to be saved: no script, nothing loaded."""
+    found = targets.ask(config, lambda reader: reader.certificate(config.fips, str(run_id)))
+    if found is None:
+        raise HTTPException(404, f"{config.county} has no certificate of run {run_id}.")
+    headers = {
+        "Content-Disposition": f'attachment; filename="certificate-{config.county}-{run_id}.html"',
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+    page = certificate_page(found, config.name)
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
 @router.get("/quality")
 def quality(config: CountyDep) -> Quality:
-    """Give the newest verdicts, with the keys that wait under each rule, and quarantine by rule."""
+    """Give what the rules said last, with the keys that wait under each rule, and quarantine by rule."""
 
     def question(reader: OpsReader) -> Quality:
-        newest = reader.last_judged_run(config.fips)
+        newest = reader.last_validated_run(config.fips)
         titles = reader.rule_titles(config.fips)
         waiting = [_quarantine(row, titles) for row in reader.quarantine_by_rule(config.fips)]
         keys = {(line.entity, line.rule): line.keys for line in waiting}
         rows = reader.quality(newest) if newest else []
         return Quality(
             run_id=newest,
-            judged_at=max((row["judged_at"] for row in rows), default=None),
+            validated_at=max((row.validated_at for row in rows), default=None),
             results=[
-                QualityLine(
-                    rule=row["rule_id"],
-                    keys=keys.get((row["entity"], row["rule_id"]), []),
-                    **_only(row, QualityLine),
-                )
-                for row in rows
+                extended(QualityLine, row, keys=keys.get((row.entity, row.rule_id), [])) for row in rows
             ],
             quarantine=waiting,
         )
@@ -144,10 +180,7 @@ def quarantine(
         )
         or []
     )
-    return QuarantinedKeys(
-        keys=[QuarantinedKey(key=row["source_key"], **_only(row, QuarantinedKey)) for row in rows[:limit]],
-        more=len(rows) > limit,
-    )
+    return QuarantinedKeys(keys=rows[:limit], more=len(rows) > limit)
 
 
 @router.get("/evidence")
@@ -155,21 +188,12 @@ def evidence(config: CountyDep, limit: Limit = 40) -> Evidence:
     """Give certificates, errors by class and the newest audit rows."""
 
     def question(reader: OpsReader) -> Evidence:
-        failures = [failure(row, config.county) for row in reader.failures(config.fips, 100)]
-        certificates = [
-            CertificateLine(
-                run_id=str(row["run_id"]),
-                quarantined=row["quarantined_rows"],
-                late=row["late_rows"],
-                **_only(row, CertificateLine),
-            )
-            for row in reader.certificates(config.fips, limit)
-        ]
+        failures = [failure_line(row, config.county) for row in reader.failures(config.fips, 100)]
         return Evidence(
-            certificates=certificates,
+            certificates=certificate_groups(reader.certificates(config.fips, limit)),
             errors=by_class(failures),
             failures=failures[:20],
-            audit=_audit(reader.audit(config.fips, None, limit)),
+            audit=reader.audit(config.fips, None, limit),
         )
 
     return targets.ask(config, question) or Evidence(certificates=[], errors=[], failures=[], audit=[])
@@ -183,74 +207,62 @@ def check(config: CountyDep) -> CheckReport:
 
 
 @router.get("/audit")
-def audit(config: CountyDep, before: Sequence = None, limit: Limit = 100) -> list[AuditLine]:
+def audit(config: CountyDep, before: Sequence = None, limit: Limit = 100) -> list[AuditRow]:
     """Give older audit rows."""
-    return _audit(targets.ask(config, lambda reader: reader.audit(config.fips, before, limit)) or [])
+    return targets.ask(config, lambda reader: reader.audit(config.fips, before, limit)) or []
 
 
 def _run(reader: OpsReader, config: CountyConfig, run_id: str) -> RunDetail | None:
     row = reader.run(config.fips, run_id)
     if row is None:
         return None
-    run = run_line(row, config.county)
     expected = reader.last_full_rows(config.fips) | reader.expected_rows(config.fips)
-    entities = [
-        entity_line(entity, config.county, run, expected.get(entity["entity"]))
-        for entity in reader.run_entities(run_id)
-    ]
-    failures = [failure(one, config.county) for one in reader.run_failures(run_id)]
-    return RunDetail(run=run, entities=entities, failures=failures, source=row["source_identity"] or {})
+    failures = reader.run_failures(run_id)
+    return RunDetail(
+        run=run_line(row, config.county),
+        entities=[
+            entity_line(entity, config, row, expected.get(entity.entity), failures)
+            for entity in reader.run_entities(run_id)
+        ],
+        failures=[failure_line(each, config.county) for each in failures],
+        source=SourceIdentity.of(row.source_identity),
+        code_version=row.code_version,
+        mapping_version=row.mapping_version,
+        source_now=row.source_now,
+    )
 
 
-def _changes(planned: list[Row], states: list[Row]) -> list[SchemaLine]:
-    stored = {row["entity"]: row for row in states}
+def _refusal(reader: OpsReader, config: CountyConfig, standing: CountyStanding | None) -> FailureLine | None:
+    """The failure of the newest run that never started, where nothing has started since."""
+    refused = standing.newest_refused if standing else None
+    if refused is None:
+        return None
+    rows = (row for row in reader.failures(config.fips, 60) if row.run_id is None and row.step == "plan")
+    found = next((row for row in rows if row.trigger == refused.trigger), None)
+    return failure_line(found, config.county) if found else None
+
+
+def _changes(planned: list[EntityRow], cursors: list[CursorRow]) -> tuple[SchemaLine, ...]:
+    stored = {row.entity: row for row in cursors}
     lines = []
     for plan in planned:
-        state = stored.get(plan["entity"])
-        line = SchemaLine(**_only(plan, SchemaLine))
-        if state is not None:
-            line.watermark, line.watermark_type, line.stored_at = (
-                state["watermark"],
-                state["watermark_type"],
-                state["updated_at"],
-            )
-            line.changed_since_cursor = state["schema_fingerprint"] != plan["schema_fingerprint"]
+        line = SchemaLine(
+            entity=plan.entity,
+            mode=plan.mode,
+            strategy=plan.strategy,
+            reason=plan.reason,
+            schema_fingerprint=plan.schema_fingerprint,
+        )
+        cursor = stored.get(plan.entity)
+        if cursor is not None:
+            line.watermark, line.watermark_type = cursor.watermark, cursor.watermark_type
+            line.stored_at = cursor.updated_at
+            line.changed_since_cursor = cursor.schema_fingerprint != plan.schema_fingerprint
         lines.append(line)
-    return lines
+    return tuple(lines)
 
 
-def _held(row: Row) -> HeldDelete:
-    return HeldDelete(
-        entity=row["entity"],
-        rows=row["row_count"],
-        live=row["live_count"],
-        reason=row["reason"],
-        held_at=row["held_at"],
-    )
-
-
-def _quarantine(row: Row, titles: dict[str, str]) -> QuarantineLine:
-    return QuarantineLine(
-        reason=titles.get(row["rule"], _mapping_reason(row["rule"])), **_only(row, QuarantineLine)
-    )
-
-
-def _mapping_reason(rule: str) -> str:
-    """Say what a rule without a verdict means; `MAP.` rules come from the mapping of single values."""
-    return "A value could not be converted to its column's type." if rule.startswith("MAP.") else ""
-
-
-def _audit(rows: list[Row]) -> list[AuditLine]:
-    return [
-        AuditLine(run_id=str(row["run_id"]) if row["run_id"] else None, **_only(row, AuditLine))
-        for row in rows
-    ]
-
-
-def _only(row: Row, model: type[Any]) -> Row:
-    """The row's columns that are fields of the model, but those that need a word of their own."""
-    return {
-        name: value
-        for name, value in row.items()
-        if name in model.model_fields and name not in ("run_id", "rule_id")
-    }
+def _quarantine(row: QuarantineRow, titles: dict[str, str]) -> QuarantineLine:
+    """The rule's words as it was validated last, else as this package has it."""
+    text = titles.get(row.rule) or rule_text(row.entity, row.rule)
+    return extended(QuarantineLine, row, rule_text=text)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import get_args
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
 from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
-from airflow_provider_pacs.monitor.counties import counties_folder, dag_states, find_counties
+from airflow_provider_pacs.monitor.counties import DagState, counties_folder, dag_states, find_counties
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
 from airflow_provider_pacs.monitor.presenters import county_line, target_line
-from airflow_provider_pacs.monitor.targets import ask_each
+from airflow_provider_pacs.monitor.targets import Asked, ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
+from airflow_provider_pacs.sync.target.postgres.read_records import CountyStanding
 
 router = APIRouter(prefix="/api", tags=["overview"])
-URGENCY: tuple[CountyState, ...] = ("failing", "held", "unknown", "lagging", "never", "in_step")
+URGENCY: tuple[CountyState, ...] = get_args(CountyState)
 CARD_LINES = 5
 
 
@@ -60,10 +61,15 @@ def summary(user: GetUserDep) -> Summary:
     )
 
 
-def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, dict[str, Any]]:
-    return {row["county_id"]: row for row in reader.overview(county_ids)}
+def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, CountyStanding]:
+    return {standing.facts.county_id: standing for standing in reader.overview(county_ids)}
 
 
-def _line(config: CountyConfig, dags: dict[str, Any], answers: dict[str, Any], now: datetime) -> CountyLine:
-    asked, rows = answers[config.target.connection]
-    return county_line(config, dags.get(config.county), (rows or {}).get(config.fips), asked, now)
+def _line(
+    config: CountyConfig,
+    dags: dict[str, DagState],
+    answers: dict[str, tuple[Asked, dict[str, CountyStanding] | None]],
+    now: datetime,
+) -> CountyLine:
+    asked, standings = answers[config.target.connection]
+    return county_line(config, dags.get(config.county), (standings or {}).get(config.fips), asked, now)

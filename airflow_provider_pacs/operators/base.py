@@ -84,7 +84,9 @@ class PacsOperator(BaseOperator):
         """Give the county's target database."""
         from airflow_provider_pacs.hooks.target import open_target
 
-        target: AbstractContextManager[Any] = open_target(self.config.target.connection)
+        target: AbstractContextManager[Any] = open_target(
+            self.config.target.connection, self.config.target.tls, self.config.county
+        )
         return target
 
     @contextmanager

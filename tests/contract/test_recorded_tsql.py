@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
-from airflow_provider_pacs.sync.steps.load import load_entity
+from airflow_provider_pacs.sync.steps.source_rows import load_entity
 from airflow_provider_pacs.sync.steps.reconcile import reconcile
 
 from airflow_provider_pacs.hooks.pacs import PacsHook

@@ -54,7 +54,7 @@ def test_the_first_hour_ends_with_a_certificate_and_a_dag(
     reader = new_reader("franklin_wa")
     (reader.home / "airflow.db").write_bytes(migrated_airflow.read_bytes())
     printed = followed(reader, FIRST_HOUR)
-    assert "Certificate (full): clean" in printed
+    assert "Certificate (all rows): clean" in printed
     assert {"pacs_franklin_wa", "pacs_franklin_wa_reconcile", "pacs_franklin_wa_approvals"} <= set(
         printed.split()
     )
@@ -91,7 +91,7 @@ def test_access_mapping_and_a_test_sync(yakima: Reader) -> None:
     assert "tf_pacs_reader" not in for_platform
     assert "0 failed" in mapping
     assert "property_id" in mapping
-    assert test.count("Certificate (full): clean") >= 2
+    assert test.count("Certificate (all rows): clean") >= 2
     with psycopg.connect(yakima.values["PLATFORM_DBA_URL"]) as connection:
         owner = connection.execute("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'pacs'")
         assert owner.fetchone() == ("pacs_owner",)

@@ -1,7 +1,7 @@
 """One step of a run in a process of its own, as in Airflow: `python -m tests.fault.steps FOLDER COUNTY
-prepare|validate|publish|reconcile [RUN_ID]`.
+prepare|validate|publish|certify [RUN_ID]`.
 
-`prepare` is preflight, extract and validate of every entity. The answer is one line of JSON; an error is one
+`prepare` is plan, extract and validate of every entity. The answer is one line of JSON; an error is one
 line, exit status 1.
 """
 
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import PacsError
@@ -26,18 +26,18 @@ def prepare(config: CountyConfig, target: PostgresTarget) -> dict[str, Any]:
     address = SourceAddress.from_environment(config.county, os.environ)
     assert address is not None
     with SqlServerReader(address) as source:
-        plan = run.preflight(config, source, target, trigger="steps")
+        plan = steps.plan(config, source, target, steps.RunRequest("sync", "steps"))
         for entity in plan.entities:
-            run.extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
-            run.validate(config, target, run_id=plan.run_id, entity=entity.entity)
+            steps.extract(config, source, target, run_id=plan.run_id, entity=entity.entity, attempt=1)
+            steps.validate(config, target, run_id=plan.run_id, entity=entity.entity)
     return {"run_id": plan.run_id}
 
 
-def reconcile(config: CountyConfig, target: PostgresTarget, run_id: str) -> dict[str, Any]:
+def certify(config: CountyConfig, target: PostgresTarget, run_id: str) -> dict[str, Any]:
     address = SourceAddress.from_environment(config.county, os.environ)
     assert address is not None
     with SqlServerReader(address) as source:
-        return run.reconcile(config, source, target, run_id=run_id).as_dict()
+        return steps.certify(config, source, target, run_id=run_id).as_dict()
 
 
 def step(folder: Path, county: str, name: str, *rest: str) -> dict[str, Any]:
@@ -46,15 +46,15 @@ def step(folder: Path, county: str, name: str, *rest: str) -> dict[str, Any]:
         if name == "prepare":
             return prepare(config, target)
         if name == "publish":
-            return run.publish(config, target, run_id=rest[0]).as_dict()
+            return steps.publish(config, target, run_id=rest[0]).as_dict()
         if name == "validate":
             return {
                 "entities": [
-                    run.validate(config, target, run_id=rest[0], entity=entity).entity
+                    steps.validate(config, target, run_id=rest[0], entity=entity).entity
                     for entity in config.sync.entities
                 ]
             }
-        return reconcile(config, target, rest[0])
+        return certify(config, target, rest[0])
 
 
 if __name__ == "__main__":

@@ -135,9 +135,9 @@ class Target:
         return found
 
     def certificates(self, county: str = "53005") -> list[tuple[Any, ...]]:
-        """(entity, scope, clean) of the county's last run."""
+        """(entity, covered, state) of the county's last run."""
         return self.rows(
-            "SELECT entity, scope, clean FROM pacs_ops.certificate WHERE run_id = (SELECT run_id FROM "
+            "SELECT entity, covered, state FROM pacs_ops.certificate WHERE run_id = (SELECT run_id FROM "
             "pacs_ops.sync_run WHERE county_id = %s "
             "ORDER BY started_at DESC LIMIT 1) ORDER BY entity",
             county,

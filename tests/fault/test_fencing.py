@@ -64,7 +64,7 @@ def test_publish_by_an_overtaken_run(world: World) -> None:
             assert step.wait() == 0, step.told()
             run_id = json.loads(step.out)["run_id"]
         world.sandbox.pacs("sync", "benton_wa", "--target-url", target.url)
-        for name in ("publish", "validate", "reconcile"):
+        for name in ("publish", "validate", "certify"):
             with world.step(target, name, run_id) as step:
                 assert_conflict(step)
 

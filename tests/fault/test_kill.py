@@ -43,7 +43,7 @@ def assert_ended_by_sigterm(world: World, run: Run, target: Target) -> None:
     lines = [
         line
         for line in run.err.splitlines()
-        if not re.match(r"\w+: ([\d,]+ rows read|judged in)|published in", line)
+        if not re.match(r"\w+: ([\d,]+ rows read|validated in)|published in", line)
     ]
     assert lines == ["Interrupted by SIGTERM. Run the command again; nothing is left half done."]
     until("the source has let the statement go", lambda: world.sandbox.readers() == 0)
@@ -130,7 +130,7 @@ def test_sigkill_while_the_publish_of_changes_is_open(night: World) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_between_publish_and_reconcile(world: World, number: signal.Signals) -> None:
+def test_killed_between_publish_and_certificate(world: World, number: signal.Signals) -> None:
     """Cases 104, 108: what is published stays, with its cursors; the next run certifies."""
     with world.disturbed() as target:
         world.sandbox.fault(COMPARING)

@@ -1,4 +1,4 @@
-"""`pacs_<county>_approvals` under a real scheduler: held deletes start it, a person answers through Airflow's
+"""`pacs_<county>_approvals` under a real scheduler: pending deletes start it, a person answers through Airflow's
 API, they are applied once.
 """
 
@@ -120,17 +120,19 @@ class Site:
         return self.sql("SELECT * FROM pacs.property WHERE _deleted_at IS NOT NULL ORDER BY property_id")
 
     def sets(self) -> list[tuple[str, int]]:
-        """(state, rows) of each held set, oldest first."""
+        """(state, rows) of each pending set, oldest first."""
         return [
             (row["state"], row["row_count"])
-            for row in self.sql("SELECT state, row_count FROM pacs_ops.pending_delete ORDER BY held_id")
+            for row in self.sql("SELECT state, row_count FROM pacs_ops.pending_delete ORDER BY pending_id")
         ]
 
     def decisions(self) -> list[str]:
         """The audit rows of decisions, oldest first."""
         return [
             row["action"]
-            for row in self.sql("SELECT action FROM pacs_ops.audit WHERE action LIKE 'held.%' ORDER BY seq")
+            for row in self.sql(
+                "SELECT action FROM pacs_ops.audit WHERE action LIKE 'deletes.%' ORDER BY seq"
+            )
         ]
 
 
@@ -165,20 +167,20 @@ def site() -> Iterator[Site]:
                 signal.signal(number, handler)
 
 
-def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
-    """Stories of domain.md G9: held deletes start the DAG by themselves; an approval applies them exactly
+def test_a_pending_set_is_approved_once_and_another_is_refused(site: Site) -> None:
+    """Stories of domain.md G9: pending deletes start the DAG by themselves; an approval applies them exactly
     once, and never others than were shown.
     """
     site.delete(3)
     assert site.run(RECONCILE, "finds_three_gone") == "success"
-    assert (site.sets(), site.tombstones()) == ([("held", 3)], [])
+    assert (site.sets(), site.tombstones()) == ([("pending", 3)], [])
 
     first = site.asked(0)
     assert site.api("GET", f"{APPROVALS}/dagRuns/{quote(first)}")["run_type"] == "asset_triggered"
     site.answer(first, "Approve")
     assert site.ended(first) == "success"
     applied = site.tombstones()
-    assert (len(applied), site.sets(), site.decisions()) == (3, [("applied", 3)], ["held.applied"])
+    assert (len(applied), site.sets(), site.decisions()) == (3, [("applied", 3)], ["deletes.applied"])
     (decided,) = site.sql("SELECT decided_by FROM pacs_ops.pending_delete")
     assert decided["decided_by"], "who decided is known"
 
@@ -194,7 +196,11 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
         {"dry_run": False, "dag_run_id": first, "task_ids": ["apply"], "only_failed": False},
     )
     wait(lambda: site.task(first, "apply")["state"] == "failed", "the cleared task does not fail")
-    assert (site.tombstones(), site.sets(), site.decisions()) == (applied, [("applied", 3)], ["held.applied"])
+    assert (site.tombstones(), site.sets(), site.decisions()) == (
+        applied,
+        [("applied", 3)],
+        ["deletes.applied"],
+    )
 
     # A set that another run replaced while the question stood: the answer was about other rows, so it applies
     # nothing.
@@ -203,11 +209,15 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     second = site.asked(1)
     site.delete(2)
     assert site.run(RECONCILE, "finds_five_gone") == "success"
-    assert site.sets() == [("applied", 3), ("replaced", 3), ("held", 5)]
+    assert site.sets() == [("applied", 3), ("replaced", 3), ("pending", 5)]
     site.answer(second, "Approve")
     assert site.ended(second) == "failed"
     assert site.task(second, "apply")["state"] == "failed"
-    assert (site.tombstones(), site.sets()[-1], site.decisions()) == (applied, ("held", 5), ["held.applied"])
+    assert (site.tombstones(), site.sets()[-1], site.decisions()) == (
+        applied,
+        ("pending", 5),
+        ["deletes.applied"],
+    )
 
     # The next question shows the new set; its answer counts.
     third = site.asked(2)
@@ -216,5 +226,5 @@ def test_a_held_set_is_approved_once_and_another_is_refused(site: Site) -> None:
     assert (site.tombstones(), site.sets()[-1], site.decisions()) == (
         applied,
         ("rejected", 5),
-        ["held.applied", "held.rejected"],
+        ["deletes.applied", "deletes.rejected"],
     )

@@ -30,7 +30,12 @@ def backfill(
 ) -> tuple[RunOutcome, Certificate]:
     window = Backfill(entity, since, until)
     return steps.backfill(
-        county.config, county.source, county.target, window=window, trigger="test", on_message=lambda line: None
+        county.config,
+        county.source,
+        county.target,
+        window=window,
+        trigger="test",
+        on_message=lambda line: None,
     )
 
 

@@ -152,7 +152,7 @@ def test_odd_names_work_by_one_yaml_and_a_source_without_rows_deletes_nothing(
 
     ran = run_dag(county_dag, DAG_ID, write_county(tmp_path / "empty", NO_ROWS), monkeypatch, capfd)
     assert (ran.state, set(ran.states.values())) == ("success", {"success"})
-    assert "property 199 held" in caplog.text
+    assert "property 199 rows stay" in caplog.text
     assert "pacs approve benton_wa" in caplog.text
     with psycopg.connect(pg_url) as connection:
         assert connection.execute(
@@ -160,4 +160,4 @@ def test_odd_names_work_by_one_yaml_and_a_source_without_rows_deletes_nothing(
         ).fetchone() == (199,)
         assert connection.execute(
             "SELECT state FROM pacs_ops.sync_run ORDER BY started_at DESC LIMIT 1"
-        ).fetchone() == ("held",)
+        ).fetchone() == ("pending",)

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sandbox.tsql.engine import Login, SandboxEngine
-from airflow_provider_pacs.sync import steps as run
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.preflight import Finding, PreflightReport, examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
@@ -133,7 +133,7 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
     """A server that does not tell a login's rights is no proof that it can only read."""
     read_only.configure(source={"read_only": "strict"})
     read_only.source.denied = ("fn_my_permissions",)
-    with pytest.raises(ConfigError, match="rights that the server does not tell"):
+    with pytest.raises(ConfigError, match="has permissions that the server does not show"):
         read_only.sync()
 
 
@@ -414,9 +414,13 @@ def test_snapshot_isolation_that_is_asked_for_must_be_allowed(changing: County) 
 
 
 def test_the_first_task_keeps_its_report_with_the_run(read_only: County) -> None:
-    report = run.check(read_only.config, read_only.source, read_only.target)
-    plan = run.preflight(
-        read_only.config, read_only.source, read_only.target, trigger="scheduled__1", report=report
+    report = steps.check(read_only.config, read_only.source, read_only.target)
+    plan = steps.plan(
+        read_only.config,
+        read_only.source,
+        read_only.target,
+        steps.RunRequest("sync", "scheduled__1"),
+        report=report,
     )
     (row,) = read_only.sql(
         "SELECT run_id::text, trigger, state, report FROM pacs_ops.check_report WHERE county_id = %s",
@@ -429,9 +433,15 @@ def test_the_first_task_keeps_its_report_with_the_run(read_only: County) -> None
 def test_a_run_that_is_refused_keeps_its_report_too(county: County) -> None:
     county.target.migrate()
     county.configure(source={"read_only": "strict"})
-    report = run.check(county.config, county.source, county.target)
+    report = steps.check(county.config, county.source, county.target)
     with pytest.raises(ConfigError):
-        run.preflight(county.config, county.source, county.target, trigger="scheduled__1", report=report)
+        steps.plan(
+            county.config,
+            county.source,
+            county.target,
+            steps.RunRequest("sync", "scheduled__1"),
+            report=report,
+        )
     assert county.sql(
         "SELECT run_id, state FROM pacs_ops.check_report WHERE county_id = %s", county.fips
     ) == [{"run_id": None, "state": "fail"}]
@@ -445,14 +455,20 @@ def test_a_source_that_does_not_answer_is_asked_once_and_told_with_its_own_error
         raise RetryableError("no route to host")
 
     county.source.before_query = dead
-    report = run.check(county.config, county.source, county.target)
+    report = steps.check(county.config, county.source, county.target)
     assert {finding.id: finding.state for finding in report.findings if finding.area != "target"} == {
         "reachability.source": "fail",
         "login.rest": "unknown",
     }
     asked = len(county.source.asked)
     with pytest.raises(RetryableError, match="no route to host"):
-        run.preflight(county.config, county.source, county.target, trigger="scheduled__1", report=report)
+        steps.plan(
+            county.config,
+            county.source,
+            county.target,
+            steps.RunRequest("sync", "scheduled__1"),
+            report=report,
+        )
     assert len(county.source.asked) == asked
     assert county.sql("SELECT state FROM pacs_ops.check_report WHERE county_id = %s", county.fips) == [
         {"state": "fail"}
@@ -472,9 +488,9 @@ def test_a_parcel_number_of_type_text_is_looked_at_as_far_as_it_goes(changing: C
 
 def test_reports_do_not_pile_up(county: County) -> None:
     county.target.migrate()
-    report = run.check(county.config, county.source, county.target).as_dict()
+    report = steps.check(county.config, county.source, county.target).as_dict()
     for number in range(53):
-        county.target.note_check(county.fips, None, f"run {number}", report)
+        county.target.runs.record_check(county.fips, None, f"run {number}", report)
     kept = county.sql(
         "SELECT trigger FROM pacs_ops.check_report WHERE county_id = %s ORDER BY check_id", county.fips
     )

@@ -54,7 +54,7 @@ def test_an_extra_column(county: County) -> None:
     redeclare(county.engine, retype("Property", Zoning=SqlType("varchar", 10)))
     county.add("property", 1, Zoning="R1")
     published, certificate = county.sync()
-    assert of(published, "property").mode == "changes"
+    assert of(published, "property").mode == "window"
     assert certificate.clean
 
 
@@ -154,7 +154,7 @@ def test_another_order_of_columns(county: County) -> None:
     redeclare(county.engine, reordered(retype("Property")))
     county.add("property", 1, City="Finley", at=county.stamp(minutes=5))
     published, _ = county.sync()
-    assert of(published, "property").mode == "changes"
+    assert of(published, "property").mode == "window"
     assert county.row("property", 1)["city"] == "Finley"
 
 
@@ -174,7 +174,7 @@ def test_a_table_without_a_change_column_type(county: County) -> None:
     redeclare(county.engine, retype("Property", LastModified=SqlType("varchar", 30)))
     with pytest.raises(ConfigError, match=r"LastModified: datetime -> varchar\(30\)"):
         county.sync()
-    county.target.accept_source(county.fips)
+    county.target.runs.accept_source(county.fips)
     county.add("property", 1, 2)
     for _ in range(2):
         published, certificate = county.sync()

@@ -88,7 +88,7 @@ def test_columns_that_the_countys_file_names(plain: County) -> None:
     plain.clock.step(minutes=2)
     published, certificate = plain.sync()
     assert (of(published, "property").mode, of(published, "property").updated, certificate.clean) == (
-        "changes",
+        "window",
         1,
         True,
     )
@@ -103,8 +103,9 @@ def test_a_difference_in_extra_is_a_difference(plain: County) -> None:
     plain.add("property", 1, ZoneCode="R1")
     plain.sync()
     plain.change("property", 1, at=None, ZoneCode="R2")
-    certificate = plain.reconcile()
-    assert (certificate.clean, of(certificate, "property").differing) == (True, 1)
+    outcome, certificate = plain.reconciled()
+    assert of(outcome, "property").sample_keys == (f"differing:{key('property', 1)}",)
+    assert (of(outcome, "property").updated, certificate.clean) == (1, True)
     assert extra(plain, 1) == {"zone_code": "R2"}
 
 
@@ -114,7 +115,7 @@ def test_a_new_column_is_noted_once_and_left(plain: County) -> None:
     plain.add("property", 1, ZoneCode="R1")
     for _ in range(2):
         published, certificate = plain.sync()
-        assert (of(published, "property").mode, certificate.clean) == ("changes", True)
+        assert (of(published, "property").mode, certificate.clean) == ("window", True)
         assert extra(plain, 1) is None
     (noted,) = drifts(plain)
     assert (noted["details"]["added"], noted["details"]["carried"]) == (list(ZONED), [])
@@ -140,7 +141,7 @@ def test_a_new_column_is_carried(plain: County) -> None:
     plain.change("property", 2, ZoneCode="C3")
     plain.clock.step(minutes=2)
     published, certificate = plain.sync()
-    assert (of(published, "property").mode, certificate.clean) == ("changes", True)
+    assert (of(published, "property").mode, certificate.clean) == ("window", True)
     assert [extra(plain, number) for number in (1, 2)] == [{"ZoneCode": "R1"}, {"ZoneCode": "C3"}]
     assert len(drifts(plain)) == 1
 

@@ -18,7 +18,7 @@ from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.joined import render
-from airflow_provider_pacs.sync.steps.approve import approve, held_sets
+from airflow_provider_pacs.sync.steps import approve, pending_deletes
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.county import certificate_of, county_config, of
 from tests.support.harris import ENTITIES, HarrisCounty, HarrisPacs
@@ -81,8 +81,9 @@ def test_a_whole_county_in_full_and_then_only_what_changed(make: Maker) -> None:
     read = {outcome.entity: outcome.read for outcome in published.entities}
     assert {outcome.entity: outcome.inserted + outcome.quarantined for outcome in published.entities} == read
     assert certificate.clean
-    assert {one.scope for one in certificate.entities} == {"full"}
-    sums = certificate_of(certificate, "value").sums or {}
+    assert {each.covered for each in certificate.entities} == {"all_rows"}
+    sums = certificate_of(certificate, "value").source_control or {}
+    assert sums == certificate_of(certificate, "value").target_control
     for year in ("2024", "2025", "2026"):
         market, improvement, land = county.source.query(
             "SELECT SUM(pv.market) AS m, SUM(COALESCE(pv.imprv_hstd_val, 0) + "
@@ -95,8 +96,8 @@ def test_a_whole_county_in_full_and_then_only_what_changed(make: Maker) -> None:
             "AND a.sup_num = pv.sup_num JOIN dbo.property AS p ON p.prop_id = pv.prop_id "
             f"WHERE pv.prop_val_yr = {year} AND p.prop_type_cd IN ('R', 'MH')"
         )[0].values()
-        told = {name: Decimal(value) for name, value in sums[year].items()}
-        assert (told["market_value"], told["improvement_value"], told["land_value"]) == (
+        totals = {name: Decimal(value) for name, value in sums[year].items()}
+        assert (totals["market_value"], totals["improvement_value"], totals["land_value"]) == (
             market,
             improvement,
             land,
@@ -110,7 +111,7 @@ def test_a_whole_county_in_full_and_then_only_what_changed(make: Maker) -> None:
     }
     assert second.clean
     assert {entity: county.plan_of(again.run_id, entity).strategy for entity in ENTITIES} == {
-        "property": "related", "owner": "compare", "value": "related", "structure": "related",
+        "property": "joined", "owner": "compare", "value": "joined", "structure": "joined",
     }  # fmt: skip
 
 
@@ -339,7 +340,7 @@ def test_the_accepted_policy_shows_a_supplement_when_it_is_accepted(make: Maker)
     assert base.live("value", f"{prop_id}/2026")["supplement_no"] == 0
 
 
-def test_a_year_that_vanishes_is_held(make: Maker) -> None:
+def test_a_year_that_vanishes_is_pending(make: Maker) -> None:
     """Story 9: an undone year layer takes a third of the values; nothing is deleted until somebody decides,
     and what comes back is what went.
     """
@@ -348,18 +349,19 @@ def test_a_year_that_vanishes_is_held(make: Maker) -> None:
     live = len(county.rows("value"))
     rows = county.rows_in("prop_supp_assoc", "prop_id, owner_tax_yr, sup_num", "owner_tax_yr = 2024")
     county.pacs("DELETE FROM dbo.prop_supp_assoc WHERE owner_tax_yr = 2024")
-    published, _ = county.sync()
-    held = of(published, "value").held
-    assert held > 25
+    published, certificate = county.sync()
+    pending = of(published, "value").pending_deletes
+    assert pending > 25
+    assert certificate.state == "pending"
     assert len(county.rows("value")) == live
-    (waiting,) = [one for one in held_sets(county.config, county.target) if one["entity"] == "value"]
-    decided = (waiting["held_id"], waiting["digest"])
+    (waiting,) = [each for each in pending_deletes(county.config, county.target) if each.entity == "value"]
+    decided = (waiting.pending_id, waiting.digest)
     (done,) = approve(
-        county.config, county.source, county.target, held=[decided], actor="an assessor", trigger="test"
+        county.config, county.source, county.target, sets=[decided], actor="an assessor", trigger="test"
     )
-    assert (done.deleted, done.kept) == (held, 0)
+    assert (done.deleted, done.kept) == (pending, 0)
     gone = {key: row["value_id"] for key, row in county.keyed("value", deleted=True).items()}
-    assert len(gone) == held
+    assert len(gone) == pending
     for start in range(0, len(rows), 100):
         texts = ", ".join(f"({row['prop_id']}, 2024, {row['sup_num']})" for row in rows[start : start + 100])
         county.pacs(f"INSERT INTO dbo.prop_supp_assoc (prop_id, owner_tax_yr, sup_num) VALUES {texts}")
@@ -382,7 +384,10 @@ def test_the_future_layer_becomes_the_year_that_it_was_for(make: Maker) -> None:
     try:
         published, certificate = county.sync()
         assert certificate.clean
-        assert (of(published, "value").deleted, of(published, "value").held) == (0, 0)  # no year leaves
+        assert (of(published, "value").deleted, of(published, "value").pending_deletes) == (
+            0,
+            0,
+        )  # no year leaves
         became = county.keyed("value")
         assert {became[key]["value_id"] for key in future} == {row["value_id"] for row in future.values()}
         assert {became[key]["roll_status"] for key in future} == {"working"}
@@ -590,7 +595,7 @@ def test_without_rowversions_everything_is_compared(make: Maker) -> None:
     published, certificate = county.sync()
     assert certificate.clean
     assert county.plan_of(published.run_id, "value").reason.startswith(
-        "no table of it has a rowversion to watch"
+        "no table of it has a rowversion to probe"
     )
     assert of(published, "value").updated == 1
 

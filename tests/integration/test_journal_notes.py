@@ -20,7 +20,9 @@ def opened(target: PostgresTarget) -> str:
     target.migrate()
     epoch = target.runs.claim(county_id=FIPS, county="benton_wa", name="Benton", identity={})
     run_id = str(uuid.uuid4())
-    table = ResolvedTable(TableMap("property", "dbo", "Property", "LastModified", (("property_id", "PropertyID"),)), {})
+    table = ResolvedTable(
+        TableMap("property", "dbo", "Property", "LastModified", (("property_id", "PropertyID"),)), {}
+    )
     entity = ReadPlan(table, "full", "last_modified", "first load", None, "2026-11-20", "datetime", "m", "s")
     target.runs.open(
         RunPlan(run_id, FIPS, epoch, "sync", (entity,)),

@@ -12,8 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_provider_pacs.sync import quality
-from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync import quality, steps
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, DataError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, apply, publisher
 from tests.integration.conftest import VALIDATION, CountyMaker

@@ -50,7 +50,13 @@ def test_a_window_does_not_miss_what_waits(family: County) -> None:
     published, certificate = family.sync()
     part = of(certificate, "owner")
     assert of(published, "owner").mode == "window"
-    assert (part.covered, part.missing, part.differing, part.waiting, part.quarantined) == ("window", 0, 0, 1, 0)
+    assert (part.covered, part.missing, part.differing, part.waiting, part.quarantined) == (
+        "window",
+        0,
+        0,
+        1,
+        0,
+    )
     assert certificate.clean
 
 
@@ -166,9 +172,7 @@ def test_a_reconcile_closes_the_old_link_too(family: County) -> None:
 def left_behind(family: County) -> dict[str, str]:
     """Child -> parent, as the view tells it."""
     found = family.target.approvals.orphans(family.fips)
-    assert all(
-        (row.entity, row.parent) == ("owner", "property") and row.parent_deleted_at for row in found
-    )
+    assert all((row.entity, row.parent) == ("owner", "property") and row.parent_deleted_at for row in found)
     return {row.source_key: row.parent_key for row in found}
 
 
@@ -281,7 +285,9 @@ def test_a_county_in_trouble_is_alone_with_it(make_county: CountyMaker) -> None:
     one.change("property", 2, Acreage=-1.0)
     run_id = one.stage()
     with one.target.connection.transaction():
-        one.target.connection.execute("SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (one.fips,))
+        one.target.connection.execute(
+            "SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (one.fips,)
+        )
         _, certificate = other.sync()
     assert certificate.clean
     one.configure(tables={"property": {"table": "Parcels"}})

@@ -76,6 +76,7 @@ def test_a_tenant_reader_cannot_stand_in_for_the_catalog(platform: Platform, loa
             "CREATE TEMP TABLE pg_roles AS SELECT 'nobody_of_all'::name AS rolname, oid FROM pg_catalog.pg_roles "
             "WHERE rolname = session_user"
         )
+        tenant.execute("GRANT SELECT ON pg_temp.pg_roles TO PUBLIC")
         tenant.execute("SET search_path = pg_temp, pg_catalog, public")
         assert counties_seen(tenant) == before == {county}
         assert other not in before
@@ -99,6 +100,7 @@ def test_a_tenant_reader_cannot_run_code_as_the_owner(platform: Platform, loaded
         tenant.execute(
             "CREATE FUNCTION pg_temp.pg_has_role(name, oid, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
         )
+        tenant.execute("GRANT SELECT ON pg_temp.pg_roles TO PUBLIC")
         tenant.execute("SET search_path = pg_temp, pg_catalog")
         heard: list[str] = []
         tenant.add_notice_handler(lambda notice: heard.append(str(notice.message_primary)))

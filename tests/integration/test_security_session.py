@@ -315,7 +315,7 @@ def _as_the_next_client(stated: dict[str, str]) -> tuple[dict[str, str], int, in
 
 
 def test_behind_a_pooler_statements_have_their_settings(granted: Platform, pg_server: str) -> None:
-    """Case D4: inside a transaction and outside of one, and the role's own time-out is not theirs (case D9)."""
+    """Case D4: inside a transaction and outside of one, and the role's own time-out is not theirs."""
     with granted.as_superuser() as admin:
         admin.execute(f"ALTER ROLE {granted.sync} SET statement_timeout = '7s'".encode())
     with (

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from airflow_provider_pacs.sync.steps.load import fill_stage
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
 from airflow_provider_pacs.sync.profiles import TableMap
+from airflow_provider_pacs.sync.records import ReadPlan
 from airflow_provider_pacs.sync.schema.catalog import describe
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
+from airflow_provider_pacs.sync.steps.source_rows import SourceRows
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.support.server import MssqlServer
 from tests.support.values import CASES, UUID, Case
@@ -86,7 +87,8 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(
         reader = stack.enter_context(SqlServerReader(mssql.address, attempts=1))
         shape = describe(reader, TableMap("property", "dbo", name, None, mapped))
         stage = f"types_{number}"
-        assert fill_stage(reader, target, shape, full_query(shape), stage, county_id="53005") == 4
+        plan = ReadPlan(shape, "full", "compare", "a test", None, None, None, "f", "s")
+        assert SourceRows(reader, target, plan, "53005").fill(full_query(shape), stage) == 4
         wanted = ", ".join(f"{slot}::text" for slot in chosen)
         found = target.connection.execute(
             f"SELECT {wanted}, _reject FROM pacs_stage.{stage} ORDER BY parcel_number"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from airflow_provider_pacs.sync.steps.load import stage_name
+from airflow_provider_pacs.sync.steps.source_rows import stage_name
 from airflow_provider_pacs.sync.target.postgres.stage import rows_view
 
 from airflow_provider_pacs.sync.entities import load_entities

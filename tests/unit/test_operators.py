@@ -105,7 +105,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setitem(sys.modules, hook.__name__, hook)
 
     @contextmanager
-    def open_target(conn_id: str) -> Any:
+    def open_target(conn_id: str, tls: str = "warn", county: str = "") -> Any:
         fake.opened.append(conn_id)
         yield "target"
 

@@ -13,6 +13,7 @@ from airflow_provider_pacs.sync.quality.gx import judge, warm_up
 from airflow_provider_pacs.sync.quality.mapped import mapping_results
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult, Severity, ValidationContext
 from airflow_provider_pacs.sync.quality.suite import load_suite
+from airflow_provider_pacs.sync.quality.texts import rule_text
 
 __all__ = [
     "Rule",
@@ -25,5 +26,6 @@ __all__ = [
     "predicate_sql",
     "reject_assignments",
     "reject_statement",
+    "rule_text",
     "warm_up",
 ]

@@ -32,12 +32,26 @@ def keep_report(
 
 @contextmanager
 def audit_failures(
-    config: CountyConfig, target: Target, step: str, run_id: str | None = None
+    config: CountyConfig,
+    target: Target,
+    step: str,
+    run_id: str | None = None,
+    *,
+    kind: str = "",
+    trigger: str = "",
 ) -> Iterator[None]:
     """A failed step leaves an audit row, also where the run never started, and nobody waits for its run
     meanwhile.
 
     Where the target itself is down, the error alone says what happened.
+
+    Args:
+        config: the county.
+        target: an open target.
+        step: the step's name.
+        run_id: the run; None where there is none yet.
+        kind: of a run that never started, which DAG it was.
+        trigger: of a run that never started, who asked for it; its log is found by this.
     """
     try:
         if run_id is not None:
@@ -45,7 +59,7 @@ def audit_failures(
         yield
     except PacsError as error:
         with suppress(PacsError):
-            target.runs.failure(config.fips, step, error, run_id)
+            target.runs.failure(config.fips, step, error, run_id, kind=kind, trigger=trigger)
             if run_id is not None:
                 target.runs.rest(run_id)
         raise

@@ -55,7 +55,7 @@ def plan(
         RetryableError: an end can't be reached now, or another run of the county is at work (PACS-008).
     """
     with (
-        audit_failures(config, target, "plan"),
+        audit_failures(config, target, "plan", kind=request.kind, trigger=request.trigger),
         keep_report(config, target, request.trigger, report) as kept,
     ):
         if report is not None and report.refused is not None:
@@ -121,7 +121,7 @@ def backfill(
         DataError: the certificate is neither clean nor pending.
         PacsError: as the steps raise it.
     """
-    with audit_failures(config, target, "backfill"):
+    with audit_failures(config, target, "backfill", kind="backfill", trigger=trigger):
         if window.entity not in config.sync.entities:
             raise ConfigError(
                 f"{config.county} does not synchronise {window.entity!r}",

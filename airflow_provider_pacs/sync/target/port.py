@@ -235,8 +235,17 @@ class RunStore(Protocol):
     ) -> None:
         """Append an audit row: counts and names, never values of rows."""
 
-    def failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
-        """Append an audit row for a failed step."""
+    def failure(
+        self,
+        county_id: str,
+        step: str,
+        error: PacsError,
+        run_id: str | None = None,
+        *,
+        kind: str = "",
+        trigger: str = "",
+    ) -> None:
+        """Append an audit row for a failed step; `kind` and `trigger` say which run never started."""
 
     def end(self, run_id: str, message: str) -> None:
         """Close a run that ends without a certificate. What it published stays."""

@@ -12,9 +12,8 @@ from uuid import UUID
 import pytest
 
 from airflow_provider_pacs.cli import main
-from airflow_provider_pacs.cli.quarantine import rule_text
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.quality import load_suite
+from airflow_provider_pacs.sync.quality import load_suite, rule_text
 from airflow_provider_pacs.sync.records import QuarantinedRow
 
 

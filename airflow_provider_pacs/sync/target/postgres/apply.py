@@ -259,7 +259,10 @@ def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int
         return 0, 0, 0
     there = ddl.leaf_exists(connection, entity, county_id)
     size = "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL)" if there else "0"
-    stays = "EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} = s.{parent})"
+    stays = (
+        "EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} = "
+        "s.{parent})"
+    )
     statement = staged.sql(
         "SELECT greatest(count(*), " + size + "), count(*) FILTER (WHERE {orphan}), "  # noqa: S608
         "count(*) FILTER (WHERE {orphan} AND NOT " + (stays if there else "false") + " AND NOT EXISTS "

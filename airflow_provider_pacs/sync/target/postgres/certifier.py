@@ -29,7 +29,7 @@ from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
 from airflow_provider_pacs.sync.target.postgres.sql import leaf
 
 Connection = psycopg.Connection[Any]
-_COLUMNS = {
+COLUMNS = {
     "covered": "covered",
     "state": "state",
     "compared": "compared_rows",
@@ -205,7 +205,7 @@ def _covered(certificates: Sequence[EntityCertificate]) -> Coverage:
 def _store(
     connection: Connection, certificate: Certificate, each: EntityCertificate, config: str, head: str
 ) -> None:
-    values: dict[str, object] = {column: getattr(each, name) for name, column in _COLUMNS.items()}
+    values: dict[str, object] = {column: getattr(each, name) for name, column in COLUMNS.items()}
     for name in ("source_control", "target_control"):
         values[name] = Jsonb(values[name]) if values[name] is not None else None
     values |= {
@@ -250,7 +250,7 @@ def stored(connection: Connection, run_id: str) -> Certificate | None:
     entities = []
     issued: datetime = max(row["issued_at"] for row in rows)
     for row in rows:
-        values = {name: row[column] for name, column in _COLUMNS.items()}
+        values = {name: row[column] for name, column in COLUMNS.items()}
         values["sample_keys"] = tuple(row["sample_keys"])
         entities.append(EntityCertificate(entity=row["entity"], **values))
     first = rows[0]

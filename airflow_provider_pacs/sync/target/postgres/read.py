@@ -9,19 +9,36 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
+from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.target.postgres import read_sql, session
+from airflow_provider_pacs.sync.records import AuditRow, Certificate, PendingDeletes, QuarantinedRow
+from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
+from airflow_provider_pacs.sync.target.postgres.read_records import (
+    CertificateRow,
+    CheckFinding,
+    CheckRow,
+    CountyFacts,
+    CountyStanding,
+    CursorRow,
+    EntityRow,
+    FailureRow,
+    QualityRow,
+    QuarantineRow,
+    RefusedRun,
+    RunRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Row = dict[str, Any]
+Record = TypeVar("Record")
+_FINDINGS = TypeAdapter(list[CheckFinding])
 CONNECT_SECONDS = 2
 STATEMENT_MILLISECONDS = 1_900
 _SETTINGS = (
@@ -51,7 +68,6 @@ class OpsReader:
             self._connection = psycopg.connect(
                 autocommit=True,
                 application_name="airflow-provider-pacs-page",
-                row_factory=dict_row,
                 prepare_threshold=None,
                 **wanted,
             )
@@ -81,109 +97,140 @@ class OpsReader:
 
     def counties(self, county_ids: Sequence[str]) -> dict[str, str]:
         """The county that each recorded FIPS code belongs to."""
-        rows = self._all(read_sql.COUNTIES, {"counties": list(county_ids)})
-        return {row["county_id"]: row["county"] for row in rows}
+        return dict(self._pairs(read_sql.COUNTIES, {"counties": list(county_ids)}))
 
-    def overview(self, county_ids: Sequence[str]) -> list[Row]:
-        """One row per county that this target knows: newest run, last good run, progress, verdicts, held
-        deletes, failures.
-        """
-        return self._all(read_sql.OVERVIEW, {"counties": list(county_ids)})
+    def overview(self, county_ids: Sequence[str]) -> list[CountyStanding]:
+        """What this target knows of each county, in the order of the codes."""
+        values = {"counties": list(county_ids)}
+        facts = {row.county_id: row for row in self._all(CountyFacts, read_sql.OVERVIEW, values)}
+        runs = {row.county_id: row for row in self._all(RunRow, read_sql.NEWEST_RUNS, values)}
+        failures = {row.county_id: row for row in self._all(FailureRow, read_sql.NEWEST_FAILURES, values)}
+        refused: dict[str, list[RefusedRun]] = {}
+        for row in self._all(RefusedRun, read_sql.REFUSED, values):
+            refused.setdefault(row.county_id, []).append(row)
+        return [
+            CountyStanding(
+                facts[county_id],
+                runs.get(county_id),
+                failures.get(county_id),
+                tuple(refused.get(county_id, ())),
+            )
+            for county_id in sorted(facts)
+        ]
 
-    def runs(self, county_id: str, kind: str, limit: int) -> list[Row]:
+    def runs(self, county_id: str, kind: str, limit: int) -> list[RunRow]:
         """The newest runs with their sums, newest first."""
-        return self._all(read_sql.RUNS, {"county": county_id, "kind": kind, "limit": limit})
+        return self._all(RunRow, read_sql.RUNS, {"county": county_id, "kind": kind, "limit": limit})
 
-    def run(self, county_id: str, run_id: str) -> Row | None:
+    def refused(self, county_id: str) -> list[RefusedRun]:
+        """Runs that never started, newest first."""
+        return self._all(RefusedRun, read_sql.REFUSED, {"counties": [county_id]})
+
+    def run(self, county_id: str, run_id: str) -> RunRow | None:
         """One run of the county."""
-        return self._one(read_sql.RUN, {"county": county_id, "run": run_id})
+        return self._first(RunRow, read_sql.RUN, {"county": county_id, "run": run_id})
 
-    def run_entities(self, run_id: str) -> list[Row]:
+    def run_entities(self, run_id: str) -> list[EntityRow]:
         """The run's entities, parents first."""
-        return self._all(read_sql.RUN_ENTITIES, {"run": run_id})
+        return self._all(EntityRow, read_sql.RUN_ENTITIES, {"run": run_id})
 
     def expected_rows(self, county_id: str) -> dict[str, int]:
         """Rows that a full read of each entity will bring, about: the planner's count of the county's
         partitions.
         """
         tables = {f"{entity.table}_{county_id}": entity.name for entity in load_entities().values()}
-        rows = self._all(read_sql.LEAF_ROWS, {"tables": list(tables)})
-        return {tables[row["relname"]]: int(row["rows"]) for row in rows if row["rows"] > 0}
+        rows = self._pairs(read_sql.LEAF_ROWS, {"tables": list(tables)})
+        return {tables[name]: int(count) for name, count in rows if count > 0}
 
     def last_full_rows(self, county_id: str) -> dict[str, int]:
         """Rows that the last finished full read of each entity brought."""
-        return {
-            row["entity"]: int(row["rows_read"])
-            for row in self._all(read_sql.LAST_FULL, {"county": county_id})
-        }
+        return {name: int(count) for name, count in self._pairs(read_sql.LAST_FULL, {"county": county_id})}
 
-    def states(self, county_id: str) -> list[Row]:
+    def states(self, county_id: str) -> list[CursorRow]:
         """Cursors and schema fingerprints by entity."""
-        return self._all(read_sql.STATES, {"county": county_id})
+        return self._all(CursorRow, read_sql.STATES, {"county": county_id})
 
-    def quality(self, run_id: str) -> list[Row]:
-        """Verdicts of a run, those that did not hold first."""
-        return self._all(read_sql.QUALITY, {"run": run_id})
+    def quality(self, run_id: str) -> list[QualityRow]:
+        """What the rules said in a run, those that did not hold first."""
+        return self._all(QualityRow, read_sql.QUALITY, {"run": run_id})
 
-    def last_judged_run(self, county_id: str) -> str | None:
-        """The newest run whose rows were judged."""
-        found = self._one(read_sql.LAST_JUDGED, {"county": county_id})
+    def last_validated_run(self, county_id: str) -> str | None:
+        """The newest run whose rows were validated."""
+        found = self._one(read_sql.LAST_VALIDATED, {"county": county_id})
         return None if found is None else str(found["run_id"])
 
-    def quarantine_by_rule(self, county_id: str) -> list[Row]:
+    def quarantine_by_rule(self, county_id: str) -> list[QuarantineRow]:
         """Open quarantine counted by entity and rule, with a few keys of each."""
-        return self._all(read_sql.QUARANTINE_BY_RULE, {"county": county_id})
+        return self._all(QuarantineRow, read_sql.QUARANTINE_BY_RULE, {"county": county_id})
 
-    def quarantine_keys(self, county_id: str, entity: str, rule: str, offset: int, limit: int) -> list[Row]:
+    def quarantine_keys(
+        self, county_id: str, entity: str, rule: str, offset: int, limit: int
+    ) -> list[QuarantinedRow]:
         """Keys that wait under one rule, oldest first."""
         return self._all(
+            QuarantinedRow,
             read_sql.QUARANTINE_KEYS,
             {"county": county_id, "entity": entity, "rule": rule, "offset": offset, "limit": limit},
         )
 
     def rule_titles(self, county_id: str) -> dict[str, str]:
-        """Each rule's title as it was last judged for the county."""
-        return {
-            row["rule_id"]: row["title"] for row in self._all(read_sql.RULE_TITLES, {"county": county_id})
-        }
+        """Each rule's title as it was last validated for the county."""
+        return dict(self._pairs(read_sql.RULE_TITLES, {"county": county_id}))
 
-    def certificates(self, county_id: str, limit: int) -> list[Row]:
-        """The newest certificates."""
-        return self._all(read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
+    def certificates(self, county_id: str, limit: int) -> list[CertificateRow]:
+        """The entities of the newest certificates, newest first."""
+        return self._all(CertificateRow, read_sql.CERTIFICATES, {"county": county_id, "limit": limit})
 
-    def last_check(self, county_id: str) -> Row | None:
+    def certificate(self, county_id: str, run_id: str) -> Certificate | None:
+        """The certificate of one run of the county; None where there is none."""
+        with self._statements() as connection:
+            found = certifier.stored(connection, run_id)
+        return found if found is not None and found.county_id == county_id else None
+
+    def last_check(self, county_id: str) -> CheckRow | None:
         """The newest report of a look at both ends; None before the first, and in a target that an older
         version migrated.
         """
         there = self._one("SELECT to_regclass('pacs_ops.check_report') IS NOT NULL AS there", {})
-        return self._one(read_sql.LAST_CHECK, {"county": county_id}) if there and there["there"] else None
+        row = self._one(read_sql.LAST_CHECK, {"county": county_id}) if there and there["there"] else None
+        if row is None:
+            return None
+        return CheckRow(**row | {"findings": _FINDINGS.validate_python(row["findings"])})
 
-    def held(self, county_id: str) -> list[Row]:
-        """Held mass deletes that wait for a decision."""
-        return self._all(read_sql.HELD, {"county": county_id})
+    def pending(self, county_id: str) -> list[PendingDeletes]:
+        """Sets of deletes that wait for a person, newest first."""
+        return self._all(PendingDeletes, read_sql.PENDING, {"county": county_id})
 
-    def failures(self, county_id: str, limit: int) -> list[Row]:
+    def failures(self, county_id: str, limit: int) -> list[FailureRow]:
         """Recorded failures, newest first."""
-        return self._all(read_sql.FAILURES, {"county": county_id, "limit": limit})
+        return self._all(FailureRow, read_sql.FAILURES, {"county": county_id, "limit": limit})
 
-    def run_failures(self, run_id: str) -> list[Row]:
-        """Recorded failures of one run."""
-        return self._all(read_sql.RUN_FAILURES, {"run": run_id})
+    def run_failures(self, run_id: str) -> list[FailureRow]:
+        """Recorded failures of one run, newest first."""
+        return self._all(FailureRow, read_sql.RUN_FAILURES, {"run": run_id})
 
-    def audit(self, county_id: str, before: int | None, limit: int) -> list[Row]:
+    def audit(self, county_id: str, before: int | None, limit: int) -> list[AuditRow]:
         """Audit rows, newest first, older than `before`."""
-        return self._all(read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
+        return self._all(AuditRow, read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
 
-    def _all(self, statement: str, values: Mapping[str, Any]) -> list[Row]:
-        with self._cursor() as cursor:
+    def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
+        with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:
             return cursor.execute(statement.encode(), values).fetchall()
 
-    def _one(self, statement: str, values: Mapping[str, Any]) -> Row | None:
-        with self._cursor() as cursor:
+    def _first(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> Record | None:
+        return next(iter(self._all(record, statement, values)), None)
+
+    def _pairs(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        with self._statements() as connection:
+            return connection.execute(statement.encode(), values).fetchall()
+
+    def _one(self, statement: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        with self._statements() as connection, connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(statement.encode(), values).fetchone()
 
     @contextmanager
-    def _cursor(self) -> Iterator[psycopg.Cursor[Row]]:
-        with mapped_errors(), self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.execute(_SETTINGS.encode())
-            yield cursor
+    def _statements(self) -> Iterator[psycopg.Connection[Any]]:
+        """A read-only transaction with time limits of its own."""
+        with mapped_errors(), self._connection.transaction():
+            self._connection.execute(_SETTINGS.encode())
+            yield self._connection

@@ -471,7 +471,16 @@ class PostgresRunStore:
         with self._db.statements() as connection:
             audit.append(connection, county_id, run_id, action, what, details)
 
-    def failure(self, county_id: str, step: str, error: PacsError, run_id: str | None = None) -> None:
+    def failure(
+        self,
+        county_id: str,
+        step: str,
+        error: PacsError,
+        run_id: str | None = None,
+        *,
+        kind: str = "",
+        trigger: str = "",
+    ) -> None:
         """Append an audit row for a failed step; nothing where the schemas do not exist yet."""
         details = {
             "code": error.code,
@@ -479,6 +488,8 @@ class PostgresRunStore:
             "message": error.message,
             "remedy": error.remedy,
         }
+        if run_id is None and trigger:
+            details |= {"kind": kind, "trigger": trigger}
         with self._db.statements() as connection:
             if audit.is_ready(connection):
                 audit.append(connection, county_id, run_id, "run.failed", step, details)

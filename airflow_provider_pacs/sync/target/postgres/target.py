@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.port import Readiness
-from airflow_provider_pacs.sync.target.postgres import checks, ddl, session, tls
+from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, session, tls
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
@@ -97,6 +98,28 @@ class PostgresTarget:
     def weak_settings(self) -> tuple[str, ...]:
         """Settings of the connection that are weaker than the default, each with the reason."""
         return tuple(map(str, tls.weak_settings(self._db.params)))
+
+    def verify_audit(self, county_id: str, heads: Sequence[str] = ()) -> audit.AuditVerification:
+        """Compute the county's audit chain again.
+
+        Args:
+            county_id: FIPS code.
+            heads: `<position>:<hash>` texts that were kept outside.
+
+        Raises:
+            ConfigError: a head is not written that way.
+        """
+        try:
+            known = [audit.AuditHead.parse(county_id, head) for head in heads]
+        except ValueError as error:
+            raise ConfigError(f"{error}", remedy="copy the head as a certificate prints it") from None
+        with self._db.statements() as connection:
+            return audit.verify(connection, county_id, known)
+
+    def export_audit(self, county_id: str) -> Iterator[str]:
+        """The county's audit chain as JSON lines, oldest first."""
+        with self._db.statements() as connection:
+            yield from audit.export(connection, county_id)
 
     def readiness(self) -> Readiness:
         """Whether the target can take a run; nothing is changed."""

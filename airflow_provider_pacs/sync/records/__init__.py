@@ -1,0 +1,79 @@
+"""The typed records that cross a boundary: what a run plans, what the journal holds, what came of it.
+
+They are frozen, hold counts and keys but never rows, and are read from PostgreSQL with psycopg's `class_row`. XCom,
+the command line and the page derive from them.
+"""
+
+from airflow_provider_pacs.sync.records.approvals import (
+    Decision,
+    DeleteBounds,
+    PendingDeletes,
+)
+from airflow_provider_pacs.sync.records.certificates import (
+    RUN_STATE_OF,
+    Certificate,
+    CertificateState,
+    EntityCertificate,
+    SourceCensus,
+    worst_state,
+)
+from airflow_provider_pacs.sync.records.plans import (
+    BACKFILL,
+    MAPPING_VERSION,
+    Backfill,
+    Coverage,
+    Difference,
+    EntityState,
+    Mode,
+    ReadPlan,
+    RunKind,
+    RunPlan,
+    RunState,
+    SourceMoment,
+)
+from airflow_provider_pacs.sync.records.runs import (
+    AuditRow,
+    Cursor,
+    EntityOutcome,
+    EntityRun,
+    OrphanedRow,
+    QuarantinedRow,
+    RowCounts,
+    RunOutcome,
+    RunRecord,
+    entity_outcome,
+)
+
+__all__ = [
+    "BACKFILL",
+    "MAPPING_VERSION",
+    "RUN_STATE_OF",
+    "AuditRow",
+    "Backfill",
+    "Certificate",
+    "CertificateState",
+    "Coverage",
+    "Cursor",
+    "Decision",
+    "DeleteBounds",
+    "Difference",
+    "EntityCertificate",
+    "EntityOutcome",
+    "EntityRun",
+    "EntityState",
+    "Mode",
+    "OrphanedRow",
+    "PendingDeletes",
+    "QuarantinedRow",
+    "ReadPlan",
+    "RowCounts",
+    "RunKind",
+    "RunOutcome",
+    "RunPlan",
+    "RunRecord",
+    "RunState",
+    "SourceCensus",
+    "SourceMoment",
+    "entity_outcome",
+    "worst_state",
+]
