@@ -12,12 +12,12 @@ import io
 import re
 import tokenize
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _OPENING = re.compile(r"""^[A-Za-z]*("{3}|'{3}|"|')""")
 _LAST_COMMA = re.compile(r",(?=[)\]}])")
-_QUIET = {tokenize.NL, tokenize.COMMENT}
 _FSTRING_START = getattr(tokenize, "FSTRING_START", -1)
 _FSTRING_END = getattr(tokenize, "FSTRING_END", -1)
 
@@ -98,45 +98,44 @@ def _between_strings(text: str) -> list[tuple[int, int]]:
         return lines[position[0] - 1] + position[1]
 
     hidden: list[tuple[int, int]] = []
-    closing: tuple[int, int] | None = None  # where the last string's quote stands, and how long it is
-    opening: dict[int, str] = {}
-    depth = 0
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            hidden.append((offset(token.start), offset(token.end)))
-        if token.type in _QUIET:
-            continue
-        begins = token.type == tokenize.STRING or token.type == _FSTRING_START
-        if begins and depth == 0:
-            quote = _quote_of(token.string)
+    closing: tuple[int, int] | None = None  # where the last string's quote stands
+    for kind, begin, end, first in _strings_and_others(text):
+        start, stop = offset(begin), offset(end)
+        if kind == "comment":
+            hidden.append((start, stop))
+        elif kind == "string":
+            match = _OPENING.match(first)
+            assert match is not None, first
             if closing is not None:
-                hidden.append((closing[0], offset(token.start) + len(_prefix_and_quote(token.string))))
-            if token.type == tokenize.STRING:
-                closing = (offset(token.end) - len(quote), offset(token.end))
-                continue
-        if token.type == _FSTRING_START:
-            opening[depth] = _quote_of(token.string)
-            depth += 1
-        elif token.type == _FSTRING_END:
-            depth -= 1
-            if depth == 0:
-                closing = (offset(token.end) - len(opening[0]), offset(token.end))
-                continue
-        if depth == 0:
+                hidden.append((closing[0], start + len(match[0])))
+            closing = (stop - len(match[1]), stop)
+        else:
             closing = None
     return _merged(hidden)
 
 
-def _prefix_and_quote(string: str) -> str:
-    match = _OPENING.match(string)
-    assert match is not None, string
-    return match.group(0)
+_Place = tuple[int, int]
 
 
-def _quote_of(string: str) -> str:
-    match = _OPENING.match(string)
-    assert match is not None, string
-    return match.group(1)
+def _strings_and_others(text: str) -> Iterator[tuple[str, _Place, _Place, str]]:
+    """(`string`, `comment` or `other`, start, end, how it begins); from Python 3.12 on an f-string is several
+    tokens, and is one here.
+    """
+    depth, begin, first = 0, (0, 0), ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == _FSTRING_START:
+            if depth == 0:
+                begin, first = token.start, token.string
+            depth += 1
+        elif token.type == _FSTRING_END:
+            depth -= 1
+            if depth == 0:
+                yield "string", begin, token.end, first
+        elif token.type == tokenize.COMMENT:
+            yield "comment", token.start, token.end, ""
+        elif depth == 0 and token.type != tokenize.NL:
+            kind = "string" if token.type == tokenize.STRING else "other"
+            yield kind, token.start, token.end, token.string
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -242,7 +242,7 @@ MUTANTS = (
     Mutant(
         "a failed step is in the audit",
         FAILURES,
-        "target.runs.failure(config.fips, step, error, run_id)",
+        "target.runs.failure(config.fips, step, error, run_id, kind=kind, trigger=trigger)",
         "pass",
         of("journal_notes", "test_a_failed_step_is_recorded_with_class_and_remedy"),
     ),
