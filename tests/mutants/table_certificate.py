@@ -190,6 +190,13 @@ MUTANTS = (
         of("reconcile", "test_damage_between_publish_and_certificate_is_drift"),
     ),
     Mutant(
+        "a backfill certifies its window",
+        CERTIFY,
+        'if self.row.mode == "keys" or self.plan.strategy == BACKFILL:',
+        'if self.row.mode == "keys":',
+        of("backfill", "test_a_window_is_read_again"),
+    ),
+    Mutant(
         "what differs is read once more before it is said",
         CERTIFY,
         "self.rows.fill_keys(looked_at, fresh)",

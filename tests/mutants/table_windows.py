@@ -54,6 +54,13 @@ MUTANTS = (
         of("windows", "test_a_row_that_moves_while_it_is_read"),
     ),
     Mutant(
+        "soft deletes travel",
+        MODIFIED,
+        "WHERE ({column} >= @lo AND",
+        "WHERE {'s.[IsActive] = 1 AND ' if table.map.entity == 'property' else ''}({column} >= @lo AND",
+        of("deletes", "test_a_soft_delete"),
+    ),
+    Mutant(
         "NULL sweep",
         MODIFIED,
         " OR {column} IS NULL OR",
