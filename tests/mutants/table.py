@@ -1,0 +1,25 @@
+"""All mutants."""
+
+from __future__ import annotations
+
+from tests.mutants import (
+    table_certificate,
+    table_proof,
+    table_reads,
+    table_rows,
+    table_runs,
+    table_source,
+    table_staging,
+    table_windows,
+)
+
+MUTANTS = (
+    *table_windows.MUTANTS,
+    *table_reads.MUTANTS,
+    *table_staging.MUTANTS,
+    *table_rows.MUTANTS,
+    *table_certificate.MUTANTS,
+    *table_proof.MUTANTS,
+    *table_runs.MUTANTS,
+    *table_source.MUTANTS,
+)
