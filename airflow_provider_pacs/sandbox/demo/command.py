@@ -36,7 +36,16 @@ COUNTY = "benton_wa"
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
 _RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
 _WIDTH = 140
-_COUNTED = ("read", "inserted", "updated", "deleted", "quarantined", "repaired", "held", "remaining")
+_COUNTED = (
+    "read",
+    "inserted",
+    "updated",
+    "deleted",
+    "quarantined",
+    "pending_deletes",
+    "missing",
+    "differing",
+)
 
 
 class Interrupted(BaseException):
@@ -216,7 +225,7 @@ def _counts(outcome: dict[str, Any]) -> str:
     """The counts of a task in words, summed over entities where it has several."""
     parts = outcome.get("entities", {}).values() if isinstance(outcome.get("entities"), dict) else [outcome]
     sums = {name: sum(part.get(name) or 0 for part in parts if isinstance(part, dict)) for name in _COUNTED}
-    return ", ".join(f"{count:,} {name}" for name, count in sums.items() if count)
+    return ", ".join(f"{count:,} {name.replace(chr(95), chr(32))}" for name, count in sums.items() if count)
 
 
 def _night(running: Running, console: Console) -> dict[str, Any]:

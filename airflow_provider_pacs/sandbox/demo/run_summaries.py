@@ -1,22 +1,22 @@
 """Reads what schema pacs_ops says of the demo's runs, for `summary.json` and the table at the end.
 
-`summary.json`, version 1:
+`summary.json`, version 2:
 
-    version         of this layout; a key that changes its meaning raises it ok              every DAG run
-    succeeded and the last certificate is clean clean           the last certificate is clean: for every
-    entity the source minus the quarantined rows equals the target county_id       FIPS size, profile   of the
-    sandbox PACS started_at      UTC seconds         setup (until Airflow was healthy), total night
+    version      of this layout; a key that changes its meaning raises it ok           every DAG run succeeded
+    and the last certificate is clean clean        the last certificate is clean county_id    FIPS code; size,
+    profile: of the sandbox PACS started_at   UTC seconds      setup (until Airflow was healthy), total night
     what changed at the source between the runs `full` and `incremental`, as the sandbox counted it runs
-    in order, each: run (full, incremental, reconcile), dag_id, dag_run_id, airflow_state, seconds (wall, in
-    Airflow),
-                    run_id (in pacs_ops), kind (sync, reconcile), state, message, entities
-    entities        parents first, each: entity, mode (full, changes), family, state, read, inserted, updated,
-    deleted, quarantined, released, held,
-                    seconds (reading and staging), rows_per_second, rules (judged), failed_rules (ids, any
-                    severity), certificate (null where none)
-    certificate     scope (delta, full), clean, source_rows, target_rows, quarantined_rows, late_rows,
-    missing, differing, ghosts, repaired, held,
-                    remaining; counts are rows at the moment of the comparison
+    in order, each: run (full, incremental, reconcile), dag_id, dag_run_id, airflow_state, seconds
+                 (wall, in Airflow), run_id (in pacs_ops), kind (sync, reconcile), state, message, entities
+    entities     parents first, each: entity, mode (full, window, keys), strategy, state, read, inserted,
+    updated,
+                 deleted, quarantined, released, pending_deletes, seconds (reading and staging),
+                 rows_per_second, rules (evaluated), failed_rules (ids, any severity), certificate (null where
+                 none)
+    certificate  covered (all_rows, window, keys), state (clean, pending, blocked, drift), and rows at the
+    moment of
+                 the comparison: source_rows = equal + quarantined + waiting + newer + missing + differing,
+                 target_rows = equal + kept + pending_deletes + extra_in_target + differing
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from rich.table import Table
 
 from airflow_provider_pacs.sandbox.demo.airflow_api import DagRun
 
-VERSION = 1
+VERSION = 2
 _CERTIFIED = (
-    "scope",
-    "clean",
+    "covered",
+    "state",
     "source_rows",
     "target_rows",
+    "equal_rows",
     "quarantined_rows",
-    "late_rows",
+    "waiting_rows",
+    "newer_rows",
+    "kept_rows",
+    "pending_deletes",
     "missing",
     "differing",
-    "ghosts",
-    "repaired",
-    "held",
-    "remaining",
+    "extra_in_target",
 )
 _ENTITIES = """
-SELECT e.entity, e.mode, e.family, e.state, e.rows_read AS read, e.rows_inserted AS inserted, e.rows_updated AS updated, e.rows_deleted AS deleted,
-  e.rows_quarantined AS quarantined, e.rows_released AS released, e.rows_held AS held, round(e.extract_seconds::numeric, 3)::float8 AS seconds,
+SELECT e.entity, e.mode, e.strategy, e.state, e.rows_read AS read, e.rows_inserted AS inserted, e.rows_updated AS updated, e.rows_deleted AS deleted,
+  e.rows_quarantined AS quarantined, e.rows_released AS released, e.rows_pending AS pending_deletes, round(e.extract_seconds::numeric, 3)::float8 AS seconds,
   CASE WHEN e.extract_seconds > 0 THEN round((e.rows_read / e.extract_seconds)::numeric)::bigint ELSE 0 END AS rows_per_second,
   (SELECT count(*) FROM pacs_ops.quality_result AS q WHERE q.run_id = e.run_id AND q.entity = e.entity) AS rules,
   ARRAY(SELECT q.rule_id FROM pacs_ops.quality_result AS q WHERE q.run_id = e.run_id AND q.entity = e.entity AND NOT q.success ORDER BY q.rule_id)
@@ -114,7 +115,8 @@ def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[s
 def is_clean(run: dict[str, Any]) -> bool:
     """Whether every entity of a run was certified clean."""
     return bool(run["entities"]) and all(
-        entity["certificate"] is not None and entity["certificate"]["clean"] for entity in run["entities"]
+        entity["certificate"] is not None and entity["certificate"]["state"] == "clean"
+        for entity in run["entities"]
     )
 
 
@@ -148,24 +150,19 @@ def table_of(runs: Sequence[dict[str, Any]]) -> Table:
 
 
 def _mode(entity: dict[str, Any]) -> str:
-    return "full" if entity["mode"] == "full" else str(entity["family"])
+    return "full" if entity["mode"] == "full" else str(entity["strategy"])
 
 
 def _quality(entity: dict[str, Any]) -> str:
-    if not entity["rules"]:
-        return "-"  # a reconcile sorts bad rows out by the same rules, and validates with no suite
     return ", ".join(entity["failed_rules"]) or "ok"
 
 
 def _certificate(certificate: dict[str, Any] | None) -> str:
     if certificate is None:
         return "none"
-    if certificate["held"]:
-        return f"held {certificate['held']:,}"
-    if certificate["remaining"] or not certificate["clean"]:
-        return f"drift {certificate['remaining']:,}"
-    return (
-        f"clean ({certificate['scope']})"
-        if not certificate["repaired"]
-        else f"clean, {certificate['repaired']:,} repaired"
-    )
+    if certificate["state"] == "pending":
+        return f"pending {certificate['pending_deletes']:,}"
+    if certificate["state"] == "drift":
+        return f"drift {certificate['missing'] + certificate['differing'] + certificate['extra_in_target']:,}"
+    covered = str(certificate["covered"]).replace("_", " ")
+    return f"{certificate['state']} ({covered})"
