@@ -291,6 +291,9 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
             for offset in (0, -480)
         ],
     }
+    for name_, parameter in inspect.signature(function).parameters.items():
+        if name_ in ("late", "upper") and "None" not in str(parameter.annotation):
+            values[name_] = [value for value in values[name_] if value is not None]
     unknown = [parameter for parameter in parameters if parameter not in values]
     assert not unknown, f"{name} takes {unknown}: give example values for it in {Path(__file__).name}"
     for chosen in itertools.product(*(values[parameter] for parameter in parameters)):

@@ -60,6 +60,7 @@ def test_builders_and_constants_are_found() -> None:
         "statements.census_query",
         "statements.flagged_query",
         "statements.key_list_query",
+        "statements.late_rows_query",
         "joined.window_query",
         "rowversion.window_query",
     } <= BUILDERS.keys()

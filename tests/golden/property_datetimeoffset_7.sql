@@ -23,6 +23,11 @@ DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
 SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[Address] AS [address], s.[City] AS [city], s.[State] AS [state], RTRIM(s.[ZipCode]) AS [zip_code], s.[LegalDescription] AS [legal_description], s.[Acreage] AS [acreage], s.[YearBuilt] AS [year_built], CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00'))) % 1000), CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00')))) AS [last_modified], s.[IsActive] AS [is_active], CONVERT(varchar(34), s.[LastModified], 121) AS [_source_version], CASE WHEN s.[LastModified] > @hi THEN 1 ELSE 0 END AS [_late] FROM [dbo].[Property] AS s
 -- ('hi',)
 
+-- late_rows
+DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
+SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[Address] AS [address], s.[City] AS [city], s.[State] AS [state], RTRIM(s.[ZipCode]) AS [zip_code], s.[LegalDescription] AS [legal_description], s.[Acreage] AS [acreage], s.[YearBuilt] AS [year_built], CONVERT(datetime2(6), DATEADD(NANOSECOND, -(DATEPART(NANOSECOND, CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00'))) % 1000), CONVERT(datetime2(7), SWITCHOFFSET(s.[LastModified], '+00:00')))) AS [last_modified], s.[IsActive] AS [is_active], CONVERT(varchar(34), s.[LastModified], 121) AS [_source_version], CASE WHEN s.[LastModified] > @hi THEN 1 ELSE 0 END AS [_late] FROM [dbo].[Property] AS s WHERE s.[LastModified] > @hi
+-- ('hi',)
+
 -- census
 DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
 SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN s.[LastModified] > @hi THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 13, 4))))) AS key_sum FROM [dbo].[Property] AS s

@@ -249,7 +249,7 @@ REFUSED = (
     Bad(
         "unreachable host",
         "PACS-001",
-        ("127.0.0.1:1/PACS", "Check host, port and firewall"),
+        ("127.0.0.1:1/PACS", "port 1 is closed", "Check the port"),
         _changed(host="127.0.0.1", port=1, database="PACS", options={"login_timeout": "1"}),
         status=1,
         retried=True,

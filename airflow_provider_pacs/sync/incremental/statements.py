@@ -118,6 +118,12 @@ _SUMMED = frozenset(
 _INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
 
 
+def late_rows_query(table: ResolvedTable, late: Late, upper: str) -> ChangeQuery:
+    """The rows newer than the bound, with `_late` = 1."""
+    query = flagged_query(table, late, upper)
+    return ChangeQuery(f"{query.sql} WHERE {late.condition}", query.params)
+
+
 def flagged_query(table: ResolvedTable, late: Late | None, upper: str | None) -> ChangeQuery:
     """All rows, with `_late` = 1 for those newer than the bound where the strategy can tell."""
     if late is None or upper is None:

@@ -18,11 +18,11 @@ from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
 from airflow_provider_pacs.sync.incremental.statements import (
-    ChangeQuery,
     control_columns,
     flagged_query,
     key_list_query,
     key_number_kind,
+    late_rows_query,
 )
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.quality.model import RuleResult
@@ -212,7 +212,8 @@ class _Evidence:
             )
             self.rows.fill_keys(quarantined, self.fresh)
             if late is not None:
-                self.rows.fill(_late_rows(self.rows, late.condition), self.fresh, append=True)
+                query = late_rows_query(self.plan.table, late, str(self.plan.upper))
+                self.rows.fill(query, self.fresh, append=True)
         self.target.staging.deduplicate(self.entity, self.fresh)
         return self.fresh
 
@@ -431,9 +432,3 @@ def _state(made: EntityCertificate) -> CertificateState:
 
 def _count(differences: Sequence[RowDifference], kind: str) -> int:
     return sum(each.kind == kind for each in differences)
-
-
-def _late_rows(rows: SourceRows, condition: str) -> ChangeQuery:
-    """The rows newer than the bound, flagged."""
-    query = flagged_query(rows.table, late_of(rows.plan), rows.plan.upper)
-    return replace(query, sql=f"{query.sql} WHERE {condition}", complete=False)

@@ -30,6 +30,7 @@ from airflow_provider_pacs.sync.incremental.statements import (
     census_query,
     flagged_query,
     key_list_query,
+    late_rows_query,
 )
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts
 from airflow_provider_pacs.sync.profiles import load_tables
@@ -80,6 +81,7 @@ BUILDERS: dict[str, Callable[[ResolvedTable], ChangeQuery | None]] = {
     "bounds": bounds,
     "window": lambda made: window_query(made, Window("lo", "hi")),
     "flagged": lambda made: flagged_query(made, late(made), "hi"),
+    "late_rows": lambda made: late_rows_query(made, late(made), "hi"),
     "census": lambda made: census_query(made, late(made), "hi"),
     "key_list": lambda made: key_list_query(made, late(made), "hi"),
     "full": full_query,
