@@ -53,13 +53,10 @@ def test_a_failed_step_is_recorded_with_class_and_remedy(pg_url: str) -> None:
         )
     with OpsReader(psycopg.conninfo.conninfo_to_dict(pg_url)) as reader:  # type: ignore[arg-type]
         failure = reader.run_failures(run_id)[0]
-    assert failure["step"] == "validate_property"
-    assert failure["details"] == {
-        "code": "PACS-004",
-        "class": "DataError",
-        "message": "two keys are the same",
-        "remedy": "correct them",
-    }
+    assert failure.step == "validate_property"
+    assert (failure.code, failure.error_class) == ("PACS-004", "DataError")
+    assert (failure.message, failure.remedy) == ("two keys are the same", "correct them")
+    assert (failure.trigger, failure.entity) == ("cli", "property")
 
 
 def test_the_reader_can_write_nothing(pg_url: str) -> None:
