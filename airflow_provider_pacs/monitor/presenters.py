@@ -268,11 +268,11 @@ def check_report(row: CheckRow, county: str) -> CheckReport:
 
 
 def certificate_groups(rows: Sequence[CertificateRow]) -> list[CertificateGroup]:
-    """Group the entities of certificates, newest first, by run."""
+    """Group the entities of certificates, newest first, by run, parents first."""
     groups: dict[str, list[CertificateRow]] = {}
     for row in rows:
         groups.setdefault(str(row.run_id), []).append(row)
-    return [_certificate(run_id, some) for run_id, some in groups.items()]
+    return [_certificate(run_id, some[::-1]) for run_id, some in groups.items()]
 
 
 def _certificate(run_id: str, rows: Sequence[CertificateRow]) -> CertificateGroup:

