@@ -265,7 +265,7 @@ MUTANTS = (
         ROWS,
         "if len(name) <= LONGEST_NAME:",
         "if name:",
-        "tests/unit/test_names_in_the_target.py",
+        "tests/unit/test_names_in_the_target.py::test_a_name_that_would_be_cut_keeps_its_end_apart",
     ),
     Mutant(
         "staging per try",

@@ -32,3 +32,11 @@ def test_published_tables_have_short_names(entity: str) -> None:
     made = load_entities()[entity]
     assert len(f"{made.table}_99999".encode()) <= LONGEST
     assert all(len(name.encode()) <= LONGEST for name in made.column_names)
+
+
+def test_a_name_that_would_be_cut_keeps_its_end_apart() -> None:
+    """Case 83: PostgreSQL would cut what tells two tries of an entity with a longer name apart."""
+    names = [stage_name(RUN, "assessment_history", attempt, "_fresh") for attempt in (99_998, 99_999)]
+    seen = {rows_view(name).encode()[:LONGEST] for name in names}
+    assert len(seen) == 2
+    assert all(len(rows_view(name).encode()) <= LONGEST for name in names)
