@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.records import Backfill
-from tests.support.county import County
+from tests.integration.conftest import CountyMaker
+from tests.support.county import County, key, of
 
+GUARD = {"delete_guard": {"max_rows": 0, "max_percent": 0.0, "window_days": 0}}
 MAPPED = {"property": {"columns": {"city": "State"}}}
 
 
@@ -39,3 +41,24 @@ def test_backfill_under_the_present_mapping_leaves_the_cursor_alone(county: Coun
     window = Backfill("property", str(now - timedelta(hours=12)), str(now))
     steps.backfill(county.config, county.source, county.target, window=window)
     assert county.sync()[1].covered == "window"
+
+
+def test_pending_deletes_survive_another_set_of_a_window(make_county: CountyMaker) -> None:
+    """An owner is gone and waits for a person; another one, moved to a parent that is not there, is read again
+    by the next window: the new set holds both, and the certificate says pending, not drift.
+    """
+    county = make_county(["property", "owner"], sections=GUARD)
+    county.add("property", 1, 2)
+    county.add("owner", 1, 2)
+    county.sync()
+    county.remove("owner", 2)
+    county.change("owner", 1, PropertyID=key("property", 9))
+    county.clock.step(minutes=5)
+    assert county.reconcile().state == "pending"
+
+    outcome, certificate = county.sync()
+
+    assert certificate.state == "pending"
+    assert of(outcome, "owner").pending_deletes == 2
+    assert [(row["row_count"], row["live_count"]) for row in county.pending("owner")] == [(2, 2)]
+    assert of(certificate, "owner").pending_deletes == 2
