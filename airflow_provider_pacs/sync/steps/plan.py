@@ -347,7 +347,10 @@ class _Planner:
         table = carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape
         if self._request.window is not None:
             dated = carrying(choice.dated, added) if self._config.sync.new_columns == "add" else choice.dated
-            return replace(self._window(dated, cursor, self._request.window), added_columns=added)
+            # The meaning of its rows is that of the county's own reading, which the cursor was stored with.
+            print_ = fingerprint(self._config, table, choice.family, self._settings(table))
+            planned = self._window(dated, cursor, self._request.window)
+            return replace(planned, fingerprint=print_, added_columns=added)
         planned = replace(self._changes(choice, table, cursor), added_columns=added)
         if self._request.kind == "approval":
             return self._approval(planned)
@@ -483,7 +486,7 @@ class _Planner:
             lower=span["lo"],
             upper=span["hi"],
             change_type=table.change_type,
-            fingerprint=fingerprint(self._config, table, BACKFILL),
+            fingerprint="",
             schema_fingerprint=table.fingerprint,
             source_columns=declared_columns(table),
             probes_deletes=False,

@@ -172,8 +172,7 @@ def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
     refused = bounds.refuses(
         gone, live, earlier=earlier + this_run, source_is_empty=staged.source_is_empty and not staged.approved
     )
-    if refused:
-        _set_aside(connection, staged, gone, live, earlier)
+    pending = _set_aside(connection, staged, live, earlier) if refused else 0
     statement = staged.sql(
         "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %(run)s FROM ("  # noqa: S608
         + _LEAVING
@@ -182,41 +181,52 @@ def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
         + "))"
     )
     values = {"run": run.run_id, "refused": refused, "approved": list(staged.approved)}
-    return connection.execute(statement, values).rowcount, gone if refused else 0
+    return connection.execute(statement, values).rowcount, pending
 
 
-def _set_aside(connection: Connection, staged: StagedEntity, gone: int, live: int, earlier: int) -> None:
-    """Keep the set with its digest for a person; an older undecided set of the entity is replaced."""
+def _set_aside(connection: Connection, staged: StagedEntity, live: int, earlier: int) -> int:
+    """Keep the set with its digest for a person; an older undecided set of the entity is replaced.
+
+    Keys of the replaced set that this run did not look at, and that are live, wait on in the new one.
+
+    Returns:
+        Rows of the set.
+    """
     run, entity = staged.run, staged.entity
-    connection.execute(
+    replaced = connection.execute(
         "UPDATE pacs_ops.pending_delete SET state = 'replaced' WHERE county_id = %s AND entity = %s "
-        "AND state = 'pending' AND pending_id <> ALL (%s)",
+        "AND state = 'pending' AND pending_id <> ALL (%s) RETURNING pending_id",
         (run.county_id, entity.name, list(staged.approved)),
-    )
-    reason = f"{gone} of {live} rows are gone at the source"
+    ).fetchall()
+    reason = f" of {live} rows are gone at the source"
     if earlier:
         reason += f", after {earlier} in the last {staged.bounds.window_days} days"
-    connection.execute(
+    made = connection.execute(
         staged.sql(
             "WITH gone AS (SELECT x.key FROM (" + _LEAVING + ") AS x WHERE x.key NOT IN "  # noqa: S608
-            "(SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = ANY (%(approved)s))), "
+            "(SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = ANY (%(approved)s)) "
+            "UNION SELECT d.source_key FROM pacs_ops.pending_delete_key AS d JOIN {l} AS l "
+            "ON {lkey} = d.source_key WHERE d.pending_id = ANY (%(replaced)s) AND l._deleted_at IS NULL "
+            "AND NOT EXISTS (SELECT FROM {s} AS s WHERE s.{k} = l.{k})), "
             "made AS (INSERT INTO pacs_ops.pending_delete "
             "(county_id, entity, run_id, row_count, live_count, digest, reason) "
-            "SELECT %(county)s, %(entity)s, %(run)s, %(gone)s, %(live)s, "
-            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), %(reason)s FROM gone RETURNING "
-            "pending_id) "
-            "INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, gone"
+            "SELECT %(county)s, %(entity)s, %(run)s, count(*), %(live)s, "
+            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), count(*)::text || %(reason)s::text "
+            "FROM gone RETURNING pending_id, row_count), "
+            "kept AS (INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, gone) "
+            "SELECT row_count FROM made"
         ),
         {
             "approved": list(staged.approved),
+            "replaced": [pending_id for (pending_id,) in replaced],
             "county": run.county_id,
             "entity": entity.name,
             "run": run.run_id,
-            "gone": gone,
             "live": live,
             "reason": reason,
         },
-    )
+    ).fetchone()
+    return int(made[0]) if made else 0
 
 
 def _quarantine(connection: Connection, staged: StagedEntity) -> int:

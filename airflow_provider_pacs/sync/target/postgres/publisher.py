@@ -128,6 +128,8 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
     if plan.moves_cursor:
         probes.store(connection, run.county_id, entity, row.stage_table)
         run_store.store_cursor(connection, run, row)
+    else:
+        run_store.distrust_cursor(connection, run, row)
     approvals.decide(
         connection,
         run.county_id,

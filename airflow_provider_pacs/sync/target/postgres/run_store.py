@@ -146,6 +146,17 @@ def store_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> N
     )
 
 
+def distrust_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> None:
+    """Rows were published under another fingerprint than the cursor's, and the cursor stays where it is: the
+    next sync reads every row, also where the county's file says by then what it said before.
+    """
+    connection.execute(
+        "UPDATE pacs_ops.sync_state SET fingerprint = '', updated_at = now() "
+        "WHERE county_id = %s AND entity = %s AND fingerprint <> %s",
+        (record.county_id, row.entity, row.fingerprint),
+    )
+
+
 def record_results(connection: Connection, run_id: str, entity: str, results: Sequence[RuleResult]) -> None:
     """Store what rules said; a later validation of the same rule in the same run replaces the earlier one."""
     with connection.cursor() as cursor:
