@@ -259,7 +259,7 @@ class _Evidence:
             BoundsRequest(
                 change_type=str(self.plan.change_type),
                 now=str(self.target.runs.run(str(self.row.run_id)).source_now),
-                cursor=self.plan.upper,
+                cursor=self.plan.cursor or self.plan.upper,
                 oldest=None,
                 lag_seconds=self.config.sync.lag_seconds,
                 overlap_minutes=self.config.sync.overlap_minutes,
