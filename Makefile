@@ -1,6 +1,6 @@
 # Thin: each target prepares what it needs (.ci/prepare, at once when nothing changed), then calls one tool.
 PYTHON_BIN := .venv/bin/python
-TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui docs))
+TEST_FOLDERS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui docs conformance model))
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
 # Each has a PostgreSQL and a sandbox of its own; a file's tests stay together.
@@ -28,7 +28,7 @@ ui: prepare  ## the same, and leave Airflow running
 	$(DEMO) --keep $(ARGS)
 
 test: prepare-browser scriptdom  ## all tests but the slow ones (ARGS="-k publish")
-	$(PYTHON_BIN) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(TEST_ROOMS) $(ARGS)
+	$(PYTHON_BIN) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(TEST_FOLDERS) $(ARGS)
 
 test-all: prepare-browser scriptdom  ## all tests
 	$(PYTHON_BIN) -m pytest tests $(ARGS)

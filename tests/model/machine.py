@@ -407,11 +407,13 @@ class CountyMachine(RuleBasedStateMachine):
         utc = self.county.clock.instant().utc
         must = {
             entity: kind in ("full", "reconcile")
-            or (kind == "sync"
-            and (
-                utc < self.last_utc.get(entity, utc)
-                or self.meaning.get(entity, self._meaning(entity)) != self._meaning(entity)
-            ))
+            or (
+                kind == "sync"
+                and (
+                    utc < self.last_utc.get(entity, utc)
+                    or self.meaning.get(entity, self._meaning(entity)) != self._meaning(entity)
+                )
+            )
             for entity in ENTITIES
         }
         meaning = {entity: self._meaning(entity) for entity in ENTITIES}

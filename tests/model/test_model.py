@@ -74,7 +74,7 @@ def machine(
             {"make_county": staticmethod(county), "fault": fault, "figures": Figures()},
         )
 
-    yield make
+    return make
 
 
 def _run(machine: type[CountyMachine], examples: int, **profile: Any) -> Figures:

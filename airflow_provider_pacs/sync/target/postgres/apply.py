@@ -211,9 +211,11 @@ def _set_aside(connection: Connection, staged: StagedEntity, live: int, earlier:
             "made AS (INSERT INTO pacs_ops.pending_delete "
             "(county_id, entity, run_id, row_count, live_count, digest, reason) "
             "SELECT %(county)s, %(entity)s, %(run)s, count(*), %(live)s, "
-            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), count(*)::text || %(reason)s::text "
+            "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), count(*)::text || "
+            "%(reason)s::text "
             "FROM gone RETURNING pending_id, row_count), "
-            "kept AS (INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, gone) "
+            "kept AS (INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, "
+            "gone) "
             "SELECT row_count FROM made"
         ),
         {
