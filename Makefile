@@ -1,6 +1,6 @@
 # Thin: each target prepares what it needs (.ci/prepare, at once when nothing changed), then calls one tool.
 PYTHON_BIN := .venv/bin/python
-TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui docs))
+TEST_ROOMS := $(wildcard $(addprefix tests/,unit contract golden wire integration model dags fault ui docs))
 DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
 
 # Each has a PostgreSQL and a sandbox of its own; a file's tests stay together.
