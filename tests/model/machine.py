@@ -22,7 +22,7 @@ from airflow_provider_pacs.sync.runtime.errors import ConflictError, DataError, 
 from tests.model.faults import Fault
 from tests.model.oracle import Findings, Oracle, look
 from tests.model.source_model import BAD, ENTITIES, SourceModel
-from tests.support.county import County
+from tests.support.county import County, key
 
 GUARD = 3
 """Rows that become tombstones without a person."""
@@ -119,8 +119,6 @@ class CountyMachine(RuleBasedStateMachine):
         stamp = row.stamp if how == "unmoved" else self._stamp(how)
         sent = dict(values)
         if parent is not None:
-            from tests.support.county import key
-
             sent["PropertyID"] = key("property", parent)
         self.county.change(entity, number, at=stamp.isoformat(" ", "milliseconds"), **sent)
         self.model.write(

@@ -125,7 +125,9 @@ class Oracle:
             run = next(row for row in runs if row.entity == each.entity)
             self._entity(each, run, read.get(each.entity, self.model.mutations), parents)
 
-    def _entity(self, made: EntityCertificate, run: EntityRun, read: int, parents: set[int]) -> None:  # noqa: C901 - one branch per term of the certificate
+    def _entity(  # noqa: C901
+        self, made: EntityCertificate, run: EntityRun, read: int, parents: set[int]
+    ) -> None:
         entity, where = made.entity, f"{made.entity} ({made.covered}, {made.state})"
         held = look(self.county, entity)
         if (made.state == "blocked") != (run.state != "published"):
