@@ -98,7 +98,7 @@ def _run(machine: type[CountyMachine], examples: int, **profile: Any) -> Figures
 @pytest.mark.timeout(900)
 def test_two_thousand_steps(machine: Callable[[], type[CountyMachine]]) -> None:
     """Always the same steps, so that a failure is somebody's change."""
-    figures = _run(machine(), 40, derandomize=True)
+    figures = _run(machine(), 48, derandomize=True)
     print(figures)
     assert figures.rules >= 2_000
     assert figures.crashes > 10
