@@ -38,7 +38,7 @@ from tests.contract.test_preflight_tsql import all_looks
 from tests.contract.tsql_judge import Judge, with_parameters
 from tests.integration.conftest import pg_server as pg_server
 from tests.integration.conftest import pg_url as pg_url
-from tests.support.county import counted_judge
+from tests.support.county import counted_rules
 from tests.support.in_process import ADMIN
 from tests.wire.scripted import CERTIFICATE
 
@@ -152,7 +152,7 @@ def normal(sent: Iterable[str]) -> set[str]:
 @pytest.fixture
 def target(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTarget]:
     """Rules are judged by their predicates: what a run sends to its source does not depend on who judges."""
-    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", counted_judge)
+    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", counted_rules)
     with PostgresTarget.from_url(pg_url) as opened:
         yield opened
 

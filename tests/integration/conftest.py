@@ -24,7 +24,7 @@ import pytest
 from airflow_provider_pacs.sandbox.driver import odbc_environment
 from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import ENTITIES, County, Pacs, counted_judge, county_config, empty, new_engine
+from tests.support.county import ENTITIES, County, Pacs, counted_rules, county_config, empty, new_engine
 from tests.support.generated import generated_county, reading_login
 from tests.support.server import MssqlServer, named_server, running_server
 from tests.wire.scripted import CA_FILE, DIRECTORY
@@ -158,14 +158,14 @@ def pacs_engine() -> Iterator[Pacs]:
 
 
 @pytest.fixture
-def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules are judged by their predicates; tests of the judge itself use Great Expectations."""
-    monkeypatch.setattr(VALIDATION, "judge", counted_judge)
+    monkeypatch.setattr(VALIDATION, "judge", counted_rules)
     monkeypatch.setattr(WHOLE_RUN, "warm_up", lambda: None)
 
 
 @pytest.fixture
-def make_county(pacs_engine: Pacs, pg_url: str, quick_judge: None) -> Iterator[CountyMaker]:
+def make_county(pacs_engine: Pacs, pg_url: str, quick_rules: None) -> Iterator[CountyMaker]:
     """Makes counties: `make_county(["property"], overlap_minutes=0)`; `engine` for one with tables of its
     own.
     """

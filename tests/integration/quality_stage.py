@@ -37,7 +37,7 @@ def create_stage(connection: psycopg.Connection[Any], entity: Entity, table: str
 
 
 def create_leaf(connection: psycopg.Connection[Any], entity: Entity, table: str) -> None:
-    """An empty published leaf: the entity's columns and the stamp of a tombstone."""
+    """An empty published partition: the entity's columns and the stamp of a tombstone."""
     create_stage(connection, entity, table)
     connection.execute(
         sql.SQL("ALTER TABLE {} ADD COLUMN _deleted_at timestamptz").format(sql.Identifier(SCHEMA, table))

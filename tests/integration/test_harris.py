@@ -50,7 +50,7 @@ Maker = Callable[..., HarrisCounty]
 
 
 @pytest.fixture
-def make(pacs: HarrisPacs, pg_url: str, quick_judge: None) -> Iterator[Maker]:
+def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     made: list[HarrisCounty] = []
 
     def one(

@@ -73,11 +73,11 @@ def physical_rows(url: str) -> dict[str, str]:
     """
     with psycopg.connect(url) as connection:
         return {
-            leaf: connection.execute(
+            partition: connection.execute(
                 "SELECT md5(string_agg(tableoid::text || ctid::text || xmin::text, ',' ORDER BY tableoid, "
-                f"ctid)) FROM pacs.{leaf}"
+                f"ctid)) FROM pacs.{partition}"
             ).fetchone()[0]  # type: ignore[index]
-            for leaf in LEAVES
+            for partition in LEAVES
         }
 
 
@@ -85,17 +85,17 @@ def data(url: str) -> dict[str, tuple[int, str]]:
     """Per table the live rows and a digest of their data columns, without what a run adds."""
     with psycopg.connect(url) as connection:
         found = {}
-        for leaf, key in KEYS.items():
+        for partition, key in KEYS.items():
             names = connection.execute(
                 "SELECT string_agg(quote_ident(column_name), ', ' ORDER BY column_name) FROM "
                 "information_schema.columns "
                 "WHERE table_schema = 'pacs' AND table_name = %s AND column_name NOT LIKE '\\_%%'",
-                (leaf,),
+                (partition,),
             ).fetchone()
             assert names is not None
-            found[leaf] = connection.execute(
+            found[partition] = connection.execute(
                 f"SELECT count(*), md5(string_agg(ROW({names[0]})::text, ';' ORDER BY {key})) FROM "
-                f"pacs.{leaf} WHERE _deleted_at IS NULL"
+                f"pacs.{partition} WHERE _deleted_at IS NULL"
             ).fetchone()
         return found  # type: ignore[return-value]
 

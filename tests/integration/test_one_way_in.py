@@ -121,12 +121,12 @@ def may_publish(place: str) -> bool:
 
 
 PLANTED = [
-    'sql.SQL("UPDATE {} SET a = 1").format(leaf(entity, county))',
-    'def f():\n    t = leaf(entity, county)\n    x = sql.SQL("DELETE FROM {t} AS a WHERE {c}").format(c=1, t=t)',
+    'sql.SQL("UPDATE {} SET a = 1").format(partition(entity, county))',
+    'def f():\n    t = partition(entity, county)\n    x = sql.SQL("DELETE FROM {t} AS a WHERE {c}").format(c=1, t=t)',
     'execute("DELETE FROM pacs.property")',
     'execute(f"INSERT INTO pacs_part.{name} VALUES (1)")',
     'execute(f"COPY {table} FROM STDIN")',
-    'sql.SQL("MERGE INTO {l} AS l USING {s} AS s").format(l=leaf(e, c), s=stage(t))',
+    'sql.SQL("MERGE INTO {l} AS l USING {s} AS s").format(l=partition(e, c), s=stage(t))',
     'execute("TRUNCATE " + name)',
     'execute("INSERT INTO pacs.value_history SELECT 1")',
 ]

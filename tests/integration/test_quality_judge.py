@@ -113,7 +113,7 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
         "owner_leaf",
         [_owner(1, ownership_percentage=20), _owner(2, ownership_percentage=50), gone],
     )
-    changes = replace(owners, leaf=f'"{SCHEMA}"."owner_leaf"')
+    changes = replace(owners, partition=f'"{SCHEMA}"."owner_leaf"')
     (rule,) = (rule for rule in load_suite(OWNER) if rule.id == "F2.18")
     for context, unexpected in ((owners, 1), (changes, 0)):
         (result,) = judge(pg_url, OWNER, [rule], context)

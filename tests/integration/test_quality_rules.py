@@ -170,8 +170,10 @@ def connection(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _context(name: str) -> ValidationContext:
-    stage, leaf = (None, None) if name == "property" else (f'"{SCHEMA}"."parents"', f'"{SCHEMA}"."published"')
-    return ValidationContext("53005", YEAR, SCHEMA, f"{name}__Run-1", stage, leaf)
+    stage, partition = (
+        (None, None) if name == "property" else (f'"{SCHEMA}"."parents"', f'"{SCHEMA}"."published"')
+    )
+    return ValidationContext("53005", YEAR, SCHEMA, f"{name}__Run-1", stage, partition)
 
 
 @pytest.mark.parametrize("name", ENTITIES)

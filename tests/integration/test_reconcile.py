@@ -57,14 +57,14 @@ def test_damage_in_the_target_is_shown_and_mended(whole_county: County) -> None:
     assert county.sync()[1].clean
     before = county.content()
     for entity in ENTITIES:
-        leaf, canonical = county.partition(entity), load_entities()[entity]
+        partition, canonical = county.partition(entity), load_entities()[entity]
         text = entity != "value"
         column = TEXTS[entity]
         one_byte = f"overlay({column} PLACING '~' FROM 1 FOR 1)" if text else f"{column} + 0.0001"
         nothing = "''" if text else "0"
-        county.sql(f"UPDATE {leaf} SET {column} = {one_byte} WHERE {canonical.key} = %s", key(entity, 0))
-        county.sql(f"UPDATE {leaf} SET {column} = {nothing} WHERE {canonical.key} = %s", key(entity, 1))
-        county.sql(f"DELETE FROM {leaf} WHERE {canonical.key} = %s", key(entity, 2))
+        county.sql(f"UPDATE {partition} SET {column} = {one_byte} WHERE {canonical.key} = %s", key(entity, 0))
+        county.sql(f"UPDATE {partition} SET {column} = {nothing} WHERE {canonical.key} = %s", key(entity, 1))
+        county.sql(f"DELETE FROM {partition} WHERE {canonical.key} = %s", key(entity, 2))
         ghost(county, entity, 99)
     published, certificate = county.reconciled()
     for entity in ENTITIES:

@@ -118,7 +118,7 @@ def test_row_level_security(make_county: CountyMaker) -> None:
 
 
 def test_nobody_has_rights_on_partitions(whole_county: County) -> None:
-    """A grant on a leaf would bypass row-level security: there is none but the sync's, neither on schema pacs_part nor on a
+    """A grant on a partition would bypass row-level security: there is none but the sync's, neither on schema pacs_part nor on a
     table in it.
     """
     whole_county.add("property", 1)

@@ -31,7 +31,7 @@ from airflow_provider_pacs.sync.target.postgres import PostgresTarget, publisher
 from tests.model.faults import CachedCatalog, Fault, failing_cursor
 from tests.model.machine import GUARD, CountyMachine, Figures
 from tests.model.source_model import ENTITIES
-from tests.support.county import County, Pacs, counted_judge, county_config, empty
+from tests.support.county import County, Pacs, counted_rules, county_config, empty
 
 STEPS = 80
 FLOOR = 4
@@ -44,7 +44,7 @@ def machine(
 ) -> Callable[[], type[CountyMachine]]:
     """A machine over the shared ends, with the figures of this test."""
     validation = import_module("airflow_provider_pacs.sync.steps.validate")
-    monkeypatch.setattr(validation, "judge", counted_judge)
+    monkeypatch.setattr(validation, "judge", counted_rules)
     monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.run"), "warm_up", lambda: None)
     monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.plan"), "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(quality_model, "BLOCK_FLOOR", FLOOR)

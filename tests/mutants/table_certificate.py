@@ -213,8 +213,8 @@ MUTANTS = (
     Mutant(
         "a window reads what is newer",
         CERTIFY,
-        "if late is not None: self.rows.fill",
-        "if False:\n                self.rows.fill",
+        "if late is not None: query = late_rows_query",
+        "if False:\n                query = late_rows_query",
         of("reconcile", "test_a_row_that_changes_between_the_read_and_the_certificate"),
     ),
     Mutant(

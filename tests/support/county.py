@@ -59,7 +59,7 @@ def key(*parts: object) -> str:
     return str(uuid5(NAMES, ":".join(map(str, parts))))
 
 
-def counted_judge(
+def counted_rules(
     url: Any, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
     """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run

@@ -18,7 +18,7 @@ from airflow_provider_pacs.sync.config import load_county
 from airflow_provider_pacs.sync.records import RunKind
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import ENTITIES, County, counted_judge, empty
+from tests.support.county import ENTITIES, County, counted_rules, empty
 from tests.support.in_process import InProcessPacs, InProcessReader
 
 ROWS = 40
@@ -91,7 +91,7 @@ def write_runs(url: str, counties: list[Entry], folder: Path) -> dict[str, list[
     runs: dict[str, list[str]] = {}
     try:
         with (
-            patch.object(_VALIDATION, "judge", counted_judge),
+            patch.object(_VALIDATION, "judge", counted_rules),
             patch.object(_WHOLE_RUN, "warm_up", lambda: None),
             PostgresTarget.from_url(url) as target,
         ):

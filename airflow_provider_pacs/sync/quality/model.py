@@ -81,8 +81,10 @@ class ValidationContext:
         stage_table: the staging table, as it is (unquoted).
         parent_stage: the parent's staging table of the same run, qualified and quoted; None where the parent
             is not part of the run.
-        parent_leaf: the parent's published leaf, qualified and quoted; None where nothing was published yet.
-        leaf: this entity's own published leaf, qualified and quoted, where the staging table holds only what
+        parent_partition: the parent's published partition, qualified and quoted; None where nothing was
+            published yet.
+        partition: this entity's own published partition, qualified and quoted, where the staging table holds
+            only what
             changed: rules over a group (one property's percentages) then see the rest of the group. None for
             a full load, which stages every row.
         size: about how many rows the entity has: a share of bad rows is a share of these, so that a small
@@ -94,8 +96,8 @@ class ValidationContext:
     schema: str
     stage_table: str
     parent_stage: str | None = None
-    parent_leaf: str | None = None
-    leaf: str | None = None
+    parent_partition: str | None = None
+    partition: str | None = None
     size: int = 0
 
     @property

@@ -23,12 +23,12 @@ def _group_rows(entity: Entity, context: ValidationContext, columns: tuple[str, 
     """
     names = ", ".join(f"g.{identifier(name)}" for name in columns)
     staged = f"SELECT {names} FROM {context.stage} AS g WHERE {condition}"
-    if context.leaf is None:
+    if context.partition is None:
         return staged
     key = identifier(entity.key)
     replaced = f"EXISTS (SELECT 1 FROM {context.stage} AS n WHERE n.{key} = g.{key})"
     return (
-        f"{staged} UNION ALL SELECT {names} FROM {context.leaf} AS g WHERE {condition} AND "
+        f"{staged} UNION ALL SELECT {names} FROM {context.partition} AS g WHERE {condition} AND "
         'g."_deleted_at" '
         f"IS NULL AND NOT {replaced}"
     )
@@ -151,7 +151,7 @@ class ExistsInParent:
     def predicate(self, entity: Entity, context: ValidationContext) -> str:
         (column,) = self.columns(entity)
         parent_key = identifier(load_entities()[str(entity.parent)].key)
-        places = ((context.parent_stage, '"_reject"'), (context.parent_leaf, '"_deleted_at"'))
+        places = ((context.parent_stage, '"_reject"'), (context.parent_partition, '"_deleted_at"'))
         found = [
             f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND "
             f"p.{absent_if} IS NULL)"

@@ -96,6 +96,6 @@ def validation_context(config: CountyConfig, target: Target, row: EntityRun) -> 
         current_year=target.runs.run(str(row.run_id)).source_year,
         schema=target.staging.schema,
         stage_table=target.staging.rows_view(str(row.stage_table)),
-        leaf=None if complete else target.staging.partition(entity, config.fips),
+        partition=None if complete else target.staging.partition(entity, config.fips),
         size=0 if complete else target.staging.entity_size(entity, config.fips),
     )

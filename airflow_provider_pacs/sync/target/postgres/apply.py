@@ -16,7 +16,14 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.records import DeleteBounds, RowCounts, RunRecord
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import columns, differs, key_text, leaf, row_digest, stage
+from airflow_provider_pacs.sync.target.postgres.sql import (
+    columns,
+    differs,
+    key_text,
+    partition,
+    row_digest,
+    stage,
+)
 
 Connection = psycopg.Connection[Any]
 _PUBLISHED = "FROM {s} AS s WHERE s._reject IS NULL AND s._op = 'U' "
@@ -50,7 +57,7 @@ class StagedEntity:
         """
         return sql.SQL(text).format(
             s=stage(self.table),
-            l=leaf(self.entity, self.run.county_id),
+            l=partition(self.entity, self.run.county_id),
             k=sql.Identifier(self.entity.key),
             digest=row_digest(self.entity, "s"),
             key=key_text(self.entity, "s"),
@@ -71,9 +78,9 @@ def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
     county_id = staged.run.county_id
     quarantined = _quarantine(connection, staged)
     released = _release(connection, staged)
-    if not ddl.leaf_exists(connection, staged.entity, county_id):
+    if not ddl.partition_exists(connection, staged.entity, county_id):
         inserted = _first_load(connection, staged)
-        ddl.finish_leaf(connection, staged.entity, county_id)
+        ddl.finish_partition(connection, staged.entity, county_id)
         return RowCounts(inserted=inserted, quarantined=quarantined, released=released)
     deleted, pending = _delete(connection, staged)
     updated = _update(connection, staged)
@@ -269,7 +276,7 @@ def orphans(connection: Connection, staged: StagedEntity) -> tuple[int, int, int
     entity, county_id = staged.entity, staged.run.county_id
     if entity.parent is None or entity.parent_key is None:
         return 0, 0, 0
-    there = ddl.leaf_exists(connection, entity, county_id)
+    there = ddl.partition_exists(connection, entity, county_id)
     size = "(SELECT count(*) FROM {l} WHERE _deleted_at IS NULL)" if there else "0"
     stays = (
         "EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k} AND l._deleted_at IS NULL AND l.{parent} = "
@@ -302,10 +309,12 @@ def reject_orphans(connection: Connection, staged: StagedEntity) -> int:
 
 def _orphan(connection: Connection, staged: StagedEntity) -> sql.Composable:
     parent, county_id = load_entities()[str(staged.entity.parent)], staged.run.county_id
-    if not ddl.leaf_exists(connection, parent, county_id):
+    if not ddl.partition_exists(connection, parent, county_id):
         return sql.SQL("true")
     return sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE p.{} = s.{} AND p._deleted_at IS NULL)").format(
-        leaf(parent, county_id), sql.Identifier(parent.key), sql.Identifier(str(staged.entity.parent_key))
+        partition(parent, county_id),
+        sql.Identifier(parent.key),
+        sql.Identifier(str(staged.entity.parent_key)),
     )
 
 
@@ -322,7 +331,7 @@ def redact(
     Returns:
         How many rows said more.
     """
-    if not ddl.leaf_exists(connection, entity, run.county_id):
+    if not ddl.partition_exists(connection, entity, run.county_id):
         return 0
     pairs = dict(values).items()
     said = sql.SQL(" OR ").join(
@@ -337,7 +346,7 @@ def redact(
             "UPDATE {l} AS l SET {becomes}, _changed_at = now() FROM {parties} AS p WHERE l.{by} = p.party "
             "AND ({said})"
         ).format(
-            l=leaf(entity, run.county_id),
+            l=partition(entity, run.county_id),
             becomes=becomes,
             parties=stage(parties_table),
             by=sql.Identifier(by),

@@ -26,7 +26,7 @@ from airflow_provider_pacs.sync.target.port import Comparison
 from airflow_provider_pacs.sync.target.postgres import audit, comparison, ddl, run_store, staging
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
-from airflow_provider_pacs.sync.target.postgres.sql import leaf
+from airflow_provider_pacs.sync.target.postgres.sql import partition
 
 Connection = psycopg.Connection[Any]
 COLUMNS = {
@@ -127,7 +127,10 @@ class PostgresCertifier:
 def orphaned(connection: Connection, child: Entity, county_id: str, rule: Rule) -> list[RuleResult]:
     """A warning that counts the live children of deleted parents."""
     parent = load_entities()[str(child.parent)]
-    if not (ddl.leaf_exists(connection, child, county_id) and ddl.leaf_exists(connection, parent, county_id)):
+    if not (
+        ddl.partition_exists(connection, child, county_id)
+        and ddl.partition_exists(connection, parent, county_id)
+    ):
         return []
     counted = connection.execute(
         sql.SQL(
@@ -137,8 +140,8 @@ def orphaned(connection: Connection, child: Entity, county_id: str, rule: Rule) 
         ).format(
             link=sql.Identifier(str(child.parent_key)),
             key=sql.Identifier(parent.key),
-            parents=leaf(parent, county_id),
-            children=leaf(child, county_id),
+            parents=partition(parent, county_id),
+            children=partition(child, county_id),
         )
     ).fetchone()
     live, left = counted or (0, 0)

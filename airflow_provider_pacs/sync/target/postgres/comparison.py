@@ -21,7 +21,7 @@ from airflow_provider_pacs.sync.target.postgres.sql import (
     columns,
     differs,
     key_text,
-    leaf,
+    partition,
     root,
     row_digest,
     stage,
@@ -135,11 +135,11 @@ def _parts(
     complete: bool,
     waiting_rule: str | None,
 ) -> dict[str, sql.Composable]:
-    there = ddl.leaf_exists(connection, entity, county_id)
+    there = ddl.partition_exists(connection, entity, county_id)
     nobody = sql.SQL("(SELECT * FROM {} WHERE false) AS nobody").format(root(entity))
     parts: dict[str, sql.Composable] = {
         "f": stage(fresh),
-        "l": leaf(entity, county_id) if there else nobody,
+        "l": partition(entity, county_id) if there else nobody,
         "k": sql.Identifier(entity.key),
         "fkey": key_text(entity, "f"),
         "lkey": key_text(entity, "l"),
@@ -191,7 +191,7 @@ def _outside(
             + "), "
             "(SELECT count(*) " + open_rows + "), (SELECT count(*) " + open_rows + " AND " + kept + ")"
         ).format(**parts)
-        if ddl.leaf_exists(connection, entity, county_id)
+        if ddl.partition_exists(connection, entity, county_id)
         else sql.SQL("SELECT 0, 0, (SELECT count(*) " + open_rows + "), 0").format(**parts)
     ).fetchone()
     live, pending, quarantined, also_live = row or (0, 0, 0, 0)
@@ -205,7 +205,7 @@ def control(
 
     To the sixth digit and below 1e32, as SQL Server sums them: a float has no exact sum.
     """
-    if not ddl.leaf_exists(connection, entity, county_id):
+    if not ddl.partition_exists(connection, entity, county_id):
         return {}
     group = (
         sql.SQL("coalesce({}::text, '')").format(sql.Identifier(entity.money_by))
@@ -223,7 +223,7 @@ def control(
     rows = connection.execute(
         sql.SQL(
             "SELECT {group}, count(*)::text{sums} FROM {l} WHERE _deleted_at IS NULL GROUP BY 1 ORDER BY 1"
-        ).format(group=group, sums=sums, l=leaf(entity, county_id))
+        ).format(group=group, sums=sums, l=partition(entity, county_id))
     )
     return {grp: dict(zip(("rows", *names), map(_plain, values), strict=True)) for grp, *values in rows}
 

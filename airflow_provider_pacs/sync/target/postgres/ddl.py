@@ -24,8 +24,8 @@ from airflow_provider_pacs.sync.target.postgres.sql import (
     PROVENANCE,
     columns,
     definitions,
-    leaf,
-    leaf_name,
+    partition,
+    partition_name,
     root,
 )
 
@@ -192,22 +192,22 @@ def _make_table(connection: Connection, entity: Entity) -> None:
         connection.execute(sql.SQL("GRANT SELECT ON {} TO pacs_read").format(table))
 
 
-def leaf_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
+def partition_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
     """Whether the county has a partition of this entity: false before its first load."""
     found = connection.execute(
-        "SELECT to_regclass(%s)", (f"pacs_part.{leaf_name(entity, county_id)}",)
+        "SELECT to_regclass(%s)", (f"pacs_part.{partition_name(entity, county_id)}",)
     ).fetchone()
     return found is not None and found[0] is not None
 
 
-def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
-    """Constraints, indexes and statistics of a filled, detached table; `attach_leaves` makes it the county's
-    partition, last of all.
+def finish_partition(connection: Connection, entity: Entity, county_id: str) -> None:
+    """Constraints, indexes and statistics of a filled, detached table; `attach_partitions` makes it the
+    county's partition, last of all.
 
     The table has the columns of the root and nothing else; all that needs a look at every row is one ALTER
     TABLE.
     """
-    table = leaf(entity, county_id)
+    table = partition(entity, county_id)
     required = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnotnull AND attnum > 0 "
         "AND NOT attisdropped",
@@ -222,17 +222,17 @@ def finish_leaf(connection: Connection, entity: Entity, county_id: str) -> None:
             sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key]))
         )
     connection.execute(sql.SQL("ANALYZE {}").format(table))
-    rights.tidy_partition(connection, leaf_name(entity, county_id))
+    rights.tidy_partition(connection, partition_name(entity, county_id))
 
 
-def attach_leaves(connection: Connection, county_id: str) -> None:
+def attach_partitions(connection: Connection, county_id: str) -> None:
     """Make the county's finished tables its partitions: the last thing before the commit.
 
     The lock on the root stops no reader, but it does stop another county's first load: it must be held for a
     moment only.
     """
     for entity in load_entities().values():
-        table = leaf(entity, county_id)
+        table = partition(entity, county_id)
         found = connection.execute(
             "SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)
         ).fetchone()

@@ -15,7 +15,7 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import key_text, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, stage
 
 Connection = psycopg.Connection[Any]
 _GUID = r"^\{?[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}\}?$"
@@ -60,7 +60,7 @@ def expected(
     published).
     """
     parts = _parts(entity, county_id, table, numbers)
-    there = ddl.leaf_exists(connection, entity, county_id)
+    there = ddl.partition_exists(connection, entity, county_id)
     if complete:
         held = _totals(connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts)
         known = "EXISTS (SELECT FROM {s} AS s WHERE s._op = 'U' AND {skey} = n.key)"
@@ -127,7 +127,7 @@ def compare(
 ) -> KeyDifference:
     """The list of all keys of the source laid beside what the target holds and what is staged."""
     parts = _parts(entity, county_id, table, None)
-    there = ddl.leaf_exists(connection, entity, county_id)
+    there = ddl.partition_exists(connection, entity, county_id)
     live = "SELECT {lkey} AS key FROM {l} AS l WHERE l._deleted_at IS NULL UNION " if there else ""
     staged = "SELECT {skey} AS key FROM {s} AS s WHERE s._op = 'U' AND {skey} IS NOT NULL"
     waiting = (
@@ -156,7 +156,7 @@ def _parts(entity: Entity, county_id: str, table: str, numbers: str | None) -> d
     parts: dict[str, sql.Composable] = {
         "s": stage(table),
         "keys": stage(table_of(table)),
-        "l": leaf(entity, county_id),
+        "l": partition(entity, county_id),
         "k": sql.Identifier(entity.key),
         "skey": skey,
         "lkey": lkey,

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.target.postgres import ddl
-from airflow_provider_pacs.sync.target.postgres.sql import key_text, leaf, stage
+from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, stage
 
 Connection = psycopg.Connection[Any]
 
@@ -107,7 +107,7 @@ def missing_keys(
     """Source keys that are live in the target, belong to a noted root_key of `noted_by` and are not staged in
     `table`.
     """
-    if not ddl.leaf_exists(connection, entity, county_id):
+    if not ddl.partition_exists(connection, entity, county_id):
         return []
     rows = connection.execute(
         sql.SQL(
@@ -118,7 +118,7 @@ def missing_keys(
         ).format(
             key=key_text(entity, "l"),
             w=stage(table_of(noted_by)),
-            l=leaf(entity, county_id),
+            l=partition(entity, county_id),
             link=sql.Identifier(entity.parent_key or entity.key),
             county=sql.Literal(county_id),
             root=sql.Literal(_root(entity).name),

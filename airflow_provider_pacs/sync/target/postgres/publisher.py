@@ -97,7 +97,7 @@ def publish(connection: Connection, run_id: str, request: PublishRequest) -> Run
             run_store.set_entity(connection, run_id, row.entity, "failed", _UNFINISHED[row.state])
     _finish(connection, run)
     result = outcome(connection, run_id)
-    ddl.attach_leaves(connection, run.county_id)
+    ddl.attach_partitions(connection, run.county_id)
     return result
 
 

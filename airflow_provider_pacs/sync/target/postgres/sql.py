@@ -33,14 +33,14 @@ def root(entity: Entity) -> sql.Identifier:
     return sql.Identifier("pacs", entity.table)
 
 
-def leaf_name(entity: Entity, county_id: str) -> str:
+def partition_name(entity: Entity, county_id: str) -> str:
     """The partition's name in schema `pacs_part`."""
     return f"{entity.table}_{county_id}"
 
 
-def leaf(entity: Entity, county_id: str) -> sql.Identifier:
+def partition(entity: Entity, county_id: str) -> sql.Identifier:
     """The county's partition; all DML names it."""
-    return sql.Identifier("pacs_part", leaf_name(entity, county_id))
+    return sql.Identifier("pacs_part", partition_name(entity, county_id))
 
 
 def stage(table: str) -> sql.Identifier:

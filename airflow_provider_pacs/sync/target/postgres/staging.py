@@ -24,7 +24,7 @@ from airflow_provider_pacs.sync.target.postgres.sql import (
     columns,
     differs,
     key_text,
-    leaf,
+    partition,
     stage,
 )
 
@@ -310,12 +310,12 @@ class PostgresStaging:
             "key": key_text(entity, "l"),
             "skey": key_text(entity, "s"),
             "k": sql.Identifier(entity.key),
-            "l": leaf(entity, county_id),
+            "l": partition(entity, county_id),
             "s": stage(table),
         }
         absent: list[str] = []
         with self._db.statements() as connection:
-            if ddl.leaf_exists(connection, entity, county_id):
+            if ddl.partition_exists(connection, entity, county_id):
                 rows = connection.execute(
                     sql.SQL(
                         "SELECT {key} FROM {l} AS l WHERE l._deleted_at IS NULL "
@@ -338,7 +338,7 @@ class PostgresStaging:
     def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
         """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
         with self._db.statements() as connection:
-            if not ddl.leaf_exists(connection, entity, county_id):
+            if not ddl.partition_exists(connection, entity, county_id):
                 return []
             return connection.execute(
                 sql.SQL(
@@ -348,7 +348,7 @@ class PostgresStaging:
                 ).format(
                     key=key_text(entity, "s"),
                     k=sql.Identifier(entity.key),
-                    l=leaf(entity, county_id),
+                    l=partition(entity, county_id),
                     s=stage(table),
                     differs=differs(entity),
                 )
@@ -401,9 +401,9 @@ class PostgresStaging:
     def partition(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
         with self._db.statements() as connection:
-            if not ddl.leaf_exists(connection, entity, county_id):
+            if not ddl.partition_exists(connection, entity, county_id):
                 return None
-            return leaf(entity, county_id).as_string(connection)
+            return partition(entity, county_id).as_string(connection)
 
     def write_keys(self, table: str, payloads: Iterable[bytes]) -> None:
         """Fill the list of keys beside a staging table."""
@@ -427,14 +427,14 @@ class PostgresStaging:
     def gone_and_live(self, entity: Entity, county_id: str, table: str, keys: Sequence[str]) -> list[str]:
         """Those of the keys that a staging table marks as gone and that are live."""
         with self._db.statements() as connection:
-            if not keys or not ddl.leaf_exists(connection, entity, county_id):
+            if not keys or not ddl.partition_exists(connection, entity, county_id):
                 return []
             rows = connection.execute(
                 sql.SQL(
                     "SELECT {lkey} FROM {l} AS l WHERE l._deleted_at IS NULL AND {lkey} = ANY (%s) "
                     "AND EXISTS (SELECT FROM {s} AS s WHERE s._op = 'D' AND s.{k} = l.{k})"
                 ).format(
-                    l=leaf(entity, county_id),
+                    l=partition(entity, county_id),
                     lkey=key_text(entity, "l"),
                     s=stage(table),
                     k=sql.Identifier(entity.key),
@@ -499,9 +499,9 @@ class PostgresStaging:
 
 def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
     """Live rows of the county's partition."""
-    if not ddl.leaf_exists(connection, entity, county_id):
+    if not ddl.partition_exists(connection, entity, county_id):
         return 0
     row = connection.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE _deleted_at IS NULL").format(leaf(entity, county_id))
+        sql.SQL("SELECT count(*) FROM {} WHERE _deleted_at IS NULL").format(partition(entity, county_id))
     ).fetchone()
     return int(row[0]) if row else 0
