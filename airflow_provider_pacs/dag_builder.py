@@ -263,6 +263,7 @@ def _dag(
     # earlier.
     return CountyDag(
         dag_id=dag_id,
+        auto_register=False,  # `raise_broken_counties` builds DAGs only to try them
         description=description,
         schedule=assets
         or (

@@ -213,9 +213,12 @@ def _result(asking: _Asking | PacsError) -> Any:
     except PacsError as error:
         _note(asking.connection, error if isinstance(error, RetryableError) else None)
         raise
-    except BaseException:
+    except Exception as error:
         _note(asking.connection, None)
-        raise
+        raise ConfigError(
+            f"{asking.connection} can't be asked: {type(error).__name__}",
+            remedy="check the connection's fields and what the journal holds; the api-server's log has more",
+        ) from error
     _note(asking.connection, None)
     return answer
 

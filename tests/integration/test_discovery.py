@@ -187,7 +187,7 @@ def test_names_that_would_break_out_of_a_comment_stay_in_it(tmp_path: Path) -> N
     """A catalog is untrusted input: a name with a line end must not become a setting."""
     from airflow_provider_pacs.sync.config.new_county import ColumnProposal, ExtraProposal, TableProposal
 
-    evil = 'x"\ntarget: {connection: evil}\n#'
+    evil = 'x" # : {target: [connection]} \\n- &a *a !!b'
     table = TableProposal(
         "property", evil, evil, (ColumnProposal("parcel_number", evil, evil),), (ExtraProposal("a", evil, evil),),
         strategy=evil, doubt=evil,

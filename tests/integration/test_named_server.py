@@ -25,7 +25,7 @@ A_FEW = {
     "test_windows.py::test_a_transaction_open_for_longer_than_the_overlap": "passed",
     "test_drift.py::test_a_renamed_column": "passed",
     "test_drift.py::test_a_catalog_that_nobody_may_read": "passed",
-    "test_deletes.py::test_too_many_deletes_are_held": "passed",
+    "test_deletes.py::test_too_many_deletes_wait_for_a_person": "passed",
     "test_identity_and_rowversion.py::test_a_rowversion_window_waits_for_open_writers": "passed",
     "test_six_clients.py::test_what_a_client_decodes_is_what_was_inserted[pyodbc]": "passed",
     "test_bad_input.py::test_check_finds_it_before_a_sync_and_says_it_in_json[wrong password]": "passed",

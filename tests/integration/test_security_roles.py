@@ -625,7 +625,7 @@ def test_the_old_monitors_members_read_what_the_page_reads(bare_platform: Platfo
     with bare_platform.as_login(bare_platform.make_login("old", "pacs_ops_read")) as old:
         old.execute("SELECT * FROM pacs_ops.sync_run")
         with pytest.raises(DENIED):
-            old.execute("SELECT * FROM pacs_ops.held_delete_key")
+            old.execute("SELECT * FROM pacs_ops.pending_delete_key")
 
 
 def test_one_login_for_both_is_refused() -> None:

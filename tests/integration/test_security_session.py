@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -340,7 +341,7 @@ def test_great_expectations_works_behind_a_pooler(
     granted: Platform, pg_server: str, make_county: CountyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case D4: its own connections prepare nothing and set nothing."""
-    monkeypatch.setattr(run, "judge", gx.judge)
+    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", gx.judge)
     county = make_county(["property"])
     county.add("property", 1, 2)
     county.target.close()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from airflow_provider_pacs.sandbox.certificates import make_authority, make_certificate
 
+from airflow_provider_pacs.sandbox.wire.certificates import make_authority, make_certificate
 from airflow_provider_pacs.sync.preflight.target import check_session
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.target.facts import SessionFacts

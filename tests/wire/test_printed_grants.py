@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pyodbc
@@ -51,6 +52,12 @@ class Granted:
         return pyodbc.connect(text, autocommit=True, timeout=5)
 
 
+def printed_by(words: list[str]) -> str:
+    with redirect_stdout(StringIO()) as written:
+        assert main(words) == 0
+    return written.getvalue()
+
+
 @pytest.fixture(scope="module", params=sorted(COUNTIES))
 def granted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
     """The script as it is printed, with a password in its commented-out first statement, in one batch."""
@@ -62,14 +69,9 @@ def granted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     engine = builder.build(SandboxEngine(), "tiny")
     with SandboxServer(engine, certificate=CERTIFICATE) as server:
         url = f"mssql://sa:Sandbox%21Admin1@127.0.0.1:{server.port}/{database}"
-        with pytest.MonkeyPatch.context() as patch:
-            written: list[str] = []
-            patch.setattr("builtins.print", lambda *words, **_: written.extend(map(str, words)))
-            asked = ["benton_wa", "--counties", str(folder), "--source-url", url]
-            assert main(["grants", *asked]) == 0
-            lines = written.pop().splitlines()
-            assert main(["grants", "--json", *asked]) == 0
-            data = json.loads(written.pop())["source"]
+        asked = ["benton_wa", "--counties", str(folder), "--source-url", url]
+        lines = printed_by(["grants", *asked]).splitlines()
+        data = json.loads(printed_by(["grants", "--json", *asked]))["source"]
         printed.write_text("\n".join(lines))
         columns = {m[1]: re.findall(r"\[(\w+)\]", m[2]) for s in data["statements"] if (m := GRANT.match(s))}
         made = Granted(server.port, database, file, lines, data["statements"], columns)

@@ -251,6 +251,8 @@ class _Evidence:
 
     def _reachable_keys(self) -> set[str] | None:
         """Keys that the next run's window will read; None where it reads every row."""
+        if self.plan.strategy == BACKFILL:
+            return set()
         strategy = bounding(self.plan.table, self.plan.strategy)
         reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
         if strategy is None or self.plan.upper is None or reads_all:

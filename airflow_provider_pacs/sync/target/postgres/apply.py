@@ -188,7 +188,27 @@ def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
         + "))"
     )
     values = {"run": run.run_id, "refused": refused, "approved": list(staged.approved)}
-    return connection.execute(statement, values).rowcount, pending
+    deleted = connection.execute(statement, values).rowcount
+    if not refused and _came_back(connection, staged):
+        pending = _set_aside(connection, staged, live, earlier)
+    return deleted, pending
+
+
+def _came_back(connection: Connection, staged: StagedEntity) -> bool:
+    """Whether an undecided set names a row that this run read at the source, or that is no longer live."""
+    row = connection.execute(
+        staged.sql(
+            "SELECT EXISTS (SELECT FROM pacs_ops.pending_delete AS d "  # noqa: S608
+            "JOIN pacs_ops.pending_delete_key AS dk "
+            "USING (pending_id) WHERE d.county_id = %(county)s AND d.entity = %(entity)s "
+            "AND d.state = 'pending' AND d.pending_id <> ALL (%(approved)s) "
+            "AND (EXISTS (SELECT FROM {s} AS s WHERE s._op = 'U' AND "
+            "{key} = dk.source_key AND dk.source_key NOT IN (SELECT x.key FROM (" + _LEAVING + ") AS x)) "
+            "OR NOT EXISTS (SELECT FROM {l} AS l WHERE {lkey} = dk.source_key AND l._deleted_at IS NULL)))"
+        ),
+        {"county": staged.run.county_id, "entity": staged.entity.name, "approved": list(staged.approved)},
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _set_aside(connection: Connection, staged: StagedEntity, live: int, earlier: int) -> int:
@@ -220,7 +240,7 @@ def _set_aside(connection: Connection, staged: StagedEntity, live: int, earlier:
             "SELECT %(county)s, %(entity)s, %(run)s, count(*), %(live)s, "
             "sha256(convert_to(string_agg(key, ',' ORDER BY key), 'UTF8')), count(*)::text || "
             "%(reason)s::text "
-            "FROM gone RETURNING pending_id, row_count), "
+            "FROM gone HAVING count(*) > 0 RETURNING pending_id, row_count), "
             "kept AS (INSERT INTO pacs_ops.pending_delete_key SELECT made.pending_id, gone.key FROM made, "
             "gone) "
             "SELECT row_count FROM made"

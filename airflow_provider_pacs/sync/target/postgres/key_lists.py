@@ -134,7 +134,8 @@ def compare(
         " UNION SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} "
         "AND q.entity = {entity} AND q.state = 'open' AND q.source_key <> ''"
     )
-    known = staged if complete else live + staged + waiting
+    sure = live.replace("IS NULL UNION", "IS NULL AND NOT {pending} UNION")
+    known = staged if complete else sure + staged + waiting
     statement = sql.SQL(
         "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "  # noqa: S608
         "1), "

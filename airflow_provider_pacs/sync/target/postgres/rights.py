@@ -333,8 +333,18 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
         )
     for name in connection.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = ANY(%s) AND p.proowner <> 'pacs_owner'::regrole",
-        (list(SCHEMAS),),
+        "WHERE n.nspname = 'pacs_ops' AND p.prokind = 'f' AND p.proname = ANY(%s) "
+        "AND p.proowner <> 'pacs_owner'::regrole",
+        (
+            [
+                "audit_is_append_only",
+                "audit_text",
+                "chain_audit",
+                "append_audit",
+                "attach_partition",
+                "readable_counties",
+            ],
+        ),
     ).fetchall():
         connection.execute(f"ALTER FUNCTION {name[0]} OWNER TO pacs_owner".encode())
 

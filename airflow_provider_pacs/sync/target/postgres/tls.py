@@ -49,7 +49,9 @@ def is_local(params: Mapping[str, str]) -> bool:
 
     `hostaddr`, a service or PGHOST may name a network: they are taken for one.
     """
-    if params.get("hostaddr") or params.get("service"):
+    if any(
+        params.get(n) or os.environ.get(v) for n, v in (("hostaddr", "PGHOSTADDR"), ("service", "PGSERVICE"))
+    ):
         return False
     host = params.get("host") or os.environ.get("PGHOST", "")
     return all(one.startswith(("/", "@")) for one in host.split(",") if one)
