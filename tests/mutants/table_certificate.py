@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "what is newer must be what the next run reads",
         CERTIFY,
-        "or each.key.lower() in reachable",
+        "or _spelt(each.key) in reachable",
         "or True",
         of("mutant_guards_certificate", "test_a_change_that_the_next_window_misses_is_drift"),
     ),

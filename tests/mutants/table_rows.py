@@ -49,9 +49,9 @@ MUTANTS = (
     Mutant(
         "guard: an empty source is noticed",
         PUBLISHER,
-        'source_is_empty=row.mode == "full" and apply.is_empty(connection, row.stage_table),',
-        "source_is_empty=False,",
-        of("deletes", "test_an_empty_source_waits_for_a_person"),
+        "source_is_empty=row.source_count == 0",
+        "source_is_empty=False",
+        of("reader_attacks", "test_an_emptied_table_waits_for_a_person_in_a_window_too"),
     ),
     Mutant(
         "guard: days",

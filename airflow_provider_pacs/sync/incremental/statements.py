@@ -212,13 +212,18 @@ def _group(table: ResolvedTable) -> str | None:
 
 
 def _key_number(table: ResolvedTable) -> str | None:
-    """The number of a key: an integer itself, of a GUID the last four of its bytes."""
+    """The number of a key: an integer itself, of a GUID its first four bytes, which a sequential
+    GUID counts up, and its last four.
+    """
     kind = key_number_kind(table)
     if kind is None:
         return None
     key = f"s.{quote(table.map.key)}"
     if kind == "guid":
-        return f"CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), {key}), 13, 4)))"
+        first, last = (
+            f"CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), {key}), {at}, 4)))" for at in (1, 13)
+        )
+        return f"{first} + {last}"
     return f"CONVERT(decimal(38, 0), {key})"
 
 

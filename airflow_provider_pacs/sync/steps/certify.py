@@ -13,10 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
+from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
     control_columns,
     flagged_query,
@@ -97,6 +99,14 @@ def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
     """
     names = [row.stage_table for row in rows if row.stage_table]
     return [*names, *(stage_name(run_id, row.entity, 0, "_fresh") for row in rows)]
+
+
+def _spelt(key: str) -> str:
+    """A key in one spelling: a GUID in lower case with its dashes, however its table spells it."""
+    try:
+        return str(UUID(key.strip()))
+    except ValueError:
+        return key.lower()
 
 
 class CertificateError(DataError):
@@ -246,7 +256,7 @@ class _Evidence:
             if each.kind == "extra_in_target"
             or each.unstamped
             or reachable is None
-            or each.key.lower() in reachable
+            or _spelt(each.key) in reachable
         ]
 
     def _reachable_keys(self) -> set[str] | None:
@@ -265,15 +275,21 @@ class _Evidence:
                 oldest=None,
                 lag_seconds=self.config.sync.lag_seconds,
                 overlap_minutes=self.config.sync.overlap_minutes,
+                offset_minutes=self._offset_minutes(),
             )
         )
         bounds = self.rows.source.query(query.sql, query.params)[0]
         late = strategy.late(self.plan.table)
         keys = key_list_query(self.plan.table, late, bounds["lo"])
         stream = self.rows.source.stream(keys.sql, keys.params)
-        return {
-            str(key).strip("{}").lower() for batch in stream for key in batch.column(0).to_pylist() if key
-        }
+        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+
+    def _offset_minutes(self) -> int:
+        """How far the clock of the windows is ahead of UTC; only a datetimeoffset needs to know."""
+        if self.config.sync.clock != "local" or "datetimeoffset" not in str(self.plan.change_type):
+            return 0
+        query = clock_query(self.config.sync.clock, self.config.sync.clock_offset_minutes or 0)
+        return int(self.rows.source.query(query.sql)[0]["tz_offset_min"] or 0)
 
     def _of_keys(self, compared: Comparison) -> EntityCertificate:
         newer = self._newer(compared.differences)

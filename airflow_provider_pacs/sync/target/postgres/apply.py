@@ -38,7 +38,7 @@ class StagedEntity:
         run: the run that writes.
         table: staging table; rows with `_reject` go to quarantine, rows with `_op` D are gone at the source.
         bounds: how many rows may become tombstones without a person.
-        source_is_empty: the whole source was read and had no row, which always needs a person.
+        source_is_empty: the source was counted, or read whole, and had no row, which always needs a person.
         waiting_rule: the rule under which rows without a parent wait; None for a root.
         approved: sets of deletes that a person has approved: their keys pass the guard.
     """

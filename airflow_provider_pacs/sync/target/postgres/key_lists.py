@@ -20,7 +20,9 @@ from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, 
 Connection = psycopg.Connection[Any]
 _GUID = r"^\{?[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}\}?$"
 _NUMBERS = {
-    "guid": "('x' || right({}, 8))::bit(32)::int::numeric",
+    "guid": "(SELECT ('x' || substr(g.k, 7, 2) || substr(g.k, 5, 2) || substr(g.k, 3, 2) || "
+    "substr(g.k, 1, 2))::bit(32)::int::numeric + ('x' || right(g.k, 8))::bit(32)::int::numeric "
+    "FROM (SELECT {} AS k) AS g)",
     "integer": "({})::numeric",
 }
 """The number that both sides make of a key: see `incremental.statements.census_query`."""

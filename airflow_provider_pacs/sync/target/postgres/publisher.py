@@ -118,7 +118,8 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
         run,
         row.stage_table,
         request.bounds,
-        source_is_empty=row.mode == "full" and apply.is_empty(connection, row.stage_table),
+        source_is_empty=row.source_count == 0
+        or (row.mode == "full" and apply.is_empty(connection, row.stage_table)),
         waiting_rule=rule.id if rule else None,
         approved=plan.pending_ids,
     )
