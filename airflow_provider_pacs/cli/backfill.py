@@ -55,15 +55,11 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str) -> s
 def command(invocation: Invocation, entity: str, since: str, until: str) -> Answer:
     """Read one window of one entity again and publish what differs. No cursor moves."""
     from airflow_provider_pacs.sync import steps
+    from airflow_provider_pacs.sync.config import require_entity
     from airflow_provider_pacs.sync.records import Backfill
-    from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
     config = read_config(invocation)
-    if entity not in config.sync.entities:
-        raise ConfigError(
-            f"{config.county} does not synchronise {entity!r}",
-            remedy=f"use one of: {', '.join(config.sync.entities)}",
-        )
+    require_entity(config, entity)
     window = Backfill(entity, since, until)
     with (
         report_progress(invocation, f"reading {entity} again") as progress,

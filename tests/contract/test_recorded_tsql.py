@@ -152,7 +152,9 @@ def normal(sent: Iterable[str]) -> set[str]:
 @pytest.fixture
 def target(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTarget]:
     """Rules are judged by their predicates: what a run sends to its source does not depend on who judges."""
-    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", counted_rules)
+    monkeypatch.setattr(
+        import_module("airflow_provider_pacs.sync.steps.validate"), "validate_stage", counted_rules
+    )
     with PostgresTarget.from_url(pg_url) as opened:
         yield opened
 

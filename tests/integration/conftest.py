@@ -159,8 +159,8 @@ def pacs_engine() -> Iterator[Pacs]:
 
 @pytest.fixture
 def quick_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules are judged by their predicates; tests of the judge itself use Great Expectations."""
-    monkeypatch.setattr(VALIDATION, "judge", counted_rules)
+    """Rules are evaluated by their predicates; tests of `validate_stage` itself use Great Expectations."""
+    monkeypatch.setattr(VALIDATION, "validate_stage", counted_rules)
     monkeypatch.setattr(WHOLE_RUN, "warm_up", lambda: None)
 
 

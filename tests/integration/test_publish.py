@@ -178,7 +178,7 @@ def test_bad_rows_are_set_aside(county: County, monkeypatch: pytest.MonkeyPatch)
     """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; judged by
     Great Expectations.
     """
-    monkeypatch.setattr(VALIDATION, "judge", quality.judge)
+    monkeypatch.setattr(VALIDATION, "validate_stage", quality.validate_stage)
     county.add("property", *range(100))
     county.change("property", 7, Acreage=-1.0, YearBuilt=1650)
     county.change("property", 8, ParcelNumber="...")

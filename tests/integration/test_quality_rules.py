@@ -13,7 +13,7 @@ import pytest
 from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.quality import ValidationContext, judge, load_suite, reject_statement
+from airflow_provider_pacs.sync.quality import ValidationContext, load_suite, reject_statement, validate_stage
 
 Case = tuple[dict[str, Any], set[str]]
 YEAR = 2026
@@ -194,7 +194,7 @@ def test_each_rule_finds_its_bad_rows_and_no_other(
         assert broken, f"{rule.id} has no failing fixture"
         assert found_rows(connection, entity, rule, context) == broken, rule.id
 
-    results = judge(pg_url, entity, rules, context)
+    results = validate_stage(pg_url, entity, rules, context)
     assert [result.rule_id for result in results] == [rule.id for rule in rules]
     for result in results:
         expected = sum(result.rule_id in ids for _, ids in cases)

@@ -180,7 +180,7 @@ def test_all_slots_taken_is_tried_again(own_role: dict[str, str], make_county: C
                     session.connect(own_role | {"user": role})
                 context = ValidationContext("53005", 2026, "pacs_stage", "x")
                 with pytest.raises(RetryableError, match="slots"):
-                    gx.judge(url, load_entities()["property"], [], context)
+                    gx.validate_stage(url, load_entities()["property"], [], context)
                 assert only.execute("SELECT 1").fetchone() == (1,)
         finally:
             admin.execute(f"DROP ROLE {role}".encode())
@@ -341,7 +341,9 @@ def test_great_expectations_works_behind_a_pooler(
     granted: Platform, pg_server: str, make_county: CountyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case D4: its own connections prepare nothing and set nothing."""
-    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.validate"), "judge", gx.judge)
+    monkeypatch.setattr(
+        import_module("airflow_provider_pacs.sync.steps.validate"), "validate_stage", gx.validate_stage
+    )
     county = make_county(["property"])
     county.add("property", 1, 2)
     county.target.close()

@@ -44,7 +44,7 @@ def machine(
 ) -> Callable[[], type[CountyMachine]]:
     """A machine over the shared ends, with the figures of this test."""
     validation = import_module("airflow_provider_pacs.sync.steps.validate")
-    monkeypatch.setattr(validation, "judge", counted_rules)
+    monkeypatch.setattr(validation, "validate_stage", counted_rules)
     monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.run"), "warm_up", lambda: None)
     monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.plan"), "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(quality_model, "BLOCK_FLOOR", FLOOR)

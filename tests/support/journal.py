@@ -91,7 +91,7 @@ def write_runs(url: str, counties: list[Entry], folder: Path) -> dict[str, list[
     runs: dict[str, list[str]] = {}
     try:
         with (
-            patch.object(_VALIDATION, "judge", counted_rules),
+            patch.object(_VALIDATION, "validate_stage", counted_rules),
             patch.object(_WHOLE_RUN, "warm_up", lambda: None),
             PostgresTarget.from_url(url) as target,
         ):

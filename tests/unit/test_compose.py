@@ -239,7 +239,9 @@ def test_docker_compose_accepts_the_file() -> None:
         not docker
         or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
     ):
-        pytest.skip("no docker compose here")
+        pytest.skip(
+            "docker compose is not installed: apt-get install docker-compose-plugin (or Docker Desktop)"
+        )
     values = dict.fromkeys(REQUIRED, "x")
     subprocess.run(
         [docker, "compose", "--file", str(COMPOSE), "config", "--quiet"],

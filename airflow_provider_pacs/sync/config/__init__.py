@@ -4,8 +4,9 @@ from airflow_provider_pacs.sync.config.county import (
     CountyConfig,
     county_files,
     load_county,
+    require_entity,
     table_maps,
     washington_fips,
 )
 
-__all__ = ["CountyConfig", "county_files", "load_county", "table_maps", "washington_fips"]
+__all__ = ["CountyConfig", "county_files", "load_county", "require_entity", "table_maps", "washington_fips"]

@@ -136,6 +136,19 @@ def table_maps(config: CountyConfig) -> dict[str, TableMap]:
     )
 
 
+def require_entity(config: CountyConfig, entity: str) -> None:
+    """Refuse an entity that the county's file leaves out.
+
+    Raises:
+        ConfigError: names the entities that it has.
+    """
+    if entity not in config.sync.entities:
+        raise ConfigError(
+            f"{config.county} does not synchronise {entity!r}",
+            remedy=f"use one of: {', '.join(config.sync.entities)}",
+        )
+
+
 @cache
 def washington_fips() -> Mapping[str, str]:
     """FIPS code by slug for the counties in `fips.yaml`."""
@@ -194,20 +207,20 @@ def load_county(path: Path) -> CountyConfig:
     else:
         if not problems:
             return config
-    told = []
+    explained = []
     for loc, what in problems:
         where = (*prefix, *loc[1:]) if prefix and loc[:1] == ("sync",) else loc
         line = next(
             (file.lines[where[:size]] for size in range(len(where), 0, -1) if where[:size] in file.lines),
             None,
         )
-        told.append(
+        explained.append(
             (
                 line or 0,
                 f"{path}: {'.'.join(map(str, where)) or '(file)'}: {what}{f' (line {line})' if line else ''}",
             )
         )
-    lines = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for _, text in sorted(told)]
+    lines = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for _, text in sorted(explained)]
     more = [f"{path}: and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
     raise ConfigError("\n".join([*lines[:_MOST], *more]), remedy="Correct the county file.")
 

@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.config import CountyConfig, require_entity
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import lob_bound, sample_query
 from airflow_provider_pacs.sync.mapping.batches import REJECT, map_batch
 from airflow_provider_pacs.sync.preflight.personal import names_a_person
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.profiles import alias
-from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.source.port import SourceReader
 
@@ -75,10 +74,7 @@ def preview(
         ConfigError: the county does not synchronise the entity, or PACS-003: its tables are not as mapped.
     """
     choices = resolve_tables(config, source)
-    if entity not in choices:
-        raise ConfigError(
-            f"{config.county} does not synchronise {entity!r}", remedy=f"use one of: {', '.join(choices)}"
-        )
+    require_entity(config, entity)
     shape, canonical = choices[entity].shape, load_entities()[entity]
     origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
     query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []

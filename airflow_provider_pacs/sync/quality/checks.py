@@ -1,5 +1,5 @@
 """A rule -> its check: the registry of kinds, and the rejection of bad rows by the same definition that Great
-Expectations judges.
+Expectations evaluates.
 
 A check's predicate is a PostgreSQL boolean expression over the staging table with alias `s`: TRUE for a bad
 row, FALSE or NULL for any other. As in Great Expectations a NULL passes, except where a check is about

@@ -1,4 +1,4 @@
-"""A staged entity and its rules -> one `RuleResult` per rule, judged by Great Expectations in one run.
+"""A staged entity and its rules -> one `RuleResult` per rule, evaluated by Great Expectations in one run.
 
 The only module that imports it.
 
@@ -43,7 +43,7 @@ def warm_up() -> None:
         import great_expectations  # noqa: F401
 
 
-def judge(
+def validate_stage(
     url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
     """Judges the staged rows of an entity; an empty staging table passes every rule.
@@ -52,10 +52,10 @@ def judge(
         url: the target database, as a libpq URI or a SQLAlchemy URL.
         entity: what is staged.
         rules: the entity's suite.
-        context: the staging table and what it is judged against.
+        context: the staging table and what it is validated against.
 
     Returns:
-        A result per rule, in the order of the rules. A rule that could not be judged has failed and blocks.
+        A result per rule, in the order of the rules. A rule that could not be evaluated failed and blocks.
 
     Raises:
         RetryableError: the database cannot be reached.
@@ -96,7 +96,7 @@ def _count_rows(url: sqlalchemy.URL, context: ValidationContext) -> int:
             return int(connection.execute(sa.select(sa.func.count()).select_from(stage)).scalar_one())
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise RetryableError(
-            f"the target database cannot be reached to judge {context.stage}", remedy=_SLOTS
+            f"the target database cannot be reached to validate {context.stage}", remedy=_SLOTS
         ) from error
     except sa.exc.DBAPIError as error:
         raise FatalError(f"the staging table {context.stage} cannot be read") from error
@@ -230,7 +230,7 @@ def _result(rule: Rule, outcome: Any, evaluated: int, size: int) -> RuleResult:
         reason = "no result" if outcome is None else _error_class(outcome.exception_info)
         if reason.endswith("OperationalError"):
             raise RetryableError(
-                "the target could not be asked while rules were judged",
+                "the target could not be asked while rules were evaluated",
                 remedy=_SLOTS,
             )
         return RuleResult(
@@ -241,7 +241,7 @@ def _result(rule: Rule, outcome: Any, evaluated: int, size: int) -> RuleResult:
             evaluated,
             0,
             True,
-            f"could not be judged ({reason}), so nothing is published",
+            f"could not be evaluated ({reason}), so nothing is published",
         )
     blocks = rule.blocks(unexpected, max(evaluated, size))
     detail = f"{unexpected:,} of {evaluated:,} rows" if unexpected else ""

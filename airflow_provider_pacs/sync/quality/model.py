@@ -1,4 +1,4 @@
-"""The nouns of this room: a rule, a kind of check, what is judged against, what judging returned.
+"""The data types of this package: a rule, a kind of check, its context, its result.
 
 No database, no Great Expectations.
 """
@@ -72,7 +72,7 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class ValidationContext:
-    """What the rules of one staged entity are judged against.
+    """What the rules of one staged entity are evaluated against.
 
     Attributes:
         county_id: the county's FIPS code.

@@ -98,7 +98,7 @@ class SumEqualsPerGroup:
     a group that misses it is bad.
 
     With `open_until` only the rows that are still open count: those whose `open_until` is NULL or yet to
-    come. A group with a NULL among its values can't be judged and passes.
+    come. A group with a NULL among its values can't be evaluated and passes.
     """
 
     kind: ClassVar[str] = "sum_equals_per_group"

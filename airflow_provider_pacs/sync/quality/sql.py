@@ -1,6 +1,6 @@
 """A name or a constant of a rule -> its PostgreSQL text.
 
-The only two places in this room where text becomes SQL.
+The only two places in this package where text becomes SQL.
 """
 
 from __future__ import annotations

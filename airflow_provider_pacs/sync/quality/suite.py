@@ -28,7 +28,7 @@ def load_suite(entity: Entity, folder: Path | None = None) -> tuple[Rule, ...]:
     """The rules of an entity in the order of its file.
 
     Args:
-        entity: the entity that is judged; rules may only name its columns.
+        entity: the entity that is validated; rules may only name its columns.
         folder: where `<entity>.yaml` lies; None for the suites that come with the package.
 
     Raises:
@@ -47,7 +47,7 @@ def _read(entity: Entity, folder: Path | None) -> tuple[Rule, ...]:
     if not file.is_file():
         raise ConfigError(
             f"{file}: there is no suite for entity `{entity.name}`",
-            remedy="Write one; an empty list judges nothing.",
+            remedy="Write one; an empty list checks nothing.",
         )
     try:
         raw = yaml.safe_load(file.read_text("utf-8"))

@@ -1,9 +1,9 @@
 """SIGTERM or SIGINT comes in; one exception goes out, in the main thread, that stops the source's statement,
 rolls back and ends the process in time.
 
-A wait for either database ends on it: the source's lane cancels its statement, psycopg cancels the target's,
-and the open transaction rolls back on the exception's way out (correctness.md, case 108). A driver that does
-not come back from C cannot hold the process up: a timer ends it.
+A wait for either database ends on it: the source's driver thread cancels its statement, psycopg cancels
+the target's, and the open transaction rolls back on the exception's way out (correctness.md, case 108).
+A driver that does not come back from C cannot hold the process up: a timer ends it.
 """
 
 from __future__ import annotations

@@ -311,7 +311,7 @@ class _Evidence:
     def _of_all_rows(self, compared: Comparison, census: SourceCensus, *, again: bool) -> EntityCertificate:
         newer = self._newer(compared.differences)
         rest = [each for each in compared.differences if each not in newer]
-        made = self._made(
+        return self._made(
             compared,
             rest,
             source_rows=compared.compared,
@@ -321,7 +321,6 @@ class _Evidence:
             census=census,
             method="every row was read again" if again else "the run's own read of every row",
         )
-        return made
 
     def _of_window(
         self, compared: Comparison, census: SourceCensus, fresh: str, staged: str | None

@@ -53,7 +53,7 @@ def relation_rules(config: CountyConfig) -> dict[str, Rule]:
 
 
 def row_rules(entity: str) -> tuple[Rule, ...]:
-    """The rules that a staging table can be judged by alone."""
+    """The rules that a staging table can be evaluated on alone."""
     return tuple(rule for rule in load_suite(load_entities()[entity]) if rule.check != RELATION_CHECK)
 
 

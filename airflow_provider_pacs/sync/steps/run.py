@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.config import CountyConfig, require_entity
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.preflight import PreflightReport, examine
 from airflow_provider_pacs.sync.quality import warm_up
 from airflow_provider_pacs.sync.records import Backfill, Certificate, ReadPlan, RunOutcome, RunPlan
-from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
+from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.certify import certify
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
@@ -122,11 +122,7 @@ def backfill(
         PacsError: as the steps raise it.
     """
     with audit_failures(config, target, "backfill", kind="backfill", trigger=trigger):
-        if window.entity not in config.sync.entities:
-            raise ConfigError(
-                f"{config.county} does not synchronise {window.entity!r}",
-                remedy=f"use one of: {', '.join(config.sync.entities)}",
-            )
+        require_entity(config, window.entity)
     request = RunRequest("backfill", trigger, window=window, one_process=True)
     return run_all(config, source, target, request, on_message=on_message, on_progress=on_progress)
 

@@ -10,9 +10,9 @@ from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality import (
     ValidationContext,
-    judge,
     mapping_results,
     reject_assignments,
+    validate_stage,
 )
 from airflow_provider_pacs.sync.records import EntityOutcome, EntityRun
 from airflow_provider_pacs.sync.runtime.errors import DataError
@@ -49,7 +49,7 @@ def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) ->
     context = validation_context(config, target, row)
     results = [
         *mapping_results(canonical, *target.staging.mapping_rejects(table), context.size),
-        *judge(target.sqlalchemy_url, canonical, rules, context),
+        *validate_stage(target.sqlalchemy_url, canonical, rules, context),
     ]
     failed = tuple(result.rule_id for result in results if not result.success)
     blocking = [result for result in results if result.blocks]

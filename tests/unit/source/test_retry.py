@@ -1,4 +1,4 @@
-"""When a read is tried again, how long is waited, and that a lane can be interrupted."""
+"""When a read is tried again, how long is waited, and that a driver thread can be interrupted."""
 
 from __future__ import annotations
 
@@ -113,22 +113,22 @@ def test_connecting_is_tried_again_and_each_time_anew(monkeypatch: pytest.Monkey
 
 
 def test_a_lane_hands_over_results_and_errors() -> None:
-    lane = DriverThread()
-    assert lane.call(lambda: 7) == 7
-    assert lane.call(threading.get_ident) == lane.call(threading.get_ident) != threading.get_ident()
+    driver = DriverThread()
+    assert driver.call(lambda: 7) == 7
+    assert driver.call(threading.get_ident) == driver.call(threading.get_ident) != threading.get_ident()
     with pytest.raises(KeyError):
-        lane.call(lambda: {}["x"])
-    lane.stop()
+        driver.call(lambda: {}["x"])
+    driver.stop()
     with pytest.raises(RetryableError, match="cancelled"):
-        lane.call(lambda: 7)
+        driver.call(lambda: 7)
 
 
-def test_a_stopped_lane_does_not_wait_for_the_driver() -> None:
-    lane, blocked = DriverThread(), threading.Event()
-    threading.Timer(0.1, lane.stop).start()
+def test_a_stopped_driver_thread_does_not_wait_for_the_driver() -> None:
+    driver, blocked = DriverThread(), threading.Event()
+    threading.Timer(0.1, driver.stop).start()
     started = time.monotonic()
     with pytest.raises(RetryableError, match="cancelled"):
-        lane.call(lambda: blocked.wait(30))
+        driver.call(lambda: blocked.wait(30))
     assert time.monotonic() - started < 5
     blocked.set()
 
@@ -155,15 +155,15 @@ def test_what_a_failed_call_had_open_is_let_go_at_once() -> None:
         kept.append(weakref.ref(opened))
         raise ValueError(str(opened))
 
-    lane = DriverThread()
+    driver = DriverThread()
     gc.disable()
     try:
         try:
-            lane.call(fails)
+            driver.call(fails)
         except ValueError:
             pass
-        lane.call(lambda: None)  # the thread has turned to something else
+        driver.call(lambda: None)  # the thread has turned to something else
         assert kept[0]() is None
     finally:
         gc.enable()
-        lane.stop()
+        driver.stop()

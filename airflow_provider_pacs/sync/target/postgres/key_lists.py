@@ -130,19 +130,19 @@ def compare(
     """The list of all keys of the source laid beside what the target holds and what is staged."""
     parts = _parts(entity, county_id, table, None)
     there = ddl.partition_exists(connection, entity, county_id)
-    live = "SELECT {lkey} AS key FROM {l} AS l WHERE l._deleted_at IS NULL UNION " if there else ""
+    live = "SELECT {lkey} AS key FROM {l} AS l WHERE l._deleted_at IS NULL"
+    all_live, sure_live = (f"{live} UNION ", f"{live} AND NOT {{pending}} UNION ") if there else ("", "")
     staged = "SELECT {skey} AS key FROM {s} AS s WHERE s._op = 'U' AND {skey} IS NOT NULL"
     waiting = (
         " UNION SELECT q.source_key FROM pacs_ops.quarantine AS q WHERE q.county_id = {county} "
         "AND q.entity = {entity} AND q.state = 'open' AND q.source_key <> ''"
     )
-    sure = live.replace("IS NULL UNION", "IS NULL AND NOT {pending} UNION")
-    known = staged if complete else sure + staged + waiting
+    known = staged if complete else sure_live + staged + waiting
     statement = sql.SQL(
         "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "  # noqa: S608
         "1), "
         "known AS MATERIALIZED (" + known + "), "
-        "held AS MATERIALIZED (" + live + staged + waiting + ") "
+        "held AS MATERIALIZED (" + all_live + staged + waiting + ") "
         "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "
         "(SELECT FROM source AS s WHERE s.key = h.key)), "
         "(SELECT coalesce(array_agg(s.key), '{{}}') FROM source AS s WHERE s.key IS NOT NULL AND NOT EXISTS "

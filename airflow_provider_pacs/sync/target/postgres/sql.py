@@ -88,7 +88,7 @@ def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:
 
 
 def definitions(entity: Entity) -> sql.Composed:
-    """Column definitions of the canonical columns; only the key is NOT NULL: the rules judge the rest."""
+    """Column definitions of the canonical columns; only the key is NOT NULL: the rules check the rest."""
     parts = [
         sql.SQL("{} {}{}").format(
             sql.Identifier(column.name),

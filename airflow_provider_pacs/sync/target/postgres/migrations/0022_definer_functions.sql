@@ -25,6 +25,8 @@ BEGIN
     WHERE n.nspname = 'pacs_part' AND c.relname = $1 || '_' || $2 AND c.relkind = 'r' AND NOT c.relispartition;
   -- Who reads a table runs what its owner hung on it, with the reader's rights: nothing may hang on a partition.
   IF EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = part AND NOT t.tgisinternal)
+    OR EXISTS (SELECT FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a WHERE c.oid = part AND a.grantee <> c.relowner)
+    OR EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = part AND a.attacl IS NOT NULL)
     OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = part)
     OR EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = part)
     OR EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = part)
@@ -34,7 +36,7 @@ BEGIN
     OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = part AND k.contype NOT IN ('p', 'n')
       AND (k.contype <> 'c' OR pg_catalog.pg_get_constraintdef(k.oid) <> pg_catalog.format('CHECK ((county_id = %L::text))', $2)))
   THEN
-    RAISE EXCEPTION 'the table of county % for % has triggers, policies, defaults or constraints of its own', $2, $1 USING ERRCODE = '42501';
+    RAISE EXCEPTION 'the table of county % for % has triggers, policies, grants, defaults or constraints of its own', $2, $1 USING ERRCODE = '42501';
   END IF;
   EXECUTE pg_catalog.format('ALTER TABLE pacs_part.%I OWNER TO CURRENT_USER', $1 || '_' || $2);
   IF EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'pacs_sync') THEN

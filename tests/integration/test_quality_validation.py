@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
-from airflow_provider_pacs.sync.quality import Rule, RuleResult, ValidationContext, judge, load_suite
+from airflow_provider_pacs.sync.quality import Rule, RuleResult, ValidationContext, load_suite, validate_stage
 from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 
 ENTITIES = load_entities()
@@ -66,7 +66,7 @@ def test_an_empty_staging_table_passes_every_rule(
     name: str, pg_url: str, connection: psycopg.Connection[Any]
 ) -> None:
     create_stage(connection, ENTITIES[name], "nothing")
-    results = judge(
+    results = validate_stage(
         pg_url,
         ENTITIES[name],
         load_suite(ENTITIES[name]),
@@ -81,9 +81,9 @@ def test_many_bad_rows_block_the_entity_and_few_never_do(
     pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(number, ownership_percentage=101) for number in range(24)])
-    few = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))["F2.17"]
+    few = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), owners))["F2.17"]
     insert_rows(connection, "owners", [_owner(24, ownership_percentage=101)])
-    many = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))
+    many = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), owners))
     assert (few.unexpected, few.blocks) == (24, False)
     assert (many["F2.17"].unexpected, many["F2.17"].blocks) == (25, True)
     assert not many["F2.18"].blocks, "a warning without a limit never blocks"
@@ -93,7 +93,9 @@ def test_children_without_their_property_never_block(
     pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     insert_rows(connection, "owners", [_owner(number) for number in range(30)])
-    result = _by_id(judge(pg_url, OWNER, load_suite(OWNER), replace(owners, parent_stage=None)))["F2.15"]
+    result = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), replace(owners, parent_stage=None)))[
+        "F2.15"
+    ]
     assert (result.unexpected, result.blocks) == (30, False)
 
 
@@ -116,7 +118,7 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
     changes = replace(owners, partition=f'"{SCHEMA}"."owner_leaf"')
     (rule,) = (rule for rule in load_suite(OWNER) if rule.id == "F2.18")
     for context, unexpected in ((owners, 1), (changes, 0)):
-        (result,) = judge(pg_url, OWNER, [rule], context)
+        (result,) = validate_stage(pg_url, OWNER, [rule], context)
         assert result.unexpected == unexpected == len(found_rows(connection, OWNER, rule, context))
 
 
@@ -125,9 +127,9 @@ def test_a_rule_that_cannot_be_judged_fails_and_blocks(
 ) -> None:
     insert_rows(connection, "owners", [_owner(1)])
     connection.execute(f'ALTER TABLE "{SCHEMA}".owners DROP COLUMN start_date'.encode())
-    results = _by_id(judge(pg_url, OWNER, load_suite(OWNER), owners))
+    results = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), owners))
     assert (results["F2.22"].success, results["F2.22"].blocks) == (False, True)
-    assert "could not be judged" in results["F2.22"].detail
+    assert "could not be evaluated" in results["F2.22"].detail
     assert results["F1.1"].success, "the other rules are judged"
 
 
@@ -154,7 +156,7 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
         *(Rule("names-unique", "warn", "t", "unique", {"column": "owner_name"}),),
         *(Rule("names-regex", "warn", "t", "matches_regex", {"column": "owner_name", "pattern": "^X"}),),
     ]
-    results = judge(
+    results = validate_stage(
         pg_url, OWNER, [*load_suite(OWNER), *names], replace(owners, parent_stage=f'"{SCHEMA}"."bad_parents"')
     )
     failed = _by_id(results)["F2.15"]
@@ -168,7 +170,7 @@ def test_no_value_of_a_row_leaves_in_results_logs_or_output(
 def test_no_connection_stays_open(
     pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
-    judge(pg_url, OWNER, load_suite(OWNER), owners)
+    validate_stage(pg_url, OWNER, load_suite(OWNER), owners)
     statement = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
@@ -186,7 +188,7 @@ def test_no_file_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    judge(pg_url, OWNER, load_suite(OWNER), owners)
+    validate_stage(pg_url, OWNER, load_suite(OWNER), owners)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,16 +196,16 @@ def test_a_sqlalchemy_url_and_a_password_with_a_dollar_sign_work(
     pg_url: str, connection: psycopg.Connection[Any], owners: ValidationContext
 ) -> None:
     url = sqlalchemy.make_url(pg_url).set(password="p$HOME${x}@/")
-    assert all(result.success for result in judge(url, OWNER, load_suite(OWNER), owners))
+    assert all(result.success for result in validate_stage(url, OWNER, load_suite(OWNER), owners))
 
 
 def test_a_missing_table_and_an_unreachable_server_are_told_apart(
     pg_url: str, owners: ValidationContext
 ) -> None:
     with pytest.raises(FatalError, match="nowhere"):
-        judge(pg_url, OWNER, load_suite(OWNER), replace(owners, stage_table="nowhere"))
+        validate_stage(pg_url, OWNER, load_suite(OWNER), replace(owners, stage_table="nowhere"))
     with pytest.raises(RetryableError) as caught:
-        judge("postgresql://somebody:secret@127.0.0.1:9/x", OWNER, load_suite(OWNER), owners)
+        validate_stage("postgresql://somebody:secret@127.0.0.1:9/x", OWNER, load_suite(OWNER), owners)
     assert "secret" not in str(caught.value)
 
 
@@ -298,7 +300,7 @@ def test_great_expectations_and_the_predicate_always_agree(
     create_stage(connection, THING, "Odd name's")
     insert_rows(connection, "Odd name's", rows)
     context = replace(owners, stage_table="Odd name's")
-    results = judge(pg_url, THING, EVERY_CHECK, context)
+    results = validate_stage(pg_url, THING, EVERY_CHECK, context)
     counts = [len(found_rows(connection, THING, rule, context)) for rule in EVERY_CHECK]
     assert [(result.unexpected, result.success, "judged" in result.detail) for result in results] == [
         (bad, bad == 0, False) for bad in counts
