@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from tests.conformance.conftest import Opener
 from tests.conformance.county import PROPERTY, StagedCounty, key, row
 
@@ -98,9 +100,9 @@ def test_expected_totals_count_what_is_published_and_staged(county: StagedCounty
 
 
 def _number(guid: str) -> int:
-    """The last four bytes as SQL Server's signed int, as the source sums them."""
-    value = int(guid.replace("-", "")[-8:], 16)
-    return value - 2**32 if value >= 2**31 else value
+    """The first four and the last four bytes as SQL Server's signed ints, as the source sums them."""
+    stored = UUID(guid).bytes_le
+    return sum(int.from_bytes(part, "big", signed=True) for part in (stored[:4], stored[12:]))
 
 
 def test_rejected_rows_are_marked_by_rule(county: StagedCounty) -> None:

@@ -414,6 +414,8 @@ def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.Mo
     reader.start()
     try:
         county.publish(run_id)
+        while polled.acquire(blocking=False):
+            pass  # polls from before the end of the publish
         for _ in range(3):
             polled.acquire()
     finally:

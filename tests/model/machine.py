@@ -514,7 +514,8 @@ class CountyMachine(RuleBasedStateMachine):
         word = f"{certificate.kind} {certificate.covered} {certificate.state}"
         figures.certificates[word] = figures.certificates.get(word, 0) + 1
         rows = self.county.target.runs.entities(certificate.run_id)
-        self.oracle.check(certificate, self.plans[certificate.run_id].read, rows)
+        planned = self.plans[certificate.run_id]
+        self.oracle.check(certificate, planned.read, rows, planned.meaning["property"][1])
 
 
 def _backfilled(back: int) -> str:

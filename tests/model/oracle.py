@@ -94,10 +94,13 @@ class Oracle:
     county: County
     model: SourceModel
     city: str = "City"
+    planned_city: str = "City"
 
     def image(self, entity: str, number: int, row: SourceRow) -> dict[str, Any]:
-        """What the platform must hold by the county's present file."""
-        return image(entity, number, row, self.city)
+        """What the platform must hold by the county's file as it was when the checked run was planned: the
+        stored plan is what is executed (ADR 8), and a file that changed since is the next run's.
+        """
+        return image(entity, number, row, self.planned_city)
 
     def check_rows(self) -> None:
         """After every step: no live row breaks a rule, and each says what the source once said."""
@@ -112,14 +115,18 @@ class Oracle:
                 if not any(is_image(row, one) for one in said):
                     raise Findings(f"{entity} {number} is live with values that the source never had")
 
-    def check(self, certificate: Certificate, read: dict[str, int], runs: list[EntityRun]) -> None:
+    def check(
+        self, certificate: Certificate, read: dict[str, int], runs: list[EntityRun], planned_city: str
+    ) -> None:
         """Every word of a certificate that was issued this moment.
 
         Args:
             certificate: the certificate.
+            planned_city: the column that the run's plan takes the city from.
             read: by entity, after how many mutations its rows were read.
             runs: the run's entities as the journal has them.
         """
+        self.planned_city = planned_city
         parents = set(look(self.county, "property").live)
         for each in certificate.entities:
             run = next(row for row in runs if row.entity == each.entity)

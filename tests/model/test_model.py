@@ -30,6 +30,7 @@ from airflow_provider_pacs.sync.quality import model as quality_model
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget, publisher
 from tests.model.faults import CachedCatalog, Fault, failing_cursor
 from tests.model.machine import GUARD, CountyMachine, Figures
+from tests.model.oracle import look
 from tests.model.source_model import ENTITIES
 from tests.support.county import County, Pacs, counted_rules, county_config, empty
 
@@ -93,6 +94,22 @@ def _run(machine: type[CountyMachine], examples: int, **profile: Any) -> Figures
         ),
     )
     return machine.figures
+
+
+def test_a_mapping_that_changes_after_the_plan_is_the_next_runs(
+    machine: Callable[[], type[CountyMachine]],
+) -> None:
+    """The run goes by its stored plan and says so; the run after it publishes by the new file."""
+    state = machine()()
+    state.begin_with(rows=5)
+    state.plan(kind="full", back=1)
+    state.configure(what="mapping")
+    state.stage()
+    state.finish()
+    assert {row["city"] for row in look(state.county, "property").live.values()} == {"Prosser"}
+    state.run_through(kind="sync")
+    assert {row["city"] for row in look(state.county, "property").live.values()} == {"WA"}
+    state.teardown()
 
 
 @pytest.mark.timeout(900)

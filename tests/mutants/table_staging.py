@@ -166,6 +166,13 @@ MUTANTS = (
         of("field_certificates", "test_hard_deletes_go_in_the_same_run"),
     ),
     Mutant(
+        "keys: a pending row may come back",
+        KEYS,
+        "known = staged if complete else sure_live + staged + waiting",
+        "known = staged if complete else all_live + staged + waiting",
+        of("reader_attacks", "test_pending_rows_that_come_back_leave_their_set"),
+    ),
+    Mutant(
         "keys: what waits is known",
         KEYS,
         "known = staged if complete else sure_live + staged + waiting",

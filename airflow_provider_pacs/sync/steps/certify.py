@@ -10,6 +10,7 @@ what the next run will read.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,16 +66,18 @@ def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_i
     ):
         rows = target.runs.entities(run_id)
         relations = relation_rules(config)
-        certificates = [_Evidence(config, source, target, row).certificate() for row in rows]
+        evidence = [_Evidence(config, source, target, row) for row in rows]
+        certificates = [each.certificate() for each in evidence]
         warnings: dict[str, list[RuleResult]] = {
             child: target.certifier.orphaned(load_entities()[child], config.fips, rule)
             for child, rule in relations.items()
         }
         certificate = target.certifier.issue(run_id, certificates, warnings)
-        if (
-            certificate.state != "blocked"
-        ):  # else its cleared tasks publish the rest, and this step comes again
-            target.staging.drop(_tables(run_id, rows))
+        done_with = [each.fresh for each in evidence]
+        # After `blocked`, cleared tasks publish the rest, and this step comes again.
+        if certificate.state != "blocked":
+            done_with += [row.stage_table for row in rows if row.stage_table]
+        target.staging.drop(done_with)
     certificate = replace(certificate, seconds=time.monotonic() - started)
     if certificate.state in ("blocked", "drift"):
         raise _failure(config, certificate)
@@ -89,16 +92,6 @@ def _stored(target: Target, run_id: str) -> Certificate | None:
     if target.runs.run(run_id).state not in RUN_STATE_OF.values():
         return None
     return target.certifier.of_run(run_id)
-
-
-def _tables(run_id: str, rows: Sequence[EntityRun]) -> list[str]:
-    """The run's staging tables.
-
-    They are kept until the certificate is stored, so that a retry finds its input; and longer where it is not
-    clean, so that a cleared task does. The next run drops them.
-    """
-    names = [row.stage_table for row in rows if row.stage_table]
-    return [*names, *(stage_name(run_id, row.entity, 0, "_fresh") for row in rows)]
 
 
 def _spelt(key: str) -> str:
@@ -148,7 +141,8 @@ class _Evidence:
         self.plan = row.read_plan
         self.entity = load_entities()[row.entity]
         self.rows = SourceRows(source, target, self.plan, config.fips)
-        self.fresh = stage_name(str(row.run_id), row.entity, 0, "_fresh")
+        # A name per try: two tries at once would empty each other's table. The next run drops what one left.
+        self.fresh = stage_name(str(row.run_id), row.entity, 0, f"_fresh_{secrets.token_hex(4)}")
         rule = relation_rules(config).get(row.entity)
         self.waiting_rule = rule.id if rule else None
 
@@ -293,14 +287,15 @@ class _Evidence:
 
     def _of_keys(self, compared: Comparison) -> EntityCertificate:
         newer = self._newer(compared.differences)
-        rest = [each for each in compared.differences if each not in newer]
+        extra = self._approved_and_live() if self.row.mode == "keys" else []
+        rest = [each for each in compared.differences if each not in newer] + extra
         differing = _count(rest, "differing")
         kept = compared.kept + _count(newer, "differing")
         return self._made(
             compared,
             rest,
             source_rows=compared.compared,
-            target_rows=compared.equal + kept + differing + compared.pending_deletes,
+            target_rows=compared.equal + kept + differing + compared.pending_deletes + len(extra),
             newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
             kept=kept,
             method="the rows were read again by key"
@@ -331,7 +326,7 @@ class _Evidence:
         if not self._keys_agree(census, fresh):
             self.rows.list_keys(fresh)
             keys = self.target.staging.compare_keys(self.entity, self.config.fips, fresh, complete=False)
-            gone = [key for key in keys.gone if key not in self._pending_keys()]
+            gone = self._not_pending(keys.gone)
             self.rows.fill_keys([*keys.unknown, *gone], fresh)
             self.target.staging.deduplicate(self.entity, fresh)
             compared = self._compare(fresh, staged)
@@ -388,14 +383,20 @@ class _Evidence:
         )
         return held == KeyTotals(self.row.source_count, self.row.source_key_sum)
 
-    def _pending_keys(self) -> set[str]:
+    def _not_pending(self, keys: Sequence[str]) -> list[str]:
         sets = self.target.approvals.pending(self.config.fips)
-        return {
+        pending = {
             key
-            for pending in sets
-            if pending.entity == self.row.entity
-            for key in self.target.approvals.keys(pending.pending_id)
+            for each in sets
+            if each.entity == self.row.entity
+            for key in self.target.approvals.keys(each.pending_id)
         }
+        return [key for key in keys if key not in pending]
+
+    def _approved_and_live(self) -> list[RowDifference]:
+        """Rows that a person let go of, that the source still lacks, and that are live all the same."""
+        still = self._still_gone(self.fresh, self._not_pending(self.plan.keys))
+        return [RowDifference(key, "extra_in_target", False, True) for key in still]
 
     def _still_gone(self, fresh: str, keys: Sequence[str]) -> list[str]:
         return self.target.staging.gone_and_live(self.entity, self.config.fips, fresh, keys)

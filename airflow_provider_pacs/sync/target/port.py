@@ -408,7 +408,7 @@ class Certifier(Protocol):
             entity: the entity.
             county_id: the county.
             fresh: staging table with the source's rows now.
-            staged: the run's own staging table; None where `fresh` is it.
+            staged: the run's own staging table, None where `fresh` is it or it is lost.
             complete: `fresh` holds every row of the source.
             waiting_rule: the rule under which rows without a parent wait.
         """

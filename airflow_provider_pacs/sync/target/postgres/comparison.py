@@ -37,7 +37,7 @@ SELECT coalesce({fkey}, {lkey}) AS key, f._op IS NOT NULL AS at_source, l.county
     WHEN f._op IS NULL THEN NULL
     WHEN f._reject IS NULL AND l.county_id IS NOT NULL AND NOT ({differs}) THEN 'equal'
     WHEN q.source_key IS NOT NULL AND q.payload_digest = {digest} THEN 'quarantined'
-    WHEN coalesce(f._late, 0) = 1 THEN 'late'
+    WHEN coalesce(f._late, 0) = 1 AND {unread} THEN 'late'
     WHEN l.county_id IS NOT NULL THEN 'differing'
     ELSE 'missing'
   END AS verdict,
@@ -83,7 +83,7 @@ def compare(
         entity: the entity.
         county_id: the county.
         fresh: staging table with what the source says now.
-        staged: the run's own staging table; None where `fresh` is it.
+        staged: the run's own staging table, None where `fresh` is it or it is lost.
         complete: `fresh` holds every row of the source.
         waiting_rule: the rule under which rows without a parent wait.
     """
@@ -152,6 +152,7 @@ def _parts(
         "complete": sql.SQL("true" if complete else "false"),
         "staged": sql.SQL(""),
         "moved": sql.SQL("false"),
+        "unread": sql.SQL("true"),
     }
     parts["pending"] = sql.SQL(PENDING).format(**{name: parts[name] for name in ("county", "entity", "lkey")})
     if staged is not None:
@@ -164,6 +165,7 @@ def _parts(
         ).format(columns(names, "s"), columns(names, "f"))
         parts["staged"] = sql.SQL(_STAGED).format(**parts)
         parts["moved"] = sql.SQL(_MOVED).format(**parts)
+        parts["unread"] = sql.SQL("(s._op IS DISTINCT FROM 'U' OR {moved})").format(**parts)
     return parts
 
 
