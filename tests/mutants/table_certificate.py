@@ -273,8 +273,8 @@ MUTANTS = (
     Mutant(
         "certify: the offset of a datetimeoffset",
         CERTIFY,
-        "offset_minutes=self._offset_minutes(),",
-        "",
+        "offset_minutes=self._offset_minutes()",
+        "offset_minutes=0",
         of("reader_attacks", "test_an_offset_moves_no_bound"),
     ),
     Mutant(
