@@ -664,6 +664,32 @@ ON_A_PARTITION = (
 )
 
 
+@pytest.mark.parametrize("right", ["TRIGGER", "SELECT (city)"])
+def test_a_partition_brings_no_grant_along(platform: Platform, loaded: tuple[str, str], right: str) -> None:
+    """Case E1: what its maker granted would outlast the attach, which takes the table over."""
+    fips = f"{60_000 + next(_NUMBERS)}"
+    made, published = f"pacs_part.property_{fips}", f"pacs_part.property_{loaded[0]}"
+    with platform.as_login(platform.sync) as login:
+        login.execute(f"CREATE TABLE {made} AS SELECT * FROM {published} LIMIT 0".encode())
+        login.execute(f"GRANT {right} ON {made} TO pacs_monitor".encode())
+        with pytest.raises(DENIED, match="of its own"):
+            login.execute("SELECT pacs_ops.attach_partition('property', %s)", (fips,))
+
+
+def test_only_our_functions_get_the_owner(platform: Platform) -> None:
+    """Case E1: a function that runs as its owner must not become the owner's because it lies in our schemas."""
+    name = f"own_{next(_NUMBERS)}"
+    with platform.as_login(platform.sync) as login:
+        login.execute(
+            f"CREATE FUNCTION pacs_stage.{name}() RETURNS text LANGUAGE sql SECURITY DEFINER "
+            "AS 'SELECT current_user::text'".encode()
+        )
+    with platform.as_superuser() as admin, admin.transaction():
+        rights.apply(admin)
+    with platform.as_login(platform.sync) as login:
+        assert login.execute(f"SELECT pacs_stage.{name}()".encode()).fetchone() != ("pacs_owner",)
+
+
 @pytest.mark.parametrize("kind", HANGINGS)
 def test_nothing_hangs_on_a_partition(platform: Platform, loaded: tuple[str, str], kind: str) -> None:
     """Case E1, from the sync's side: who reads a table runs what its owner hung on it, a superuser too. The
