@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_pacs.sync.records import CertificateState, Coverage
 
@@ -18,7 +18,13 @@ CountyState = Literal[
 """The most urgent first."""
 
 
-class CertificateSummary(BaseModel):
+class Answer(BaseModel):
+    """What the API answers: every field is there, also where it has its default."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class CertificateSummary(Answer):
     """The newest certificate of a county: its state, and what it covered."""
 
     run_id: str
@@ -27,7 +33,7 @@ class CertificateSummary(BaseModel):
     state: CertificateState
 
 
-class RunLine(BaseModel):
+class RunLine(Answer):
     """One run, summed over its entities. `rows_per_second` is per reader.
 
     Attributes:
@@ -53,7 +59,7 @@ class RunLine(BaseModel):
     airflow_path: str | None = None
 
 
-class CountyLine(BaseModel):
+class CountyLine(Answer):
     """One county at a glance.
 
     Attributes:
@@ -91,7 +97,7 @@ class CountyLine(BaseModel):
     certificate: CertificateSummary | None = None
 
 
-class TargetLine(BaseModel):
+class TargetLine(Answer):
     """One target database and whether it answered."""
 
     connection: str
@@ -102,7 +108,7 @@ class TargetLine(BaseModel):
     remedy: str = ""
 
 
-class Overview(BaseModel):
+class Overview(Answer):
     """All counties that the user may read."""
 
     at: datetime
@@ -113,7 +119,7 @@ class Overview(BaseModel):
     broken_files: list[str]
 
 
-class Summary(BaseModel):
+class Summary(Answer):
     """The dashboard's card: counts, and the counties that need somebody first."""
 
     at: datetime

@@ -7,13 +7,11 @@ the table to the browser. Times are UTC; nothing here ever holds a row's values,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
-from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.monitor.models import Answer, CountyLine, RunLine, TargetLine
 from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -66,7 +64,7 @@ class FailureLine(FailureRow):
     airflow_path: str | None
 
 
-class ErrorGroup(BaseModel):
+class ErrorGroup(Answer):
     """Failures of one code: how often, the newest, what to do."""
 
     code: str
@@ -91,7 +89,7 @@ class SourceIdentity:
         return cls(known.get("server"), known.get("db"))
 
 
-class RunDetail(BaseModel):
+class RunDetail(Answer):
     """One run with its entities and what went wrong in it."""
 
     run: RunLine
@@ -103,7 +101,7 @@ class RunDetail(BaseModel):
     source_now: str | None = None
 
 
-class SchemaLine(BaseModel):
+class SchemaLine(Answer):
     """How an entity's changes are found, and the columns of its table when that was last agreed on."""
 
     entity: str
@@ -117,7 +115,7 @@ class SchemaLine(BaseModel):
     stored_at: datetime | None = None
 
 
-class CountyDetail(BaseModel):
+class CountyDetail(Answer):
     """One county: its line, its newest run with live progress, change detection, pending deletes.
 
     Attributes:
@@ -135,7 +133,7 @@ class CountyDetail(BaseModel):
     pending: list[PendingDeletes] = []
 
 
-class History(BaseModel):
+class History(Answer):
     """Runs of a county, newest first."""
 
     runs: list[RunLine]
@@ -145,7 +143,7 @@ class History(BaseModel):
 class QualityLine(QualityRow):
     """What one rule said. `keys`: rows that wait in quarantine under it."""
 
-    keys: list[str] = field(default_factory=list)
+    keys: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +153,7 @@ class QuarantineLine(QuarantineRow):
     rule_text: str
 
 
-class Quality(BaseModel):
+class Quality(Answer):
     """What the rules said in the newest validated run, and what waits in quarantine."""
 
     run_id: str | None = None
@@ -164,7 +162,7 @@ class Quality(BaseModel):
     quarantine: list[QuarantineLine]
 
 
-class QuarantinedKeys(BaseModel):
+class QuarantinedKeys(Answer):
     """A page of keys."""
 
     keys: list[QuarantinedRow]
@@ -194,7 +192,7 @@ class CertificateLine(CertificateRow):
     drift_rows: int
 
 
-class CertificateGroup(BaseModel):
+class CertificateGroup(Answer):
     """One run's certificate."""
 
     run_id: str
@@ -209,7 +207,7 @@ class CertificateGroup(BaseModel):
     entities: list[CertificateLine]
 
 
-class Evidence(BaseModel):
+class Evidence(Answer):
     """Certificates of a county, its errors by class, its audit trail."""
 
     certificates: list[CertificateGroup]
@@ -218,7 +216,7 @@ class Evidence(BaseModel):
     audit: list[AuditRow]
 
 
-class CheckReport(BaseModel):
+class CheckReport(Answer):
     """What the county's newest first task found at both ends; in its order; without a time where there was
     none yet.
     """
