@@ -59,11 +59,35 @@ class RunLine(Answer):
     airflow_path: str | None = None
 
 
+class Activity(Answer):
+    """A run that waits or is at work, as Airflow knows it.
+
+    Attributes:
+        step: the task that it is at, in words; `queued` before there is one.
+        since: since when the run is in its state.
+        attempt: the try of a task that is tried again.
+        is_new: whether the journal does not know the run yet: it is queued, or in its preflight.
+        awaits_decision: whether a person is asked.
+    """
+
+    kind: str
+    state: str
+    step: str
+    since: datetime | None = None
+    attempt: int | None = None
+    most_tries: int | None = None
+    next_try_at: datetime | None = None
+    is_new: bool = False
+    awaits_decision: bool = False
+    airflow_path: str
+
+
 class CountyLine(Answer):
     """One county at a glance.
 
     Attributes:
         cause: why the state is not `in_step`, in one sentence.
+        running: whether a run waits or is at work; `activities` are those that Airflow knows.
         fresh_since: when the data in the target was read: the start of the last good run.
         due_since: data must have been read after this moment; None without a schedule.
         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
@@ -79,6 +103,7 @@ class CountyLine(Answer):
     state: CountyState
     cause: str = ""
     running: bool = False
+    activities: list[Activity] = []
     paused: bool = False
     cron: str | None = None
     timezone: str

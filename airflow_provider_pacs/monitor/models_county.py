@@ -11,7 +11,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pydantic import Field
+
+from airflow_provider_pacs.monitor.access import Permissions
 from airflow_provider_pacs.monitor.models import Answer, CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.monitor.models_flow import End, FlowStep, StartingRun
 from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -45,6 +49,7 @@ class EntityLine(EntityRow):
         expected: about how many rows the read will bring; None where nobody can know.
         failed_tries: tries of its steps that failed in this run; `last_failure` is what the newest said.
         most_tries: how often Airflow tries a step.
+        steps: the state of extract, validate, publish and certify.
     """
 
     step: str
@@ -53,6 +58,7 @@ class EntityLine(EntityRow):
     failed_tries: int
     last_failure: str
     most_tries: int
+    steps: list[FlowStep]
     airflow_path: str | None
 
 
@@ -90,9 +96,10 @@ class SourceIdentity:
 
 
 class RunDetail(Answer):
-    """One run with its entities and what went wrong in it."""
+    """One run with its five steps, its entities and what went wrong in it."""
 
     run: RunLine
+    steps: list[FlowStep]
     entities: list[EntityLine]
     failures: list[FailureLine]
     source: SourceIdentity
@@ -119,7 +126,11 @@ class CountyDetail(Answer):
     """One county: its line, its newest run with live progress, change detection, pending deletes.
 
     Attributes:
+        may: what the user may do here.
+        ends: the source and the target, and whether they answered.
+        starting: a run that the journal does not know yet: it is queued, in its preflight, or ended there.
         refusal: the newest failure of a run that never started, where nothing has started since.
+        failed_decision: the newest decision that could not be carried out, where deletes still wait.
     """
 
     at: datetime
@@ -127,10 +138,14 @@ class CountyDetail(Answer):
     target: TargetLine
     source: str
     profile: str
+    may: Permissions
+    ends: list[End]
+    starting: StartingRun | None = None
     run: RunDetail | None = None
     refusal: FailureLine | None = None
-    changes: list[SchemaLine] = []
-    pending: list[PendingDeletes] = []
+    failed_decision: FailureLine | None = None
+    changes: list[SchemaLine]
+    pending: list[PendingDeletes]
 
 
 class History(Answer):
@@ -225,5 +240,5 @@ class CheckReport(Answer):
     state: str | None = None
     run_id: str | None = None
     airflow_path: str | None = None
-    counts: dict[str, int] = {}
-    findings: list[CheckFinding] = []
+    counts: dict[str, int] = Field(default_factory=dict)
+    findings: list[CheckFinding] = Field(default_factory=list)

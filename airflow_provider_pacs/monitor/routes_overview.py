@@ -10,9 +10,11 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
 from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
+from airflow_provider_pacs.monitor.airflow_runs import CountyRuns, airflow_runs
 from airflow_provider_pacs.monitor.counties import DagState, counties_folder, dag_states, find_counties
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
 from airflow_provider_pacs.monitor.presenters import county_line, target_line
+from airflow_provider_pacs.monitor.status import NO_RUNS
 from airflow_provider_pacs.monitor.targets import Asked, ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
@@ -31,7 +33,8 @@ def overview(user: GetUserDep) -> Overview:
     now = datetime.now(UTC)
     answers = ask_each(configs, _by_county)
     dags = dag_states([config.county for config in configs])
-    lines = [_line(config, dags, answers, now) for config in configs]
+    runs = airflow_runs(configs)
+    lines = [_line(config, dags, runs, answers, now) for config in configs]
     lines.sort(key=lambda line: (URGENCY.index(line.state), line.name))
     counts = Counter(line.state for line in lines)
     per_target = Counter(config.target.connection for config in configs)
@@ -68,8 +71,16 @@ def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, CountyStan
 def _line(
     config: CountyConfig,
     dags: dict[str, DagState],
+    runs: dict[str, CountyRuns],
     answers: dict[str, tuple[Asked, dict[str, CountyStanding] | None]],
     now: datetime,
 ) -> CountyLine:
     asked, standings = answers[config.target.connection]
-    return county_line(config, dags.get(config.county), (standings or {}).get(config.fips), asked, now)
+    return county_line(
+        config,
+        dags.get(config.county),
+        (standings or {}).get(config.fips),
+        asked,
+        now,
+        runs.get(config.county, NO_RUNS),
+    )

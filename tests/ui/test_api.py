@@ -33,6 +33,8 @@ def settings(journal: Journal) -> Iterator[pytest.MonkeyPatch]:
         patch.setenv("AIRFLOW_CONN_TERRAFUSION_EAST", DOWN)
         patch.setattr("airflow_provider_pacs.monitor.routes_overview.dag_states", lambda counties: {})
         patch.setattr("airflow_provider_pacs.monitor.routes_county.dag_states", lambda counties: {})
+        for routes in ("routes_overview", "routes_county"):
+            patch.setattr(f"airflow_provider_pacs.monitor.{routes}.airflow_runs", lambda configs: {})
         targets.forget()
         yield patch
 

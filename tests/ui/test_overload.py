@@ -48,6 +48,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr(access, "get_auth_manager", Everything)
     for routes in ("routes_overview", "routes_county"):
         monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.dag_states", lambda counties: {})
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.airflow_runs", lambda configs: {})
     monkeypatch.setattr(targets, "_circuits", {})
     counties._seen.clear()
     app = make_app()

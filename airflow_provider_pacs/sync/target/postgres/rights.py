@@ -51,8 +51,8 @@ EVIDENCE = frozenset(
     }
 )
 """Journal tables that the sync fills and changes, but never deletes from."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration"})
-"""Tables that only the owner writes; the audit by function."""
+OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "quarantine_dismissal", "schema_migration"})
+"""Tables that only the owner writes; the audit and what people do on the page by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
     {
@@ -61,6 +61,7 @@ JOURNAL = frozenset(
         "run_entity",
         "sync_state",
         "quarantine",
+        "quarantine_dismissal",
         "quality_result",
         "certificate",
         "control_total",
@@ -111,6 +112,14 @@ _FUNCTION_RIGHTS: tuple[tuple[str, str], ...] = (
     (SYNC, "attach_partition(text,text)"),
     (SYNC, "readable_counties()"),
     (READ, "readable_counties()"),
+    *(
+        (role, function)
+        for role in (SYNC, MONITOR)
+        for function in (
+            "page_action(text,text,text,jsonb)",
+            "dismiss_quarantine(text,text,text[],text,text)",
+        )
+    ),
 )
 
 

@@ -26,6 +26,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/counties/{county}/actions/decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide
+         * @description Answer Airflow's question about the county's pending deletes.
+         *
+         *     The question must be about exactly the sets that were shown; its task checks their digests again.
+         */
+        post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/counties/{county}/actions/dismiss": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Dismiss
+         * @description Leave quarantined rows as they are: they wait no longer for a person, and stay unpublished.
+         */
+        post: operations["dismiss"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/counties/{county}/actions/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause
+         * @description Pause the county's synchronisation, or resume it.
+         */
+        post: operations["pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/counties/{county}/actions/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry
+         * @description Have the failed tasks of a run tried again.
+         */
+        post: operations["retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/counties/{county}/actions/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start Run
+         * @description Start a run of the county's DAG now.
+         */
+        post: operations["start_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/counties/{county}/audit": {
         parameters: {
             query?: never;
@@ -86,6 +188,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/counties/{county}/pending/{pending_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Pending
+         * @description Give a pending set with a sample of its rows and what they are.
+         */
+        get: operations["pending"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/counties/{county}/quality": {
         parameters: {
             query?: never;
@@ -118,6 +240,26 @@ export interface paths {
          * @description Give a page of the keys that wait under one rule.
          */
         get: operations["quarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/counties/{county}/quarantine.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Give all open quarantine as CSV: keys, rules and times; no values.
+         */
+        get: operations["export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -250,6 +392,45 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Activity
+         * @description A run that waits or is at work, as Airflow knows it.
+         *
+         *     Attributes:
+         *         step: the task that it is at, in words; `queued` before there is one.
+         *         since: since when the run is in its state.
+         *         attempt: the try of a task that is tried again.
+         *         is_new: whether the journal does not know the run yet: it is queued, or in its preflight.
+         *         awaits_decision: whether a person is asked.
+         */
+        Activity: {
+            /** Airflow Path */
+            airflow_path: string;
+            /** Attempt */
+            attempt: number | null;
+            /**
+             * Awaits Decision
+             * @default false
+             */
+            awaits_decision: boolean;
+            /**
+             * Is New
+             * @default false
+             */
+            is_new: boolean;
+            /** Kind */
+            kind: string;
+            /** Most Tries */
+            most_tries: number | null;
+            /** Next Try At */
+            next_try_at: string | null;
+            /** Since */
+            since: string | null;
+            /** State */
+            state: string;
+            /** Step */
+            step: string;
+        };
         /**
          * AuditRow
          * @description A row of `pacs_ops.audit`.
@@ -501,17 +682,11 @@ export interface components {
             airflow_path: string | null;
             /** Checked At */
             checked_at: string | null;
-            /**
-             * Counts
-             * @default {}
-             */
+            /** Counts */
             counts: {
                 [key: string]: number;
             };
-            /**
-             * Findings
-             * @default []
-             */
+            /** Findings */
             findings: components["schemas"]["CheckFinding"][];
             /** Run Id */
             run_id: string | null;
@@ -537,7 +712,11 @@ export interface components {
          * @description One county: its line, its newest run with live progress, change detection, pending deletes.
          *
          *     Attributes:
+         *         may: what the user may do here.
+         *         ends: the source and the target, and whether they answered.
+         *         starting: a run that the journal does not know yet: it is queued, in its preflight, or ended there.
          *         refusal: the newest failure of a run that never started, where nothing has started since.
+         *         failed_decision: the newest decision that could not be carried out, where deletes still wait.
          */
         CountyDetail: {
             /**
@@ -545,16 +724,14 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            /**
-             * Changes
-             * @default []
-             */
+            /** Changes */
             changes: components["schemas"]["SchemaLine"][];
+            /** Ends */
+            ends: components["schemas"]["End"][];
+            failed_decision: components["schemas"]["FailureLine"] | null;
             line: components["schemas"]["CountyLine"];
-            /**
-             * Pending
-             * @default []
-             */
+            may: components["schemas"]["Permissions"];
+            /** Pending */
             pending: components["schemas"]["PendingDeletes"][];
             /** Profile */
             profile: string;
@@ -562,6 +739,7 @@ export interface components {
             run: components["schemas"]["RunDetail"] | null;
             /** Source */
             source: string;
+            starting: components["schemas"]["StartingRun"] | null;
             target: components["schemas"]["TargetLine"];
         };
         /**
@@ -570,6 +748,7 @@ export interface components {
          *
          *     Attributes:
          *         cause: why the state is not `in_step`, in one sentence.
+         *         running: whether a run waits or is at work; `activities` are those that Airflow knows.
          *         fresh_since: when the data in the target was read: the start of the last good run.
          *         due_since: data must have been read after this moment; None without a schedule.
          *         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
@@ -577,6 +756,11 @@ export interface components {
          *         trend: rows read by the last runs, oldest first.
          */
         CountyLine: {
+            /**
+             * Activities
+             * @default []
+             */
+            activities: components["schemas"]["Activity"][];
             /**
              * Cause
              * @default
@@ -658,6 +842,62 @@ export interface components {
             trend: number[];
         };
         /**
+         * DecisionWish
+         * @description Carry pending deletes out, or let them go: all sets that were shown.
+         */
+        DecisionWish: {
+            /**
+             * Choice
+             * @enum {string}
+             */
+            choice: "approve" | "reject";
+            /** Sets */
+            sets: components["schemas"]["SetSeen"][];
+        };
+        /**
+         * DismissWish
+         * @description Leave quarantined rows as they are.
+         */
+        DismissWish: {
+            /** Entity */
+            entity: string;
+            /** Keys */
+            keys: string[];
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * Done
+         * @description What was done, in a sentence, and where Airflow shows it.
+         */
+        Done: {
+            /** Airflow Path */
+            airflow_path: string | null;
+            /** Message */
+            message: string;
+        };
+        /**
+         * End
+         * @description One end of the county: whether it answered when it was asked last.
+         *
+         *     Attributes:
+         *         ok: None where nobody asked yet.
+         *         at: when it answered last, or when it did not.
+         */
+        End: {
+            /** At */
+            at: string | null;
+            /**
+             * Message
+             * @default
+             */
+            message: string;
+            /** Name */
+            name: string;
+            /** Ok */
+            ok: boolean | null;
+        };
+        /**
          * EntityLine
          * @description One entity of a run.
          *
@@ -666,6 +906,7 @@ export interface components {
          *         expected: about how many rows the read will bring; None where nobody can know.
          *         failed_tries: tries of its steps that failed in this run; `last_failure` is what the newest said.
          *         most_tries: how often Airflow tries a step.
+         *         steps: the state of extract, validate, publish and certify.
          */
         EntityLine: {
             /** Airflow Path */
@@ -726,6 +967,8 @@ export interface components {
             state: "planned" | "extracting" | "staged" | "passed" | "blocked" | "published" | "failed";
             /** Step */
             step: string;
+            /** Steps */
+            steps: components["schemas"]["FlowStep"][];
             /** Strategy */
             strategy: string;
             /**
@@ -812,6 +1055,34 @@ export interface components {
             /** Trigger */
             trigger: string | null;
         };
+        /**
+         * FlowStep
+         * @description One step of a run, or of one of its entities.
+         *
+         *     Attributes:
+         *         attempt: the try at work or the next one; None where there is nothing to say about tries.
+         *         next_try_at: when the next try may begin.
+         */
+        FlowStep: {
+            /** Attempt */
+            attempt: number | null;
+            /** Most Tries */
+            most_tries: number | null;
+            /** Next Try At */
+            next_try_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waits" | "queued" | "running" | "retrying" | "done" | "pending" | "drift" | "blocked" | "failed" | "not_reached" | "superseded";
+            /**
+             * Step
+             * @enum {string}
+             */
+            step: "preflight" | "extract" | "validate" | "publish" | "certify";
+            /** Text */
+            text: string;
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -849,6 +1120,14 @@ export interface components {
             };
         };
         /**
+         * PauseWish
+         * @description Pause the county's DAG, or resume it.
+         */
+        PauseWish: {
+            /** Paused */
+            paused: boolean;
+        };
+        /**
          * PendingDeletes
          * @description A set of deletes that waits for a person. `digest` (hex) binds a decision to the keys.
          */
@@ -879,6 +1158,67 @@ export interface components {
             run_id: string;
             /** State */
             state: string;
+        };
+        /**
+         * PendingRow
+         * @description A row that would go: its key, and the parcel that it belongs to.
+         */
+        PendingRow: {
+            /** Parcel Number */
+            parcel_number: string | null;
+            /** Source Key */
+            source_key: string;
+        };
+        /**
+         * PendingSetDetail
+         * @description What a decision is about.
+         *
+         *     Attributes:
+         *         sample: the first rows by key.
+         *         shares: how the rows divide by type and tax year.
+         *         children: rows of other entities whose parent would go.
+         */
+        PendingSetDetail: {
+            /** Children */
+            children: components["schemas"]["Share"][];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Digest */
+            digest: string;
+            /** Entity */
+            entity: string;
+            /** Live Count */
+            live_count: number;
+            /** Pending Id */
+            pending_id: number;
+            /** Reason */
+            reason: string;
+            /** Row Count */
+            row_count: number;
+            /** Sample */
+            sample: components["schemas"]["PendingRow"][];
+            /** Shares */
+            shares: components["schemas"]["Share"][];
+        };
+        /**
+         * Permissions
+         * @description What the user may do with a county's DAGs in Airflow.
+         *
+         *     Attributes:
+         *         run: start a run, and try a failed one again.
+         *         pause: pause and resume the DAG.
+         *         decide: answer whether pending deletes are carried out.
+         */
+        Permissions: {
+            /** Decide */
+            decide: boolean;
+            /** Pause */
+            pause: boolean;
+            /** Run */
+            run: boolean;
         };
         /**
          * Quality
@@ -930,6 +1270,8 @@ export interface components {
          * @description Rows of an entity that wait under one rule: keys and what the rule asks for, never values.
          */
         QuarantineLine: {
+            /** Dismissed */
+            dismissed: number;
             /** Entity */
             entity: string;
             /**
@@ -991,8 +1333,21 @@ export interface components {
             source_key: string;
         };
         /**
+         * RetryWish
+         * @description Have the failed tasks of a run tried again.
+         */
+        RetryWish: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "sync" | "reconcile" | "approval";
+            /** Trigger */
+            trigger: string;
+        };
+        /**
          * RunDetail
-         * @description One run with its entities and what went wrong in it.
+         * @description One run with its five steps, its entities and what went wrong in it.
          */
         RunDetail: {
             /** Code Version */
@@ -1007,6 +1362,8 @@ export interface components {
             source: components["schemas"]["SourceIdentity"];
             /** Source Now */
             source_now: string | null;
+            /** Steps */
+            steps: components["schemas"]["FlowStep"][];
         };
         /**
          * RunLine
@@ -1082,6 +1439,17 @@ export interface components {
             trigger: string;
         };
         /**
+         * RunWish
+         * @description Start a run: `sync` reads what changed, `full` everything, `reconcile` compares every row.
+         */
+        RunWish: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "sync" | "full" | "reconcile";
+        };
+        /**
          * SchemaLine
          * @description How an entity's changes are found, and the columns of its table when that was last agreed on.
          */
@@ -1112,6 +1480,28 @@ export interface components {
             watermark_type: string | null;
         };
         /**
+         * SetSeen
+         * @description A pending set as it was shown; the digest binds the decision to its keys.
+         */
+        SetSeen: {
+            /** Digest */
+            digest: string;
+            /** Pending Id */
+            pending_id: number;
+        };
+        /**
+         * Share
+         * @description So many rows of a pending set have this value in a column that says nothing personal.
+         */
+        Share: {
+            /** Column */
+            column: string;
+            /** Rows */
+            rows: number;
+            /** Value */
+            value: string;
+        };
+        /**
          * SourceIdentity
          * @description Which server and database were read, as they name themselves; None for what they do not tell.
          */
@@ -1120,6 +1510,15 @@ export interface components {
             db: string | null;
             /** Server */
             server: string | null;
+        };
+        /**
+         * StartingRun
+         * @description A run that the journal does not know yet: it is queued, or in its preflight.
+         */
+        StartingRun: {
+            activity: components["schemas"]["Activity"];
+            /** Steps */
+            steps: components["schemas"]["FlowStep"][];
         };
         /**
          * Summary
@@ -1208,6 +1607,181 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CountyDetail"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    decide: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    dismiss: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DismissWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PauseWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    start_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
                 };
             };
             /** @description Validation Error */
@@ -1319,6 +1893,38 @@ export interface operations {
             };
         };
     };
+    pending: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                pending_id: number;
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingSetDetail"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     quality: {
         parameters: {
             query?: never;
@@ -1374,6 +1980,35 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["QuarantinedKeys"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {

@@ -1,14 +1,16 @@
 import { Button, HStack, Stack, Text } from "@chakra-ui/react";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, type Schemas } from "src/api/client";
+import { api, fetchClient, type Schemas } from "src/api/client";
 import { Badge } from "src/components/Badges";
+import { Confirm } from "src/components/Confirm";
 import { Grid, type Column } from "src/components/Grid";
 import { Keys } from "src/components/Keys";
-import { Card, NotFresh, Waiting } from "src/components/Layout";
+import { Card, NotFresh, Save, Waiting } from "src/components/Layout";
 import { Moment } from "src/components/Moment";
 import { Toggle } from "src/components/Toggle";
-import { number } from "src/format";
+import { number, plural } from "src/format";
 import { SEVERITY } from "src/states";
 
 type Rule = Schemas["QualityLine"];
@@ -16,7 +18,9 @@ type WaitingRows = Schemas["QuarantineLine"];
 
 const PAGE = 20;
 
-export const Quality = ({ county }: { readonly county: string }) => {
+type QualityProps = { readonly county: string; readonly mayDismiss: boolean };
+
+export const Quality = ({ county, mayDismiss }: QualityProps) => {
   const { data, error } = api.useQuery(
     "get",
     "/api/counties/{county}/quality",
@@ -51,11 +55,28 @@ export const Quality = ({ county }: { readonly county: string }) => {
           rows={all ? data.results : broken}
         />
       </Card>
-      <Card aside="keys and rules only; the values stay in the county" title="Quarantine">
+      <Card
+        aside={
+          <HStack gap={3} wrap="wrap">
+            <span>Keys and rules only. Every run reads these rows again.</span>
+            <Save path={`/api/counties/${county}/quarantine.csv`}>Save as CSV</Save>
+          </HStack>
+        }
+        title="Quarantine"
+      >
         <Grid
           columns={[
             ...QUARANTINE,
             { key: "keys", label: "Keys", cell: (line) => <WaitingKeys county={county} line={line} /> },
+            ...(mayDismiss
+              ? [
+                  {
+                    key: "dismiss",
+                    label: "Leave as they are",
+                    cell: (line: WaitingRows) => <Dismiss county={county} line={line} />,
+                  },
+                ]
+              : []),
           ]}
           label="Quarantine by rule"
           none="No row waits in quarantine."
@@ -126,6 +147,7 @@ const QUARANTINE: readonly Column<WaitingRows>[] = [
   },
   { key: "entity", label: "Entity", cell: (line) => line.entity },
   { key: "rows", label: "Rows", number: true, cell: (line) => number(line.rows) },
+  { key: "dismissed", label: "Left as they are", number: true, cell: (line) => number(line.dismissed) },
   { key: "since", label: "Since", cell: (line) => <Moment at={line.first_seen_at} /> },
   { key: "seen", label: "Last seen", cell: (line) => <Moment at={line.last_seen_at} /> },
 ];
@@ -170,5 +192,35 @@ const MoreKeys = ({ county, line, offset, onTurn }: MoreKeysProps) => {
         </Button>
       </HStack>
     </Stack>
+  );
+};
+
+/** Leaves the rows of the first keys as they are: they stay unpublished, and nobody is asked about them again. */
+const Dismiss = ({ county, line }: { readonly county: string; readonly line: WaitingRows }) => {
+  const client = useQueryClient();
+  const dismiss = async (reason: string) => {
+    const path = { county };
+    const query = { entity: line.entity, limit: 200, offset: 0, rule: line.rule };
+    const { data } = await fetchClient.GET("/api/counties/{county}/quarantine", { params: { path, query } });
+    const keys = (data?.keys ?? []).map((row) => row.source_key);
+    await fetchClient.POST("/api/counties/{county}/actions/dismiss", {
+      body: { entity: line.entity, keys, reason },
+      params: { path },
+    });
+    await client.invalidateQueries();
+  };
+  return (
+    <Confirm
+      action="Dismiss"
+      disabled={line.dismissed >= line.rows}
+      needsReason
+      onConfirm={dismiss}
+      title={`Leave ${plural(Math.min(line.rows, 200), "row")} of ${line.entity} as they are?`}
+    >
+      <Text>
+        They stay in quarantine and unpublished, and every certificate counts them. A row that changes at the
+        source is asked about again.
+      </Text>
+    </Confirm>
   );
 };

@@ -8,6 +8,8 @@ import { Badge, CertificateBadge, RunBadge, Running, StateBadge } from "src/comp
 import { NotFresh, Note, To, Waiting } from "src/components/Layout";
 import { Moment, Zone } from "src/components/Moment";
 import { RulesBadge } from "src/components/RulesBadge";
+import { Tries } from "src/components/Steps";
+import { Actions, Pending } from "src/county/Actions";
 import { Audit } from "src/county/Audit";
 import { Certificates } from "src/county/Certificates";
 import { Changes } from "src/county/Changes";
@@ -16,7 +18,7 @@ import { Errors } from "src/county/Errors";
 import { Flow } from "src/county/Flow";
 import { History } from "src/county/History";
 import { Quality } from "src/county/Quality";
-import { duration, number, percent, plural, sentences, short } from "src/format";
+import { duration, exact, number, percent, plural, sentences, short } from "src/format";
 import { PAGE_PATH, countyPath } from "src/paths";
 
 type Detail = Schemas["CountyDetail"];
@@ -24,7 +26,10 @@ type Detail = Schemas["CountyDetail"];
 const TABS: Record<string, readonly [string, (data: Detail) => ReactNode]> = {
   flow: ["Data flow", (data) => <Flow data={data} />],
   history: ["History", ({ line }) => <History county={line.county} />],
-  quality: ["Quality and quarantine", ({ line }) => <Quality county={line.county} />],
+  quality: [
+    "Quality and quarantine",
+    ({ line, may }) => <Quality county={line.county} mayDismiss={may.run} />,
+  ],
   check: ["Preflight", ({ line }) => <Check county={line.county} />],
   changes: ["Change detection", ({ changes }) => <Changes changes={changes} />],
   certificates: ["Certificates", ({ line }) => <Certificates county={line.county} />],
@@ -64,7 +69,7 @@ export const County = ({ county, inDag = false }: CountyProps) => {
               {line.name}
             </Heading>
             <StateBadge size="md" state={line.state} />
-            {line.running ? <Running /> : null}
+            <Activities line={line} />
             {line.paused ? <Badge palette="gray">paused in Airflow</Badge> : null}
             <Box flex={1} />
             {inDag ? (
@@ -79,6 +84,7 @@ export const County = ({ county, inDag = false }: CountyProps) => {
           </Text>
         </Box>
         <NotFresh error={error} />
+        <Actions data={data} />
         {target.ok ? (
           <Cause data={data} toErrors={() => turnTo("errors")} />
         ) : (
@@ -106,6 +112,27 @@ export const County = ({ county, inDag = false }: CountyProps) => {
   );
 };
 
+/** What is at work, from the first second on; a run outside of Airflow says only that it runs. */
+const Activities = ({ line }: { readonly line: Schemas["CountyLine"] }) => {
+  if (line.activities.length === 0) return line.running ? <Running /> : null;
+  return (
+    <>
+      {line.activities.map((activity) => (
+        <HStack gap={2} key={activity.airflow_path}>
+          {activity.awaits_decision ? (
+            <Badge palette="orange">waits for a decision</Badge>
+          ) : (
+            <Running>
+              {activity.kind}: {activity.step}
+            </Running>
+          )}
+          <Tries of={activity} />
+        </HStack>
+      ))}
+    </>
+  );
+};
+
 const Back = () => (
   <Box fontSize="sm" mb={1}>
     <To to={PAGE_PATH}>‹ All counties</To>
@@ -121,7 +148,7 @@ const STATUS: Record<string, "error" | "info"> = {
 
 /** Why the county is not in step, what to do about it, and the log that tells more. */
 const Cause = ({ data, toErrors }: { readonly data: Detail; readonly toErrors: () => void }) => {
-  const { line, pending, refusal, run } = data;
+  const { failed_decision: decision, line, refusal, run } = data;
   if (!line.cause) return null;
   const failed = ["failing", "blocked", "retrying"].includes(line.state);
   const failure = failed ? (refusal ?? run?.failures[0]) : undefined;
@@ -136,16 +163,13 @@ const Cause = ({ data, toErrors }: { readonly data: Detail; readonly toErrors: (
           </Button>
         )}
       </HStack>
-      {pending.map((set) => (
-        <Text key={set.pending_id}>
-          {set.entity}: {number(set.row_count)} of {number(set.live_count)} rows wait. {sentences(set.reason)}
-        </Text>
-      ))}
-      {pending.length > 0 ? (
+      {decision ? (
         <Text>
-          Decide in the DAG pacs_{line.county}_approvals, or with: pacs approve {line.county}
+          {sentences(`The decision of ${exact(decision.at, line.timezone)} failed`, decision.remedy)}{" "}
+          {decision.airflow_path ? <To to={decision.airflow_path}>Log of {decision.step}</To> : null}
         </Text>
       ) : null}
+      <Pending data={data} />
     </Note>
   );
 };

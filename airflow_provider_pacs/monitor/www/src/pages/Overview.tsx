@@ -16,6 +16,13 @@ import { STATES, URGENCY, type CountyState } from "src/states";
 type Line = Schemas["CountyLine"];
 
 const PAGE = 50;
+/** What a county's run is at: queued, in its preflight, at try 3 of 4. */
+const word = ({ activities }: Line): string => {
+  const [first] = activities.filter((activity) => !activity.awaits_decision);
+  if (!first) return "Running";
+  const tries = first.attempt && first.most_tries ? `, try ${first.attempt} of ${first.most_tries}` : "";
+  return first.is_new ? `${first.step}${tries}` : `Running${tries}`;
+};
 const time = (at: string | null | undefined): number | null => (at ? new Date(at).getTime() : null);
 
 const PLAIN: readonly Column<Line>[] = [
@@ -38,7 +45,7 @@ const PLAIN: readonly Column<Line>[] = [
     cell: (line) => (
       <HStack gap={1}>
         <StateBadge state={line.state} title={line.cause || undefined} />
-        {line.running ? <Running /> : null}
+        {line.running ? <Running>{word(line)}</Running> : null}
         {line.paused ? (
           <Badge palette="gray" title="The DAG is paused in Airflow">
             paused
