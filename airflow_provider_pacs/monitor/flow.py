@@ -16,6 +16,10 @@ from airflow_provider_pacs.sync.records import CertificateState
 from airflow_provider_pacs.sync.target.postgres.read_records import EntityRow, FailureRow, RunRow
 
 _TASK_STATES: dict[str, StepState] = {
+    "success": "done",
+    "failed": "failed",
+    "upstream_failed": "not_reached",
+    "skipped": "not_reached",
     "scheduled": "queued",
     "queued": "queued",
     "running": "running",
@@ -65,15 +69,23 @@ class FlowFacts:
 
 
 def starting_steps(airflow: AirflowRun) -> list[FlowStep]:
-    """The steps of a run that the journal does not know yet: only its preflight can have begun."""
-    task = airflow.tasks.get("preflight")
-    state = _TASK_STATES.get(task.state or "", "waits") if task else "waits"
+    """The steps of a run as its tasks in Airflow say: the journal does not know it yet, or can't be asked."""
     if airflow.state == "queued":
-        state = "queued"
-    if airflow.state == "failed":
-        state = "failed"
+        return [_step(name, "waits" if made else "queued", None) for made, name in enumerate(STEPS)]
+    if not airflow.tasks:  # the journal knows that it was refused
+        return [_step(name, "not_reached" if made else "failed", None) for made, name in enumerate(STEPS)]
     rest: StepState = "not_reached" if airflow.state == "failed" else "waits"
-    return [_step("preflight", state, task), *(_step(name, rest, None) for name in STEPS[1:])]
+    steps = []
+    for name in STEPS:
+        own = [
+            task
+            for task in airflow.tasks.values()
+            if task.task_id == name or task.task_id.startswith(f"{name}_")
+        ]
+        states = [(_TASK_STATES.get(task.state or "", rest), task) for task in own]
+        state, task = min(states, key=lambda each: _WORST.index(each[0]), default=(rest, None))
+        steps.append(_step(name, state, task))
+    return steps
 
 
 def entity_steps(row: EntityRow, facts: FlowFacts) -> list[FlowStep]:
@@ -156,9 +168,8 @@ def _at_work(state: StepState, task: TaskState | None) -> StepState:
     """A step that is not over is as its task is."""
     if task is None or state not in ("waits", "running", "retrying"):
         return state
-    if task.state == "failed":
-        return "failed"
-    return _TASK_STATES.get(task.state or "", state)
+    said = _TASK_STATES.get(task.state or "", state)
+    return state if said in ("done", "not_reached") else said
 
 
 def _as_tried(name: StepName, state: StepState, facts: FlowFacts) -> StepState:

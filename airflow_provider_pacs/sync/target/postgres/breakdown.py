@@ -12,12 +12,13 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.records import PendingDeletes
+from airflow_provider_pacs.sync.target.postgres.sql import key_text
 
 Connection = psycopg.Connection[Any]
 SAMPLE, SHARES = 20, 12
 """Rows of the sample; values of one column that are counted by themselves."""
 _KEYS = sql.SQL(
-    "FROM pacs_ops.pending_delete_key AS k JOIN {part} AS t ON t._source_key = k.source_key "
+    "FROM pacs_ops.pending_delete_key AS k JOIN {part} AS t ON {tkey} = k.source_key "
     "WHERE k.pending_id = %s AND t._deleted_at IS NULL"
 )
 
@@ -42,7 +43,7 @@ def break_down(connection: Connection, deletes: PendingDeletes) -> SetBreakdown:
     """Look the set's rows up in the county's partitions."""
     entity = load_entities()[deletes.entity]
     part = _part(entity, deletes.county_id)
-    keys = _KEYS.format(part=part)
+    keys = _KEYS.format(part=part, tkey=key_text(entity, "t"))
     shares = []
     for column in _telling(entity):
         rows = connection.execute(
@@ -89,9 +90,9 @@ def _sample(
             )
     statement = sql.SQL(
         "SELECT k.source_key, {parcel} FROM pacs_ops.pending_delete_key AS k "
-        "JOIN {part} AS t ON t._source_key = k.source_key {join}"
+        "JOIN {part} AS t ON {tkey} = k.source_key {join}"
         "WHERE k.pending_id = %s AND t._deleted_at IS NULL ORDER BY k.source_key LIMIT {limit}"
-    ).format(parcel=parcel, part=part, join=join, limit=sql.Literal(SAMPLE))
+    ).format(parcel=parcel, part=part, tkey=key_text(entity, "t"), join=join, limit=sql.Literal(SAMPLE))
     return [(key, parcel) for key, parcel in connection.execute(statement, (deletes.pending_id,))]
 
 
@@ -109,7 +110,7 @@ def _children(
             child=_part(child, deletes.county_id),
             parent_key=sql.Identifier(child.parent_key),
             key=sql.Identifier(entity.key),
-            keys=_KEYS.format(part=part),
+            keys=_KEYS.format(part=part, tkey=key_text(entity, "t")),
         )
         row = connection.execute(statement, (deletes.pending_id,)).fetchone()
         if row and row[0]:

@@ -7,15 +7,15 @@ import { STEP_LOOK, STEP_NAMES, type Step } from "src/steps";
 
 type Tried = Pick<Step, "attempt" | "most_tries" | "next_try_at">;
 
+const isPast = (at: string): boolean => new Date(at).getTime() <= Date.now();
+
 /** `try 3 of 4, next in 40 s`; nothing where there is nothing to say about tries. */
 export const Tries = ({ of }: { readonly of: Tried }) =>
   of.attempt && of.most_tries ? (
     <Text as="span" color="fg.muted" fontSize="xs" whiteSpace="nowrap">
       try {of.attempt} of {of.most_tries}
       {of.next_try_at ? (
-        <>
-          , next <Moment at={of.next_try_at} />
-        </>
+        <>, next {isPast(of.next_try_at) ? "is due" : <Moment at={of.next_try_at} />}</>
       ) : null}
     </Text>
   ) : null;

@@ -36,6 +36,13 @@ export const Flow = ({ data }: { readonly data: Detail }) => {
 
 type StartingProps = { readonly data: Detail; readonly starting: Schemas["StartingRun"] };
 
+function titleOf({ activity, steps }: Schemas["StartingRun"]): string {
+  const isBegun = steps[0]?.state === "done";
+  if (activity.state === "failed")
+    return isBegun ? "Newest run: it failed" : "Newest run: it ended in its preflight";
+  return isBegun ? "Running now, as Airflow says" : "Starting now";
+}
+
 /** A run from its first second: queued, in its preflight, or ended there. */
 const Starting = ({ data, starting }: StartingProps) => {
   const { activity, steps } = starting;
@@ -54,7 +61,7 @@ const Starting = ({ data, starting }: StartingProps) => {
           {activity.airflow_path ? <To to={activity.airflow_path}>Run in Airflow</To> : null}
         </HStack>
       }
-      title={activity.state === "failed" ? "Newest run: it ended in its preflight" : "Starting now"}
+      title={titleOf(starting)}
     >
       <StepFlow ends={data.ends} source={data.source} steps={steps} target={data.line.target} />
     </Card>
