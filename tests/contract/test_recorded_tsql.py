@@ -215,7 +215,7 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = [reading.shape for reading in resolve_tables(county(), reader).values()]
+        found = [choice.table for choice in resolve_tables(county(), reader).values()]
     tables = [table for shape in found for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in judged(found).values() for text in texts}

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync.records import KeyTotals
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
-from airflow_provider_pacs.sync.target.port import KeyTotals
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
 WINDOW_OFF = {"delete_guard": {"window_days": 0}}
-PLAN = import_module("airflow_provider_pacs.sync.steps.plan")
+PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 
 
 def pending_of(county: County, entity: str = "property") -> tuple[int, str]:
@@ -387,7 +387,7 @@ def test_a_sync_gives_up_on_a_run_that_does_not_end(
     make_county: CountyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case C20: it says what is at work, and that it may be tried again; a run whose process is gone holds nobody."""
-    monkeypatch.setattr(PLAN, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(PRECONDITIONS, "WAIT_SECONDS", 0.3)
     county = make_county()
     county.add("property", 1)
     county.sync()

@@ -69,7 +69,7 @@ def stamped(make_county: CountyMaker, odd_engine: SandboxEngine) -> County:
 def chosen(county: County) -> tuple[str, str]:
     """How the properties would be read, and why."""
     choice = resolve_tables(county.config, county.source)["property"]
-    return choice.family, choice.reason
+    return choice.strategy, choice.reason
 
 
 VIEW = {"kind": "V "}
@@ -306,8 +306,8 @@ def test_a_synonym_for_another_database_has_no_usable_rowversion(stamped: County
     reader = Elsewhere(stamped.engine)  # type: ignore[arg-type]
     reader.answers, reader.changes = {"FROM sys.synonyms": [{"base": "[OLTP].[dbo].[Property]"}]}, {}
     stamped.source = reader
-    family, reason = chosen(stamped)
-    assert family == "last_modified"
+    strategy, reason = chosen(stamped)
+    assert strategy == "last_modified"
     assert "synonym for a table of database OLTP" in reason
     assert asked
     assert all(re.search(r"\[OLTP\]\.sys\.(columns|objects|indexes)", sql) for sql in asked)

@@ -199,7 +199,7 @@ def test_related_records_come_in_one_statement(make: Maker) -> None:
         for row in batch.to_pylist()
     ]
     assert {row["_parent_key"] for row in rows} == set(keys)
-    assert len([sql for sql in county.source.asked if "[_scope]" in sql]) == 1
+    assert len([sql for sql in county.source.asked if "[_root_key]" in sql]) == 1
 
 
 def test_an_account_rename_reaches_every_parcel_of_the_owner(make: Maker) -> None:
@@ -548,7 +548,7 @@ def test_no_statement_reads_what_is_personal_and_no_business_of_ours(make: Maker
     texts = [sql.lower() for sql in county.source.asked]
     for table in load_tables("harris_pacs_9").values():
         selection = render(table)
-        texts += [selection.sql.lower(), *(watch.sql.lower() for watch in selection.probes)]
+        texts += [selection.sql.lower(), *(probe.sql.lower() for probe in selection.probes)]
         texts += [f"{source.table}.{column}" for source in selection.tables for column in source.columns]
     for word in NEVER_READ:
         assert not [text for text in texts if word in text], word

@@ -10,9 +10,8 @@ import pytest
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
-from airflow_provider_pacs.sync.records import EntityCertificate
+from airflow_provider_pacs.sync.records import Comparison, EntityCertificate
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows
-from airflow_provider_pacs.sync.target.port import Comparison
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 

@@ -101,7 +101,7 @@ def test_bounds_of_joined_entities(make: Maker) -> None:
 
     def root_keys(lo: str, hi: str) -> set[str]:
         query = joined.root_keys_query(table, Window(lo, hi))
-        return {str(found["scope"]) for found in county.source.query(query.sql, query.params)}
+        return {str(row["root_key"]) for row in county.source.query(query.sql, query.params)}
 
     assert str(prop_id) in root_keys(row["first"], row["after"])
     assert root_keys(row["first"], row["first"]) == set()

@@ -8,7 +8,7 @@ from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows
-from airflow_provider_pacs.sync.target.postgres import probes, staging
+from airflow_provider_pacs.sync.target.postgres import probes, stage_tables
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
@@ -127,7 +127,7 @@ def test_staging_of_a_run_at_work_is_not_abandoned(
         run_id,
     )
     table = county.plan_of(run_id, "property").stage_table
-    assert (table in staging.abandoned(county.target.connection, county.fips)) is abandoned
+    assert (table in stage_tables.abandoned(county.target.connection, county.fips)) is abandoned
 
 
 def test_what_the_target_must_hold(county: County) -> None:

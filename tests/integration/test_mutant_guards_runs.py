@@ -14,13 +14,13 @@ from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key, of
 
-PLAN = import_module("airflow_provider_pacs.sync.steps.plan")
+PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sync waits for others a moment only."""
-    monkeypatch.setattr(PLAN, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(PRECONDITIONS, "WAIT_SECONDS", 0.3)
 
 
 def waiting(county: County) -> PendingDeletes:

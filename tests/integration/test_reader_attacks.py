@@ -8,8 +8,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
-from airflow_provider_pacs.sync.records import Backfill
-from airflow_provider_pacs.sync.target.port import Comparison
+from airflow_provider_pacs.sync.records import Backfill, Comparison
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, new_engine, retype
 

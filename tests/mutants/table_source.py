@@ -344,8 +344,8 @@ MUTANTS = (
     Mutant(
         "a quick look reads no rows",
         f"{FLIGHT}tables.py",
-        "if visit.thorough else None",
-        "if visit.source else None",
+        "if context.thorough else None",
+        "if context.source else None",
         of("check_report", "test_a_quick_look_reads_no_rows"),
     ),
     Mutant(

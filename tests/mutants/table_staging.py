@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from tests.mutants.mutant import POSTGRES, Mutant, of
 
-STAGING, KEYS, PROBES = (f"{POSTGRES}{name}.py" for name in ("staging", "key_lists", "probes"))
+STAGING, STAGE_TABLES, KEYS, PROBES = (
+    f"{POSTGRES}{name}.py" for name in ("staging", "stage_tables", "key_lists", "probes")
+)
 
 MUTANTS = (
     Mutant(
         "gone keys are no bad rows",
-        STAGING,
+        STAGE_TABLES,
         "CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'",
         "CREATE VIEW {} AS SELECT * FROM {}",
         of("deletes", "test_too_many_deletes_wait_for_a_person", "test_a_hard_delete"),
     ),
     Mutant(
         "a try starts empty",
-        STAGING,
+        STAGE_TABLES,
         'connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table))) connection.execute('
         'sql.SQL("CREATE UNLOGGED TABLE {} ({},',
         "if exists(connection, table):\n        return\n    connection.execute(\n"
@@ -95,21 +97,21 @@ MUTANTS = (
     ),
     Mutant(
         "abandoned staging goes with its view",
-        STAGING,
+        STAGE_TABLES,
         'sql.SQL("DROP TABLE {} CASCADE")',
         'sql.SQL("DROP TABLE {}")',
         of("publish", "test_a_stale_run_cannot_publish"),
     ),
     Mutant(
         "staging of a running run is not abandoned",
-        STAGING,
+        STAGE_TABLES,
         "r.state <> 'running' AND coalesce(r.finished_at, r.started_at)",
         "coalesce(r.finished_at, r.started_at)",
         of("mutant_guards_rows", "test_staging_of_a_run_at_work_is_not_abandoned"),
     ),
     Mutant(
         "staging of a superseded run is abandoned",
-        STAGING,
+        STAGE_TABLES,
         "(r.state = 'superseded' OR r.state <> 'running'",
         "(r.state <> 'running'",
         of("mutant_guards_rows", "test_staging_of_a_run_at_work_is_not_abandoned"),

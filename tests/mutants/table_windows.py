@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "joined: the window ends before its bound",
         JOINED,
-        """DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(table, '>= @lo', '< @hi')})""",
-        """DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_stamped(table, '>= @lo')})""",
+        """DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM ({_stamped(table, '>= @lo', '< @hi')})""",
+        """DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM ({_stamped(table, '>= @lo')})""",
         of("mutant_guards_harris", "test_bounds_of_joined_entities"),
     ),
     Mutant(
@@ -178,8 +178,8 @@ MUTANTS = (
     Mutant(
         "rowversions that are probed",
         JOINED,
-        "WHERE s.[_scope] IN (SELECT c.scope",
-        "WHERE 1 = 0 AND s.[_scope] IN (SELECT c.scope",
+        "WHERE s.[_root_key] IN (SELECT c.root_key",
+        "WHERE 1 = 0 AND s.[_root_key] IN (SELECT c.root_key",
         of("harris", "test_an_edit_of_any_contributing_table_reads_that_property_only"),
     ),
     Mutant(

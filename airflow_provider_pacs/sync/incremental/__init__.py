@@ -13,6 +13,8 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 COMPARE = "compare"
 """The name under which a table is read whole in every run and compared; it fits every table."""
 
+LAST_MODIFIED = last_modified.LastModified.name
+
 STRATEGIES: list[IncrementalStrategy] = [
     joined.Joined(),
     rowversion.Rowversion(),

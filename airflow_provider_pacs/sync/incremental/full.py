@@ -11,7 +11,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 from airflow_provider_pacs.sync.source.port import LobBound, SourceReader
 
-ROOT_KEY = "_scope"
+ROOT_KEY = "_root_key"
 """The column of a joined entity that says which root a row belongs to."""
 
 KEYS_PER_STATEMENT = 500
@@ -38,7 +38,7 @@ def keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str | None =
     Args:
         table: the table.
         keys: keys as text; of a joined entity its `_source_key`s.
-        column: a source column other than the key; `_scope` of a joined entity.
+        column: a source column other than the key; `_root_key` of a joined entity.
     """
     if table.selection is not None:
         return _joined_keys_query(table, keys, column)
@@ -62,11 +62,11 @@ def _joined_keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str 
     """A key begins with its root key, by which the tables underneath are found; the key itself is made by the
     SELECT.
     """
-    scope_type = table.selection.scope_type if table.selection else ""
+    root_key_type = table.selection.root_key_type if table.selection else ""
     roots = tuple(dict.fromkeys(key.split("/")[0] for key in keys))
     text = (
-        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.[_scope] IN "  # noqa: S608
-        f"({', '.join([f'CONVERT({scope_type}, ?)'] * len(roots))})"
+        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.[_root_key] IN "  # noqa: S608
+        f"({', '.join([f'CONVERT({root_key_type}, ?)'] * len(roots))})"
     )
     if column == ROOT_KEY:
         return ChangeQuery(text, roots)

@@ -12,16 +12,18 @@ from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.target.facts import SessionFacts, TargetReadiness
 
 
-def check_target(visit: PreflightContext) -> Iterator[Finding]:
+def check_target(context: PreflightContext) -> Iterator[Finding]:
     """Where it can't be opened, one failure."""
-    county = visit.config.county
-    if isinstance(visit.target, PacsError):
-        yield Finding("target.reachability", "target", "fail", in_one_line(visit.target), visit.target.remedy)
+    county = context.config.county
+    if isinstance(context.target, PacsError):
+        yield Finding(
+            "target.reachability", "target", "fail", in_one_line(context.target), context.target.remedy
+        )
         return
-    found = visit.target.readiness()
+    found = context.target.readiness()
     yield Finding("target.reachability", "target", "ok", f"{found.place} answers {found.login}.")
     if isinstance(found, TargetReadiness):
-        yield from check_session(found.session, strict=visit.config.target.tls == "strict")
+        yield from check_session(found.session, strict=context.config.target.tls == "strict")
     remedy = "" if found.new_enough else "Use PostgreSQL 15 or newer."
     yield Finding(
         "target.version",

@@ -34,9 +34,12 @@ from airflow_provider_pacs.sync.records import (
     RUN_STATE_OF,
     Certificate,
     CertificateState,
+    Comparison,
     Coverage,
     EntityCertificate,
     EntityRun,
+    KeyTotals,
+    RowDifference,
     SourceCensus,
 )
 from airflow_provider_pacs.sync.runtime.errors import DataError
@@ -45,7 +48,7 @@ from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
 from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, QUARANTINED_KEYS, SAMPLE, selected
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, stage_name
-from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
+from airflow_provider_pacs.sync.target.port import Target
 
 
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:

@@ -21,12 +21,12 @@ from airflow_provider_pacs.sync.incremental import joined, strategy_named
 from airflow_provider_pacs.sync.incremental.full import full_query, redaction_query
 from airflow_provider_pacs.sync.incremental.last_modified import between_query
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, key_number_kind
-from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, ReadPlan, SourceCensus
+from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, KeyTotals, ReadPlan, SourceCensus
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import Progress, SourceRows, stage_name
-from airflow_provider_pacs.sync.target.port import KeyTotals, Target
+from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,33 @@
-"""What a check learns about the connection to a target, beside its schemas and rights."""
+"""What a check learns about a target: whether it can take a run, and the connection to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_pacs.sync.target.port import Readiness
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a target can take a run, without changing anything there.
+
+    Attributes:
+        place: host:port/database.
+        login: who is connected.
+        version: the server's, for people.
+        has_journal: runs, cursors and identities can be asked for.
+        new_enough: the version is supported.
+        pending: migrations that are not applied yet.
+        altered: migrations that were applied with other content than this version ships.
+        missing_rights: what the login may not do and a run must, in words.
+    """
+
+    place: str
+    login: str
+    version: str
+    has_journal: bool
+    new_enough: bool
+    pending: tuple[str, ...]
+    altered: tuple[str, ...]
+    missing_rights: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

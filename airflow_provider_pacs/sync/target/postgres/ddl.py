@@ -200,6 +200,16 @@ def partition_exists(connection: Connection, entity: Entity, county_id: str) -> 
     return found is not None and found[0] is not None
 
 
+def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
+    """Live rows of the county's partition."""
+    if not partition_exists(connection, entity, county_id):
+        return 0
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE _deleted_at IS NULL").format(partition(entity, county_id))
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def finish_partition(connection: Connection, entity: Entity, county_id: str) -> None:
     """Constraints, indexes and statistics of a filled, detached table; `attach_partitions` makes it the
     county's partition, last of all.

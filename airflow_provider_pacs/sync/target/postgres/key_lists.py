@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.records import KeyDifference, KeyTotals
 from airflow_provider_pacs.sync.target.postgres import ddl
 from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, stage
 

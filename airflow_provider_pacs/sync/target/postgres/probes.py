@@ -132,7 +132,7 @@ def missing_keys(
 def store(connection: Connection, county_id: str, entity: Entity, stage_table: str) -> None:
     """What was seen becomes what the next run compares with; in the transaction that publishes the rows.
 
-    Nothing where nothing was watched.
+    Nothing where nothing was probed.
     """
     if not exists(connection, stage_table):
         return
