@@ -47,15 +47,15 @@ def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, so
         RuntimeError: it failed; with what it said.
     """
     before = cpu_seconds(source.process), cpu_seconds(pg.process)
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         started, wall = time.time(), time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=told)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - wall
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        told.seek(0)
-        texts = out.read(), told.read()
+        errors.seek(0)
+        texts = out.read(), errors.read()
     if process.returncode:
         raise RuntimeError(
             f"{' '.join(command[:4])} ... ended with {process.returncode}: "

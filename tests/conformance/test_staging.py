@@ -91,10 +91,10 @@ def test_expected_totals_count_what_is_published_and_staged(county: StagedCounty
         PROPERTY, county.fips, "more", complete=False, numbers=None, late=False
     )
     assert (must.rows, must.key_sum) == (4, None)
-    must, held = county.target.staging.expected_totals(
+    must, target_totals = county.target.staging.expected_totals(
         PROPERTY, county.fips, "more", complete=True, numbers="guid", late=False
     )
-    assert must.rows == held.rows == 2
+    assert must.rows == target_totals.rows == 2
     assert must.key_sum is not None
     assert int(must.key_sum) == sum(_number(key(number)) for number in (3, 4))
 

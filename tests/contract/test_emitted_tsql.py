@@ -32,13 +32,13 @@ PLANNED = statements.plan_statements(statements.all_shapes())
 CONSTANTS = statements.constants()
 
 
-def judge_read(found: list[Statement], sql: str) -> Statement:
+def judge_read(read: list[Statement], sql: str) -> Statement:
     """The one SELECT, after nothing but DECLAREs, that neither hints nor writes."""
-    *declares, select = found
+    *declares, select = read
     assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
     assert select.type == "SelectStatement", sql
     assert not select.into, sql
-    for each in found:
+    for each in read:
         assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
         assert each.functions <= FUNCTIONS_OF_2012, sql
     assert all(not each.kinds["QuerySpecification"] for each in declares), sql
@@ -124,11 +124,11 @@ def test_what_a_builder_makes_is_one_select(tsql: Judge, builder: str) -> None:
 def test_a_constant_is_a_select_or_a_setting(tsql: Judge, place: str) -> None:
     texts = sorted(CONSTANTS[place])
     for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        found = verdict.statements()
+        parsed = verdict.statements()
         if sql.startswith("SET "):
-            assert [each.type for each in found] in (["PredicateSetStatement"], ["SetCommandStatement"]), sql
+            assert [each.type for each in parsed] in (["PredicateSetStatement"], ["SetCommandStatement"]), sql
         else:
-            judge_read(found, sql)
+            judge_read(parsed, sql)
 
 
 def test_an_isolation_level_is_one(tsql: Judge) -> None:

@@ -70,9 +70,9 @@ def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge
     """Story 27: the job writes to nobody's PACS: the login can't."""
     config = CountyConfig.model_validate({"county": "benton_wa"})
     made = source_grants(mapped_tables(config))
-    found = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
-    assert all(len(one) == 1 for one in found)
-    types = [one[0].type for one in found]
+    parsed = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
+    assert all(len(statements) == 1 for statements in parsed)
+    types = [statements[0].type for statements in parsed]
     assert types[:3] == ["CreateUserStatement", "CreateRoleStatement", "AlterRoleStatement"]
     assert types[3:] == ["GrantStatement"] * 8 + ["DenyStatement"]
     granted = [
@@ -99,14 +99,14 @@ def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge
 def test_a_hostile_name_stays_a_name_in_a_grant(tsql: Judge, name: str) -> None:
     made = source_grants(names(name), login=name[:100])
     types = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
-    assert [[one.type for one in each] for each in types] == [
+    assert [[statement.type for statement in each] for each in types] == [
         ["CreateUserStatement"],
         ["CreateRoleStatement"],
         ["AlterRoleStatement"],
     ] + [["GrantStatement"]] * 2 + [["DenyStatement"]]
     script = "\n".join(made.lines())
     whole = tsql.verdict(script).statements()
-    assert [one.type for one in whole] == [one.type for each in types for one in each]
+    assert [statement.type for statement in whole] == [statement.type for each in types for statement in each]
     assert quote(name[:100]) in made.statements[0]
 
 

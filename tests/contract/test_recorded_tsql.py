@@ -60,9 +60,9 @@ class Recorder:
     @contextmanager
     def asked(self) -> Iterator[set[str]]:
         """Gives a set that holds, at the end, what was sent meanwhile."""
-        start, found = len(self.sent), set[str]()
-        yield found
-        found.update(self.sent[start:])
+        start, texts = len(self.sent), set[str]()
+        yield texts
+        texts.update(self.sent[start:])
 
 
 @pytest.fixture(scope="module")
@@ -215,10 +215,10 @@ def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorde
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = [choice.table for choice in resolve_tables(county(), reader).values()]
-    tables = [table for shape in found for table in source_tables(shape)]
+        resolved = [choice.table for choice in resolve_tables(county(), reader).values()]
+    tables = [table for shape in resolved for table in source_tables(shape)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
-    built = {text for texts in judged(found).values() for text in texts}
+    built = {text for texts in judged(resolved).values() for text in texts}
     assert asked & looks
     assert not normal(asked) - normal(looks) - normal(fixed()) - built
     for verdict in tsql.verdicts(sorted(asked)):

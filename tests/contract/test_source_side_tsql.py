@@ -53,22 +53,22 @@ def moments(declared: str) -> ResolvedTable:
 
 
 def statements() -> list[str]:
-    found = list(constants())
-    found += [in_database(sql, ODD) for sql in found if "sys." in sql]
+    texts = list(constants())
+    texts += [in_database(sql, ODD) for sql in texts if "sys." in sql]
     for options in ({}, {"future_layer": True}):
         for table in load_tables("harris_pacs_9", options=options).values():
-            found += [sql for _, sql in render(table).settings]
+            texts += [sql for _, sql in render(table).settings]
     extra = {"owner": {"extra": {"dba": "a.file_as_name"}}}
-    found.append(render(load_tables("harris_pacs_9", extra)["owner"]).sql)
+    texts.append(render(load_tables("harris_pacs_9", extra)["owner"]).sql)
     for stamp in (True, False):
         selection = with_surrogate(numbered(stamp, ODD)).selection
         assert selection is not None
-        found.append(selection.sql)
-        found += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
+        texts.append(selection.sql)
+        texts += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
     for declared in ("datetime", "datetime2", "smalldatetime"):
-        found.append(stamping.settled_query(moments(declared), "2026-01-15").sql)
-        found.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)
-    return found
+        texts.append(stamping.settled_query(moments(declared), "2026-01-15").sql)
+        texts.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)
+    return texts
 
 
 @pytest.mark.parametrize("number", range(2))

@@ -88,10 +88,10 @@ def with_parameters(sql: str) -> str:
     """
     count = 0
 
-    def numbered(found: re.Match[str]) -> str:
+    def numbered(mark: re.Match[str]) -> str:
         nonlocal count
-        if found[1] is not None:
-            return found[1]
+        if mark[1] is not None:
+            return mark[1]
         count += 1
         return f"@P{count}"
 
@@ -205,8 +205,8 @@ class _Walker:
             lists["functions"].append(node.FunctionName.Value.upper())
         elif kind.endswith("DataTypeReference"):
             lists["types"].append(node.Name.BaseIdentifier.Value.lower())
-        one, many = self._properties(node, kind)
-        for name in one:
+        single, many = self._properties(node, kind)
+        for name in single:
             if (child := getattr(node, name)) is not None:
                 self._walk(child, kinds, lists)
         for name in many:
@@ -215,16 +215,18 @@ class _Walker:
 
     def _properties(self, node: Any, kind: str) -> tuple[list[str], list[str]]:
         if kind not in self._known:
-            one, many = [], []
-            for found in node.GetType().GetProperties():
-                if found.GetIndexParameters().Length:
+            single, many = [], []
+            for member in node.GetType().GetProperties():
+                if member.GetIndexParameters().Length:
                     continue
-                held = found.PropertyType
-                if self._fragment.IsAssignableFrom(held):
-                    one.append(found.Name)
-                elif held.IsGenericType and self._fragment.IsAssignableFrom(held.GetGenericArguments()[0]):
-                    many.append(found.Name)
-            self._known[kind] = one, many
+                property_type = member.PropertyType
+                if self._fragment.IsAssignableFrom(property_type):
+                    single.append(member.Name)
+                elif property_type.IsGenericType and self._fragment.IsAssignableFrom(
+                    property_type.GetGenericArguments()[0]
+                ):
+                    many.append(member.Name)
+            self._known[kind] = single, many
         return self._known[kind]
 
 
@@ -255,9 +257,9 @@ def _read(parsers: dict[str, Any], walker: _Walker, reader: Any, sql: str) -> di
     outlines: dict[str, list[list[str]]] = {}
     batches: list[list[dict[str, Any]]] = []
     for version, parser in parsers.items():  # quoted identifiers on, as ODBC sets them
-        tree, found = parser.Parse(reader(sql), None)
-        if found.Count:
-            errors[version] = [f"line {each.Line}: {each.Message}" for each in found]
+        tree, parsed = parser.Parse(reader(sql), None)
+        if parsed.Count:
+            errors[version] = [f"line {each.Line}: {each.Message}" for each in parsed]
             continue
         outlines[version] = [
             [statement.GetType().Name for statement in batch.Statements] for batch in tree.Batches

@@ -15,14 +15,14 @@ from uuid import uuid4
 ROOT = Path(__file__).parents[2]
 
 
-def until(what: str, found: Callable[[], Any], *, alive: Run | None = None, seconds: float = 120.0) -> Any:
+def until(what: str, probe: Callable[[], Any], *, alive: Run | None = None, seconds: float = 120.0) -> Any:
     """Poll until `found` returns something true, and return it.
 
     A run that ends meanwhile, or too long a wait, fails the test.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if result := found():
+        if result := probe():
             return result
         if alive is not None and alive.process.poll() is not None:
             raise AssertionError(f"the run ended before this was seen: {what}\n{alive.told()}")

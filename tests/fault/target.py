@@ -120,7 +120,7 @@ class Target:
 
     def data(self, county: str = "53005") -> dict[str, bytes]:
         """Per table all data columns of the live rows, as PostgreSQL writes them, in key order."""
-        found = {}
+        rows = {}
         with psycopg.connect(self.url) as connection:
             for entity in load_entities().values():
                 live = (
@@ -131,8 +131,8 @@ class Target:
                     connection.cursor() as cursor,
                     cursor.copy(f"COPY ({live} ORDER BY {entity.key}) TO STDOUT".encode()) as copy,
                 ):
-                    found[entity.name] = b"".join(bytes(part) for part in copy)
-        return found
+                    rows[entity.name] = b"".join(bytes(part) for part in copy)
+        return rows
 
     def certificates(self, county: str = "53005") -> list[tuple[Any, ...]]:
         """(entity, covered, state) of the county's last run."""

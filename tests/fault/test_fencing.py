@@ -96,10 +96,10 @@ def test_two_runs_of_one_county(world: World) -> None:
     """Case 107: started together, at least one succeeds; the other succeeds before or after, or is told that
     it lost the county.
     """
-    with world.disturbed() as target, world.sync(target) as one, world.sync(target) as other:
-        statuses = [one.wait(), other.wait()]
-        assert 0 in statuses, (one.told(), other.told())
-        for run in (one, other):
+    with world.disturbed() as target, world.sync(target) as first, world.sync(target) as second:
+        statuses = [first.wait(), second.wait()]
+        assert 0 in statuses, (first.told(), second.told())
+        for run in (first, second):
             if run.process.returncode:
                 assert_conflict(run)
         assert target.poll() == world.oracle.poll()
@@ -114,14 +114,14 @@ def test_another_county_publishes_meanwhile(world: World) -> None:
             assert step.wait() == 0, step.told()
             run_id = json.loads(step.out)["run_id"]
         last = f"SELECT FROM pacs_ops.run_entity WHERE run_id = '{run_id}' AND position = 3 FOR UPDATE"
-        with world.step(target, "publish", run_id) as held:
+        with world.step(target, "publish", run_id) as stopped:
             with target.held(last):
                 until(
                     "the last entity is written and waits to be noted",
                     lambda: target.waits_in("pacs_ops.run_entity"),
-                    alive=held,
+                    alive=stopped,
                 )
                 world.sandbox.pacs("sync", "franklin_wa", "--target-url", target.url)
-                assert target.waits_in("pacs_ops.run_entity"), held.told()
-            assert held.wait() == 0, held.told()
+                assert target.waits_in("pacs_ops.run_entity"), stopped.told()
+            assert stopped.wait() == 0, stopped.told()
         assert target.poll("53005") == target.poll("53021") == world.oracle.poll()

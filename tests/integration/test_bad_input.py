@@ -87,10 +87,10 @@ def test_check_finds_it_before_a_sync_and_says_it_in_json(
         == 1
     )
     report = json.loads(capsys.readouterr().out)
-    (found,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
-    assert found["text"].startswith(f"{bad.code}: ")
-    assert all(word in f"{found['text']} {found['remedy']}" for word in bad.words)
-    assert found["remedy"]
+    (failed,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
+    assert failed["text"].startswith(f"{bad.code}: ")
+    assert all(word in f"{failed['text']} {failed['remedy']}" for word in bad.words)
+    assert failed["remedy"]
     assert report["state"] == "fail"
 
 

@@ -210,7 +210,7 @@ def test_faults_from_the_command_line() -> None:
                 "SELECT 1 /* from_serve from_fault */",
             ]
             request = {"environment": endpoint.environment, "address": address, "statements": statements}
-            told = subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-c", CLIENT],
                 input=json.dumps(request),
                 capture_output=True,
@@ -223,7 +223,7 @@ def test_faults_from_the_command_line() -> None:
             process.wait(30)
     assert bad.returncode == 2
     assert "expected one of refuse" in bad.stderr
-    answers = [json.loads(line) for line in told.stdout.splitlines()]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [state for state, _ in answers] == ["42000", "42000", "00000"]
     assert "(1222)" in answers[0][1]
     assert "(10928)" in answers[1][1]

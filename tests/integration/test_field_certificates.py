@@ -23,9 +23,9 @@ PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 
 def pending_of(county: County, entity: str = "property") -> tuple[int, str]:
     """The undecided set, as a decision names it."""
-    (found,) = county.target.approvals.pending(county.fips)
-    assert found.entity == entity
-    return found.pending_id, found.digest
+    (pending,) = county.target.approvals.pending(county.fips)
+    assert pending.entity == entity
+    return pending.pending_id, pending.digest
 
 
 def approve(county: County, sets: list[tuple[int, str]]) -> Any:
@@ -107,15 +107,15 @@ def test_a_row_that_turned_bad_without_its_stamp_is_counted(county: County) -> N
     in_balance(county, certificate)
 
 
-@pytest.mark.parametrize("way", ["reconcile", "sync"])
-def test_a_corrected_row_leaves_quarantine_without_its_stamp(county: County, way: str) -> None:
+@pytest.mark.parametrize("kind", ["reconcile", "sync"])
+def test_a_corrected_row_leaves_quarantine_without_its_stamp(county: County, kind: str) -> None:
     """Case C6: a quarantined row is corrected and its stamp does not move: the next run of any kind publishes it."""
     county.add("property", *range(10))
     county.add("property", 10, Acreage=-1)
     county.sync()
     county.clock.step(hours=5)
     county.change("property", 10, at=None, Acreage=1)
-    certificate = county.sync()[1] if way == "sync" else county.reconcile()
+    certificate = county.sync()[1] if kind == "sync" else county.reconcile()
     assert certificate.clean
     assert county.row("property", 10)["acreage"] == 1
     assert county.quarantine("property") == {}

@@ -58,7 +58,7 @@ def test_a_cursor_that_follows_the_stamps_loses_nothing(make_county: CountyMaker
     county.add("property", 1, 2, at=county.stamp(hours=hours + 2))
     lost = 0
     for night in range(3):
-        table = resolve_tables(county.config, county.source)["property"].shape
+        table = resolve_tables(county.config, county.source)["property"].table
         hi = county.stamp()
         query = settled_query(table, hi)
         cursor = county.source.query(query.sql, query.params)[0]["cursor"]
@@ -81,7 +81,7 @@ def cities(county: County, table: Any, lo: str, hi: str) -> dict[str, str]:
 def test_a_table_in_which_nothing_happens_is_not_read_again_for_ever(county: County) -> None:
     """Case D7: the cursor falls back by a day at most, so the stamps of a conversion are read once."""
     county.add("property", 1, 2, at=county.stamp(hours=30))
-    table = resolve_tables(county.config, county.source)["property"].shape
+    table = resolve_tables(county.config, county.source)["property"].table
     hi = county.stamp()
     query = settled_query(table, hi)
     cursor = county.source.query(query.sql, query.params)[0]["cursor"]

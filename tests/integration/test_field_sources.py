@@ -297,7 +297,7 @@ def test_a_synonym_for_another_database_has_no_usable_rowversion(stamped: County
         def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
             if "[OLTP].sys" in sql:
                 asked.append(sql)
-                params = tuple(str(one).replace("[OLTP].", "") if one else one for one in params)
+                params = tuple(str(value).replace("[OLTP].", "") if value else value for value in params)
                 return super().query(sql.replace("[OLTP].", ""), params)
             if "FROM sys.columns AS c\nLEFT JOIN" in sql:
                 return []
@@ -384,7 +384,7 @@ def test_a_check_says_what_a_server_lacks(stamped: County) -> None:
     report = examine(stamped.config, stamped.source, stamped.target)
     states = {finding.id: finding.state for finding in report.findings}
     assert {states[name] for name in names} == {"unknown"}
-    assert "next strategy" in next(one.text for one in report.findings if "min_active" in one.id)
+    assert "next strategy" in next(each.text for each in report.findings if "min_active" in each.id)
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_both_of_the_documents_names_of_a_table_are_read(
 
 
 def finding(report: Any, name: str) -> str:
-    return str(next(one.text for one in report.findings if one.id == name))
+    return str(next(each.text for each in report.findings if each.id == name))
 
 
 def test_a_county_that_names_its_table_gets_no_other(make_county: CountyMaker) -> None:

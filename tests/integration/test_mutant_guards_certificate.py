@@ -117,8 +117,8 @@ def test_what_moved_since_the_read_and_what_did_not(county: County) -> None:
     fresh = read_again(county, run_id)
     mark(county, fresh, "_reject = '{F1.5}'", 11)
     moved = {each.key: each.changed_since_read for each in compare(county, fresh, staged).differences}
-    assert {one for one, since in moved.items() if since} == set(keys(0, 3, 5, 8, 12))
-    assert {one for one, since in moved.items() if not since} == set(keys(1, 2, 4, 6, 7, 10, 11))
+    assert {moved_key for moved_key, since in moved.items() if since} == set(keys(0, 3, 5, 8, 12))
+    assert {moved_key for moved_key, since in moved.items() if not since} == set(keys(1, 2, 4, 6, 7, 10, 11))
 
 
 def test_a_window_beside_rows_that_wait(county: County, monkeypatch: pytest.MonkeyPatch) -> None:

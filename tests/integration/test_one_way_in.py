@@ -35,7 +35,7 @@ class _Writes(ast.NodeVisitor):
     """(line, place) of each write of a module, placeholders resolved to the expression that fills them."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[int, str]] = []
+        self.writes: list[tuple[int, str]] = []
         self._assigned: list[dict[str, str]] = [{}]
         self._seen: set[int] = set()
 
@@ -103,14 +103,14 @@ class _Writes(ast.NodeVisitor):
                 number = text[: match.start("place")].count("{}")
                 place = named.get(place[1:-1], place) if place != "{}" else [*unnamed, "?"][number]
                 place = self._assigned[-1].get(place, place)
-            self.found.append((node.lineno, place))
+            self.writes.append((node.lineno, place))
 
 
 def writes(text: str) -> list[tuple[int, str]]:
     """The writes of a module's text."""
     visitor = _Writes()
     visitor.visit(ast.parse(text))
-    return visitor.found
+    return visitor.writes
 
 
 def may_publish(place: str) -> bool:

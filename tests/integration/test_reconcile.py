@@ -224,8 +224,8 @@ def test_a_difference_must_be_there_twice(county: County) -> None:
     county.source.before_stream = corrected
     published, certificate = county.reconciled()
     assert len(looks) == 2
-    found = of(published, "property")
-    assert (found.sample_keys, found.changed) == ((f"differing:{key('property', 1)}",), 0)
+    outcome = of(published, "property")
+    assert (outcome.sample_keys, outcome.changed) == ((f"differing:{key('property', 1)}",), 0)
     assert certificate.clean
 
 
@@ -453,7 +453,7 @@ def test_reconcile_on_a_county_that_was_never_loaded(county: County) -> None:
     assert len(county.rows("property")) == 3
 
 
-def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batch: int) -> str:
+def by_the_document(reader: WatchedReader, kept: dict[str, Any], mark: str, batch: int) -> str:
     """The design document's own query, one run of it; returns its new mark."""
     rows = reader.query(
         f"SELECT TOP ({batch}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm "
@@ -461,7 +461,7 @@ def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batc
         "WHERE LastModified >= CONVERT(datetime, ?, 121) AND IsActive = 1 ORDER BY LastModified DESC",
         (mark,),
     )
-    held.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
+    kept.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
     return max([mark, *(row["lm"] for row in rows)])
 
 
@@ -473,8 +473,8 @@ def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMak
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", *range(10))
     county.sync()
-    held: dict[str, Any] = {}
-    mark = by_the_document(county.source, held, "1900-01-01", 20)
+    kept: dict[str, Any] = {}
+    mark = by_the_document(county.source, kept, "1900-01-01", 20)
     county.clock.step(hours=1)
     county.add("property", *range(100, 125), at=county.stamp(minutes=20))
     writer = county.writer()
@@ -482,18 +482,18 @@ def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMak
     writer.execute(county.change_statement("property", 1, at=county.stamp(minutes=25), City="Finley"))
     county.change("property", 2, at=county.stamp(minutes=22), IsActive=0)
     for minutes in (5, 5):
-        mark = by_the_document(county.source, held, mark, 20)
+        mark = by_the_document(county.source, kept, mark, 20)
         county.sync()
         county.clock.step(minutes=minutes)
     writer.commit()
-    mark = by_the_document(county.source, held, mark, 20)
+    mark = by_the_document(county.source, kept, mark, 20)
     county.sync()
     truth = {
         row["PropertyID"].lower(): (row["City"], row["IsActive"])
         for row in county.source.query("SELECT * FROM [dbo].[Property]")
     }
-    ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
+    ours = {each: (row["city"], row["is_active"]) for each, row in county.rows("property").items()}
     assert ours == truth
-    wrong = {one for one in truth if held.get(one) != truth[one]}
+    wrong = {each for each in truth if kept.get(each) != truth[each]}
     assert {key("property", 1), key("property", 2)} < wrong
-    assert len(set(truth) - set(held)) == 5
+    assert len(set(truth) - set(kept)) == 5

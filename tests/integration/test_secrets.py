@@ -124,7 +124,7 @@ def test_failing_commands_leak_nothing(
         'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
         f"value '{NAME}' to data type int.\""
     )
-    ways: dict[str, tuple[str, str, str | None]] = {
+    failures: dict[str, tuple[str, str, str | None]] = {
         "wrong password": (replace(good, password=WRONG).url, goal, None),
         "unknown database": (replace(good, database="PAX").url, goal, None),
         "unencoded password": (f"mssql://reader:{WRONG}/x@127.0.0.1/PACS", goal, None),
@@ -138,9 +138,9 @@ def test_failing_commands_leak_nothing(
         "target database": (good.url, target_url(target | {"dbname": "nowhere_db"}), None),
     }
     if world.ports:
-        ways["bad certificate"] = (world.behind("expired").url, goal, None)
+        failures["bad certificate"] = (world.behind("expired").url, goal, None)
     said = ""
-    for name, (source, goal_url, fault) in ways.items():
+    for name, (source, goal_url, fault) in failures.items():
         if fault and not world.breaks(fault):
             continue
         words = ["sync", "benton_wa", "-v", "--counties", folder, "--source-url", source]
@@ -211,13 +211,13 @@ def test_failing_dags_leak_nothing(
     logging.getLogger("airflow_provider_pacs.sandbox").setLevel(logging.INFO)
     folder = write_county(tmp_path, OWNERS)
     said = ""
-    ways = [(replace(world.source, password=WRONG), target), (world.source, target | {"password": WRONG})]
+    failures = [(replace(world.source, password=WRONG), target), (world.source, target | {"password": WRONG})]
     if world.breaks(
         'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
         f"value '{NAME}'.\""
     ):
-        ways.append((world.source, target))
-    for source, goal in ways:
+        failures.append((world.source, target))
+    for source, goal in failures:
         connect(monkeypatch, source, goal)
         ran = run_dag(county_dag, "pacs_benton_wa", folder, monkeypatch, capfd)
         assert ran.state == "failed"

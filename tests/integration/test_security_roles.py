@@ -57,11 +57,11 @@ def tenant_of(platform: Platform, county: str, name: str) -> str:
 
 
 def counties_seen(connection: psycopg.Connection[Any]) -> set[str]:
-    found: set[str] = set()
+    seen: set[str] = set()
     for table in ("property", "owner", "value_history", "structure"):
         rows = connection.execute(f"SELECT DISTINCT county_id FROM pacs.{table}".encode()).fetchall()
-        found |= {county for (county,) in rows}
-    return found
+        seen |= {county for (county,) in rows}
+    return seen
 
 
 def test_a_tenant_reader_cannot_stand_in_for_the_catalog(platform: Platform, loaded: tuple[str, str]) -> None:
@@ -268,7 +268,7 @@ MONITOR_READS = {
     "FAILURES": {"county": "53005", "limit": 5},
     "AUDIT": {"county": "53005", "before": None, "limit": 5},
     "LAST_CHECK": {"county": "53005"},
-    "LEAF_ROWS": {"tables": ["property_53005"]},
+    "PARTITION_ROWS": {"tables": ["property_53005"]},
     "LAST_FULL": {"county": "53005"},
     "LAST_VALIDATED": {"county": "53005"},
     "RULE_TITLES": {"county": "53005"},
@@ -322,17 +322,17 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
     with its schema.
     """
     with platform.as_superuser() as admin:
-        found = admin.execute(
+        functions = admin.execute(
             "SELECT p.oid::regprocedure::text, p.proconfig, p.prosrc, p.proowner::regrole::text, "
             "has_function_privilege('public', p.oid, 'EXECUTE') FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid "
             "= p.pronamespace WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
         ).fetchall()
-    assert {name.partition("(")[0] for name, *_ in found} == {
+    assert {name.partition("(")[0] for name, *_ in functions} == {
         "pacs_ops.append_audit",
         "pacs_ops.attach_partition",
         "pacs_ops.readable_counties",
     }
-    for name, settings, body, owner, public in found:
+    for name, settings, body, owner, public in functions:
         assert settings == ["search_path=pg_catalog, pg_temp"], name
         assert not public, name
         assert owner == "pacs_owner", name
@@ -402,9 +402,9 @@ def test_default_privileges_of_a_dba_do_not_open_a_partition(
 
 
 def readiness(target: PostgresTarget) -> TargetReadiness:
-    found = target.readiness()
-    assert isinstance(found, TargetReadiness)
-    return found
+    ready = target.readiness()
+    assert isinstance(ready, TargetReadiness)
+    return ready
 
 
 def test_two_logins_of_the_sync_and_a_superuser_take_turns(
@@ -485,13 +485,13 @@ def test_rights_that_somebody_took_away_are_told_and_given_back(bare_platform: P
         admin.execute("REVOKE SELECT ON pacs_ops.sync_run FROM pacs_monitor")
         admin.execute("REVOKE EXECUTE ON FUNCTION pacs_ops.append_audit FROM pacs_sync")
     with bare_platform.target(bare_platform.sync) as target:
-        found = readiness(target)
-        assert found.pending == ()
-        assert found.missing_rights == (
+        ready = readiness(target)
+        assert ready.pending == ()
+        assert ready.missing_rights == (
             "INSERT on pacs_ops.certificate",
             "EXECUTE on pacs_ops.append_audit(text,uuid,text,text,jsonb)",
         )
-        assert "SELECT on pacs_ops.sync_run for pacs_monitor" in found.lost_rights
+        assert "SELECT on pacs_ops.sync_run for pacs_monitor" in ready.lost_rights
     assert bare_platform.migrate() == []
     with bare_platform.target(bare_platform.sync) as target:
         assert readiness(target).missing_rights == readiness(target).lost_rights == ()
@@ -544,8 +544,8 @@ def test_an_owner_of_before_still_works(bare_platform: Platform, make_county: Co
         county.add("property", 1, 2)
         _, certificate = county.sync()
         assert certificate.clean
-        found = readiness(target)
-        assert (found.missing_rights, found.owns_schemas) == ((), True)
+        ready = readiness(target)
+        assert (ready.missing_rights, ready.owns_schemas) == ((), True)
         assert audit.verify(target.connection, county.fips).is_intact
 
 
@@ -555,7 +555,7 @@ def apply_up_to(connection: psycopg.Connection[Any], last: str) -> None:
     connection.execute("CREATE SCHEMA IF NOT EXISTS pacs_ops")
     connection.execute(ddl._RECORD.encode())
     for file in sorted(
-        (one for one in folder.iterdir() if one.name.endswith(".sql")), key=lambda one: one.name
+        (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
     ):
         if file.name[:4] <= last:
             text = file.read_text("utf-8")

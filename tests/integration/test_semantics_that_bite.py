@@ -106,14 +106,14 @@ def test_the_seventh_digit_of_a_datetime2_tells_rows_apart(mssql: MssqlServer) -
                 shape, Window("2026-03-01 08:00:00.1234563", "2026-03-01 08:00:00.1234566")
             )
             batches = list(reader.stream(query.sql, query.params))
-    found = {
+    keys = {
         (key, text)
         for batch in batches
         for key, text in zip(
             *(batch.column(name).to_pylist() for name in ("parcel_number", "_source_version")), strict=True
         )
     }
-    assert found == {(n, f"2026-03-01 08:00:00.123456{n}") for n in (3, 4, 5, 6)}
+    assert keys == {(n, f"2026-03-01 08:00:00.123456{n}") for n in (3, 4, 5, 6)}
 
 
 def test_a_datetime_widens_to_its_exact_third_of_a_millisecond(mssql: MssqlServer) -> None:
@@ -135,8 +135,8 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
     with mssql.table("k uniqueidentifier NOT NULL") as table:
         mssql.execute(*(f"INSERT INTO dbo.{table} VALUES ('{key}')" for key in keys))
         connection = mssql.connect()
-        found = [UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} ORDER BY k")]
-        middle = found[len(found) // 2]
+        served = [UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} ORDER BY k")]
+        middle = served[len(served) // 2]
         above = {
             UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} WHERE k > ?", str(middle))
         }
@@ -146,9 +146,9 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
         wire = key.bytes_le
         return wire[10:16] + wire[8:10] + wire[6:8] + wire[4:6] + wire[0:4]
 
-    assert found == sorted(keys, key=order)
-    assert found != sorted(keys)
-    assert above == set(found[len(found) // 2 + 1 :])
+    assert served == sorted(keys, key=order)
+    assert served != sorted(keys)
+    assert above == set(served[len(served) // 2 + 1 :])
 
 
 def test_text_compares_without_case_and_trailing_blanks(mssql: MssqlServer) -> None:
@@ -274,8 +274,8 @@ def test_fast_executemany_keeps_microseconds_and_nulls(mssql: MssqlServer) -> No
     ) as table:
         mssql.load(table, rows)
         connection = mssql.connect()
-        found = [
+        stored = [
             tuple(row) for row in connection.execute(f"SELECT k, at, name, share FROM dbo.{table} ORDER BY k")
         ]
         connection.close()
-    assert found == rows
+    assert stored == rows

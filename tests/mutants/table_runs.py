@@ -7,8 +7,8 @@ from tests.mutants.mutant import POSTGRES, STEPS, SYNC, Mutant, of
 RUN_STORE, APPROVALS, PUBLISHER, RETRY, ERRORS = (
     f"{POSTGRES}{name}.py" for name in ("run_store", "approvals", "publisher", "retry", "errors")
 )
-PRECONDITIONS, FAILURES, VALIDATE, RUN = (
-    f"{STEPS}{name}.py" for name in ("preconditions", "failures", "validate", "run")
+PLAN, PRECONDITIONS, FAILURES, VALIDATE, RUN = (
+    f"{STEPS}{name}.py" for name in ("plan", "preconditions", "failures", "validate", "run")
 )
 RUN_RECORDS = f"{POSTGRES}run_records.py"
 SOURCE_RETRY = f"{SYNC}source/retry.py"

@@ -117,8 +117,8 @@ def test_no_page_shows_a_value_that_is_none(visit: Any) -> None:
 
     def look(where: str) -> None:
         page.get_by_text("Reading…").first.wait_for(state="hidden")
-        found = NONSENSE.search(page.locator("body").inner_text())
-        assert found is None, f"{where}: {found}"
+        nonsense = NONSENSE.search(page.locator("body").inner_text())
+        assert nonsense is None, f"{where}: {nonsense}"
 
     page.goto("/plugin/pacs-sync")
     page.get_by_role("table", name="Counties").wait_for()

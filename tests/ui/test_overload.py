@@ -146,12 +146,12 @@ def test_a_strict_county_sends_the_page_no_password_over_a_weaker_connection(
 
 def parameters(route: APIRoute) -> list[Any]:
     """Every path and query parameter of a route, those of its dependencies too."""
-    found, open_ = [], [route.dependant]
+    fields, open_ = [], [route.dependant]
     while open_:
-        one = open_.pop()
-        found += [*one.path_params, *one.query_params]
-        open_ += one.dependencies
-    return found
+        dependant = open_.pop()
+        fields += [*dependant.path_params, *dependant.query_params]
+        open_ += dependant.dependencies
+    return fields
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

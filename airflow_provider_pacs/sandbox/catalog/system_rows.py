@@ -313,8 +313,8 @@ def rows_of_role_members(catalog: Declarations, database: Database) -> Iterator[
 
 def rows_of_permissions(catalog: Declarations, database: Database) -> Iterator[Row]:
     """sys.database_permissions."""
-    for held in database.principals.permissions:
-        target = held.securable
+    for granted in database.principals.permissions:
+        target = granted.securable
         table = catalog.table(database.name, target.schema, target.name) if target.name else None
         if target.name and table is None:
             continue  # its object is gone
@@ -326,5 +326,5 @@ def rows_of_permissions(catalog: Declarations, database: Database) -> Iterator[R
         kind = ((0, "DATABASE"), (3, "SCHEMA"), (1, "OBJECT_OR_COLUMN"), (1, "OBJECT_OR_COLUMN"))[
             target.level
         ]
-        who = _principal_id(database, held.principal)
-        yield *kind, major, minor, who, 1, held.action, held.state[0], held.state
+        who = _principal_id(database, granted.principal)
+        yield *kind, major, minor, who, 1, granted.action, granted.state[0], granted.state

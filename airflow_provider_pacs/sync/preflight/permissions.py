@@ -17,23 +17,23 @@ from airflow_provider_pacs.sync.schema.tsql import quote
 def check_permissions(context: PreflightContext) -> Iterator[Finding]:
     """Beyond reading first, then one finding per table."""
     tables = [table for entity in context.entities for table in context.tables(entity)]
-    rights = read_permissions(context.source, tables)
-    yield _beyond(context, rights)
+    permissions = read_permissions(context.source, tables)
+    yield _beyond(context, permissions)
     for table in tables:
         name = context.name("rights", table).replace("rights.", "rights.read.", 1)
-        yield _reads(context, name, table, rights.tables[table.entity, table.text])
+        yield _reads(context, name, table, permissions.tables[table.entity, table.text])
 
 
-def _beyond(context: PreflightContext, rights: SourcePermissions) -> Finding:
+def _beyond(context: PreflightContext, permissions: SourcePermissions) -> Finding:
     name = "rights.beyond_reading"
-    if more := rights.beyond_reading:
+    if more := permissions.beyond_reading:
         strict = context.config.source.read_only == "strict"
         state: State = "fail" if strict else "warn"
         text = f"The login could do more than read: {more}."
         return Finding(
             name, "rights", state, text, f"Use a login that only reads: pacs grants {context.config.county}."
         )
-    if not rights.is_known:
+    if not permissions.is_known:
         text = (
             "Nothing beyond reading was found, but the server did not answer every question about the "
             "login's rights."
@@ -48,20 +48,20 @@ def _beyond(context: PreflightContext, rights: SourcePermissions) -> Finding:
     return Finding(name, "rights", "ok", "The login can read, and nothing else.")
 
 
-def _reads(context: PreflightContext, name: str, table: SourceTable, rights: TableRights) -> Finding:
-    if rights.unreadable is None:
+def _reads(context: PreflightContext, name: str, table: SourceTable, permissions: TableRights) -> Finding:
+    if permissions.unreadable is None:
         text = f"The server does not say what the login may do with {table.text}."
         grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {context.grantee};"
         return Finding(name, "rights", "unknown", text, grant)
-    if rights.unreadable and not isinstance(context.read_choice(table.entity), ReadChoice):
+    if permissions.unreadable and not isinstance(context.read_choice(table.entity), ReadChoice):
         text = (
-            f"{table.text} has no {in_words(rights.unreadable)}, or the login may not read it: see "
+            f"{table.text} has no {in_words(permissions.unreadable)}, or the login may not read it: see "
             f"schema.{table.entity}."
         )
         return Finding(name, "rights", "unknown", text)
-    if rights.unreadable:
-        columns = ", ".join(quote(column) for column in rights.unreadable)
-        text = f"The login may not read {in_words(rights.unreadable)} of {table.text}."
+    if permissions.unreadable:
+        columns = ", ".join(quote(column) for column in permissions.unreadable)
+        text = f"The login may not read {in_words(permissions.unreadable)} of {table.text}."
         return Finding(
             name,
             "rights",

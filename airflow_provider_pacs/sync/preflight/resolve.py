@@ -47,7 +47,7 @@ def resolve_tables(
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
-            mapped to, or a pinned mode that the table does not allow.
+            mapped to, or a mode asked for that the table does not allow.
     """
     tables = table_maps(config)
     wanted = set(config.sync.entities)
@@ -93,8 +93,8 @@ def _choice(
     config: CountyConfig, table: ResolvedTable, writable: bool, features: SourceFeatures | None
 ) -> ReadChoice:
     name = table.map.entity
-    pin = config.tables[name].mode if name in config.tables else "auto"
-    if pin == "rowversion" and table.notes:
+    asked = config.tables[name].mode if name in config.tables else "auto"
+    if asked == "rowversion" and table.notes:
         raise ConfigError(
             f"{name} can't be read by rowversion: {'; '.join(table.notes)}",
             remedy=f"change tables.{name}.mode",
@@ -104,11 +104,11 @@ def _choice(
         features.of(table.map.schema, table.map.table).feeds if features and table.selection is None else ()
     )
     strategy, reason, chosen = choose(
-        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
+        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, asked=asked
     )
-    if pin == "auto" and config.sync.enable_cdc:
+    if asked == "auto" and config.sync.enable_cdc:
         reason = with_better_feed(reason, strategy, feeds)
-    if pin == "auto" and config.sync.enable_cdc and table.notes:
+    if asked == "auto" and config.sync.enable_cdc and table.notes:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
     return ReadChoice(chosen, strategy, reason, table)
 

@@ -176,7 +176,9 @@ def _run(
         source.get_execution_engine().close()
         source.get_engine().dispose()
     return {
-        found.expectation_config.meta["rule"]: found for found in outcome.results if found.expectation_config
+        result.expectation_config.meta["rule"]: result
+        for result in outcome.results
+        if result.expectation_config
     }
 
 
@@ -257,7 +259,7 @@ def _error_class(info: Any) -> str:
     value.
     """
     if isinstance(info, dict):
-        found = [_error_class(part) for part in info.values() if isinstance(part, dict)]
+        inner = [_error_class(part) for part in info.values() if isinstance(part, dict)]
         names = _ERROR_CLASS.findall(str(info.get("exception_traceback") or ""))
-        return next((name for name in (*names[-1:], *found) if name), "")
+        return next((name for name in (*names[-1:], *inner) if name), "")
     return ""

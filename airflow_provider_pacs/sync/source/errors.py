@@ -251,20 +251,20 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
     if isinstance(error, PacsError):
         return error
     report = read_report(error)
-    verdict = _decide(report, error)
-    if verdict.stage == "driver":
+    rule = _decide(report, error)
+    if rule.stage == "driver":
         lib = re.search(r"open lib '([^']*)'", report.text)
         what = f"The ODBC driver {driver or (lib[1] if lib else 'of the connection')!r} is not installed"
     else:
-        what = scrub(report.text, names=verdict.names) or type(error).__name__
+        what = scrub(report.text, names=rule.names) or type(error).__name__
     numbers = f"SQL Server error {report.number}, " if report.number is not None else ""
     origin = f" ({numbers}SQLSTATE {report.state})" if report.state else ""
-    mapped = verdict.kind(
+    mapped = rule.kind(
         f"{f'{where}: ' if where else ''}{what.rstrip('.')}{origin}.",
-        remedy=verdict.remedy,
-        code=verdict.code,
+        remedy=rule.remedy,
+        code=rule.code,
     )
-    _scrub_in_place(error, report, scrub(report.text, names=verdict.names))
+    _scrub_in_place(error, report, scrub(report.text, names=rule.names))
     mapped.__cause__ = error
     return mapped
 
@@ -306,15 +306,15 @@ def _decide(report: Report, error: BaseException) -> ErrorRule:
             (remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE
         )
         return ErrorRule(ConfigError, remedy, names=True, stage="tls")
-    for numbers, verdict in BY_NUMBER:
+    for numbers, rule in BY_NUMBER:
         if report.number in numbers:
-            return verdict
+            return rule
     if report.state == "HYT00" and "login" not in report.text.lower():
         return ErrorRule(RetryableError, "Raise query_timeout, or read when the server is less busy.")
     for key in (report.state, report.state[:2]):
-        for states, verdict in BY_STATE:
+        for states, rule in BY_STATE:
             if key in states:
-                return verdict
+                return rule
     if isinstance(error, ImportError):
         return ErrorRule(ConfigError, DRIVER, names=True, stage="driver")
     # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a

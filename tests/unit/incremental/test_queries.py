@@ -234,12 +234,12 @@ def test_the_choice_says_why(
 
 
 def test_a_county_may_pin_a_strategy_that_fits_and_no_other() -> None:
-    assert choose(STAMPED, SourceFacts(), enable_cdc=True, pin="last_modified")[0] == "last_modified"
-    assert choose(shape(), SourceFacts(), enable_cdc=True, pin="compare")[0] == "compare"
+    assert choose(STAMPED, SourceFacts(), enable_cdc=True, asked="last_modified")[0] == "last_modified"
+    assert choose(shape(), SourceFacts(), enable_cdc=True, asked="compare")[0] == "compare"
     with pytest.raises(ConfigError, match=r"property can't be read by rowversion: .*no rowversion column"):
-        choose(shape(), SourceFacts(), enable_cdc=True, pin="rowversion")
+        choose(shape(), SourceFacts(), enable_cdc=True, asked="rowversion")
     with pytest.raises(ConfigError, match="there is no strategy 'telepathy'"):
-        choose(shape(), SourceFacts(), enable_cdc=True, pin="telepathy")
+        choose(shape(), SourceFacts(), enable_cdc=True, asked="telepathy")
 
 
 def test_below_the_strategies_stands_compare_which_fits_every_table() -> None:

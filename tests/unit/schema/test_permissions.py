@@ -58,14 +58,18 @@ def rights(**answers: Any) -> SourcePermissions:
 
 def test_what_public_and_column_grants_give_is_reading() -> None:
     """What `pacs grants` prints leaves exactly this behind."""
-    found = rights(
+    permissions = rights(
         table=[
             *((column, "SELECT") for column in OWNER.columns),
             ("", "VIEW DEFINITION"),
             ("", "VIEW CHANGE TRACKING"),
         ]
     )
-    assert (found.beyond_reading, found.is_known, found.tables["owner", "dbo.PropertyOwner"].unreadable) == (
+    assert (
+        permissions.beyond_reading,
+        permissions.is_known,
+        permissions.tables["owner", "dbo.PropertyOwner"].unreadable,
+    ) == (
         "",
         True,
         (),
@@ -102,8 +106,8 @@ def test_a_permission_that_is_not_known_to_read_is_more(permission: str) -> None
 
 @pytest.mark.parametrize("part", ["roles", "server", "database", "table"])
 def test_silence_is_unknown_and_no_proof(part: str) -> None:
-    found = rights(**{part: None})
-    assert (found.is_known, found.beyond_reading) == (False, "")
+    permissions = rights(**{part: None})
+    assert (permissions.is_known, permissions.beyond_reading) == (False, "")
 
 
 def test_a_table_that_is_not_told_of_is_unknown_not_unreadable() -> None:
@@ -125,11 +129,11 @@ def test_columns_without_a_grant_are_named() -> None:
 def test_two_entities_that_read_one_table_are_judged_by_their_own_columns() -> None:
     """SourcePermissions that are enough for one are not enough for the other."""
     other = replace(OWNER, entity="property", columns=("OwnerID", "Secret"))
-    found = read_permissions(Server(), [OWNER, other])  # type: ignore[arg-type]
-    assert found.tables["owner", "dbo.PropertyOwner"].unreadable == ()
-    assert found.tables["property", "dbo.PropertyOwner"].unreadable == ("Secret",)
+    permissions = read_permissions(Server(), [OWNER, other])  # type: ignore[arg-type]
+    assert permissions.tables["owner", "dbo.PropertyOwner"].unreadable == ()
+    assert permissions.tables["property", "dbo.PropertyOwner"].unreadable == ("Secret",)
     again = read_permissions(Server(), [other, OWNER])  # type: ignore[arg-type]
-    assert again.tables == found.tables
+    assert again.tables == permissions.tables
 
 
 @pytest.mark.parametrize("error", [RetryableError("lost"), ConfigError("no such login", code="PACS-002")])

@@ -35,7 +35,7 @@ def parse_odbc(text: str) -> dict[str, str]:
     """The grammar of SQLDriverConnect, written anew: keyword=value or keyword={value with }} for }}; a
     keyword twice is an error here.
     """
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     at = 0
     while at < len(text):
         keyword, at = text[at : text.index("=", at)], text.index("=", at) + 1
@@ -50,9 +50,9 @@ def parse_odbc(text: str) -> dict[str, str]:
             value, at = value + "}", at + 1
         assert text[at] == ";"
         at += 1
-        assert keyword.lower() not in {known.lower() for known in found}
-        found[keyword] = value
-    return found
+        assert keyword.lower() not in {known.lower() for known in pairs}
+        pairs[keyword] = value
+    return pairs
 
 
 def test_everything_that_protects_is_said_even_by_default() -> None:

@@ -129,6 +129,6 @@ def test_a_check_says_how_far_the_connection_came(error: PacsError, finding: str
     context = PreflightContext(None, source, error, False, datetime.now(UTC))  # type: ignore[arg-type]
     findings, refused = check_connection(context)
     assert refused is error
-    assert [one.id for one in findings if one.state == "fail"] == [finding]
-    reached = {one.id: one.state for one in findings}.get("reachability.source")
+    assert [each.id for each in findings if each.state == "fail"] == [finding]
+    reached = {each.id: each.state for each in findings}.get("reachability.source")
     assert reached == ("fail" if finding == "reachability.source" else None if "driver" in finding else "ok")

@@ -194,10 +194,10 @@ def _make_table(connection: Connection, entity: Entity) -> None:
 
 def partition_exists(connection: Connection, entity: Entity, county_id: str) -> bool:
     """Whether the county has a partition of this entity: false before its first load."""
-    found = connection.execute(
+    row = connection.execute(
         "SELECT to_regclass(%s)", (f"pacs_part.{partition_name(entity, county_id)}",)
     ).fetchone()
-    return found is not None and found[0] is not None
+    return row is not None and row[0] is not None
 
 
 def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
@@ -243,8 +243,8 @@ def attach_partitions(connection: Connection, county_id: str) -> None:
     """
     for entity in load_entities().values():
         table = partition(entity, county_id)
-        found = connection.execute(
+        row = connection.execute(
             "SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", (table.as_string(connection),)
         ).fetchone()
-        if found == (False,):
+        if row == (False,):
             connection.execute("SELECT pacs_ops.attach_partition(%s, %s)", (entity.table, county_id))
