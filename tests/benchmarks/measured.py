@@ -27,7 +27,7 @@ class Run:
         peak_mb: largest resident set of the command's process.
         started: time.time() at the start.
         out: standard output.
-        told: standard error.
+        errors: standard error.
     """
 
     wall: float
@@ -37,7 +37,7 @@ class Run:
     peak_mb: float
     started: float
     out: str
-    told: str
+    errors: str
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, source: Sandbox) -> Run:

@@ -1,5 +1,5 @@
 """The two ends of the benchmark: an embedded PostgreSQL and a served sandbox PACS, each a process tree whose
-CPU seconds can be told.
+CPU seconds can be measured.
 """
 
 from __future__ import annotations

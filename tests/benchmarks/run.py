@@ -3,7 +3,7 @@ in the same run.
 
 Per round, one after the other: `pacs sync` as a user types it into an empty target (from the process's start
 to its full certificate); the limits, `COPY ... TO STDOUT | COPY ... FROM STDIN` of the rows it published; 1 %
-changed at the source and `pacs sync` again; the rows read to nowhere. Judge by ratios of one run and by CPU
+changed at the source and `pacs sync` again; the rows read to nowhere. Compare by ratios of one run and by CPU
 seconds: walls depend on what else the machine does, so nothing here asserts one.
 """
 
@@ -133,7 +133,7 @@ def _certified(done: Run, scope: str, rows: int) -> Run:
     written = sum(int(count.replace(",", "")) for count in match.groups()) if match else 0
     if f"Certificate ({scope}): clean." not in done.out or not rows * 0.99 <= written <= rows:
         raise RuntimeError(
-            f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.told}"
+            f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.errors}"
         )
     return done
 
@@ -225,7 +225,7 @@ def _stages(runs: Sequence[Run]) -> dict[str, Any]:
     """
     steps: dict[str, list[float]] = defaultdict(list)
     for done in runs:
-        seconds_of = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.told)}
+        seconds_of = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.errors)}
         for step, seconds in ({"start and end": done.wall - sum(seconds_of.values())} | seconds_of).items():
             steps[step].append(seconds)
     return {step: spread(seconds) for step, seconds in steps.items()}

@@ -29,7 +29,7 @@ from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
-from tests.contract.tsql_judge import ROOT
+from tests.contract.tsql_parser import ROOT
 
 DATE_TYPES = [
     "datetime",

@@ -15,7 +15,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn, in_database
 from airflow_provider_pacs.sync.schema.joined import CHANGED, render
 from airflow_provider_pacs.sync.schema.surrogate import with_surrogate
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 
 ODD = "od]d 'name"
 
@@ -72,12 +72,12 @@ def statements() -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_microsofts_parser_reads_what_the_source_side_asks(tsql: Judge, number: int) -> None:
+def test_microsofts_parser_reads_what_the_source_side_asks(tsql: TsqlParser, number: int) -> None:
     """Cases C17, C22, D5, D7, D12, D14, D16: SQL Server 2012 and later read each of them as we mean it."""
     texts = statements()[number::2]
     assert len(texts) > 15
-    for verdict in tsql.verdicts(texts):
-        *declared, last = verdict.statements()
-        assert last.type == "SelectStatement", verdict.sql
+    for result in tsql.parse_all(texts):
+        *declared, last = result.statements()
+        assert last.type == "SelectStatement", result.sql
         assert {statement.type for statement in declared} <= {"DeclareVariableStatement"}
-        assert not any(statement.into for statement in verdict.statements())
+        assert not any(statement.into for statement in result.statements())

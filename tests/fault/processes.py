@@ -25,9 +25,9 @@ def until(what: str, probe: Callable[[], Any], *, alive: Run | None = None, seco
         if result := probe():
             return result
         if alive is not None and alive.process.poll() is not None:
-            raise AssertionError(f"the run ended before this was seen: {what}\n{alive.told()}")
+            raise AssertionError(f"the run ended before this was seen: {what}\n{alive.output()}")
         time.sleep(0.02)
-    raise AssertionError(f"not seen within {seconds} s: {what}" + (f"\n{alive.told()}" if alive else ""))
+    raise AssertionError(f"not seen within {seconds} s: {what}" + (f"\n{alive.output()}" if alive else ""))
 
 
 class Run:
@@ -55,7 +55,7 @@ class Run:
     def err(self) -> str:
         return self._err.read_text("utf-8")
 
-    def told(self) -> str:
+    def output(self) -> str:
         return f"exit status {self.process.poll()}\n{self.out}\n{self.err}"
 
     def __enter__(self) -> Self:

@@ -36,7 +36,7 @@ def in_copy(world: World, target: Target, rule: str = INSIDE_COPY) -> Run:
 def assert_ended_by_sigterm(world: World, run: Run, target: Target) -> None:
     started = time.monotonic()
     run.signal(signal.SIGTERM)
-    assert run.wait() == 1, run.told()
+    assert run.wait() == 1, run.output()
     took = time.monotonic() - started
     print(f"ended {took:.2f} s after SIGTERM")
     assert took < ENDED_SECONDS

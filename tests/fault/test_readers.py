@@ -37,7 +37,7 @@ def read_through_publish(world: World) -> None:
                     "the reader looked while publish was open", lambda: reader.polls >= looks + 3, alive=run
                 )
                 assert len(reader.seen) == 1
-            assert run.wait() == 0, run.told()
+            assert run.wait() == 0, run.output()
         looks = reader.polls
         until("the reader looked afterwards", lambda: reader.polls >= looks + 2)
     print(

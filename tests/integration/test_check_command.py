@@ -43,7 +43,7 @@ def test_a_check_ends_with_0_and_a_table(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("reachability  ok")
     assert any(
-        line.startswith("rights        ok      The login can read, and nothing else.") for line in printed
+        line.startswith("permissions   ok      The login can read, and nothing else.") for line in printed
     )
     assert any("msodbcsql" in line for line in printed)
     assert "0 failed" in printed[-1]
@@ -91,8 +91,8 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
     from airflow_provider_pacs.sync.preflight import PreflightReport
 
     finding = Finding(
-        "rights.beyond_reading",
-        "rights",
+        "permissions.beyond_reading",
+        "permissions",
         "warn",
         "It could write.",
         "Use a login that only reads, as is printed by pacs grants.",
@@ -101,7 +101,7 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
         PreflightReport("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63
     )
     assert printed == [
-        "rights        WARN    It could write.",
+        "permissions   WARN    It could write.",
         "                      -> Use a login that only reads, as is",
         "                         printed by pacs grants.",
         "",
@@ -126,8 +126,8 @@ def test_a_servers_own_tables_are_looked_at_over_the_wire(mssql: MssqlServer) ->
         report = examine(config, reader, ConfigError("no target"), thorough=True)
     findings = {finding.id: finding for finding in report.findings}
     assert {name for name, finding in findings.items() if finding.state == "fail"} == {"target.reachability"}
-    assert "sysadmin" in findings["rights.beyond_reading"].text
-    assert findings["rights.read.property"].state == "ok"
+    assert "sysadmin" in findings["permissions.beyond_reading"].text
+    assert findings["permissions.read.property"].state == "ok"
     assert findings["sizes.property"].text.startswith("6 rows of property")
     assert "the newest is 2020-01-02 03:04:05.677" in findings["data.property.stamps"].text
     assert f"dbo.{name}.City, most often: 'Prosser' 6." in findings["data.property.codes.City"].text
@@ -184,7 +184,7 @@ def test_grants_ask_a_source_that_is_named_for_the_columns_changes_are_found_by(
 def test_what_the_targets_grants_give_is_enough_for_a_whole_run(
     bare_platform: Platform, county: County
 ) -> None:
-    """A role with these grants and nothing else runs and certifies what the owner migrated, and is told that it
+    """A role with these grants and nothing else runs and certifies what the owner migrated, and reads that it
     may; that it is no more than that, test_security_roles.py proves.
     """
     bare_platform.run_grants()
@@ -192,11 +192,11 @@ def test_what_the_targets_grants_give_is_enough_for_a_whole_run(
     county.target.close()
     with bare_platform.target(bare_platform.sync) as target:
         county.target = target
-        assert target.readiness().missing_rights == ()
+        assert target.readiness().missing_privileges == ()
         county.add("property", 1, 2)
         _, certificate = county.sync()
         assert certificate.clean
-        assert target.readiness().pending == target.readiness().missing_rights == ()
+        assert target.readiness().pending == target.readiness().missing_privileges == ()
         assert county.sql(
             "SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = session_user"
         ) == [{"more": False}]

@@ -81,7 +81,7 @@ def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) ->
         "tls",
         "driver",
         "login",
-        "rights",
+        "permissions",
         "database",
         "schema",
         "sizes",
@@ -110,7 +110,7 @@ def test_a_check_writes_nothing(read_only: County) -> None:
 
 def test_a_login_that_can_write_is_told(county: County) -> None:
     """Story 27: the sandbox's administrator could do everything; that is a warning with the way out."""
-    findings = look(county, thorough=False)["rights.beyond_reading"]
+    findings = look(county, thorough=False)["permissions.beyond_reading"]
     assert findings.state == "warn"
     assert "db_owner" in findings.text
     assert "pacs grants" in findings.remedy
@@ -118,7 +118,7 @@ def test_a_login_that_can_write_is_told(county: County) -> None:
 
 def test_strict_refuses_a_login_that_can_write_before_anything_is_claimed(county: County) -> None:
     county.configure(source={"read_only": "strict"})
-    assert look(county)["rights.beyond_reading"].state == "fail"
+    assert look(county)["permissions.beyond_reading"].state == "fail"
     with pytest.raises(ConfigError, match="could do more than read: member of sysadmin") as refused:
         county.sync()
     assert "pacs grants" in refused.value.remedy
@@ -151,7 +151,7 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
         ),
         (
             "fn_my_permissions(?",
-            "rights.read.property",
+            "permissions.read.property",
             "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
         ),
         (
@@ -204,7 +204,7 @@ def test_a_target_that_is_down_hides_nothing_of_the_source(read_only: County) ->
         "target.reachability", "target", "fail", "PACS-001: the target does not answer", "Start it"
     )
     assert {
-        "rights.read.property",
+        "permissions.read.property",
         "schema.property",
         "sizes.property",
         "data.property.keys.PropertyID",
@@ -517,9 +517,9 @@ def test_a_target_login_without_rights_is_told_what_it_lacks(county: County) -> 
     finally:
         county.sql("RESET ROLE")
         county.sql("DROP ROLE check_nobody")
-    assert findings["target.rights"].state == "fail"
-    assert "USAGE on schema pacs" in findings["target.rights"].text
-    assert "pacs grants" in findings["target.rights"].remedy
+    assert findings["target.permissions"].state == "fail"
+    assert "USAGE on schema pacs" in findings["target.permissions"].text
+    assert "pacs grants" in findings["target.permissions"].remedy
 
 
 def test_the_tables_of_an_entity_name_every_column_that_is_read(county: County) -> None:

@@ -130,7 +130,7 @@ def test_a_key_that_changes(county: County) -> None:
 
 
 def test_a_row_inserted_while_reconcile_reads(county: County) -> None:
-    """Case 37: a row that appears after the first look is never taken for a ghost."""
+    """Case 37: a row that appears after the first look is never taken for a row too many."""
     county.add("property", 1, 2)
     county.sync()
     county.remove("property", 2)

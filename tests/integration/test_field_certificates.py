@@ -275,7 +275,7 @@ def test_a_verdict_counts_for_its_table_alone(county: County) -> None:
 
 
 def test_counts_that_agree_for_the_wrong_reason(county: County) -> None:
-    """Case C16: two hard deletes and two inserts within the lag: the ghosts are found in the same run."""
+    """Case C16: two hard deletes and two inserts within the lag: the rows too many are found in the same run."""
     county.add("property", *range(10))
     county.sync()
     county.clock.step(hours=3)

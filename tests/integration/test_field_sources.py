@@ -163,7 +163,7 @@ def test_a_view_of_this_database_keeps_its_rowversion(stamped: County) -> None:
 def test_a_pinned_rowversion_of_another_database_is_refused(
     make_county: CountyMaker, odd_engine: SandboxEngine
 ) -> None:
-    """Case D5: a county that insists is told what is wrong, not that the column is not there."""
+    """Case D5: a county that insists learns what is wrong, not that the column is not there."""
     redeclare(odd_engine, retype("Property", RowVer=SqlType("rowversion")))
     sections = {"tables": {"property": {"mode": "rowversion"}}}
     county = make_county(engine=odd_engine, keep_engine=True, sections=sections)

@@ -625,7 +625,7 @@ def test_an_extra_column_is_a_column_and_nothing_else(make: Maker, place: str) -
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ({"options": {"supplements": "newest"}}, "supplements: must be one of: latest, accepted, base"),
         ({"options": {"yeers": 2}}, "unknown option 'yeers'"),
@@ -683,7 +683,7 @@ def test_a_county_with_names_of_its_own_needs_one_yaml_and_nothing_else(make: Ma
 
 def test_a_check_looks_at_every_joined_table_once(make: Maker) -> None:
     """D4: of a joined entity each table has findings of its own; nothing that is personal and no business of
-    ours is read or told.
+    ours is read or shown.
     """
     county = make(*ENTITIES)
     county.target.migrate()
@@ -695,8 +695,8 @@ def test_a_check_looks_at_every_joined_table_once(make: Maker) -> None:
         f"changes.{entity}" for entity in ENTITIES
     } <= findings.keys()
     assert {
-        "rights.read.property.property",
-        "rights.read.value.property",
+        "permissions.read.property.property",
+        "permissions.read.value.property",
         "data.property.property_val.dates",
     } <= findings.keys()
     assert (

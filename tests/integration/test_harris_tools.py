@@ -73,7 +73,7 @@ def test_the_grants_name_every_column_that_is_read_and_no_other(county: Path) ->
 def test_a_check_looks_at_every_table_and_shows_nothing_personal(
     county: Path, reader: InProcessReader
 ) -> None:
-    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are told; names and
+    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are reported; names and
     addresses are counted only.
     """
     report = examine(load_county(county), reader, ConfigError("no target here"), thorough=True)

@@ -190,7 +190,7 @@ def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
     for _, state, report in kept:
         assert state != "fail"
         assert report["thorough"] is False
-        assert {"rights", "schema", "changes", "target"} <= {
+        assert {"permissions", "schema", "changes", "target"} <= {
             finding["area"] for finding in report["findings"]
         }
 

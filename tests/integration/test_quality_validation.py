@@ -130,7 +130,7 @@ def test_a_rule_that_cannot_be_judged_fails_and_blocks(
     results = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), owners))
     assert (results["F2.22"].success, results["F2.22"].blocks) == (False, True)
     assert "could not be evaluated" in results["F2.22"].detail
-    assert results["F1.1"].success, "the other rules are judged"
+    assert results["F1.1"].success, "the other rules are evaluated"
 
 
 def test_no_value_of_a_row_leaves_in_results_logs_or_output(

@@ -30,7 +30,7 @@ from tests.support.county import (
 TEXTS = {"property": "address", "owner": "owner_type", "value": "assessed_value", "structure": "condition"}
 
 
-def ghost(county: County, entity: str, number: int) -> None:
+def add_to_target(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
@@ -44,7 +44,7 @@ def ghost(county: County, entity: str, number: int) -> None:
 
 
 def test_damage_in_the_target_is_shown_and_mended(whole_county: County) -> None:
-    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a ghost added, in every entity:
+    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a row too many added, in every entity:
     each key is named, each mended.
     """
     county = whole_county
@@ -65,7 +65,7 @@ def test_damage_in_the_target_is_shown_and_mended(whole_county: County) -> None:
         county.sql(f"UPDATE {partition} SET {column} = {one_byte} WHERE {canonical.key} = %s", key(entity, 0))
         county.sql(f"UPDATE {partition} SET {column} = {nothing} WHERE {canonical.key} = %s", key(entity, 1))
         county.sql(f"DELETE FROM {partition} WHERE {canonical.key} = %s", key(entity, 2))
-        ghost(county, entity, 99)
+        add_to_target(county, entity, 99)
     published, certificate = county.reconciled()
     for entity in ENTITIES:
         mended = of(published, entity)
@@ -269,7 +269,12 @@ DAMAGES = {
     "a row of the window as a tombstone": (lambda county: buried(county, 1), (1, 0, 0), "missing", 1),
     "a row outside lost": (lambda county: lost(county, 2), (1, 0, 0), "missing", 2),
     "a row outside as a tombstone": (lambda county: buried(county, 2), (1, 0, 0), "missing", 2),
-    "a row too many": (lambda county: ghost(county, "property", 99), (0, 0, 1), "extra_in_target", 99),
+    "a row too many": (
+        lambda county: add_to_target(county, "property", 99),
+        (0, 0, 1),
+        "extra_in_target",
+        99,
+    ),
 }
 
 
@@ -310,7 +315,7 @@ def test_two_damages_that_keep_the_count(county: County) -> None:
     run_id = county.stage()
     county.publish(run_id)
     lost(county, 2)
-    ghost(county, "property", 99)
+    add_to_target(county, "property", 99)
     part = of(county.certify(run_id), "property")
     assert (part.state, part.missing, part.extra_in_target) == ("drift", 1, 1)
     published, certificate = county.sync()

@@ -289,7 +289,7 @@ def test_three_counties_at_once_behind_a_pooler(
             ready = county.target.readiness()
             assert isinstance(ready, TargetReadiness)
             assert ready.session.pooled
-            assert ready.missing_rights == ()
+            assert ready.missing_privileges == ()
 
         def twice(number: int) -> list[bool]:
             outcomes = [counties[number].sync("full")[1].clean for _ in range(2)]

@@ -64,7 +64,7 @@ MUTANTS = (
         of("mutant_guards_certificate", "test_each_verdict_of_a_comparison"),
     ),
     Mutant(
-        "verdict: differing is told from missing",
+        "verdict: differing is not missing",
         COMPARISON,
         "WHEN l.county_id IS NOT NULL THEN 'differing'",
         "",

@@ -62,7 +62,7 @@ def key(*parts: object) -> str:
 def counted_rules(
     url: Any, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
-    """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run
+    """Validate by each rule's own predicate, without Great Expectations: its start costs more than a whole run
     of a county this small.
     """
     if not rules:

@@ -244,8 +244,8 @@ def test_the_newest_preflight_report_is_shown_with_states_remedies_and_time(clie
     assert warned["checked_at"]
     assert warned["run_id"]
     shown = {finding["id"]: finding for finding in warned["findings"]}
-    assert shown["rights.beyond_reading"]["state"] == "warn"
-    assert "pacs grants chelan_wa" in shown["rights.beyond_reading"]["remedy"]
+    assert shown["permissions.beyond_reading"]["state"] == "warn"
+    assert "pacs grants chelan_wa" in shown["permissions.beyond_reading"]["remedy"]
 
 
 def test_a_refused_run_has_a_preflight_report_too(client: TestClient) -> None:

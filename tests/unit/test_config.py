@@ -1,4 +1,4 @@
-"""County files: both spellings, every default, and every problem told at once with file, field and line."""
+"""County files: both spellings, every default, and every problem at once with file, field and line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_column_that_the_county_lacks_is_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("entity", "column"), [("property", "property_id"), ("owner", "property_id")])
 def test_a_key_is_never_null(tmp_path: Path, entity: str, column: str) -> None:
-    """Told when the file is read: later it would take the DAGs of every county with it."""
+    """Reported when the file is read: later it would take the DAGs of every county with it."""
     path = write(tmp_path, f"tables: {{{entity}: {{columns: {{{column}: null}}}}}}")
     (problem,) = problems(path)
     assert f"tables.{entity}.columns.{column}: null, but no row is without it" in problem

@@ -106,7 +106,7 @@ def test_what_is_null_is_left_out_and_a_row_of_nulls_carries_nothing() -> None:
     ],
 )
 def test_a_value_that_cant_be_carried_sets_its_row_aside(array: pa.Array) -> None:
-    """Cases 44, 69, 70: nothing of such a row's extra is told; its neighbours stay."""
+    """Cases 44, 69, 70: nothing of such a row's extra is shown; its neighbours stay."""
     entity = Entity("thing", "thing", "k", (EntityColumn("k", "integer"), EXTRA))
     two = pa.RecordBatch.from_arrays(
         [pa.array([1, 2]), pa.concat_arrays([array, pa.nulls(1, array.type)])], names=["k", alias(0)]

@@ -44,7 +44,7 @@ def examine(
     context = PreflightContext(config, source, target, thorough, now or datetime.now(UTC))
     findings, refused = check_connection(context)
     if refused is None:
-        findings += attempt("rights", "rights", lambda: check_permissions(context))
+        findings += attempt("permissions", "permissions", lambda: check_permissions(context))
         findings += attempt("database", "database", lambda: check_database(context))
         findings += attempt("schema", "schema", lambda: check_schema(context))
         findings += attempt("sizes", "sizes", lambda: check_sizes(context))

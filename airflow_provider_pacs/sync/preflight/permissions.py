@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from airflow_provider_pacs.sync.preflight.context import PreflightContext
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
-from airflow_provider_pacs.sync.schema.permissions import SourcePermissions, TableRights, read_permissions
+from airflow_provider_pacs.sync.schema.permissions import (
+    SourcePermissions,
+    TablePermissions,
+    read_permissions,
+)
 from airflow_provider_pacs.sync.schema.tables import SourceTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 
@@ -20,18 +24,22 @@ def check_permissions(context: PreflightContext) -> Iterator[Finding]:
     permissions = read_permissions(context.source, tables)
     yield _beyond(context, permissions)
     for table in tables:
-        name = context.name("rights", table).replace("rights.", "rights.read.", 1)
+        name = context.name("permissions", table).replace("permissions.", "permissions.read.", 1)
         yield _reads(context, name, table, permissions.tables[table.entity, table.text])
 
 
 def _beyond(context: PreflightContext, permissions: SourcePermissions) -> Finding:
-    name = "rights.beyond_reading"
+    name = "permissions.beyond_reading"
     if more := permissions.beyond_reading:
         strict = context.config.source.read_only == "strict"
         state: State = "fail" if strict else "warn"
         text = f"The login could do more than read: {more}."
         return Finding(
-            name, "rights", state, text, f"Use a login that only reads: pacs grants {context.config.county}."
+            name,
+            "permissions",
+            state,
+            text,
+            f"Use a login that only reads: pacs grants {context.config.county}.",
         )
     if not permissions.is_known:
         text = (
@@ -40,33 +48,37 @@ def _beyond(context: PreflightContext, permissions: SourcePermissions) -> Findin
         )
         return Finding(
             name,
-            "rights",
+            "permissions",
             "unknown",
             text,
             f"Compare the login's rights with pacs grants {context.config.county}.",
         )
-    return Finding(name, "rights", "ok", "The login can read, and nothing else.")
+    return Finding(name, "permissions", "ok", "The login can read, and nothing else.")
 
 
-def _reads(context: PreflightContext, name: str, table: SourceTable, permissions: TableRights) -> Finding:
+def _reads(
+    context: PreflightContext, name: str, table: SourceTable, permissions: TablePermissions
+) -> Finding:
     if permissions.unreadable is None:
         text = f"The server does not say what the login may do with {table.text}."
         grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {context.grantee};"
-        return Finding(name, "rights", "unknown", text, grant)
+        return Finding(name, "permissions", "unknown", text, grant)
     if permissions.unreadable and not isinstance(context.read_choice(table.entity), ReadChoice):
         text = (
             f"{table.text} has no {in_words(permissions.unreadable)}, or the login may not read it: see "
             f"schema.{table.entity}."
         )
-        return Finding(name, "rights", "unknown", text)
+        return Finding(name, "permissions", "unknown", text)
     if permissions.unreadable:
         columns = ", ".join(quote(column) for column in permissions.unreadable)
         text = f"The login may not read {in_words(permissions.unreadable)} of {table.text}."
         return Finding(
             name,
-            "rights",
+            "permissions",
             "fail",
             text,
             f"GRANT SELECT ON OBJECT::{table.quoted} ({columns}) TO {context.grantee};",
         )
-    return Finding(name, "rights", "ok", f"{len(table.columns)} mapped columns of {table.text} may be read.")
+    return Finding(
+        name, "permissions", "ok", f"{len(table.columns)} mapped columns of {table.text} may be read."
+    )

@@ -35,28 +35,28 @@ def check_target(context: PreflightContext) -> Iterator[Finding]:
     grants = (
         f"Grant what pacs grants {county} --target prints, then run pacs migrate as a member of pacs_owner."
     )
-    if readiness.missing_rights:
+    if readiness.missing_privileges:
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "fail",
-            f"The target's login lacks: {in_words(readiness.missing_rights)}.",
+            f"The target's login lacks: {in_words(readiness.missing_privileges)}.",
             grants,
         )
-    elif isinstance(readiness, TargetReadiness) and readiness.lost_rights:
+    elif isinstance(readiness, TargetReadiness) and readiness.lost_privileges:
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "warn",
             f"The target's login may write what a run writes, but other roles lost rights: "
-            f"{in_words(readiness.lost_rights)}.",
+            f"{in_words(readiness.lost_privileges)}.",
             f"Run pacs migrate {county} as a member of pacs_owner: it grants them again.",
         )
     else:
         owner = isinstance(readiness, TargetReadiness) and readiness.owns_schemas
         more = " It may also change the schemas and the audit: pacs grants prints a login that may not."
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "ok",
             f"The target's login may write what a run writes.{more if owner else ''}",

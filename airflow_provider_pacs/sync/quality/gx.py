@@ -2,7 +2,7 @@
 
 The only module that imports it.
 
-Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is told by its
+Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is named by its
 class, its own log and warnings are silenced (they quote values), and no file is written.
 """
 # ruff: noqa: S608 - names come out of `identifier`, constants out of `literal`
@@ -46,7 +46,7 @@ def warm_up() -> None:
 def validate_stage(
     url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
-    """Judges the staged rows of an entity; an empty staging table passes every rule.
+    """Validates the staged rows of an entity; an empty staging table passes every rule.
 
     Args:
         url: the target database, as a libpq URI or a SQLAlchemy URL.
@@ -84,7 +84,7 @@ def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
 
 
 def _count_rows(url: sqlalchemy.URL, context: ValidationContext) -> int:
-    """The staged rows; found out first, so that an unreachable database or a missing table is told apart from
+    """The staged rows; counted first, so that an unreachable database or a missing table does not look like
     a failing rule.
     """
     import sqlalchemy as sa

@@ -229,7 +229,7 @@ def _column(source: SourceReader, query: ChangeQuery) -> list[str]:
 
 
 def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:
-    """CSV of `root_key, line`: the columns that count as one text, NULL told from ''."""
+    """CSV of `root_key, line`: the columns that count as one text, NULL distinct from ''."""
     for batch in source.stream(sql):
         root_key = pc.cast(batch.column(0), pa.string())
         columns = [

@@ -96,7 +96,7 @@ class SourceRows:
         target: an open target.
         plan: how the entity is read.
         county_id: the county's FIPS code.
-        on_progress: is told how far a read is.
+        on_progress: called with how far a read is.
     """
 
     def __init__(

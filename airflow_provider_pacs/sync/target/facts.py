@@ -17,7 +17,7 @@ class Readiness:
         new_enough: the version is supported.
         pending: migrations that are not applied yet.
         altered: migrations that were applied with other content than this version ships.
-        missing_rights: what the login may not do and a run must, in words.
+        missing_privileges: what the login may not do and a run must, in words.
     """
 
     place: str
@@ -27,7 +27,7 @@ class Readiness:
     new_enough: bool
     pending: tuple[str, ...]
     altered: tuple[str, ...]
-    missing_rights: tuple[str, ...]
+    missing_privileges: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class TargetReadiness(Readiness):
     Attributes:
         session: the connection.
         owns_schemas: the login may act as the schemas' owner or is a superuser: the audit can't bind it.
-        lost_rights: rights that a group role should have and lacks.
+        lost_privileges: privileges that a group role should have and lacks.
     """
 
     session: SessionFacts
     owns_schemas: bool
-    lost_rights: tuple[str, ...]
+    lost_privileges: tuple[str, ...]

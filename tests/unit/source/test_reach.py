@@ -71,7 +71,7 @@ def test_a_name_is_unknown_or_dns_is_silent(
 
 
 def test_a_port_that_swallows_packets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case D15: the firewall that drops is told from the port that is closed."""
+    """Case D15: the firewall that drops is distinguished from the port that is closed."""
 
     class Silent(socket.socket):
         def connect(self, place: object) -> None:

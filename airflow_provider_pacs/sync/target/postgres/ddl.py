@@ -16,7 +16,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import rights
+from airflow_provider_pacs.sync.target.postgres import privileges
 from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.session import require_utf8
 from airflow_provider_pacs.sync.target.postgres.sql import (
@@ -57,7 +57,7 @@ def migrate(connection: Connection) -> list[str]:
     steps = _steps()
     done = _recorded(connection)
     if all(done.get(name) == digest for name, digest, _ in steps) and not (
-        rights.owns(connection) and rights.missing(connection)
+        privileges.owns(connection) and privileges.missing(connection)
     ):
         return []
     _require_owner(connection)
@@ -69,7 +69,7 @@ def migrate(connection: Connection) -> list[str]:
         applied = [
             name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)
         ]
-        rights.apply(connection)
+        privileges.apply(connection)
         return applied
 
 
@@ -77,7 +77,7 @@ def _require_owner(connection: Connection) -> None:
     """Refuse to migrate what belongs to somebody else, before half of it is tried."""
     there = connection.execute("SELECT FROM pg_namespace WHERE nspname = 'pacs_ops'").fetchone() is not None
     free = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')").fetchone()
-    if not (rights.owns(connection) if there else free == (True,)):
+    if not (privileges.owns(connection) if there else free == (True,)):
         raise ConfigError(
             "the target's schemas are not what this version needs, and this login may not migrate them",
             remedy="run `pacs migrate COUNTY` as a member of pacs_owner; see docs/security.md",
@@ -232,7 +232,7 @@ def finish_partition(connection: Connection, entity: Entity, county_id: str) -> 
             sql.SQL("CREATE INDEX ON {} ({})").format(table, columns(["county_id", entity.parent_key]))
         )
     connection.execute(sql.SQL("ANALYZE {}").format(table))
-    rights.tidy_partition(connection, partition_name(entity, county_id))
+    privileges.tidy_partition(connection, partition_name(entity, county_id))
 
 
 def attach_partitions(connection: Connection, county_id: str) -> None:

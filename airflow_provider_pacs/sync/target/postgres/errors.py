@@ -2,8 +2,8 @@
 what to do next goes out.
 
 Classified by SQLSTATE (PostgreSQL's appendix "Error Codes"), never by the driver's exception class; a failed
-connection has no SQLSTATE and is told by libpq's text. Only the primary message is kept: DETAIL and CONTEXT
-hold row values, and even the primary message of class 22 quotes one.
+connection has no SQLSTATE and is classified by libpq's text. Only the primary message is kept: DETAIL and
+CONTEXT hold row values, and even the primary message of class 22 quotes one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Microsoft's own T-SQL parser as a judge: statements come in, what SQL Server 2012, 2016 and 2019 read in
+"""Microsoft's own T-SQL parser: statements come in, what SQL Server 2012, 2016 and 2019 read in
 them goes out.
 
 The parser (ScriptDom) runs on .NET in a process of its own, because that runtime takes signal handlers and
-threads that other tests need for themselves. It judges syntax only: no names, no types, no functions that are
+threads that other tests need for themselves. It checks syntax only: no names, no types, no functions that are
 spelled like any other. And it is lenient where T-SQL is: `SELEC 1` is an EXECUTE. So a test always says which
 statements it meant.
 """
@@ -53,7 +53,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRule:
+class ParseResult:
     """What the parsers read in one text.
 
     Attributes:
@@ -110,7 +110,7 @@ def missing() -> str:
     )
 
 
-class Judge:
+class TsqlParser:
     """The running parser; close it, or use it in a `with`."""
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class Judge:
         )
         self.parsed = 0
 
-    def verdicts(self, texts: Iterable[str]) -> list[ErrorRule]:
-        """One verdict per text."""
+    def parse_all(self, texts: Iterable[str]) -> list[ParseResult]:
+        """One result per text."""
         sent = [with_parameters(text) for text in texts]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -133,10 +133,10 @@ class Judge:
             f"the parser's process ended with status {self._process.wait(10)}; its last words are above"
         )
         self.parsed += len(sent)
-        return [_verdict(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
+        return [_result(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
 
-    def verdict(self, text: str) -> ErrorRule:
-        return self.verdicts([text])[0]
+    def parse(self, text: str) -> ParseResult:
+        return self.parse_all([text])[0]
 
     def close(self) -> None:
         """Ends the process."""
@@ -149,8 +149,8 @@ class Judge:
         self.close()
 
 
-def _verdict(sql: str, raw: dict[str, Any]) -> ErrorRule:
-    return ErrorRule(
+def _result(sql: str, raw: dict[str, Any]) -> ParseResult:
+    return ParseResult(
         sql,
         raw["errors"],
         raw["outlines"],
