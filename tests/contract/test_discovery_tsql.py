@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.preflight.queries import SAMPLE_ROWS
-from airflow_provider_pacs.sync.preflight.sample_shape import sample_query
+from airflow_provider_pacs.sync.preflight.sample_patterns import sample_query
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.inventory import (
     ALL_COLUMNS,

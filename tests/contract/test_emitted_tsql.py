@@ -83,7 +83,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/preflight/grants.py:source_grants",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
-        f"{package}/schema/stamping.py:settled_query",
+        f"{package}/schema/stamping.py:next_cursor_query",
         f"{package}/schema/surrogate.py:_probes",  # test_source_side_tsql.py parses both
         f"{package}/schema/surrogate.py:with_surrogate",
     }
@@ -137,32 +137,34 @@ def test_an_isolation_level_is_one(tsql: TsqlParser) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type)
+    "resolved",
+    statements.all_shapes()[: len(statements.CHANGE_TYPES)],
+    ids=lambda resolved: str(resolved.change_type),
 )
 def test_the_change_column_is_compared_in_its_own_type(
-    tsql: TsqlParser, shape: statements.ResolvedTable
+    tsql: TsqlParser, resolved: statements.ResolvedTable
 ) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
-    own = str(shape.change_type).partition("(")[0]
-    own = "binary" if shape.change_type == "varbinary(8)" else own
+    own = str(resolved.change_type).partition("(")[0]
+    own = "binary" if resolved.change_type == "varbinary(8)" else own
     texts = [
         query.sql
         for name, function in statements.builders().items()
         if "table" in inspect.signature(function).parameters
-        for query in statements.queries(name, function, shape)
+        for query in statements.queries(name, function, resolved)
     ]
     declaring = [
         result.statements() for result in tsql.parse_all(sql for sql in texts if sql.startswith("DECLARE"))
     ]
-    assert bool(declaring) == bool(statements.strategies_of(shape))
+    assert bool(declaring) == bool(statements.strategies_of(resolved))
     for *declares, _ in declaring:
         assert all(declare.types == {own} for declare in declares)
 
 
 def test_the_longest_list_of_keys_stays_below_the_limit_of_parameters(tsql: TsqlParser) -> None:
-    shape = statements.make_shape()
-    sql = keys_query(shape, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
+    resolved = statements.make_shape()
+    sql = keys_query(resolved, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
     read_as_one(tsql.parse(sql).statements(), sql)
     assert f"@P{KEYS_PER_STATEMENT})" in with_parameters(sql)
     assert KEYS_PER_STATEMENT <= 2_100
-    assert statements.template(sql) == statements.template(keys_query(shape, ("1",)).sql)
+    assert statements.template(sql) == statements.template(keys_query(resolved, ("1",)).sql)

@@ -70,10 +70,10 @@ UNFIT = st.sampled_from(
 )
 WHOLE = {
     "full": full_query,
-    "keys": lambda shape: keys_query(shape, ("1", "2")),
-    "window": lambda shape: window_query(shape, statements.Window(None, statements.STAMP)),
-    "since": lambda shape: since_query(shape, statements.STAMP),
-    "flagged": lambda shape: flagged_query(shape, late(shape), statements.STAMP),
+    "keys": lambda resolved: keys_query(resolved, ("1", "2")),
+    "window": lambda resolved: window_query(resolved, statements.Window(None, statements.STAMP)),
+    "since": lambda resolved: since_query(resolved, statements.STAMP),
+    "flagged": lambda resolved: flagged_query(resolved, late(resolved), statements.STAMP),
 }
 
 
@@ -141,28 +141,34 @@ def test_a_table_of_hostile_names_is_read_by_these_names(
 ) -> None:
     """Case 83: schema, table and every column at once, through every builder that reads whole rows."""
     renamed = dict(zip(["dbo", "Property", *statements.make_shape().map.sources], names, strict=True))
-    shape = statements.make_shape(rename=renamed.__getitem__)
-    sql = WHOLE[builder](shape).sql
+    resolved = statements.make_shape(rename=renamed.__getitem__)
+    sql = WHOLE[builder](resolved).sql
     select = read_as_one(tsql.parse(sql).statements(), sql)
     assert select.tables == ((names[0], names[1]),)
     assert set(select.columns) - {("DAY",), ("NANOSECOND",)} == {
         ("s", name) for name in names[2:]
     }  # units of DATEADD are read as columns
-    assert select.aliases[:13] == (*(canonical for canonical, _ in shape.map.columns), "extra.0", "extra.1")
-    measured = lob_query(shape)
+    assert select.aliases[:13] == (
+        *(canonical for canonical, _ in resolved.map.columns),
+        "extra.0",
+        "extra.1",
+    )
+    measured = lob_query(resolved)
     assert measured is not None
     (lobs,) = tsql.parse(measured.sql).statements()
-    assert {parts[-1] for parts in lobs.columns} == {name for name in names[2:] if shape.columns[name].is_lob}
+    assert {parts[-1] for parts in lobs.columns} == {
+        name for name in names[2:] if resolved.columns[name].is_lob
+    }
 
 
 @examples(60)
 @given(type_name=GOOD.map(str.lower))
 def test_a_type_of_hostile_name_stays_one_type(tsql: TsqlParser, type_name: str) -> None:
     """The name of a type comes from the county's catalog too: CREATE TYPE takes any name."""
-    shape = statements.make_shape()
-    key = replace(shape.columns[shape.map.key], type_name=type_name)
-    shape = replace(shape, columns={**shape.columns, shape.map.key: key})
-    sql = keys_query(shape, ("1",)).sql
+    resolved = statements.make_shape()
+    key = replace(resolved.columns[resolved.map.key], type_name=type_name)
+    resolved = replace(resolved, columns={**resolved.columns, resolved.map.key: key})
+    sql = keys_query(resolved, ("1",)).sql
     select = read_as_one(tsql.parse(sql).statements(), sql)
     assert type_name in select.types
 

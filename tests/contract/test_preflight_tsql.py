@@ -20,7 +20,7 @@ from tests.contract import statements
 from tests.contract.test_emitted_tsql import FUNCTIONS_OF_2012, NODES_THAT_WRITE_OR_HINT
 from tests.contract.tsql_parser import TsqlParser
 
-SHAPES = statements.all_shapes()
+TABLES = statements.all_shapes()
 ONE_LINE = [name for name in statements.ODD_NAMES if name.isprintable()]
 
 
@@ -45,8 +45,8 @@ def test_every_look_is_one_bounded_select(tsql: TsqlParser) -> None:
     texts = sorted(
         {
             sql
-            for shape in SHAPES
-            for table in source_tables(shape)
+            for resolved in TABLES
+            for table in source_tables(resolved)
             for sql in all_looks(table, table.key or table.columns[:1])
         }
     )

@@ -216,7 +216,7 @@ def test_a_check_sends_nothing_that_is_not_parsed(tsql: TsqlParser, recorder: Re
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
         resolved = [choice.table for choice in resolve_tables(county(), reader).values()]
-    tables = [table for shape in resolved for table in source_tables(shape)]
+    tables = [table for each in resolved for table in source_tables(each)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
     built = {text for texts in parsed_texts(resolved).values() for text in texts}
     assert asked & looks
@@ -225,9 +225,9 @@ def test_a_check_sends_nothing_that_is_not_parsed(tsql: TsqlParser, recorder: Re
         result.statements()
 
 
-def related(shape: ResolvedTable) -> set[str]:
+def related(table: ResolvedTable) -> set[str]:
     """The statement of `related_records`, of which `built` knows the form but not the column."""
-    query = statements.builders()["full.keys_query"](shape, tuple(KEYS), "PropertyID")
+    query = statements.builders()["full.keys_query"](table, tuple(KEYS), "PropertyID")
     assert query is not None
     return {statements.template(with_parameters(query.sql))}
 

@@ -66,7 +66,7 @@ def statements() -> list[str]:
         texts.append(selection.sql)
         texts += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
     for declared in ("datetime", "datetime2", "smalldatetime"):
-        texts.append(stamping.settled_query(moments(declared), "2026-01-15").sql)
+        texts.append(stamping.next_cursor_query(moments(declared), "2026-01-15").sql)
         texts.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)
     return texts
 

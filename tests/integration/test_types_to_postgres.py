@@ -85,10 +85,10 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(
             if c in chosen or c == "parcel_number"
         )
         reader = stack.enter_context(SqlServerReader(mssql.address, attempts=1))
-        shape = describe(reader, TableMap("property", "dbo", name, None, mapped))
+        resolved = describe(reader, TableMap("property", "dbo", name, None, mapped))
         stage = f"types_{number}"
-        plan = ReadPlan(shape, "full", "compare", "a test", None, None, None, "f", "s")
-        assert SourceRows(reader, target, plan, "53005").fill(full_query(shape), stage) == 4
+        plan = ReadPlan(resolved, "full", "compare", "a test", None, None, None, "f", "s")
+        assert SourceRows(reader, target, plan, "53005").fill(full_query(resolved), stage) == 4
         wanted = ", ".join(f"{slot}::text" for slot in chosen)
         stored = target.connection.execute(
             f"SELECT {wanted}, _reject FROM pacs_stage.{stage} ORDER BY parcel_number"

@@ -97,7 +97,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(chromium: Any, site: Site) -> Iterator[Any]:
+def go_to(chromium: Any, site: Site) -> Iterator[Any]:
     """`visit(user, scheme="light")` gives a signed-in page; whatever it asks of another host, and every error
     it meets, fails the test; so does a field that the page asks for and no answer has.
     """

@@ -255,7 +255,7 @@ def _stamping(context: PreflightContext, offset: int) -> Iterator[Finding]:
             "Ask the county which machine stamps rows; sync.clock_offset_minutes says how far it is ahead."
         )
         yield Finding("clock.stamps", "clock", "warn", text, remedy)
-    elif any(sample.behind_written is not None for sample in stamping.readings):
+    elif any(sample.behind_written is not None for sample in stamping.stamps):
         text = "The newest stamps agree with the server's last writes."
         yield Finding("clock.stamps", "clock", "ok", text)
 

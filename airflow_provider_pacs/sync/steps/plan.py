@@ -49,7 +49,7 @@ from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
-from airflow_provider_pacs.sync.schema.stamping import has_moments, settled_query
+from airflow_provider_pacs.sync.schema.stamping import has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps import preconditions
@@ -290,7 +290,7 @@ class _Planner:
         """
         if upper is None or strategy != LAST_MODIFIED or not has_moments(table):
             return upper
-        query = settled_query(table, upper)
+        query = next_cursor_query(table, upper)
         return str(self._source.query(query.sql, query.params)[0]["cursor"])
 
     def _settings(self, table: ResolvedTable) -> tuple[str, ...]:

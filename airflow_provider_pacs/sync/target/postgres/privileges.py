@@ -188,7 +188,7 @@ def missing(connection: Connection) -> list[str]:
 
 
 def lacking(connection: Connection) -> list[str]:
-    """What the present login may not do and a run must, in words: effective privileges, whatever their source."""
+    """What the present login may not do and a run must, in words: effective ones, whatever gave them."""
     row = connection.execute("SELECT current_user").fetchone()
     needed = [grant for grant in wanted(connection) if grant.role == SYNC]
     return [str(grant) for grant in _absent(connection, needed, str(row[0]) if row else None)]
