@@ -30,6 +30,7 @@ from airflow_provider_pacs.sync.records import (
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -62,10 +63,10 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class KeyTotals:
-    """How many keys, and their sum as decimal text; None where keys have no number."""
+    """How many keys, and the sum of their hashes as decimal text."""
 
     rows: int
-    key_sum: str | None
+    key_sum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,13 @@ class KeyDifference:
     Attributes:
         gone: live keys of the target that the source no longer has.
         unknown: keys of the source that are neither published, staged nor quarantined.
-        duplicates: rows beyond the first of each key.
+        duplicated: keys that the source has more than once.
         rows: keys in the list.
     """
 
     gone: tuple[str, ...]
     unknown: tuple[str, ...]
-    duplicates: int
+    duplicated: tuple[str, ...]
     rows: int
 
 
@@ -300,8 +301,8 @@ class Staging(Protocol):
     def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
         """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys in open quarantine, those looked at longest ago first."""
+    def quarantined_keys(self, entity: Entity, county_id: str) -> list[str]:
+        """Keys in open quarantine."""
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record those of the keys that the staging table does not have as gone at the source."""
@@ -322,7 +323,7 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -331,7 +332,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            numbers: which number a key has: `guid`, `integer`, or None.
+            spelling: how a key is written before it is hashed and summed.
             late: the list of keys beside it holds those newer than the bound.
         """
 
