@@ -56,7 +56,7 @@ class _Asking:
     until: float
     future: Future[Any] | None = None
     reader: OpsReader | None = None
-    given_up: bool = False
+    abandoned: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -101,17 +101,17 @@ def ask_each(
     for config in configs:
         wanted.setdefault(config.target.connection, []).append(config)
     began = time.monotonic()
-    under_way: dict[str, _Asking | PacsError] = {}
+    started: dict[str, _Asking | PacsError] = {}
     for connection, counties in wanted.items():
         try:
             strict = any(config.target.tls == "strict" for config in counties)
-            under_way[connection] = _start(
+            started[connection] = _start(
                 connection, _about(counties, question), "strict" if strict else "warn"
             )
         except PacsError as error:
-            under_way[connection] = error
+            started[connection] = error
     answers: dict[str, tuple[Asked, T | None]] = {}
-    for connection, asking in under_way.items():
+    for connection, asking in started.items():
         try:
             answer = _result(asking)
         except PacsError as error:
@@ -185,7 +185,7 @@ def _work(asking: _Asking, question: Callable[[OpsReader], T], tls: str) -> T | 
         with OpsReader(params) as reader:
             with asking.lock:
                 asking.reader = reader
-                late = asking.given_up
+                late = asking.abandoned
             return question(reader) if not late and reader.is_ready() else None
     finally:
         with _lock:
@@ -201,7 +201,7 @@ def _result(asking: _Asking | PacsError) -> Any:
         answer = asking.future.result(max(0.0, asking.until - time.monotonic()))
     except TimeoutError:
         with asking.lock:
-            asking.given_up = True
+            asking.abandoned = True
             if asking.reader is not None:
                 asking.reader.abort()
         late = RetryableError(

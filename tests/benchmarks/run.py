@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _round(folder, pg, source, arguments.rows, samples)
                 print(
                     f"round {number} of {arguments.rounds}: "
-                    + ", ".join(f"{what} {runs[-1].wall:.2f} s" for what, runs in samples.items()),
+                    + ", ".join(f"{what} {runs[-1].elapsed:.2f} s" for what, runs in samples.items()),
                     flush=True,
                 )
             imported = [
@@ -187,20 +187,23 @@ def _report(
     short = _short(rows)
     ratios = {
         name: spread(
-            [a.wall / b.wall for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]
+            [a.elapsed / b.elapsed for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]
         )
         for name in LIMITS
     }
     return {
         f"full_{short}_checked_to_limit": ratios["in_place"]["median"],
         f"full_{short}_checked_to_limit_key_after": ratios["key_after"]["median"],
-        f"full_{short}_rows_per_s": round(median(rows / done.wall for done in samples["full"])),
-        "delta_1pct_s": round(median(done.wall for done in samples["delta"]), 2),
+        f"full_{short}_rows_per_s": round(median(rows / done.elapsed for done in samples["full"])),
+        "delta_1pct_s": round(median(done.elapsed for done in samples["delta"]), 2),
         "peak_mb": round(max(done.peak_mb for what in ("full", "delta") for done in samples[what]), 1),
         "ratio_to_limit": ratios,
         "limits": LIMITS,
         "stages": {what: _stages(samples[what]) for what in ("full", "delta")},
-        "great_expectations_import": {"wall_s": round(imported.wall, 2), "cpu_s": round(imported.client, 2)},
+        "great_expectations_import": {
+            "wall_s": round(imported.elapsed, 2),
+            "cpu_s": round(imported.client, 2),
+        },
         "sandbox_to_client_cpu": round(median(done.sandbox / done.client for done in samples["read"]), 2),
         "measured": {what: figures(runs) for what, runs in samples.items()},
         "rows": rows,
@@ -226,7 +229,9 @@ def _stages(runs: Sequence[Run]) -> dict[str, Any]:
     steps: dict[str, list[float]] = defaultdict(list)
     for done in runs:
         seconds_of = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.errors)}
-        for step, seconds in ({"start and end": done.wall - sum(seconds_of.values())} | seconds_of).items():
+        for step, seconds in (
+            {"start and end": done.elapsed - sum(seconds_of.values())} | seconds_of
+        ).items():
             steps[step].append(seconds)
     return {step: spread(seconds) for step, seconds in steps.items()}
 
@@ -244,10 +249,10 @@ def _short(rows: int) -> str:
 def _table(report: dict[str, Any], rows: int) -> str:
     lines = [f"{'':16}{'wall s':>22}{'client CPU':>12}{'sandbox CPU':>12}{'pg CPU':>10}{'peak MB':>9}"]
     for what, measured in report["measured"].items():
-        wall = f"{measured['wall_s']['median']:.2f} ({measured['wall_s']['min']:.2f}-{measured['wall_s']['max']:.2f})"
+        elapsed = f"{measured['wall_s']['median']:.2f} ({measured['wall_s']['min']:.2f}-{measured['wall_s']['max']:.2f})"
         cpu = [measured[f"{who}_cpu_s"]["median"] for who in ("client", "sandbox", "postgres")]
         peak = f"{measured['peak_mb']['max']:.0f}" if not what.startswith("limit") else ""
-        lines.append(f"{what:16}{wall:>22}{cpu[0]:>12.2f}{cpu[1]:>12.2f}{cpu[2]:>10.2f}{peak:>9}")
+        lines.append(f"{what:16}{elapsed:>22}{cpu[0]:>12.2f}{cpu[1]:>12.2f}{cpu[2]:>10.2f}{peak:>9}")
     for what, steps in report["stages"].items():
         lines.append(
             f"{what}: " + ", ".join(f"{step} {seconds['median']:.2f} s" for step, seconds in steps.items())

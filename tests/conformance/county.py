@@ -120,7 +120,7 @@ class StagedCounty:
     ) -> None:
         """The verdict of validation."""
         result = RuleResult("F3.24", "warn", "Parcel number is present", True, 1, 0, False)
-        self.target.runs.record_verdict(
+        self.target.runs.record_validation(
             plan.run_id,
             entity,
             table=table,

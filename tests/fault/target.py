@@ -74,7 +74,7 @@ class Target:
                 statement.encode(), params
             ).fetchall()  # a percent sign is written twice
 
-    def one(self, statement: str, *params: Any) -> Any:
+    def value(self, statement: str, *params: Any) -> Any:
         return self.rows(statement, *params)[0][0]
 
     def activity(self, condition: str) -> int:
@@ -83,7 +83,7 @@ class Target:
         It is a conjunction.
         """
         return int(
-            self.one(
+            self.value(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
                 f"application_name = '{APPLICATION}' AND ({condition})"
             )
@@ -144,7 +144,7 @@ class Target:
         )
 
     @contextmanager
-    def held(self, statement: str) -> Iterator[None]:
+    def locked(self, statement: str) -> Iterator[None]:
         """Run a statement that takes a lock, and keep it for the block."""
         with psycopg.connect(self.url, application_name="holder") as connection:
             connection.execute(statement.encode())

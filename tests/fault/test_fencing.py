@@ -25,7 +25,7 @@ def assert_conflict(run: Run) -> None:
 def test_zombie_is_fenced(night: World) -> None:
     """Case 107: a run that froze before publish wakes up after a second run has finished: it writes nothing."""
     with night.disturbed() as target, night.sync(target) as zombie:
-        with target.held("LOCK TABLE pacs_ops.quality_result IN SHARE MODE"):
+        with target.locked("LOCK TABLE pacs_ops.quality_result IN SHARE MODE"):
             until("the first verdict waits", lambda: target.waits_in("pacs_ops.quality_result"), alive=zombie)
             zombie.signal(signal.SIGSTOP)
         night.sandbox.pacs("sync", "benton_wa", "--target-url", target.url)
@@ -85,7 +85,7 @@ def test_publish_again_does_nothing(night: World) -> None:
         assert [outcome["already_published"] for outcome in outcomes] == [False, True]
         assert outcomes[0]["written"] == outcomes[1]["written"]
         assert (
-            target.one(
+            target.value(
                 "SELECT count(*) FROM pacs_ops.audit WHERE action = 'run.publish' AND run_id = %s", run_id
             )
             == 1
@@ -115,7 +115,7 @@ def test_another_county_publishes_meanwhile(world: World) -> None:
             run_id = json.loads(step.out)["run_id"]
         last = f"SELECT FROM pacs_ops.run_entity WHERE run_id = '{run_id}' AND position = 3 FOR UPDATE"
         with world.step(target, "publish", run_id) as stopped:
-            with target.held(last):
+            with target.locked(last):
                 until(
                     "the last entity is written and waits to be noted",
                     lambda: target.waits_in("pacs_ops.run_entity"),

@@ -26,7 +26,7 @@ def benton(postgres: Postgres) -> Iterator[World]:
 def read_through_publish(world: World) -> None:
     with world.disturbed() as target, target.watch() as reader:
         with world.sync(target) as run:
-            with target.held(HOLD_PUBLISH):
+            with target.locked(HOLD_PUBLISH):
                 until(
                     "publish stores a cursor, rows of the parent are written",
                     lambda: target.waits_in("pacs_ops.sync_state"),

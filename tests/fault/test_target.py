@@ -28,7 +28,7 @@ def test_restarted_while_the_publish_transaction_is_open(night: World) -> None:
     with night.disturbed(restarts=True) as target:
         before = target.poll()
         cursors = target.rows("SELECT entity, watermark FROM pacs_ops.sync_state ORDER BY entity")
-        with target.held(HOLD_PUBLISH), night.sync(target) as run:
+        with target.locked(HOLD_PUBLISH), night.sync(target) as run:
             until("publish stores a cursor", lambda: target.waits_in("pacs_ops.sync_state"), alive=run)
             night.postgres.restart()
             assert run.wait() == 1, run.output()

@@ -146,7 +146,7 @@ def test_a_row_inserted_while_reconcile_reads(county: County) -> None:
     assert set(county.rows("property")) == {key("property", 1), key("property", 3)}
 
 
-def hidden_for_one_read(county: County, number: int) -> None:
+def hidden_once(county: County, number: int) -> None:
     """One read passes the row by, as a scan may that meets a moving row; it is there again right after."""
 
     def hide(sql: str) -> None:
@@ -166,12 +166,12 @@ def test_a_read_that_misses_a_row(county: County) -> None:
     """
     county.add("property", 1, 2, at="2026-01-15 04:00:00.000")
     county.sync()
-    hidden_for_one_read(county, 2)
+    hidden_once(county, 2)
     published, certificate = county.reconciled()
     assert of(published, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
     assert of(published, "property").changed == 0
     assert certificate.clean
-    hidden_for_one_read(county, 2)
+    hidden_once(county, 2)
     published, _ = county.sync(mode="full")
     assert of(published, "property").deleted == 0
     assert len(county.rows("property")) == 2

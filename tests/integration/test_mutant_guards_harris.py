@@ -32,14 +32,14 @@ def pacs() -> Iterator[HarrisPacs]:
 def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     made: list[HarrisCounty] = []
 
-    def one(*entities: str, options: dict[str, Any] | None = None) -> HarrisCounty:
+    def make_one(*entities: str, options: dict[str, Any] | None = None) -> HarrisCounty:
         source = {"profile": "harris_pacs_9", "options": options or {}}
         target = PostgresTarget.from_url(pg_url)
         config = county_config(entities, source=source)
         made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
         return made[-1]
 
-    yield one
+    yield make_one
     for county in made:
         county.target.close()
     pacs.end_sessions()

@@ -91,18 +91,6 @@ def test_a_comparison_names_what_is_missing_and_what_differs(county: County) -> 
     assert sorted(differing) == sorted(zip(keys(1, 2, 3), ["differing", "missing", "missing"], strict=True))
 
 
-def test_quarantine_beyond_the_bound_is_looked_at_in_turn(county: County) -> None:
-    """Case C6: where more rows wait than one run reads again, none is passed by for ever."""
-    county.add("property", 1, 2, Acreage=-1)
-    county.add("property", *range(10, 60))
-    county.sync()
-    county.sql(
-        "UPDATE pacs_ops.quarantine SET last_seen_at = now() - interval '1 day' WHERE source_key = %s",
-        key("property", 2),
-    )
-    assert county.target.staging.quarantined_keys(PROPERTY, county.fips, 1) == keys(2)
-
-
 @pytest.mark.parametrize(
     ("state", "ended", "abandoned"),
     [
@@ -147,10 +135,14 @@ def test_what_the_target_must_hold(county: County) -> None:
     rows.fill_nothing(STAGE)
     rows.fill_keys(keys(7, 1, 2), STAGE)
     census = rows.census()
-    options = {"complete": False, "numbers": "guid"}
+    options = {"complete": False, "spelling": "guid"}
     must, target_totals = county.target.staging.expected_totals(
-        PROPERTY, county.fips, STAGE, late=False, **options
-    )  # type: ignore[arg-type]
+        PROPERTY,
+        county.fips,
+        STAGE,
+        late=False,
+        **options,  # type: ignore[arg-type]
+    )
     assert must == target_totals
     assert (must.rows, must.key_sum) == (census.rows, census.key_sum)
     county.target.staging.write_keys(STAGE, ["\n".join(keys(3, 6, 7, 8)).encode() + b"\n"])
@@ -168,7 +160,7 @@ def test_pending_deletes_are_not_expected_at_the_source(county: County) -> None:
     rows = reader(county)
     rows.fill_nothing(STAGE)
     must, _ = county.target.staging.expected_totals(
-        PROPERTY, county.fips, STAGE, complete=False, numbers=None, late=False
+        PROPERTY, county.fips, STAGE, complete=False, spelling="guid", late=False
     )
     assert must.rows == rows.census().rows == 10
 

@@ -147,9 +147,9 @@ def test_a_verdict_of_an_older_try_is_refused(county: County) -> None:
     true: dict[str, Any] = {"table": str(row.stage_table), "attempt": 2, "rows": row.rows_staged}
     for other in ({"attempt": 1}, {"table": "stage_other"}, {"rows": 7}):
         with pytest.raises(ConflictError, match="another try"):
-            county.target.runs.record_verdict(plan.run_id, "property", results=[], **true | other)
+            county.target.runs.record_validation(plan.run_id, "property", results=[], **true | other)
         assert county.plan_of(plan.run_id, "property").state == "staged"
-    county.target.runs.record_verdict(plan.run_id, "property", results=[], **true)
+    county.target.runs.record_validation(plan.run_id, "property", results=[], **true)
     assert county.plan_of(plan.run_id, "property").state == "passed"
 
 

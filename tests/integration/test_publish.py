@@ -402,14 +402,14 @@ def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.Mo
                 seen.add(other.execute(f"SELECT {counts}".encode(), {"c": county.fips}).fetchone())  # type: ignore[arg-type]
                 polled.release()
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def recorded(*args: Any, **kwargs: Any) -> Any:
         result = apply_stage(*args, **kwargs)
         for _ in range(3):
             polled.acquire()
         return result
 
     apply_stage = apply.apply_stage
-    monkeypatch.setattr(apply, "apply_stage", watched)
+    monkeypatch.setattr(apply, "apply_stage", recorded)
     reader = threading.Thread(target=poll)
     reader.start()
     try:

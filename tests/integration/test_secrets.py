@@ -73,12 +73,12 @@ def owners(world: World) -> set[str]:
     return names
 
 
-def found(text: str, names: set[str]) -> set[str]:
+def leaked_names(text: str, names: set[str]) -> set[str]:
     return {word for word in SECRETS | names if word in text}
 
 
 def test_the_search_finds_what_is_there(owners: set[str]) -> None:
-    assert found(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {
+    assert leaked_names(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {
         quote(PASSWORD, safe=""),
         TOKEN,
         NAME,
@@ -101,7 +101,7 @@ def ledger(url: str) -> str:
     return repr(rows)
 
 
-def break_the_leaf(url: str) -> None:
+def break_the_partition(url: str) -> None:
     """From now on PostgreSQL refuses every new row of the owners, and says in DETAIL what was in it."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE pacs_part.owner_53005 ADD CHECK (owner_name = 'nobody') NOT VALID")
@@ -164,14 +164,14 @@ def test_failing_commands_leak_nothing(
         )
         == 0
     )
-    break_the_leaf(pg_url)
+    break_the_partition(pg_url)
     world.execute("UPDATE [dbo].[PropertyOwner] SET OwnerType = ? WHERE OwnerName = ?", "Trust", NAME)
     words = ["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url]
     with pytest.raises(PacsError, match="23514") as caught:
         cli.run([*words, "--target-url", goal], cli.Invocation())
     said += "".join(traceback.format_exception(caught.value))
     captured = capfd.readouterr()
-    assert found(said + captured.out + captured.err + caplog.text + ledger(pg_url), owners) == set()
+    assert leaked_names(said + captured.out + captured.err + caplog.text + ledger(pg_url), owners) == set()
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, source: Source, target: dict[str, str]) -> None:
@@ -228,8 +228,10 @@ def test_failing_dags_leak_nothing(
     assert any(
         file.name == "airflow.db" for file in kept
     )  # connections come from the environment, so the whole file must be clean
-    assert found(said + caplog.text + ledger(pg_url), owners) == set()
-    assert {file.name: found(text, owners) for file, text in kept.items() if found(text, owners)} == {}
+    assert leaked_names(said + caplog.text + ledger(pg_url), owners) == set()
+    assert {
+        file.name: leaked_names(text, owners) for file, text in kept.items() if leaked_names(text, owners)
+    } == {}
 
 
 BACKEND = """

@@ -219,15 +219,22 @@ MUTANTS = (
     Mutant(
         "keys that are unknown here are read",
         EXTRACT,
-        "self._again([*compared.unknown, *compared.gone])",
-        "self._again([*compared.gone])",
+        "self._again([*compared.unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*compared.gone, *compared.duplicated])",
         of("reconcile", "test_an_incremental_run_counts"),
+    ),
+    Mutant(
+        "keys that repeat are read",
+        EXTRACT,
+        "self._again([*compared.unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*compared.unknown, *compared.gone])",
+        of("reader_attacks", "test_a_repeated_key_half_in_the_window_blocks"),
     ),
     Mutant(
         "keys that are gone there are read",
         EXTRACT,
-        "self._again([*compared.unknown, *compared.gone])",
-        "self._again([*compared.unknown])",
+        "self._again([*compared.unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*compared.unknown, *compared.duplicated])",
         of("field_certificates", "test_hard_deletes_go_in_the_same_run"),
     ),
     Mutant(

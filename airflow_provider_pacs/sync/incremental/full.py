@@ -5,8 +5,13 @@ First load, comparison and reconcile read this way.
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, rows_of, select_list
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    guid_digits,
+    is_guid_as_text,
+    rows_of,
+    select_list,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 from airflow_provider_pacs.sync.source.port import LobBound, SourceReader
@@ -16,7 +21,6 @@ ROOT_KEY = "_root_key"
 
 KEYS_PER_STATEMENT = 500
 """SQL Server takes 2,100 parameters in a statement; a few hundred keep plans small."""
-_SHORT_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 
 def full_query(table: ResolvedTable) -> ChangeQuery:
@@ -43,12 +47,11 @@ def keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str | None =
     if table.selection is not None:
         return _joined_keys_query(table, keys, column)
     column = column or table.map.key
-    if _is_guid_as_text(table, column):
+    if is_guid_as_text(table, column):
         digits = tuple(key.strip("{}").replace("-", "").upper() for key in keys)
-        value = f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
         marks = ", ".join(["CONVERT(varchar(32), ?)"] * len(keys))
         return ChangeQuery(
-            f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {value} IN ({marks})",  # noqa: S608
+            f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {guid_digits(column)} IN ({marks})",  # noqa: S608
             digits,
         )
     marks = ", ".join([_converted(table, column)] * len(keys))
@@ -112,17 +115,6 @@ def lob_bound(source: SourceReader, table: ResolvedTable) -> LobBound | None:
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
     return longest
-
-
-def _is_guid_as_text(table: ResolvedTable, name: str) -> bool:
-    """Whether a text column of the source is mapped to GUIDs."""
-    declared = table.columns.get(name)
-    guids = {column.name for column in load_entities()[table.map.entity].columns if column.type == "uuid"}
-    return (
-        declared is not None
-        and declared.type_name in _SHORT_TEXTS
-        and any(n == name and canonical in guids for canonical, n in table.map.columns)
-    )
 
 
 def _converted(table: ResolvedTable, name: str) -> str:

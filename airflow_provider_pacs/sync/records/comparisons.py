@@ -9,10 +9,10 @@ from airflow_provider_pacs.sync.records.plans import Difference
 
 @dataclass(frozen=True, slots=True)
 class KeyTotals:
-    """How many keys, and their sum as decimal text; None where keys have no number."""
+    """How many keys, and the sum of their hashes as decimal text."""
 
     rows: int
-    key_sum: str | None
+    key_sum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class KeyDifference:
     Attributes:
         gone: live keys of the target that the source no longer has.
         unknown: keys of the source that are neither published, staged nor quarantined.
-        duplicates: rows beyond the first of each key.
+        duplicated: keys that the source has more than once.
         rows: keys in the list.
     """
 
     gone: tuple[str, ...]
     unknown: tuple[str, ...]
-    duplicates: int
+    duplicated: tuple[str, ...]
     rows: int
 
 

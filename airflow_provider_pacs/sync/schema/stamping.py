@@ -4,7 +4,7 @@ A county's software may stamp rows by another clock than the server's: an applic
 zone, or UTC. A window that ends at the server's clock then never comes back for a row that is stamped hours
 before it. Three things keep such rows from being lost:
 
-* `next_cursor_query` gives a cursor that follows the stamps, not the clock, for as far as time zones can differ;
+* `next_cursor_query` gives a cursor that follows the stamps, not the clock, as far as time zones can differ;
 * `check_stamping_clock` compares the newest stamps with the server's own record of its last write;
 * `sync.clock_offset_minutes` says how far the stamping clock is ahead of the server's, for who knows it.
 """

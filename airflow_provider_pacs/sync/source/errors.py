@@ -192,7 +192,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DriverMessage:
     """What the driver reported. `state` is '' and `numbers` empty where it said none; numbers are in the
     driver's order.
     """
@@ -208,11 +208,11 @@ class Report:
         return 4060 if 4060 in known else known[0] if known else None
 
 
-def read_report(error: BaseException) -> Report:
+def read_report(error: BaseException) -> DriverMessage:
     """Reads SQLSTATE, native numbers and message text out of an error of either driver."""
     arrow = _ARROW_RECORD.findall(str(error))
     if arrow:
-        return Report(
+        return DriverMessage(
             arrow[0][0], tuple(int(number) for _, number, _ in arrow if number != "0"), arrow[0][2].strip()
         )
     args = error.args
@@ -220,8 +220,8 @@ def read_report(error: BaseException) -> Report:
         text = str(args[1]) if len(args) > 1 else args[0]
         numbers = tuple(int(number) for number in _PYODBC_NUMBER.findall(text) if number != "0")
         first = re.split(r"\(-?\d+\)\s*(?:\(SQL\w+\)|; \[|$)", text, maxsplit=1)[0]
-        return Report(args[0] if re.fullmatch(r"\w{5}", args[0]) else "", numbers, first.strip())
-    return Report("", (), str(error))
+        return DriverMessage(args[0] if re.fullmatch(r"\w{5}", args[0]) else "", numbers, first.strip())
+    return DriverMessage("", (), str(error))
 
 
 def scrub(text: str, *, names: bool) -> str:
@@ -279,7 +279,7 @@ def failed_stage(error: PacsError) -> Stage:
     return _decide(read_report(cause), cause).stage if cause is not None else "login"
 
 
-def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
+def _scrub_in_place(error: BaseException, report: DriverMessage, text: str) -> None:
     """Replaces a driver's error text by the scrubbed one, in the driver's own form so that it classifies as
     before.
     """
@@ -293,7 +293,7 @@ def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
         )
 
 
-def _decide(report: Report, error: BaseException) -> ErrorRule:
+def _decide(report: DriverMessage, error: BaseException) -> ErrorRule:
     """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of
     SQLSTATE, by Python's own exception.
     """

@@ -32,6 +32,7 @@ from airflow_provider_pacs.sync.records import (
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
 from airflow_provider_pacs.sync.target.facts import Readiness
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class RunStore(Protocol):
         Raises ConflictError where a later try has begun: this one changes nothing.
         """
 
-    def record_verdict(
+    def record_validation(
         self,
         run_id: str,
         entity: str,
@@ -201,8 +202,8 @@ class Staging(Protocol):
     def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
         """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys in open quarantine, those looked at longest ago first."""
+    def quarantined_keys(self, entity: Entity, county_id: str) -> list[str]:
+        """Keys in open quarantine."""
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record those of the keys that the staging table does not have as gone at the source."""
@@ -223,7 +224,7 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -232,7 +233,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            numbers: which number a key has: `guid`, `integer`, or None.
+            spelling: how a key is written before it is hashed and summed.
             late: the list of keys beside it holds those newer than the bound.
         """
 

@@ -21,14 +21,14 @@ HOSTILE = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, ma
 
 
 def address(**options: object) -> SourceAddress:
-    given_options: dict[str, object] = {
+    address_options: dict[str, object] = {
         "host": "pacs.benton.local",
         "port": 1433,
         "database": "PACS",
         "user": "reader",
         "password": SECRET,
     }
-    return SourceAddress(**{**given_options, **options})  # type: ignore[arg-type]
+    return SourceAddress(**{**address_options, **options})  # type: ignore[arg-type]
 
 
 def parse_odbc(text: str) -> dict[str, str]:

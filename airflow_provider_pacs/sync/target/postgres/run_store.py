@@ -262,7 +262,7 @@ class PostgresRunStore:
             entity,
         )
 
-    def record_verdict(
+    def record_validation(
         self,
         run_id: str,
         entity: str,
@@ -294,7 +294,7 @@ class PostgresRunStore:
                 ),
             ).rowcount
             if changed != 1:
-                raise _overtaken(entity)
+                raise _superseded(entity)
 
     def fail_entity(self, run_id: str, entity: str, message: str) -> None:
         """An entity can't go on in this run."""
@@ -379,10 +379,10 @@ class PostgresRunStore:
     def _swap(self, statement: LiteralString, values: Sequence[object], entity: str) -> None:
         with self._db.statements() as connection:
             if connection.execute(statement, values).rowcount != 1:
-                raise _overtaken(entity)
+                raise _superseded(entity)
 
 
-def _overtaken(entity: str) -> ConflictError:
+def _superseded(entity: str) -> ConflictError:
     return ConflictError(
         f"another try of {entity} has begun since; this one changes nothing",
         remedy="look at the later try of this task",

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.records import Difference, KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
 from airflow_provider_pacs.sync.target.postgres import ddl, key_lists, probes, stage_tables
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.sql import (
@@ -43,8 +44,10 @@ def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[
         return
     own = entity.key in stage_tables.columns_of(connection, table)
     column = sql.Identifier(entity.key if own else "_source_key")
-    kind = sql.SQL(_key_type(entity) if own else "text")
-    parts = {"t": stage(table), "k": column, "type": kind}
+    kind_of = _key_type(entity) if own else "text"
+    # The column takes no other: what is no GUID can't be published, and what is not published can't be gone.
+    keys = [key for key in keys if kind_of != "uuid" or key_lists.is_guid(key)]
+    parts = {"t": stage(table), "k": column, "type": sql.SQL(kind_of)}
     with connection.transaction():
         connection.execute(
             sql.SQL(
@@ -236,14 +239,14 @@ class PostgresStaging:
                 )
             ).fetchall()
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys in open quarantine, those looked at longest ago first."""
+    def quarantined_keys(self, entity: Entity, county_id: str) -> list[str]:
+        """Keys in open quarantine."""
         with self._db.statements() as connection:
             rows = connection.execute(
                 "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state "
                 "= 'open' "
-                "AND source_key <> '' ORDER BY last_seen_at LIMIT %s",
-                (county_id, entity.name, limit),
+                "AND source_key <> ''",
+                (county_id, entity.name),
             )
             return [key for (key,) in rows]
 
@@ -293,12 +296,12 @@ class PostgresStaging:
             key_lists.write(connection, table, payloads)
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold)."""
         with self._db.statements() as connection:
             return key_lists.expected(
-                connection, entity, county_id, table, complete=complete, numbers=numbers, late=late
+                connection, entity, county_id, table, complete=complete, spelling=spelling, late=late
             )
 
     def compare_keys(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> KeyDifference:
