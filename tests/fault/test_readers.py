@@ -24,7 +24,7 @@ def benton(postgres: Postgres) -> Iterator[World]:
 
 
 def read_through_publish(world: World) -> None:
-    with world.disturbed() as target, target.watch() as reader:
+    with world.disturbed() as target, target.observer() as reader:
         with world.sync(target) as run:
             with target.locked(HOLD_PUBLISH):
                 until(

@@ -67,7 +67,7 @@ def test_sums_of_keys_do_not_cancel(make_county: CountyMaker) -> None:
     }
 
 
-def settled(county: County) -> None:
+def sync_ten(county: County) -> None:
     """Ten rows that were synced and that no later window reads again."""
     for n in range(10):
         county.add("property", n, PropertyID=key("property", n), at=county.stamp(hours=9))
@@ -98,7 +98,7 @@ def test_keys_kept_as_text_are_told_apart(make_county: CountyMaker, spelled: str
 def test_a_key_that_is_no_guid_and_has_an_old_stamp(make_county: CountyMaker) -> None:
     """Case D12: found by the count; it blocks as in a full run, by name, until the source is mended."""
     county = make_county(engine=text_keys())
-    settled(county)
+    sync_ten(county)
     county.clock.step(hours=20)
     county.add("property", 61, PropertyID="not-a-guid", at=county.stamp(hours=100))
     county.change("property", 3, City="Finley")
@@ -117,7 +117,7 @@ def test_a_repeated_key_half_in_the_window_blocks(make_county: CountyMaker, text
     """Case C18: a table without a primary key has the key twice; the window brings one of the two, or none."""
     engine = text_keys(unique=False) if text else new_engine(replace(retype("Property"), primary_key=()))
     county = make_county(engine=engine)
-    settled(county)
+    sync_ten(county)
     county.clock.step(hours=20)
     county.add("property", 5, PropertyID=key("property", 5), at=county.stamp(hours=hours), City="Two")
     county.clock.step(minutes=5)
@@ -129,7 +129,7 @@ def test_a_repeated_key_half_in_the_window_blocks(make_county: CountyMaker, text
 def test_a_repeated_key_that_comes_after_the_extract(make_county: CountyMaker) -> None:
     """Case C18: the second row of a key comes with an old stamp between publish and certificate."""
     county = make_county(engine=text_keys(unique=False))
-    settled(county)
+    sync_ten(county)
     county.clock.step(hours=20)
     run_id = county.stage()
     county.publish(run_id)

@@ -255,7 +255,7 @@ MUTANTS = (
     Mutant(
         "a complete extract holds its keys still",
         CERTIFY,
-        "return held == KeyTotals(self.row.source_count, str(self.row.source_key_sum))",
+        "return target_totals == KeyTotals(self.row.source_count, str(self.row.source_key_sum))",
         "return True",
         of(
             "reconcile",

@@ -133,7 +133,7 @@ MUTANTS = (
     Mutant(
         "keys: rows that are gone are taken off",
         KEYS,
-        "held = _minus(held, _totals(connection, _STAGED_GONE, parts))",
+        "target_totals = _minus(target_totals, _totals(connection, _STAGED_GONE, parts))",
         "pass",
         of("mutant_guards_rows", "test_what_the_target_must_hold"),
     ),
@@ -154,9 +154,9 @@ MUTANTS = (
     Mutant(
         "keys: gone at the source",
         KEYS,
-        "(SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "
+        "(SELECT coalesce(array_agg(h.key), '{{}}') FROM target_keys AS h WHERE NOT EXISTS "
         "(SELECT FROM source AS s WHERE s.key = h.key))",
-        "(SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE false AND NOT EXISTS "
+        "(SELECT coalesce(array_agg(h.key), '{{}}') FROM target_keys AS h WHERE false AND NOT EXISTS "
         "(SELECT FROM source AS s WHERE s.key = h.key))",
         of("field_certificates", "test_hard_deletes_go_in_the_same_run"),
     ),

@@ -148,9 +148,9 @@ class _Extraction:
             What the target must hold, published or in quarantine, when this run is published.
         """
         census = self.rows.census()
-        must, held = self._expected(census)
+        must, target_totals = self._expected(census)
         if (census.rows, census.key_sum) == (must.rows, must.key_sum):
-            return held
+            return target_totals
         self.rows.list_keys(self.staging)
         compared = self.target.staging.compare_keys(
             self.rows.entity, self.rows.county_id, self.staging, complete=self.complete

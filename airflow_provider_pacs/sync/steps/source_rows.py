@@ -191,8 +191,8 @@ class SourceRows:
         bound = lob_bound(self.source, self.table)
         for batch in self.source.stream(query.sql, query.params, lob_bound=bound):
             mapped = map_batch(batch, self.entity, extra)
-            room = SAMPLE - len(self.unreadable)
-            self.unreadable += unreadable_keys(batch, mapped, self.entity, room)
+            left = SAMPLE - len(self.unreadable)
+            self.unreadable += unreadable_keys(batch, mapped, self.entity, left)
             reporter.add(mapped.num_rows)
             yield mapped.schema.names, to_csv(mapped, self.entity)
 

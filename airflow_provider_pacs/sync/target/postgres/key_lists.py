@@ -67,10 +67,12 @@ def expected(
     parts = _parts(entity, county_id, table, spelling)
     there = ddl.partition_exists(connection, entity, county_id)
     if complete:
-        held = _totals(connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts)
+        target_totals = _totals(
+            connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts
+        )
         known = "EXISTS (SELECT FROM {s} AS s WHERE s._op = 'U' AND {skey} = n.key)"
     else:
-        held = _sum(
+        target_totals = _sum(
             [
                 *([_live(connection, parts)] if there else []),
                 _totals(connection, _STAGED_NEW if there else _STAGED, parts),
@@ -78,7 +80,7 @@ def expected(
             ]
         )
         if there:
-            held = _minus(held, _totals(connection, _STAGED_GONE, parts))
+            target_totals = _minus(target_totals, _totals(connection, _STAGED_GONE, parts))
         known = (
             "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine "  # noqa: S608
             "AS q "
@@ -91,14 +93,14 @@ def expected(
             )
         )
     if not late:
-        return held, held
+        return target_totals, target_totals
     newer = _totals(
         connection,
         "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n "  # noqa: S608
         "WHERE NOT " + known,
         parts,
     )
-    return _sum([held, newer]), held
+    return _sum([target_totals, newer]), target_totals
 
 
 _STAGED = "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'"
@@ -145,8 +147,8 @@ def compare(
         "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "  # noqa: S608
         "1), "
         "known AS MATERIALIZED (" + known + "), "
-        "held AS MATERIALIZED (" + all_live + staged + waiting + ") "
-        "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "
+        "target_keys AS MATERIALIZED (" + all_live + staged + waiting + ") "
+        "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM target_keys AS h WHERE NOT EXISTS "
         "(SELECT FROM source AS s WHERE s.key = h.key)), "
         "(SELECT coalesce(array_agg(s.key), '{{}}') FROM source AS s WHERE s.key IS NOT NULL AND NOT EXISTS "
         "(SELECT FROM known AS h WHERE h.key = s.key)), "
@@ -212,5 +214,5 @@ def _sum(parts: list[KeyTotals]) -> KeyTotals:
     return KeyTotals(sum(part.rows for part in parts), str(sum(int(part.key_sum) for part in parts)))
 
 
-def _minus(one: KeyTotals, other: KeyTotals) -> KeyTotals:
-    return KeyTotals(one.rows - other.rows, str(int(one.key_sum) - int(other.key_sum)))
+def _minus(total: KeyTotals, part: KeyTotals) -> KeyTotals:
+    return KeyTotals(total.rows - part.rows, str(int(total.key_sum) - int(part.key_sum)))
