@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_pacs.sandbox.catalog.declarations import Declarations
-from airflow_provider_pacs.sandbox.catalog.sqltypes import CHARACTER, make
+from airflow_provider_pacs.sandbox.catalog.sqltypes import CHARACTER, TEMPORAL, make
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, Index, Table, column_bytes
 
 Row = tuple[Any, ...]
@@ -233,8 +233,13 @@ def rows_of_i_columns(catalog: Declarations, database: Database) -> Iterator[Row
             text = c.type.name in CHARACTER
             length = 2147483647 if c.type.name == "text" else c.type.length if text else None
             _, precision, scale = column_bytes(c.type)
+            digits = (
+                (None, None, scale)
+                if c.type.name in TEMPORAL
+                else (precision or None, scale if precision else None, None)
+            )
             yield (t.database, t.schema, t.name, c.name, number, t.defaults.get(c.name), "YES" if c.nullable else "NO", c.type.name, length, length,
-                   precision or None, scale if precision else None, COLLATION if text else None)  # fmt: skip
+                   *digits, COLLATION if text else None)  # fmt: skip
 
 
 def rows_of_constraints(

@@ -126,7 +126,7 @@ class _Extraction:
             self._again(absent)
         expected = self._count() if self.plan.probes_deletes else None
         self.target.staging.deduplicate(self.rows.entity, self.staging)
-        self.sample_keys += [f"unreadable:{key}" for key in dict.fromkeys(self.rows.unreadable)]
+        self.sample_keys += [f"unreadable:{key}" for key in list(self.rows.unreadable)[:SAMPLE]]
         return expected
 
     def _again(self, keys: Sequence[str]) -> None:
@@ -164,7 +164,8 @@ class _Extraction:
             len(compared.unknown),
         )
         # A key that the window brought once and the table has twice is a repeated key all the same.
-        self._again([*compared.unknown, *compared.gone, *compared.duplicated])
+        unknown = [key for key in compared.unknown if key not in self.rows.unreadable]
+        self._again([*unknown, *compared.gone, *compared.duplicated])
         return self._expected(self.rows.census())[1]
 
     def _expected(self, census: SourceCensus) -> tuple[KeyTotals, KeyTotals]:

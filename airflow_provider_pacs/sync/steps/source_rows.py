@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, float], None]
 SAMPLE = 20
 """Keys of each kind that a run names."""
+MOST_UNREADABLE = 10_000
+"""Keys of a wrong type that a run remembers; one is enough to block an entity."""
 PROGRESS_SECONDS = 2.0
 """How often a read says how far it is."""
 LONGEST_NAME = 61
@@ -112,8 +114,8 @@ class SourceRows:
         self.source, self.target, self.plan, self.county_id = source, target, plan, county_id
         self.entity = load_entities()[plan.entity]
         self.rows_read = 0
-        self.unreadable: list[str] = []
-        """Some keys, as the source spells them, that are no keys of the target's type."""
+        self.unreadable: dict[str, None] = {}
+        """Keys that are none of the target's type, as the source spells them, in their order."""
         self._on_progress = on_progress
 
     @property
@@ -191,8 +193,8 @@ class SourceRows:
         bound = lob_bound(self.source, self.table)
         for batch in self.source.stream(query.sql, query.params, lob_bound=bound):
             mapped = map_batch(batch, self.entity, extra)
-            left = SAMPLE - len(self.unreadable)
-            self.unreadable += unreadable_keys(batch, mapped, self.entity, left)
+            left = MOST_UNREADABLE - len(self.unreadable)
+            self.unreadable.update(dict.fromkeys(unreadable_keys(batch, mapped, self.entity, left)))
             reporter.add(mapped.num_rows)
             yield mapped.schema.names, to_csv(mapped, self.entity)
 

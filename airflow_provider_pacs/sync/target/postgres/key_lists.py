@@ -20,7 +20,8 @@ from airflow_provider_pacs.sync.target.postgres import ddl
 from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, stage
 
 Connection = psycopg.Connection[Any]
-_GUID = r"^\{?[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}\}?$"
+_DIGITS = "[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}"
+_GUID = rf"^({_DIGITS}|\{{{_DIGITS}\}})$"
 _SPELLED = {"guid": "upper({})", "digits": "replace(upper({}), '-', '')", "text": "{}"}
 _NUMBER = "('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 14))::bit(56)::bigint::numeric"
 """The number that both sides make of a key: see `incremental.statements.census_query`."""
