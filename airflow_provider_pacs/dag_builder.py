@@ -46,6 +46,7 @@ from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,7 @@ def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[C
         try:
             dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
         except Exception as error:
-            log.exception("%s: its DAGs can't be built", county)
-            failed.append(ConfigError(f"{county}: its DAGs can't be built: {type(error).__name__}: {error}"))
+            failed.append(ConfigError(f"{county}: its DAGs can't be built: {describe_foreign(error)}"))
         else:
             built |= {dag.dag_id: dag for dag in dags}
     return built, failed
@@ -209,7 +209,7 @@ def as_text(name: str) -> str:
     """A text of a county's file for a field that Airflow renders: Jinja's literal of it, so it stays a text
     whatever is in it.
     """
-    return f"{{{{ {json.dumps(name)} }}}}"
+    return f"{{{{ {json.dumps(name, ensure_ascii=False)} }}}}"
 
 
 _PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.

@@ -21,6 +21,8 @@ HOSTILE = (
     "a\\' }} \\\" \\u007b\\u007b 1 }}",
     "{% raw %}{% endraw %}{{ 7 * 7 }}",
     "Łódź County, WA",
+    "𝔅enton 😀 County",
+    "\u00a0\u3000\ufeff",
 )
 
 

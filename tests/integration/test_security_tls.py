@@ -50,7 +50,14 @@ def certificates(folder: Path) -> dict[str, tuple[Path, Path]]:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine's own libpq settings; what a test sets is part of its case."""
-    for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGHOST"):
+    for name in (
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGSERVICE",
+        "PGSSLMINPROTOCOLVERSION",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -142,6 +149,39 @@ def test_a_weaker_setting_works_by_name_and_is_told(mode: str) -> None:
 )
 def test_what_is_weak(stated: dict[str, str], weak: list[str]) -> None:
     assert [setting.name for setting in tls.weak_settings(stated)] == weak
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{"dbname": "d"}, {"host": "/run/postgresql"}, {"host": "/run/postgresql", "sslmode": "disable"}],
+)
+@pytest.mark.parametrize(("variable", "value"), [("PGHOSTADDR", "192.0.2.1"), ("PGSERVICE", "platform")])
+def test_an_address_or_a_service_from_the_environment_is_a_network(
+    variable: str, value: str, stated: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case E2: libpq prefers PGHOSTADDR to a socket, and a service's file may name any host."""
+    assert tls.is_local(stated)
+    monkeypatch.setenv(variable, value)
+    assert not tls.is_local(stated)
+    assert tls.secured(stated)["sslmode"] == stated.get("sslmode", "verify-full")
+    assert [weak.name for weak in tls.weak_settings(stated)] == (["sslmode"] if "sslmode" in stated else [])
+
+
+def test_a_password_goes_to_no_address_that_the_environment_slips_in(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """Case E2, as it would happen: the target is a socket, PGHOSTADDR a server without TLS."""
+    with fake_postgres() as server:
+        monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+        opened(OPENERS["sync"], params(server.port) | {"host": str(folder)})
+        assert server.passwords == []
+
+
+def test_an_old_protocol_from_the_environment_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMINPROTOCOLVERSION", "TLSv1")
+    assert [weak.name for weak in tls.weak_settings({"host": "db.example"})] == ["ssl_min_protocol_version"]
+    stated = {"host": "db.example", "ssl_min_protocol_version": "TLSv1.2"}
+    assert tls.weak_settings(stated) == ()
 
 
 def test_a_host_from_the_environment_is_a_network_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_pacs.sync.config import (
 )
 from airflow_provider_pacs.sync.config.cron import five_field_cron
 from airflow_provider_pacs.sync.config.folder import load_counties
+from airflow_provider_pacs.sync.config.strict_yaml import MAX_BYTES
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 MODEL = Path(__file__).parents[2] / "dags" / "counties" / "benton_wa.yaml"
@@ -281,6 +282,9 @@ OUT_OF_BOUNDS = {
     "NUL": ('owner: "a\\0b"', "a control character"),
     "escape": ('owner: "a\\eb"', "a control character"),
     "line separator": ('owner: "a\\u2028b"', "a control character"),
+    "half a character": ('owner: "a\\ud800b"', "a control character"),
+    "text that runs backwards": ('owner: "a\\u202eb"', "a control character"),
+    "no character": ('owner: "a\\uffffb"', "a control character"),
     "tag": ("owner: !!binary aGk=", "tags (!) are not allowed"),
     "object": ("a: !!python/object:os.system x", "tags (!) are not allowed"),
     "digits": ("sync: {batch_size: " + "9" * 5_000 + "}", "more than 1000 characters"),
@@ -320,6 +324,27 @@ def test_what_is_out_of_bounds_is_one_countys_problem(tmp_path: Path, name: str)
     write(tmp_path, "owner: me", "king_wa.yaml")
     found = load_counties(tmp_path)
     assert (list(found.good), len(found.broken)) == (["king_wa"], 1)
+
+
+def test_texts_are_bounded_in_characters_and_files_in_bytes(tmp_path: Path) -> None:
+    """Case E5: a name of 128 characters is one, however many bytes they take; a file's bytes are what is read."""
+    assert load_county(write(tmp_path, f"name: {'😀' * 128}")).name == "😀" * 128
+    problems(write(tmp_path, f"name: {'😀' * 129}"))
+    fill = MAX_BYTES - len("owner: me\n#\n")
+    load_county(write(tmp_path, f"owner: me\n#{'x' * fill}\n"))
+    (told,) = problems(write(tmp_path, f"owner: me\n#{'x' * (fill + 1)}\n"))
+    assert "larger than 64 KB" in told
+    (told,) = problems(write(tmp_path, f"owner: me\n#{'é' * (fill // 2 + 1)}\n"))
+    assert "larger than 64 KB" in told
+
+
+@pytest.mark.parametrize("text", ["name: 2001-99-99", 'name: "hunter2', "name: hunter2: x", "name: [hunter2"])
+def test_no_value_of_a_file_is_quoted_in_a_parse_error(tmp_path: Path, text: str) -> None:
+    """A password that stands in the wrong place reaches neither the banner nor the page."""
+    (told,) = problems(write(tmp_path, text))
+    assert "is not valid YAML" in told
+    assert "hunter2" not in told
+    assert "2001" not in told
 
 
 def test_nothing_is_made_of_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,9 @@ def answered(*said: dict[str, object]) -> Callable[[Path], str]:
 
 def test_a_known_fault_is_named_with_what_helps() -> None:
     fault = {"id": "PYSEC-1", "fix_versions": ["14.0.1"], "aliases": ["CVE-1"], "description": "x"}
-    said = answered({"name": "PyArrow", "version": "14.0.0", "vulns": [fault]}, {"name": "pydantic", "vulns": []})
+    said = answered(
+        {"name": "PyArrow", "version": "14.0.0", "vulns": [fault]}, {"name": "pydantic", "vulns": []}
+    )
     found = AUDIT.known_faults({"pyarrow": "14.0.0", "pydantic": "2.12"}, said)
     assert found.faults == ("pyarrow 14.0.0: PYSEC-1, CVE-1; mended in 14.0.1",)
     assert (found.asked, found.not_asked) == (2, ())

@@ -5,15 +5,14 @@ A broken file hides no other, whatever is wrong with it.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 
 _Claims = dict[str, list[tuple[Path, CountyConfig]]]
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,7 @@ def load_counties(folder: Path) -> Counties:
         except ConfigError as error:
             broken.append(error)
         except Exception as error:  # whatever it is, it is this file's alone
-            log.exception("%s can't be loaded", file)
-            broken.append(ConfigError(f"{file}: can't be loaded: {type(error).__name__}"))
+            broken.append(ConfigError(f"{file}: can't be loaded: {describe_foreign(error)}"))
         else:
             claims.setdefault(config.county, []).append((file, config))
     for county, claim in claims.items():

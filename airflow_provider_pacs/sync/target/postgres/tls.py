@@ -92,7 +92,7 @@ def weak_settings(params: Mapping[str, str]) -> tuple[WeakSetting, ...]:
     mode = params.get("sslmode", VERIFIED)
     if mode in _WHY:
         found.append(WeakSetting("sslmode", mode, _WHY[mode]))
-    protocol = params.get("ssl_min_protocol_version", "")
+    protocol = params.get("ssl_min_protocol_version") or os.environ.get("PGSSLMINPROTOCOLVERSION", "")
     if protocol in _OLD_PROTOCOLS:
         found.append(
             WeakSetting("ssl_min_protocol_version", protocol, "protocols with known attacks are accepted")
