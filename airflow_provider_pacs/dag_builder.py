@@ -2,11 +2,11 @@
 
 No database and no heavy import while parsing.
 
-A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as
-stale. So there are two DAG
-files: one calls `build_county_dags`, which leaves broken counties out; the other calls
-    `raise_broken_counties`, whose only purpose is
-Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
+A broken file must not hide the other counties, and Airflow keeps one import error per DAG file and marks all
+of that file's DAGs as stale. So either every county has a DAG file of its own, which calls `county_dags` and
+whose import error is that county's alone; or two DAG files serve all counties: one calls `build_county_dags`,
+which leaves broken counties out, the other `raise_broken_counties`, whose only purpose is Airflow's
+import-error banner (docs/adr/0002-broken-county-file.md).
 """
 
 from __future__ import annotations
@@ -81,6 +81,37 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     built, failed = _build(counties)
     for error in failed:
         log.error("This county is left out: %s", error)
+    return built
+
+
+def county_dags(county: str, path: str | Path | None = None) -> dict[str, DAG]:
+    """Build the DAGs of one county, for a DAG file of its own: what is wrong with the county is that file's
+    import error, and no other county's.
+
+    Args:
+        county: the name of the county's file, without its ending.
+        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs
+            folder.
+
+    Raises:
+        ConfigError: there is no such county, its file is broken, another file claims its name or its FIPS
+            code, or its DAGs can't be built.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is not None and _county_of(wanted) != county:
+        return {}
+    folder = _folder(path)
+    found = load_counties(folder)
+    if county in found.reasons:
+        raise found.reasons[county]
+    if county not in found.good:
+        raise ConfigError(
+            f"{folder / county}.yaml: there is no such file",
+            remedy=f"Write it (`pacs init {county}`), or remove the DAG file that names the county.",
+        )
+    built, failed = _build({county: found.good[county]})
+    for error in failed:
+        raise error
     return built
 
 

@@ -45,9 +45,8 @@ def read_config(invocation: Invocation) -> CountyConfig:
     counties = load_counties(folder)
     if invocation.county in counties.good:
         return counties.good[invocation.county]
-    for error in counties.broken:
-        if invocation.county in str(error):
-            raise error
+    if invocation.county in counties.reasons:
+        raise counties.reasons[invocation.county]
     known = ", ".join(sorted(counties.good)) or "none"
     remedy = f"pacs init {invocation.county} writes {folder / (invocation.county + '.yaml')}"
     raise ConfigError(f"no county {invocation.county!r} in {folder} (there: {known})", remedy=remedy)

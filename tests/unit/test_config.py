@@ -371,6 +371,7 @@ def test_what_nobody_thought_of_is_one_countys_problem(
     found = load_counties(tmp_path)
     assert list(found.good) == ["king_wa"]
     assert "ZeroDivisionError" in found.broken[0].message
+    assert found.reasons == {"benton_wa": found.broken[0]}
 
 
 def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
@@ -384,6 +385,7 @@ def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
     assert "ada_id.yaml" in told.message
     assert "benton_wa.yaml" in told.message
     assert "'53005' is claimed by 2 counties" in told.message
+    assert found.reasons == {"ada_id": told, "benton_wa": told}
 
 
 def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) -> None:
@@ -423,6 +425,7 @@ def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) 
         in told
     )
     assert "yakima_wa.yaml: sync.batch_size" in told
+    assert set(found.reasons) == {"benton_wa", "yakima_wa"}
 
 
 @pytest.mark.parametrize(
