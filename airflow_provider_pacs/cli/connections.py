@@ -52,6 +52,17 @@ def read_config(invocation: Invocation) -> CountyConfig:
     raise ConfigError(f"no county {invocation.county!r} in {folder} (there: {known})", remedy=remedy)
 
 
+def config_where_there_is_one(invocation: Invocation) -> CountyConfig | None:
+    """The county's configuration; None where it has no file, for a command that can do without.
+
+    Raises:
+        ConfigError: there is a file, and it is broken.
+    """
+    folder = county_folder(invocation.counties)
+    files = [] if folder is None else [folder / f"{invocation.county}{end}" for end in (".yaml", ".yml")]
+    return read_config(invocation) if any(file.is_file() for file in files) else None
+
+
 @contextmanager
 def open_source(
     invocation: Invocation, config: CountyConfig, *, attempts: int = 5

@@ -58,9 +58,9 @@ def load_counties(folder: Path) -> Counties:
                 )
             )
             reasons[county] = broken[-1]
-    for counties, error in _shared_codes(claims):
-        broken.append(error)
-        reasons |= dict.fromkeys(counties, error)
+    for counties, refused in _shared_codes(claims):
+        broken.append(refused)
+        reasons |= dict.fromkeys(counties, refused)
     good = {county: claim[0][1] for county, claim in claims.items() if county not in reasons}
     return Counties(good=good, broken=tuple(broken), reasons=reasons)
 

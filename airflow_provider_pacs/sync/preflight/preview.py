@@ -75,12 +75,13 @@ def preview(
     """
     choices = resolve_tables(config, source)
     require_entity(config, entity)
-    shape, canonical = choices[entity].shape, load_entities()[entity]
+    shape = choices[entity].shape
+    canonical = load_entities()[entity].with_promoted(shape.map.promoted_columns)
     origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
     query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []
     personal_extra = {name for name, origin in shape.map.extra if _may_name_a_person(shape, name, origin)}
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
-        mapped = map_batch(batch, canonical, [name for name, _ in shape.map.extra])
+        mapped = map_batch(batch, canonical, [name for name, _ in shape.map.extra], dict(shape.map.promoted))
         names = [column for column in canonical.columns if column.name in batch.schema.names]
         for number in range(batch.num_rows):
             cells = []
@@ -104,14 +105,15 @@ def _extra_cells(
     """A cell per column of `extra`: the source's value, and what stands in the JSON object."""
     text = _text(mapped, "extra", number) if "extra" in mapped.schema.names else None
     carried = json.loads(text, parse_float=Decimal) if text else {}
+    promoted = dict(shape.map.promoted)
     for position, (name, origin) in enumerate(shape.map.extra):
-        value = carried.get(name)
+        value = _text(mapped, name, number) if name in promoted else carried.get(name)
         values = (
             (HIDDEN, HIDDEN)
             if name in hidden
             else (_text(batch, alias(position), number), None if value is None else str(value))
         )
-        yield Cell(f"extra.{name}", origin, *values)
+        yield Cell(name if name in promoted else f"extra.{name}", origin, *values)
 
 
 def _may_name_a_person(shape: ResolvedTable, name: str, origin: str) -> bool:

@@ -103,7 +103,8 @@ def publish(connection: Connection, run_id: str, request: PublishRequest) -> Run
 
 def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, request: PublishRequest) -> None:
     """One entity with a verdict: it counts for exactly the staging table that was validated."""
-    entity, run_id = load_entities()[row.entity], str(run.run_id)
+    plan, run_id = row.read_plan, str(run.run_id)
+    entity = plan.canonical
     if row.stage_table is None or row.verdict_table != row.stage_table:
         message = "the staged rows are not the ones that were validated: validate them again"
         run_store.set_entity(connection, run_id, row.entity, "failed", message)
@@ -111,7 +112,7 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
     if staging.count(connection, row.stage_table) != row.verdict_rows:
         run_store.set_entity(connection, run_id, row.entity, "failed", staging.EMPTIED)
         return
-    plan, rule = row.read_plan, request.relations.get(row.entity)
+    rule = request.relations.get(row.entity)
     approvals.lock_undecided(connection, run.county_id, plan.pending_ids)
     staged = apply.StagedEntity(
         entity,
