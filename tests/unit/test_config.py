@@ -338,6 +338,32 @@ def test_texts_are_bounded_in_characters_and_files_in_bytes(tmp_path: Path) -> N
     assert "larger than 64 KB" in told
 
 
+@pytest.mark.parametrize(
+    ("promote", "what"),
+    [
+        ("{zone: text}", "promote.zone: is not under extra"),
+        (
+            "{lot: text}",
+            "promote.lot: is not under extra: name its source there, then its type here; did you mean 'lots'",
+        ),
+        ("{lots: money}", "promote.lots: Input should be 'text', 'numeric'"),
+        ("{lots: json}", "promote.lots: Input should be 'text', 'numeric'"),
+        ('{"lots; DROP TABLE": text}', "String should match pattern"),
+        ("{county_id: text}", "county_id is a name of the table's own"),
+        ("[lots]", "promote: Input should be a valid dictionary"),
+    ],
+)
+def test_what_can_not_be_promoted(tmp_path: Path, promote: str, what: str) -> None:
+    text = f"tables: {{property: {{extra: {{lots: Lots, county_id: X}}, promote: {promote}}}}}"
+    assert any(what in line for line in problems(write(tmp_path, text)))
+
+
+def test_what_is_promoted(tmp_path: Path) -> None:
+    text = "tables: {property: {extra: {lots: Lots, zone: Z}, promote: {lots: integer}}}"
+    config = load_county(write(tmp_path, text))
+    assert config.tables["property"].promote == {"lots": "integer"}
+
+
 @pytest.mark.parametrize("text", ["name: 2001-99-99", 'name: "hunter2', "name: hunter2: x", "name: [hunter2"])
 def test_no_value_of_a_file_is_quoted_in_a_parse_error(tmp_path: Path, text: str) -> None:
     """A password that stands in the wrong place reaches neither the banner nor the page."""

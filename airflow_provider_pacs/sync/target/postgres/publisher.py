@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 
-from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     DeleteBounds,
@@ -178,8 +177,10 @@ def _redact(connection: Connection, run: RunRecord, row: EntityRun) -> None:
     parties = staging.redactions(row.stage_table)
     if not staging.exists(connection, parties):
         return
-    entity = load_entities()[row.entity]
-    rows = apply.redact(connection, run, entity, parties, redaction.by, redaction.values)
+    entity = row.read_plan.canonical
+    # Whatever was promoted, by this county now, before or never: nobody knows what it says about a person.
+    values = dict(redaction.values) | dict.fromkeys(entity.promoted)
+    rows = apply.redact(connection, run, entity, parties, redaction.by, values)
     if rows:
         audit.append(connection, run.county_id, str(run.run_id), "rows.redacted", entity.name, {"rows": rows})
 
