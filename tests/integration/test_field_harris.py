@@ -162,6 +162,7 @@ def test_promoted_columns_are_silent_for_a_confidential_owner(make: Maker, pg_ur
     county = make("property", "owner", tables={"owner": {"extra": extra, "promote": {"dba_name": "text"}}})
     promoted = {"owner": [promoted_column("dba_name", "text")]}
     with PostgresTarget.from_url(pg_url) as owner, owner.connection.cursor() as admin:
+        owner.migrate()
         assert owner.promote(promoted) == ["promoted_owner_dba_name"]
         try:
             county.sync()

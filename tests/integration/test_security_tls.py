@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +119,67 @@ def test_the_systems_authorities_are_asked_where_none_is_named(
         monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
         opened(OPENERS["sync"], params(server.port))
         assert server.passwords == [SECRET.encode()]
+
+
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C compiler to make the library that must not be loaded")
+def test_no_extra_of_the_target_loads_a_library(
+    certificates: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Case E3 at the target: `sslkey: /tmp/evil.so:x` names an OpenSSL engine, and libpq runs what is in the file.
+
+    In a process of its own: the exploit is first shown to work without our refusal, so the test can fail.
+    """
+    source, library, ran = tmp_path / "evil.c", tmp_path / "evil.so", tmp_path / "ran"
+    source.write_text(
+        f'#include <stdio.h>\n__attribute__((constructor)) static void go(void) {{ fclose(fopen("{ran}", "w")); }}\n'
+    )
+    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    tried = (
+        "import psycopg, sys\n"
+        "from airflow_provider_pacs.sync.target.postgres import session\n"
+        "params = dict(word.split('=', 1) for word in sys.argv[2:])\n"
+        "try:\n    psycopg.connect(**params) if sys.argv[1] == 'libpq' else session.connect(params)\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
+    )
+    with fake_postgres(certificates["good"]) as server:
+        stated = params(
+            server.port, sslmode="require", sslcert=str(certificates["good"][0]), sslkey=f"{library}:x"
+        )
+        words = [f"{name}={value}" for name, value in stated.items()]
+
+        def outcome(how: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", tried, how, *words],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+            return done.stdout
+
+        refused = outcome("ours")
+        assert refused.startswith("ConfigError")
+        assert str(library) not in refused
+        assert not ran.exists()
+        assert server.passwords == []
+        outcome("libpq")
+        assert ran.exists(), "this libpq loads no engines: the case can't be shown with it"
+
+
+@pytest.mark.parametrize("key", ["/tmp/evil.so:x", "../../evil.so:x", "dynamic:x", "pkcs11:token"])
+@pytest.mark.parametrize("opener", OPENERS)
+def test_an_engine_is_refused_by_every_opener(opener: str, key: str) -> None:
+    """Case E3 at the target: the runs, the page, and what Great Expectations is given."""
+    with pytest.raises(ConfigError, match="engine"):
+        OPENERS[opener](params(1, sslkey=key))
+    with pytest.raises(ConfigError, match="engine"):
+        session.sqlalchemy_url(params(1, sslkey=key))
+    assert (
+        session.connect_arguments(params(1, sslkey="/etc/pki/client.key"))["sslkey"] == "/etc/pki/client.key"
+    )
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])

@@ -57,6 +57,13 @@ MUTANTS = (
         of(TLS, "test_an_address_or_a_service_from_the_environment_is_a_network"),
     ),
     Mutant(
+        "no OpenSSL engine is loaded",
+        f"{POSTGRES}session.py",
+        "refuse_engines(stated)",
+        "pass",
+        of(TLS, "test_an_engine_is_refused_by_every_opener"),
+    ),
+    Mutant(
         "an export is the text that was hashed",
         f"{POSTGRES}audit.py",
         'bytes(digest).hex(), "text": text',

@@ -118,6 +118,20 @@ def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> 
     return weak
 
 
+def refuse_engines(params: Mapping[str, str]) -> None:
+    """Refuse a client key `engine:id`: OpenSSL would load the engine, any library on this machine, into the
+    process (case E3 at the target).
+
+    Raises:
+        ConfigError: the connection's `sslkey` is no plain file. Its text is not repeated.
+    """
+    if ":" in params.get("sslkey", ""):
+        raise ConfigError(
+            "the target's sslkey names an OpenSSL engine, which is code that would be loaded",
+            remedy="name the file of the client's key, without a colon in its path",
+        )
+
+
 def in_words(weak: Sequence[WeakSetting]) -> str:
     """`sslmode=require (why)`, one after the other."""
     return "; ".join(str(one) for one in weak)
