@@ -310,6 +310,22 @@ OUT_OF_BOUNDS = {
     "timezone": (f"timezone: {'x' * 65}", "timezone: String should have at most 64 characters"),
     "cron": (f"sync: {{cron: '{'0,' * 150}0 * * * *'}}", "sync.cron: String should have at most 200"),
     "cron step": ("sync: {cron: '*/99999999999 * * * *'}", "is no minute"),
+    "option's count": (
+        "source: {profile: harris_pacs_9, options: {years: 4294967296}}",
+        "years: must be a whole number from 1 to 100",
+    ),
+    "option's code with a line": (
+        'source: {profile: harris_pacs_9, options: {property_types: ["R\\n"]}}',
+        "property_types: must be a list of codes",
+    ),
+    "option's date": (
+        'source: {profile: harris_pacs_9, options: {inactive_sentinels: ["2026-99-99"]}}',
+        "inactive_sentinels: must be a list of dates",
+    ),
+    "option's list": (
+        f"source: {{profile: harris_pacs_9, options: {{property_types: [{'R, ' * 201}]}}}}",
+        "property_types: must be a list of codes",
+    ),
     "target.tls": ("target: {tls: off}", "target.tls: Input should be 'warn' or 'strict'"),
 }
 
