@@ -79,9 +79,9 @@ def dag_states(counties: list[str]) -> dict[str, DagState]:
         columns = columns.where(DagModel.dag_id.in_(wanted))
     with create_session() as session:
         rows = session.execute(columns).all()
-    found = {
+    states = {
         wanted[dag_id]: DagState(bool(paused), next_at)
         for dag_id, paused, next_at in rows
         if dag_id in wanted
     }
-    return {county: found.get(county, DagState(missing=True)) for county in counties}
+    return {county: states.get(county, DagState(missing=True)) for county in counties}

@@ -30,15 +30,15 @@ def overview(user: GetUserDep) -> Overview:
     """Give every county's line, the most urgent first, and which targets answered. A county whose file can't
     be used has a line like the others: who watches the page must not miss it.
     """
-    found = find_counties()
-    configs = readable(user, found.good.values())
+    loaded = find_counties()
+    configs = readable(user, loaded.good.values())
     now = datetime.now(UTC)
     answers = ask_each(configs, _by_county)
     dags = dag_states([config.county for config in configs])
     lines = [_line(config, dags, answers, now) for config in configs]
     may_name_files = may_read_import_errors(user)
-    for county in readable_names(user, found.reasons):
-        cause = _named(found.reasons[county]) if may_name_files else _FILE_IS_BROKEN
+    for county in readable_names(user, loaded.reasons):
+        cause = _named(loaded.reasons[county]) if may_name_files else _FILE_IS_BROKEN
         lines.append(broken_line(county, cause))
     lines.sort(key=lambda line: (URGENCY.index(line.state), line.name))
     counts = Counter(line.state for line in lines)
@@ -49,7 +49,7 @@ def overview(user: GetUserDep) -> Overview:
         totals={state: counts[state] for state in get_args(CountyState)},
         running=sum(line.running for line in lines),
         targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
-        broken_files=[_named(error) for error in found.broken] if may_name_files else [],
+        broken_files=[_named(error) for error in loaded.broken] if may_name_files else [],
     )
 
 

@@ -69,15 +69,17 @@ def make(platform: Platform, engine: Pacs, quick_rules: None) -> Iterator[Maker]
         return made[-1]
 
     yield county
-    for one in made:
-        one.close()
-        one.target.close()
+    for county_made in made:
+        county_made.close()
+        county_made.target.close()
 
 
 def migrate(platform: Platform, county: County) -> list[str]:
     """What `pacs migrate` does for a member of pacs_owner."""
     with platform.target(user_of(platform)) as target:
-        return target.promote({name: one.promoted_columns for name, one in table_maps(county.config).items()})
+        return target.promote(
+            {name: table.promoted_columns for name, table in table_maps(county.config).items()}
+        )
 
 
 def user_of(platform: Platform) -> str:
@@ -91,8 +93,8 @@ def rows(platform: Platform, county: County) -> dict[str, dict[str, Any]]:
             "SELECT * FROM pacs.property WHERE county_id = %s AND _deleted_at IS NULL", (county.fips,)
         )
         names = [column.name for column in cursor.description or ()]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return {str(row["property_id"]): row for row in found}
+        result = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return {str(row["property_id"]): row for row in result}
 
 
 def fill(county: County) -> None:
@@ -135,17 +137,17 @@ def test_values_arrive_typed_and_exact(platform: Platform, make: Maker) -> None:
         "clean",
         "all_rows",
     )
-    one, two, three = (rows(platform, county)[key("property", number)] for number in (1, 2, 3))
-    assert {name: one[name] for name in PROMOTE} == {
+    first, second, third = (rows(platform, county)[key("property", number)] for number in (1, 2, 3))
+    assert {name: first[name] for name in PROMOTE} == {
         "subdivision": "Canyon Lakes 'A' \"1\"\\",
         "lots": 12,
         "platted_at": datetime(1999, 12, 31, 23, 59, 59, 123456),
         "tax_district": Decimal("1234567890123456789012345678.0123456789"),
         "gated": True,
     }
-    assert (two["subdivision"], two["lots"], two["gated"]) == ("", 0, False)
-    assert all(three[name] is None for name in PROMOTE)
-    assert [row["extra"] for row in (one, two, three)] == [None, None, None]
+    assert (second["subdivision"], second["lots"], second["gated"]) == ("", 0, False)
+    assert all(third[name] is None for name in PROMOTE)
+    assert [row["extra"] for row in (first, second, third)] == [None, None, None]
 
 
 def test_the_step_is_recorded_once(platform: Platform, make: Maker) -> None:
@@ -156,13 +158,13 @@ def test_the_step_is_recorded_once(platform: Platform, make: Maker) -> None:
     assert migrate(platform, county) == ["promoted_property_recorded", "promoted_property_recorded_too"]
     assert migrate(platform, county) == []
     with platform.as_superuser() as connection:
-        found = connection.execute(
+        result = connection.execute(
             "SELECT (SELECT count(*) FROM pacs_ops.schema_migration WHERE name LIKE 'promoted_property_recorded%%'), "
             "(SELECT count(*) FROM pacs_ops.audit WHERE action = 'migrate' AND object LIKE 'promoted_property_recorded%%'), "
             "(SELECT col_description('pacs.property'::regclass, attnum) FROM pg_attribute WHERE attrelid = "
             "'pacs.property'::regclass AND attname = 'recorded')"
         ).fetchone()
-    assert found == (2, 2, "PII: personal")
+    assert result == (2, 2, "PII: personal")
     with platform.target(user_of(platform)) as target:
         assert target.migrate() == []
         assert target.readiness().altered == ()
@@ -238,7 +240,7 @@ def test_a_county_that_does_not_promote_is_unaffected(platform: Platform, make: 
     assert all(row["late_name"] is None and row["late_lots"] is None for row in after.values())
     assert after[key("property", 2)]["extra"] == {"late_name": "Panoramic", "late_lots": "0"}
     unchanged = {number for number in before if number != key("property", 2)}
-    assert all(before[one]["_run_id"] == after[one]["_run_id"] for one in unchanged)
+    assert all(before[same]["_run_id"] == after[same]["_run_id"] for same in unchanged)
     assert other.reconcile().state == "clean"
 
 

@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         "a county's DAG file shows that county's error",
         DAGS,
-        "raise found.reasons[county]",
-        "raise found.broken[0]",
+        "raise loaded.reasons[county]",
+        "raise loaded.broken[0]",
         f"{FILES}::test_with_a_dag_file_each_a_broken_county_is_an_import_error_of_its_own",
     ),
     Mutant(
@@ -94,8 +94,8 @@ MUTANTS = (
     Mutant(
         "a broken county is who may read it's",
         f"{MONITOR}routes_overview.py",
-        "for county in readable_names(user, found.reasons):",
-        "for county in found.reasons:",
+        "for county in readable_names(user, loaded.reasons):",
+        "for county in loaded.reasons:",
         f"{PAGE}::test_a_broken_county_is_a_row_for_who_may_read_its_dag_only",
     ),
     Mutant(

@@ -199,7 +199,7 @@ def quoted(handler: ast.ExceptHandler) -> Iterator[int]:
 
 def test_no_handler_of_every_error_quotes_one() -> None:
     """The kind: who catches `Exception` has caught somebody else's error, and shows none of its text."""
-    found, handlers = [], 0
+    quoting, handlers = [], 0
     for file in sorted(PACKAGE.rglob("*.py")):
         if file.is_relative_to(PACKAGE / "sandbox"):
             continue
@@ -207,6 +207,6 @@ def test_no_handler_of_every_error_quotes_one() -> None:
             if isinstance(node, ast.ExceptHandler) and node.type is not None:
                 caught = {getattr(part, "id", "") for part in ast.walk(node.type)}
                 handlers += bool(caught & FOREIGN)
-                found += [f"{file}:{line}" for line in quoted(node) if caught & FOREIGN]
+                quoting += [f"{file}:{line}" for line in quoted(node) if caught & FOREIGN]
     assert handlers > 8
-    assert found == []
+    assert quoting == []

@@ -77,9 +77,9 @@ def test_a_known_fault_is_named_with_what_helps() -> None:
     said = answered(
         {"name": "PyArrow", "version": "14.0.0", "vulns": [fault]}, {"name": "pydantic", "vulns": []}
     )
-    found = AUDIT.known_faults({"pyarrow": "14.0.0", "pydantic": "2.12"}, said)
-    assert found.faults == ("pyarrow 14.0.0: PYSEC-1, CVE-1; mended in 14.0.1",)
-    assert (found.asked, found.not_asked) == (2, ())
+    advisories = AUDIT.known_faults({"pyarrow": "14.0.0", "pydantic": "2.12"}, said)
+    assert advisories.faults == ("pyarrow 14.0.0: PYSEC-1, CVE-1; mended in 14.0.1",)
+    assert (advisories.asked, advisories.not_asked) == (2, ())
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_known_fault_is_named_with_what_helps() -> None:
 )
 def test_a_package_that_could_not_be_asked_about_is_not_free_of_faults(ask: Callable[[Path], str]) -> None:
     """pip-audit itself says "No known vulnerabilities found" and ends with 0 then."""
-    found = AUDIT.known_faults({"pyarrow": "14.0.0"}, ask)
-    assert (found.faults, found.asked, len(found.not_asked)) == ((), 0, 1)
+    advisories = AUDIT.known_faults({"pyarrow": "14.0.0"}, ask)
+    assert (advisories.faults, advisories.asked, len(advisories.not_asked)) == ((), 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -60,11 +60,15 @@ def _fits(spec: Mapping[str, Any], value: Any) -> bool:
         return (
             isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 1900 <= value <= 2200)
         )
-    fits = {"codes": _CODE.fullmatch, "dates": _is_date, "columns": _NAME.fullmatch}[kind]
+    checks: dict[str, Callable[[str], object]] = {
+        "codes": _CODE.fullmatch,
+        "dates": _is_date,
+        "columns": _NAME.fullmatch,
+    }
     return (
         isinstance(value, list | tuple)
         and 1 <= len(value) <= LONGEST_LIST
-        and all(isinstance(item, str) and fits(item) for item in value)
+        and all(isinstance(item, str) and checks[kind](item) for item in value)
     )
 
 

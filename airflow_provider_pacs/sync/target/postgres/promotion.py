@@ -25,12 +25,12 @@ def installed(connection: Connection) -> dict[str, tuple[EntityColumn, ...]]:
     """The promoted columns of each entity, in the order of their names."""
     if connection.execute("SELECT to_regclass('pacs_ops.promoted_column')").fetchone() == (None,):
         return {}
-    found: dict[str, tuple[EntityColumn, ...]] = {}
+    columns: dict[str, tuple[EntityColumn, ...]] = {}
     for entity, name, kind in connection.execute(
         "SELECT entity, name, type FROM pacs_ops.promoted_column ORDER BY entity, name"
     ):
-        found[entity] = (*found.get(entity, ()), promoted_column(name, kind))
-    return found
+        columns[entity] = (*columns.get(entity, ()), promoted_column(name, kind))
+    return columns
 
 
 def missing(connection: Connection, promoted: Promoted) -> list[tuple[Entity, EntityColumn]]:
