@@ -20,6 +20,8 @@ from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import table_maps
 from airflow_provider_pacs.sync.entities import promoted_column
+from airflow_provider_pacs.sync.preflight.preview import preview
+from airflow_provider_pacs.sync.preflight.target import promoted_lacking
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.support.county import County, county_config, key, new_engine, of, redeclare, retype
 from tests.support.in_process import Pacs
@@ -114,6 +116,15 @@ def fill(county: County) -> None:
     )
 
 
+def digests_of(county: County) -> dict[str, bytes]:
+    """What the quarantine keeps of each row's values."""
+    kept = county.sql(
+        "SELECT source_key, payload_digest FROM pacs_ops.quarantine WHERE county_id = %s AND state = 'open'",
+        county.fips,
+    )
+    return {row["source_key"]: row["payload_digest"] for row in kept}
+
+
 def test_a_run_promotes_nothing_by_itself(platform: Platform, make: Maker) -> None:
     """Neither a run nor the sync's login adds the column; the run says who does, and claims nothing."""
     county = make(promote={"never_added": "text"}, extra={"never_added": "Subdivision"})
@@ -121,6 +132,9 @@ def test_a_run_promotes_nothing_by_itself(platform: Platform, make: Maker) -> No
         county.sync()
     assert caught.value.code == "PACS-003"
     assert county.sql("SELECT FROM pacs_ops.county WHERE county_id = %s", county.fips) == []
+    assert promoted_lacking(county.config, county.target.promoted()) == (
+        "tables.property.promote.never_added",
+    )
     with pytest.raises(ConfigError, match="this login may not migrate"):
         county.target.promote({"property": [promoted_column("never_added", "text")]})
     assert "never_added" not in {column.name for column in county.target.promoted().get("property", ())}
@@ -137,6 +151,9 @@ def test_values_arrive_typed_and_exact(platform: Platform, make: Maker) -> None:
         "clean",
         "all_rows",
     )
+    shown = {cell.column: cell.mapped for cell in preview(county.config, county.source, "property")[0].cells}
+    assert (shown["lots"] or "").strip() in ("12", "0", "")
+    assert "extra.lots" not in shown
     first, second, third = (rows(platform, county)[key("property", number)] for number in (1, 2, 3))
     assert {name: first[name] for name in PROMOTE} == {
         "subdivision": "Canyon Lakes 'A' \"1\"\\",
@@ -168,7 +185,7 @@ def test_the_step_is_recorded_once(platform: Platform, make: Maker) -> None:
     with platform.target(user_of(platform)) as target:
         assert target.migrate() == []
         assert target.readiness().altered == ()
-    assert county.target.readiness().missing_rights == ()
+    assert county.target.readiness().missing_privileges == ()
 
 
 def test_a_value_that_does_not_fit_sets_its_row_aside(platform: Platform, make: Maker) -> None:
@@ -222,7 +239,7 @@ def test_a_county_that_does_not_promote_is_unaffected(platform: Platform, make: 
     other.add("property", *range(10, 40))
     other.add("property", 41, YearBuilt=99999)
     other.sync()
-    waiting = other.quarantine("property")
+    waiting, digests = other.quarantine("property"), digests_of(other)
     assert len(waiting) == 1
     before = rows(platform, other)
     promoting = make(
@@ -236,6 +253,7 @@ def test_a_county_that_does_not_promote_is_unaffected(platform: Platform, make: 
     published, certificate = other.sync()
     assert (of(published, "property").mode, certificate.state) == ("window", "clean")
     assert (of(published, "property").updated, other.quarantine("property")) == (1, waiting)
+    assert digests_of(other) == digests
     after = rows(platform, other)
     assert all(row["late_name"] is None and row["late_lots"] is None for row in after.values())
     assert after[key("property", 2)]["extra"] == {"late_name": "Panoramic", "late_lots": "0"}

@@ -374,6 +374,16 @@ def test_what_can_not_be_promoted(tmp_path: Path, promote: str, what: str) -> No
     assert any(what in line for line in problems(write(tmp_path, text)))
 
 
+def test_one_county_does_not_fill_every_countys_table(tmp_path: Path) -> None:
+    """Case E5: the columns that a file promotes are added to the table of all counties."""
+    names = [f"c{number}" for number in range(21)]
+    extra, promote = (", ".join(f"{name}: {kind}" for name in names) for kind in ("X", "text"))
+    text = f"tables: {{property: {{extra: {{{extra}}}, promote: {{{promote}}}}}}}"
+    assert any(
+        "promote: Dictionary should have at most 20 items" in line for line in problems(write(tmp_path, text))
+    )
+
+
 def test_what_is_promoted(tmp_path: Path) -> None:
     text = "tables: {property: {extra: {lots: Lots, zone: Z}, promote: {lots: integer}}}"
     config = load_county(write(tmp_path, text))
