@@ -11,6 +11,7 @@ interface Look {
 
 /** The most urgent first. */
 export const STATES: Record<CountyState, Look> = {
+  broken: { word: "Broken", palette: "red", sign: "⚠" },
   failing: { word: "Failing", palette: "red", sign: "✕" },
   blocked: { word: "Blocked", palette: "red", sign: "■" },
   drift: { word: "Drift", palette: "red", sign: "≠" },

@@ -337,7 +337,8 @@ export interface paths {
         };
         /**
          * Overview
-         * @description Give every county's line, the most urgent first, and which targets answered.
+         * @description Give every county's line, the most urgent first, and which targets answered. A county whose file can't
+         *     be used has a line like the others: who watches the page must not miss it.
          */
         get: operations["overview"];
         put?: never;
@@ -744,7 +745,7 @@ export interface components {
         };
         /**
          * CountyLine
-         * @description One county at a glance.
+         * @description One county at a glance; of one whose file can't be used only the name, the state and the cause.
          *
          *     Attributes:
          *         cause: why the state is not `in_step`, in one sentence.
@@ -777,7 +778,10 @@ export interface components {
             due_since: string | null;
             /** Error Rate */
             error_rate: number | null;
-            /** Fips */
+            /**
+             * Fips
+             * @default
+             */
             fips: string;
             /** Fresh Since */
             fresh_since: string | null;
@@ -830,10 +834,16 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "failing" | "blocked" | "drift" | "pending" | "retrying" | "unknown" | "lagging" | "never" | "in_step";
-            /** Target */
+            state: "broken" | "failing" | "blocked" | "drift" | "pending" | "retrying" | "unknown" | "lagging" | "never" | "in_step";
+            /**
+             * Target
+             * @default
+             */
             target: string;
-            /** Timezone */
+            /**
+             * Timezone
+             * @default UTC
+             */
             timezone: string;
             /**
              * Trend

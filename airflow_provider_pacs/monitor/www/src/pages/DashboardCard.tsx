@@ -32,7 +32,7 @@ export const DashboardCard = () => {
           {data.attention.map((line) => (
             <HStack fontSize="sm" gap={2} key={line.county} minW={0}>
               <StateBadge state={line.state} />
-              <To flexShrink={0} to={countyPath(line.county)}>
+              <To flexShrink={0} to={line.fips ? countyPath(line.county) : `${PAGE_PATH}?state=broken`}>
                 {line.name}
               </To>
               <Text color="fg.muted" title={line.cause} truncate>

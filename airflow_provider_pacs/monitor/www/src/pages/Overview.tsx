@@ -32,9 +32,15 @@ const PLAIN: readonly Column<Line>[] = [
     sort: (line) => line.name.toLowerCase(),
     cell: (line) => (
       <Box w="11.5rem">
-        <To fontWeight="medium" overflowWrap="anywhere" to={countyPath(line.county)}>
-          {line.name}
-        </To>
+        {line.fips ? (
+          <To fontWeight="medium" overflowWrap="anywhere" to={countyPath(line.county)}>
+            {line.name}
+          </To>
+        ) : (
+          <Text as="span" fontWeight="medium" overflowWrap="anywhere" title={line.cause}>
+            {line.name}
+          </Text>
+        )}
       </Box>
     ),
   },
