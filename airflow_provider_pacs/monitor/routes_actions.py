@@ -159,8 +159,9 @@ def decide(
 def _question(airflow: AirflowApi, dag_id: str, shown: set[tuple[int, str]]) -> tuple[str, str] | None:
     """The run and the task that ask about exactly these sets."""
     for run_id, task_id in airflow.open_questions(dag_id):
-        listed = airflow.result(dag_id, run_id, "pending")["sets"]
-        if {(each["pending_id"], each["digest"]) for each in listed} == shown:
+        listed = airflow.result(dag_id, run_id, "pending")
+        sets = listed.get("sets", ()) if isinstance(listed, dict) else ()
+        if {(each["pending_id"], each["digest"]) for each in sets} == shown:
             return run_id, task_id
     return None
 

@@ -59,7 +59,7 @@ for run in json.loads(sys.argv[2]):
             if task.task_id in run["results"]:
                 XComModel.set(
                     "return_value", run["results"][task.task_id], dag_id=run["dag_id"], task_id=task.task_id,
-                    run_id=run["run_id"], session=session,
+                    run_id=run["run_id"], serialize=False, session=session,
                 )
             if state == "awaiting_input":
                 session.add(HITLDetail(

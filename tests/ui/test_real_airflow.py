@@ -41,7 +41,7 @@ def test_nobody_gets_in_without_a_token_or_with_a_made_up_one(site: Site, route:
 def test_both_roles_read_the_page_and_its_scripts(site: Site, user: str) -> None:
     token = site.token(user)
     code, body = status(site, "/api/overview", token)
-    assert (code, len(json.loads(body)["counties"])) == (200, 14)
+    assert (code, len(json.loads(body)["counties"])) == (200, 15)
     assert status(site, "/static/pacs_sync.js", token)[0] == 200
     assert status(site, "/api/counties/benton_wa", token)[0] == 200
 

@@ -17,7 +17,7 @@ const Place = ({ dagId }: { readonly dagId?: string }) => {
   if (dagId !== undefined) {
     const county = OF_A_COUNTY.exec(dagId)?.[1];
     return (
-      <Box h="full" overflowY="auto" p={3}>
+      <Box data-plugin="pacs-sync" h="full" overflowY="auto" p={3}>
         {county ? (
           <County county={county} inDag key={county} />
         ) : (
@@ -30,7 +30,7 @@ const Place = ({ dagId }: { readonly dagId?: string }) => {
   if (!page) return <DashboardCard />;
   const county = page[1];
   return (
-    <Box maxW="110rem" mx="auto" p={{ base: 2, md: 4 }} pb={10} w="full">
+    <Box data-plugin="pacs-sync" maxW="110rem" mx="auto" p={{ base: 2, md: 4 }} pb={10} w="full">
       {county ? <County county={county} key={county} /> : <Overview />}
     </Box>
   );
