@@ -224,7 +224,14 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
+        self,
+        entity: Entity,
+        county_id: str,
+        table: str,
+        *,
+        complete: bool,
+        spelling: KeySpelling | None,
+        late: bool,
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -233,7 +240,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            spelling: how a key is written before it is hashed and summed.
+            spelling: how a key is written before it is hashed and summed; None counts only.
             late: the list of keys beside it holds those newer than the bound.
         """
 
