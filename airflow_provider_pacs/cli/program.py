@@ -33,6 +33,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "certificate": "Print the newest certificate: what agrees and what it covered.",
         "quarantine": "List rows that broke a rule.",
         "approve": "List pending sets of deletes, or decide on one.",
+        "hold": "Put a county on hold: nothing of it is published.",
+        "resume": "Lift a county's hold.",
         "audit": "Show, verify or export the audit trail.",
     },
     "Tools": {

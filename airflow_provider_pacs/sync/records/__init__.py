@@ -17,6 +17,7 @@ from airflow_provider_pacs.sync.records.certificates import (
     SourceCensus,
     worst_state,
 )
+from airflow_provider_pacs.sync.records.holds import Hold
 from airflow_provider_pacs.sync.records.plans import (
     BACKFILL,
     MAPPING_VERSION,
@@ -61,6 +62,7 @@ __all__ = [
     "EntityOutcome",
     "EntityRun",
     "EntityState",
+    "Hold",
     "Mode",
     "OrphanedRow",
     "PendingDeletes",

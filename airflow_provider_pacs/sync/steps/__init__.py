@@ -13,6 +13,7 @@ from __future__ import annotations
 from airflow_provider_pacs.sync.steps.approve import approve, pending_deletes, reject
 from airflow_provider_pacs.sync.steps.certify import CertificateError, certify
 from airflow_provider_pacs.sync.steps.extract import extract
+from airflow_provider_pacs.sync.steps.hold import hold, resume
 from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
 from airflow_provider_pacs.sync.steps.run import backfill, check, plan, reconcile, run_all, sync
@@ -26,11 +27,13 @@ __all__ = [
     "certify",
     "check",
     "extract",
+    "hold",
     "pending_deletes",
     "plan",
     "publish",
     "reconcile",
     "reject",
+    "resume",
     "run_all",
     "sync",
     "validate",

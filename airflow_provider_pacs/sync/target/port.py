@@ -20,6 +20,7 @@ from airflow_provider_pacs.sync.records import (
     Difference,
     EntityCertificate,
     EntityRun,
+    Hold,
     Mode,
     OrphanedRow,
     PendingDeletes,
@@ -463,6 +464,22 @@ class Approvals(Protocol):
         """Live children of deleted parents, oldest deletion first."""
 
 
+class Holds(Protocol):
+    """A county on hold: nothing of it is published until somebody resumes it."""
+
+    def current(self, county_id: str) -> Hold | None:
+        """The county's open hold; None where runs may publish."""
+
+    def place(self, county_id: str, reason: str, actor: str) -> Hold:
+        """Put the county on hold: when this returns, no run of it publishes.
+
+        A county that is on hold stays so, with its first reason.
+        """
+
+    def lift(self, county_id: str, actor: str) -> Hold:
+        """Lift the county's hold; returns it. Raises ConflictError where it is not on hold."""
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -480,6 +497,9 @@ class Target(Protocol):
 
     @property
     def approvals(self) -> Approvals: ...
+
+    @property
+    def holds(self) -> Holds: ...
 
     @property
     def sqlalchemy_url(self) -> sa.URL:

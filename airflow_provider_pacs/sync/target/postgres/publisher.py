@@ -27,6 +27,7 @@ from airflow_provider_pacs.sync.target.postgres import (
     approvals,
     audit,
     ddl,
+    holds,
     probes,
     run_store,
     staging,
@@ -81,14 +82,15 @@ def publish(connection: Connection, run_id: str, request: PublishRequest) -> Run
     meanwhile is published now, the others stay as they are.
 
     Raises:
-        ConflictError: the run is unknown, a later run has taken the county, or an approved set was decided
-            meanwhile.
+        ConflictError: the run is unknown, a later run has taken the county, the county is on hold, or an
+            approved set was decided meanwhile.
     """
     run = run_store.run(connection, run_id)
     rows = run_store.entities(connection, run_id)
     if run.published_at is not None and not any(row.state == "passed" for row in rows):
         return outcome(connection, run_id, already_published=True)
     run_store.fence(connection, run)
+    holds.refuse_held(connection, run)
     for row in rows:
         _redact(connection, run, row)
         if row.state == "passed":

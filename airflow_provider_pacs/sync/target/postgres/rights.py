@@ -48,6 +48,7 @@ EVIDENCE = frozenset(
         "pending_delete",
         "pending_delete_key",
         "change_log",
+        "county_hold",
     }
 )
 """Journal tables that the sync fills and changes, but never deletes from."""
@@ -67,6 +68,7 @@ JOURNAL = frozenset(
         "held_delete",
         "pending_delete",
         "check_report",
+        "county_hold",
         "audit",
         "audit_head",
         "schema_migration",

@@ -12,6 +12,7 @@ from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, sessi
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
+from airflow_provider_pacs.sync.target.postgres.holds import PostgresHolds
 from airflow_provider_pacs.sync.target.postgres.publisher import PostgresPublisher
 from airflow_provider_pacs.sync.target.postgres.run_store import PostgresRunStore
 from airflow_provider_pacs.sync.target.postgres.staging import PostgresStaging
@@ -34,6 +35,7 @@ class PostgresTarget:
         publisher: the only way into the tables of schema `pacs`.
         certifier: comparisons and certificates.
         approvals: what waits for a person.
+        holds: whether runs of a county may publish.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
@@ -47,6 +49,7 @@ class PostgresTarget:
         self.publisher = PostgresPublisher(self._db)
         self.certifier = PostgresCertifier(self._db)
         self.approvals = PostgresApprovals(self._db)
+        self.holds = PostgresHolds(self._db)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
