@@ -23,6 +23,7 @@ from pydantic import Field, StrictStr, ValidationError, field_validator, model_v
 from airflow_provider_pacs.sync.config.settings import (
     DeleteGuard,
     EntityName,
+    HistoryConfig,
     Name,
     Section,
     SourceConfig,
@@ -68,6 +69,7 @@ class CountyConfig(Section):
     target: TargetConfig = TargetConfig()
     sync: SyncConfig = Field(default_factory=SyncConfig)
     delete_guard: DeleteGuard = DeleteGuard()
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
     tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
     owner: Name = "data-engineering"
     tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
@@ -77,7 +79,7 @@ class CountyConfig(Section):
     def _defaults_from_the_slug(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        sections = ("source", "target", "sync", "delete_guard", "tables")
+        sections = ("source", "target", "sync", "delete_guard", "history", "tables")
         filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
         county = str(filled.get("county", ""))
         place, _, state = county.rpartition("_")
@@ -316,5 +318,6 @@ def _keys_at(loc: YamlPath) -> Iterable[str]:
         "target": TargetConfig,
         "sync": SyncConfig,
         "delete_guard": DeleteGuard,
+        "history": HistoryConfig,
     }
     return (sections[str(loc[0])] if loc else CountyConfig).model_fields

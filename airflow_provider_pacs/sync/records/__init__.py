@@ -27,10 +27,18 @@ from airflow_provider_pacs.sync.records.plans import (
     EntityState,
     Mode,
     ReadPlan,
+    RollbackScope,
     RunKind,
     RunPlan,
     RunState,
     SourceMoment,
+)
+from airflow_provider_pacs.sync.records.rollbacks import (
+    EntityRollback,
+    RollbackConflict,
+    RollbackProposal,
+    RowChange,
+    UndoneRun,
 )
 from airflow_provider_pacs.sync.records.runs import (
     AuditRow,
@@ -60,6 +68,7 @@ __all__ = [
     "Difference",
     "EntityCertificate",
     "EntityOutcome",
+    "EntityRollback",
     "EntityRun",
     "EntityState",
     "Hold",
@@ -68,6 +77,10 @@ __all__ = [
     "PendingDeletes",
     "QuarantinedRow",
     "ReadPlan",
+    "RollbackConflict",
+    "RollbackProposal",
+    "RollbackScope",
+    "RowChange",
     "RowCounts",
     "RunKind",
     "RunOutcome",
@@ -76,6 +89,7 @@ __all__ = [
     "RunState",
     "SourceCensus",
     "SourceMoment",
+    "UndoneRun",
     "entity_outcome",
     "worst_state",
 ]

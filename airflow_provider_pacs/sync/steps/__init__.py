@@ -16,6 +16,7 @@ from airflow_provider_pacs.sync.steps.extract import extract
 from airflow_provider_pacs.sync.steps.hold import hold, resume
 from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
+from airflow_provider_pacs.sync.steps.rollback import propose_rollback, rollback
 from airflow_provider_pacs.sync.steps.run import backfill, check, plan, reconcile, run_all, sync
 from airflow_provider_pacs.sync.steps.validate import validate
 
@@ -30,10 +31,12 @@ __all__ = [
     "hold",
     "pending_deletes",
     "plan",
+    "propose_rollback",
     "publish",
     "reconcile",
     "reject",
     "resume",
+    "rollback",
     "run_all",
     "sync",
     "validate",

@@ -118,7 +118,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     refuse_held(config, target, request.kind)
-    _let_others_finish(config, target, request)
+    let_others_finish(config, target, request)
     now = _source_now(config, source)
     choices = _wanted(resolve_tables(config, source, read_features(source)), request)
     _refuse_a_login_that_writes(config, source, choices)
@@ -260,7 +260,7 @@ def _refuse_another_clock(
             raise refusal
 
 
-def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
+def let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
     """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
 
     A sync takes over from an earlier sync: the later one reads all that the earlier one would have.
