@@ -47,6 +47,7 @@ _RESERVED_ENDINGS = (
     "_approvals",
     "_realtime",
     "_writeback",
+    "_rollback",
     "_sync_schedule",
 )  # a DAG id of one county may not be another county's
 _MOST, _LONGEST = 50, 600
