@@ -6,8 +6,11 @@ The mistakes that the guide rehearses are the last tests.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
+import psycopg
 import pytest
 
 from airflow_provider_pacs.sync import steps
@@ -15,6 +18,8 @@ from airflow_provider_pacs.sync.records import Certificate, RollbackProposal, Ru
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key
+
+plan = import_module("airflow_provider_pacs.sync.steps.plan")
 
 
 @pytest.fixture
@@ -117,3 +122,297 @@ def test_after_it_the_county_is_on_hold_until_somebody_resumes(kept: County) -> 
     resume(kept)
     sync(kept)
     assert kept.row("property", 1)["city"] == "Finley", "the source still says so"
+
+
+def test_a_rollback_is_shown_before_it_is_done(kept: County) -> None:
+    """The proposal changes nothing; the digest binds the decision to it."""
+    kept.add("property", 1, 2)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    kept.add("property", 3, at=kept.stamp())
+    wrong = sync(kept)
+    before = state(kept)
+    shown = proposal(kept, wrong)
+    (each,) = shown.entities
+    assert (each.restored, each.removed, each.leaving, each.live) == (1, 1, 1, 3)
+    assert [str(run.run_id) for run in shown.runs] == [wrong]
+    assert shown.conflict_count == 0
+    assert state(kept) == before
+    with pytest.raises(ConflictError, match="no longer the one that was shown"):
+        undo(kept, wrong, digest="0" * 64)
+    assert state(kept) == before
+    undo(kept, wrong, digest=shown.digest)
+    audited = kept.sql(
+        "SELECT object, details FROM pacs_ops.audit WHERE county_id = %s AND action = 'run.rolled_back'",
+        kept.fips,
+    )
+    assert [(row["object"], row["details"]["by"], row["details"]["runs"]) for row in audited] == [
+        (wrong, "ann", [wrong])
+    ]
+
+
+def test_rows_that_a_later_run_touched_stand_against_it_and_are_listed(kept: County) -> None:
+    kept.add("property", 1, 2, 3)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    kept.change("property", 2, City="Finley")
+    wrong = sync(kept)
+    kept.change("property", 2, City="Pasco")
+    after = sync(kept)
+    before = state(kept)
+    shown = proposal(kept, wrong)
+    assert [(each.source_key, str(each.run_id)) for each in shown.conflicts] == [(key("property", 2), after)]
+    with pytest.raises(ConflictError, match=rf"1 row\(s\) stand against .* by run {after}"):
+        undo(kept, wrong)
+    assert state(kept) == before
+    first = kept.sql(
+        "SELECT run_id::text FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY epoch LIMIT 1", kept.fips
+    )
+    undo(kept, first[0]["run_id"], onto=True)
+    assert {row["city"] for row in kept.rows("property").values()} == {"Prosser"}
+    states = kept.sql("SELECT state FROM pacs_ops.sync_run WHERE county_id = %s ORDER BY epoch", kept.fips)
+    assert [row["state"] for row in states] == ["succeeded", "rolled_back", "rolled_back", "succeeded"]
+
+
+def test_a_row_that_something_else_changed_is_not_overwritten(kept: County) -> None:
+    """The digest of the image that the run left tells."""
+    kept.add("property", 1)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    wrong = sync(kept)
+    kept.sql(f"UPDATE {kept.partition('property')} SET city = 'by hand'")
+    with pytest.raises(ConflictError, match="changed by something beside the sync"):
+        undo(kept, wrong)
+    assert kept.row("property", 1)["city"] == "by hand"
+
+
+def test_a_parent_of_rows_that_stay_is_not_removed(family: County) -> None:
+    family.add("property", 1)
+    family.add("owner", 1)
+    sync(family)
+    family.add("property", 2, at=family.stamp())
+    wrong = sync(family)
+    family.add("owner", 2, at=family.stamp())
+    sync(family)
+    with pytest.raises(ConflictError, match="its property would be removed"):
+        undo(family, wrong)
+    assert len(family.rows("property")) == 2
+
+
+def test_the_delete_guard_asks_for_a_digest(kept: County) -> None:
+    """More leaving rows than the guard allows need a person who saw the proposal."""
+    kept.configure(delete_guard={"max_rows": 3, "max_percent": 0.0})
+    kept.add("property", *range(5))
+    sync(kept)
+    kept.add("property", *range(5, 10), at=kept.stamp())
+    wrong = sync(kept)
+    assert proposal(kept, wrong).needs_digest
+    with pytest.raises(ConflictError, match="5 live rows would leave"):
+        undo(kept, wrong)
+    assert len(kept.rows("property")) == 10
+    undo(kept, wrong, digest=proposal(kept, wrong).digest)
+    assert len(kept.rows("property")) == 5
+
+
+def test_a_run_without_history_or_rolled_back_already_is_refused(county: County) -> None:
+    county.add("property", 1)
+    plain = sync(county)
+    county.configure(history={"enabled": True})
+    county.change("property", 1, City="Finley")
+    noted = sync(county)
+    with pytest.raises(ConflictError, match="not in the change log"):
+        undo(county, plain)
+    with pytest.raises(ConflictError, match="not in the change log"):
+        undo(county, plain, onto=True)
+    undo(county, noted)
+    with pytest.raises(ConflictError, match="was rolled back by run"):
+        undo(county, noted)
+    with pytest.raises(ConflictError, match="no run's id"):
+        undo(county, "tomorrow")
+
+
+def test_a_gap_in_the_history_is_no_bridge(county: County) -> None:
+    """A run between that kept no history can't be undone: nothing goes back over it, and `as_of` says so."""
+    county.configure(history={"enabled": True})
+    county.add("property", 1)
+    first = sync(county)
+    (moment,) = county.sql("SELECT clock_timestamp() AS t")
+    county.configure(history={"enabled": False})
+    county.change("property", 1, City="Finley")
+    sync(county)
+    county.configure(history={"enabled": True})
+    county.change("property", 1, City="Pasco")
+    sync(county)
+    with pytest.raises(ConflictError, match="not in the change log"):
+        undo(county, first, onto=True)
+    county.sql("INSERT INTO pacs_ops.county_grant VALUES (session_user, '*') ON CONFLICT DO NOTHING")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        county.sql("SELECT * FROM pacs_report.property_as_of(%s, %s)", moment["t"], county.fips)
+
+
+def test_a_clock_that_went_back_leaves_the_order_of_runs(kept: County) -> None:
+    """The publish's time is strictly increasing in a county, whatever the server's clock does."""
+    kept.add("property", 1)
+    first = sync(kept)
+    kept.sql("UPDATE pacs_ops.change_set SET at = at + interval '10 days' WHERE run_id = %s", first)
+    kept.change("property", 1, City="Finley")
+    sync(kept)
+    rows = kept.sql("SELECT at FROM pacs_ops.change_set WHERE county_id = %s ORDER BY at", kept.fips)
+    assert rows[1]["at"] - rows[0]["at"] == timedelta(microseconds=1)
+    assert kept.row("property", 1)["_changed_at"] == rows[1]["at"]
+
+
+def test_a_rollback_that_was_killed_after_its_publish_is_certified_by_the_next_call(
+    kept: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.add("property", 1)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    wrong = sync(kept)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(kept.target.certifier), "issue", broken)
+        with pytest.raises(RuntimeError, match="killed"):
+            undo(kept, wrong)
+    assert kept.row("property", 1)["city"] == "Prosser"
+    assert kept.target.holds.current(kept.fips) is not None
+    kept.target.staging.drop(
+        [
+            row["t"]
+            for row in kept.sql(
+                "SELECT tablename AS t FROM pg_tables WHERE schemaname = 'pacs_stage' AND tablename LIKE 'stage\\_%%\\_1'"
+            )
+        ]
+    )
+    outcome, certificate = undo(kept, wrong)
+    assert (outcome.already_published, certificate.state) == (True, "rolled_back")
+
+
+def test_an_overtaken_rollback_changes_nothing(kept: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The epoch fences a rollback like any other run."""
+    kept.add("property", 1)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    wrong = sync(kept)
+    publish = type(kept.target.publisher).publish
+
+    def overtaken(self: Any, *words: Any, **more: Any) -> Any:
+        kept.target.runs.claim(
+            county_id=kept.fips, county=kept.config.county, name=kept.config.name, identity={}
+        )
+        return publish(self, *words, **more)
+
+    monkeypatch.setattr(type(kept.target.publisher), "publish", overtaken)
+    with pytest.raises(ConflictError):
+        undo(kept, wrong)
+    assert kept.row("property", 1)["city"] == "Finley"
+    assert kept.target.holds.current(kept.fips) is None
+
+
+# The guide's rehearsals
+
+
+def test_a_wrong_mapping_was_published(kept: County) -> None:
+    """Every row bears the wrong value; the mapping is corrected, and the county goes on where it was."""
+    kept.add("property", *range(30))
+    good = sync(kept)
+    before = state(kept)
+    kept.configure(tables={"property": {"columns": {"city": "State"}}})
+    wrong = sync(kept)
+    assert {row["city"] for row in kept.rows("property").values()} == {"WA"}
+    undo(kept, wrong)
+    assert state(kept) == before
+    kept.configure(tables={"property": {"columns": {}}})
+    resume(kept)
+    later(kept)
+    outcome, certificate = kept.sync()
+    assert (outcome.entities[0].mode, outcome.entities[0].changed, certificate.clean) == ("window", 0, True)
+    assert kept.state("property").run_id != good
+
+
+def test_the_vendor_restored_a_wrong_source(kept: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of last year behind the same name: rows are old, some are gone; all of it is undone, and the
+    right database is recognised again as the one that the cursors were made from.
+    """
+    kept.add("property", *range(40))
+    sync(kept)
+    for number in range(40):
+        kept.change("property", number, City="Finley")
+    sync(kept)
+    before = state(kept)
+    right = before["source"][0]
+    kept.change("property", *range(40), at=kept.stamp(days=200), City="Prosser")
+    kept.remove("property", *range(30))
+    with monkeypatch.context() as patched:
+        patched.setattr(plan, "read_identity", lambda _: {**right, "fork": "another"})
+        wrong = sync(kept)
+    assert len(kept.pending("property")) == 1, "the delete guard held the deletes"
+    assert state(kept)["source"] != [right]
+    undo(kept, wrong)
+    after = state(kept)
+    assert after["cursors"][0].pop("watermark") is None, "the restore set the cursor back before the run read"
+    assert after["cursors"][0].pop("source_columns") == {}
+    for name in ("watermark", "source_columns"):
+        before["cursors"][0].pop(name)
+    assert after == before
+    kept.add("property", *range(30))
+    kept.change("property", *range(40), City="Finley")
+    resume(kept)
+    later(kept)
+    _, certificate = kept.sync()
+    assert certificate.clean
+    assert {row["city"] for row in kept.rows("property").values()} == {"Finley"}
+
+
+def test_an_approved_delete_should_not_have_been(kept: County) -> None:
+    """The rows live again, and the set waits for another decision."""
+    kept.add("property", *range(40))
+    sync(kept)
+    kept.remove("property", *range(30))
+    sync(kept)
+    before = state(kept)
+    (pending,) = steps.pending_deletes(kept.config, kept.target)
+    later(kept)
+    steps.approve(
+        kept.config,
+        kept.source,
+        kept.target,
+        sets=[(pending.pending_id, pending.digest)],
+        actor="bob",
+        trigger="test",
+    )
+    assert len(kept.rows("property")) == 10
+    (row,) = kept.sql(
+        "SELECT run_id::text FROM pacs_ops.sync_run WHERE county_id = %s AND kind = 'approval'", kept.fips
+    )
+    undo(kept, row["run_id"])
+    assert state(kept) == before
+    assert len(kept.rows("property")) == 40
+    (again,) = steps.pending_deletes(kept.config, kept.target)
+    assert again.pending_id == pending.pending_id
+    steps.reject(kept.config, kept.target, sets=[(again.pending_id, again.digest)], actor="bob")
+
+
+def test_a_bulk_update_was_undone_at_the_source(kept: County) -> None:
+    """The platform has the bulk update, the source has it no more and moved no stamp: the rollback takes the
+    platform back, and the next run reads the window again and finds nothing to do.
+    """
+    kept.add("property", *range(30))
+    sync(kept)
+    before = state(kept)
+    kept.change("property", *range(30), Acreage=9.75)
+    wrong = sync(kept)
+    kept.change("property", *range(30), at=None, Acreage=0.25)
+    undo(kept, wrong)
+    assert state(kept) == before
+    kept.change(
+        "property", *range(30), at=kept.stamp(hours=2)
+    )  # the vendor's restore puts the old stamps back
+    resume(kept)
+    later(kept)
+    kept.sync()
+    assert {str(row["acreage"]) for row in kept.rows("property").values()} == {"0.25"}
+    assert kept.reconcile().clean

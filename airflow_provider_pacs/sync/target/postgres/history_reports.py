@@ -169,8 +169,8 @@ def _row_history() -> sql.Composed:
     top = next(entity for entity in entities if entity.parent is None)
     candidates = sql.SQL(
         "SELECT e.entity, k.row_key FROM (VALUES {}) AS e(entity), LATERAL (SELECT pacs_ops.surrogate_key($1, "
-        "e.entity, $2) UNION SELECT lower($2)::uuid WHERE $2 ~* "
-        "'^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$') AS k(row_key)"
+        "e.entity, $2) UNION SELECT CASE WHEN $2 ~* "
+        "'^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$' THEN lower($2)::uuid END) AS k(row_key)"
     ).format(sql.SQL(", ").join(sql.SQL("({})").format(sql.Literal(entity.name)) for entity in entities))
     own = [
         sql.SQL(

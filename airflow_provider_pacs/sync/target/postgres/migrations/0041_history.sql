@@ -73,9 +73,10 @@ DECLARE
   first timestamptz;
   part text;
 BEGIN
-  -- Two months are open: a publish that begins before midnight may write after it.
-  FOR first IN SELECT DISTINCT pg_catalog.date_trunc('month', m, 'UTC')
-    FROM pg_catalog.unnest(ARRAY[pg_catalog.now(), pg_catalog.now() + interval '2 days']) AS m LOOP
+  -- A publish that begins before midnight may write after it, and where the server's clock went back its time is after the last one's.
+  FOR first IN SELECT DISTINCT pg_catalog.date_trunc('month', m, 'UTC') FROM pg_catalog.unnest(ARRAY[pg_catalog.now(),
+    pg_catalog.now() + interval '2 days', (SELECT max(t.at) + interval '1 second' FROM pacs_ops.change_set AS t)]) AS m
+    WHERE m IS NOT NULL LOOP
     part := 'change_log_' || pg_catalog.to_char(first AT TIME ZONE 'UTC', 'YYYY_MM');
     CONTINUE WHEN pg_catalog.to_regclass(pg_catalog.format('pacs_ops.%I', part)) IS NOT NULL;
     PERFORM pg_catalog.pg_advisory_xact_lock(1885430643, 40);
@@ -115,7 +116,7 @@ DECLARE
   redacted bigint;
 BEGIN
   UPDATE pacs_ops.change_log AS c SET before = c.before || r.says, after_digest = NULL
-    FROM pg_catalog.unnest($3, $4) AS r(key, says)
+    FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS r(key, says)
     WHERE c.county_id = $1 AND c.entity = $2 AND c.row_key = r.key AND NOT c.before @> r.says;
   GET DIAGNOSTICS redacted = ROW_COUNT;
   IF redacted > 0 THEN
