@@ -238,6 +238,7 @@ def test_rollbacks_leave_what_was_there_before(target: PostgresTarget, sequence:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=150, deadline=None, database=None, suppress_health_check=QUIET)
 @given(sequence=LONG)
 def test_rollbacks_leave_what_was_there_before_in_long_sequences(

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow, RunRecord
+from airflow_provider_pacs.sync.records import (
+    AuditRow,
+    Hold,
+    PendingDeletes,
+    QuarantinedRow,
+    RowChange,
+    RunRecord,
+)
 from airflow_provider_pacs.sync.target.postgres.certifier import COLUMNS as CERTIFICATE_COLUMNS
 from airflow_provider_pacs.sync.target.postgres.read_records import CursorRow, EntityRow, QualityRow
 
@@ -222,3 +229,12 @@ LAST_CHECK = """
 SELECT run_id, trigger, state, checked_at, report -> 'findings' AS findings FROM pacs_ops.check_report
 WHERE county_id = %(county)s ORDER BY checked_at DESC, check_id DESC LIMIT 1
 """
+
+ROW_HISTORY = f"""
+SELECT {_list(RowChange, "h")} FROM pacs_ops.row_history(%(county)s, %(key)s, %(limit)s) AS h
+ORDER BY h.at DESC, h.entity, h.row_key
+"""  # noqa: S608
+
+HOLD = f"""
+SELECT {_list(Hold, "h")} FROM pacs_ops.county_hold AS h WHERE h.county_id = %(county)s AND h.resumed_at IS NULL
+"""  # noqa: S608
