@@ -22,8 +22,8 @@ _WORDS = {"I": "came", "U": "changed", "D": "deleted", "R": "came back", "X": "r
 def command(invocation: Invocation, key: str, values: bool, limit: int) -> Answer:
     """Show every change of a row, newest first: run, feed position, PACS user where the row carries one.
 
-    KEY is a row's key as the source or the platform writes it, or a property's parcel number; a property comes with
-    what belongs to it. Changes are kept where the county's file says `history: {enabled: true}`.
+    KEY is a row's key as the source or the platform writes it, or a property's parcel number; a property
+    comes with what belongs to it. Changes are kept where the county's file says `history: {enabled: true}`.
     """
     config = read_config(invocation)
     with open_target(invocation, config) as target:

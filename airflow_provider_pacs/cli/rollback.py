@@ -93,7 +93,8 @@ def _county_of(invocation: Invocation, run: str) -> str:
 def _lines(county: str, proposal: RollbackProposal) -> list[str]:
     lines = [f"{run.kind} {run.run_id} would be undone" for run in proposal.runs]
     lines += [
-        f"{each.entity}: {each.restored:,} rows get their image back, {each.removed:,} go that were not there "
+        f"{each.entity}: {each.restored:,} rows get their image back, {each.removed:,} go that were not "
+        "there "
         f"before; {each.leaving:,} of {each.live:,} live rows leave"
         for each in proposal.entities
     ]

@@ -1,4 +1,6 @@
-"""A run's id comes in; what its rollback would do, and then what it did, goes out: counts and digests, no rows."""
+"""A run's id comes in; what its rollback would do, and then what it did, goes out: counts and digests, no
+rows.
+"""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_after_it_the_county_is_on_hold_until_somebody_resumes(kept: County) -> 
     kept.change("property", 1, City="Finley")
     wrong = sync(kept)
     undo(kept, wrong)
-    with pytest.raises(ConflictError, match="on hold since .* by ann: 1 run"):
+    with pytest.raises(ConflictError, match=r"on hold since .* by ann: 1 run"):
         sync(kept)
     assert kept.row("property", 1)["city"] == "Prosser"
     resume(kept)

@@ -190,7 +190,8 @@ class HistoryConfig(Section):
 
     Attributes:
         enabled: publish writes the row as it was before each change; off by default.
-        keep_years: how long, for every entity that `keep_years_of` does not name; `pacs prune` removes what is older.
+        keep_years: how long, for every entity that `keep_years_of` does not name; `pacs prune` removes what
+            is older.
         keep_years_of: years by entity.
     """
 

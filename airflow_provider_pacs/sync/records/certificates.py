@@ -49,8 +49,8 @@ class EntityCertificate:
     Attributes:
         covered: `all_rows` were compared byte by byte; `window`, the rows of the run's window, while the keys
             of all others were counted and summed on both sides; `keys`, the named rows only.
-        state: `clean`, `pending` (a person must decide), `blocked` (an entity was held back), `drift`, or of a
-            rollback `rolled_back`: its rows are what they were, which says nothing of the source.
+        state: `clean`, `pending` (a person must decide), `blocked` (an entity was held back), `drift`, or of
+            a rollback `rolled_back`: its rows are what they were, which says nothing of the source.
         compared: rows whose images were compared.
         source_rows: rows at the source; with coverage `keys` those that were read.
         target_rows: live rows; with coverage `keys` those of the same keys.

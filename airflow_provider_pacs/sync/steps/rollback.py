@@ -1,8 +1,9 @@
-"""A run that should not have been -> the rows, the quarantine and the cursors from before it, and the county on hold.
+"""A run that should not have been -> the rows, the quarantine and the cursors from before it, and the county
+on hold.
 
-The same five steps as any run: the plan selects before-images of the change log instead of rows of the source, they
-are staged, the verdict is bound to exactly these, publish puts them back in one transaction, and the certificate
-says `rolled_back`. The source is not asked: it may be what is wrong.
+The same five steps as any run: the plan selects before-images of the change log instead of rows of the
+source, they are staged, the verdict is bound to exactly these, publish puts them back in one transaction,
+and the certificate says `rolled_back`. The source is not asked: it may be what is wrong.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def propose_rollback(
         onto: undo every run after it.
 
     Raises:
-        ConflictError: the run is not of this county, was rolled back, or its changes are not in the change log.
+        ConflictError: the run is not of this county, was rolled back, or its changes are not in the change
+            log.
     """
     return target.history.propose(config.fips, RollbackScope(_run_id(run_id), onto), delete_bounds(config))
 
@@ -72,14 +74,14 @@ def rollback(
         target: an open target.
         run_id: the run to undo; with `onto` the run to go back to.
         onto: undo every run after it.
-        digest: of the proposal that was shown. Needed where more rows leave than the delete guard allows; where
-            it is given it must still be the proposal's.
+        digest: of the proposal that was shown. Needed where more rows leave than the delete guard allows;
+            where it is given it must still be the proposal's.
         actor: who decided.
         trigger: where, for the run's record.
 
     Raises:
-        ConflictError: rows stand against it, the digest is another, or a later run has taken the county; nothing
-            was changed.
+        ConflictError: rows stand against it, the digest is another, or a later run has taken the county;
+            nothing was changed.
         RetryableError: PACS-008, another run of the county is at work.
         DataError: after the publish the rows are not what they were.
     """

@@ -100,8 +100,8 @@ def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
 
 
 _CHANGING = (
-    "{s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT "
-    "NULL)"
+    "{s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR "
+    "l._deleted_at IS NOT NULL)"
 )
 """Rows of the partition `l` that the staging table has otherwise, tombstones among them."""
 
@@ -109,7 +109,7 @@ _CHANGING = (
 def _update(connection: Connection, staged: StagedEntity) -> int:
     entity = staged.entity
     if staged.at is not None:
-        changing = staged.sql("{l} AS l, " + _CHANGING, differs=differs(entity))
+        changing = staged.sql("{l} AS l, {rows}", rows=staged.sql(_CHANGING, differs=differs(entity)))
         history.note_rows(connection, staged.run, entity, staged.at, "U", changing, before="l", after="s")
     assignments = sql.SQL(", ").join(
         sql.SQL("{0} = s.{0}").format(sql.Identifier(name))
@@ -118,8 +118,8 @@ def _update(connection: Connection, staged: StagedEntity) -> int:
     )
     statement = staged.sql(
         "UPDATE {l} AS l SET {set}, _source_key = s._source_key, _source_version = s._source_version, "
-        "_run_id = %s, _changed_at = {now}, _deleted_at = NULL FROM " + _CHANGING,
-        differs=differs(entity),
+        "_run_id = %s, _changed_at = {now}, _deleted_at = NULL FROM {rows}",
+        rows=staged.sql(_CHANGING, differs=differs(entity)),
         set=assignments,
     )
     return connection.execute(statement, (staged.run.run_id,)).rowcount
@@ -135,7 +135,7 @@ def _insert(connection: Connection, staged: StagedEntity) -> int:
             connection, staged.run, staged.entity, staged.at, "I", coming, before=None, after="s"
         )
     statement = staged.sql(
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "  # noqa: S608
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "
         "_changed_at) "
         "SELECT %s, {scols}, s._source_key, %s, s._source_version, {now}, {now} " + _COMING,
     )

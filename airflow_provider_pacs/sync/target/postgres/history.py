@@ -1,7 +1,7 @@
 """What publish is about to change -> the change log: rows and journal as they were, in publish's transaction.
 
-Nothing here writes a row of schema `pacs`. Each function stands before the statement whose change it records, and
-selects with the same condition.
+Nothing here writes a row of schema `pacs`. Each function stands before the statement whose change it
+records, and selects with the same condition.
 """
 
 from __future__ import annotations
@@ -25,21 +25,25 @@ PARTY, CONFIDENTIAL = "party_key", "is_confidential"
 
 
 def open_months(connection: Connection) -> None:
-    """Make the partitions that a publish of now writes to; in a transaction of its own, so that nobody waits."""
+    """Make the partitions that a publish of now writes to; in a transaction of its own, so that nobody
+    waits.
+    """
     connection.execute("SELECT pacs_ops.open_change_log_months()")
 
 
 def begin(connection: Connection, county_id: str) -> datetime:
-    """The time of this publish: the transaction's, or the next microsecond where the server's clock went back.
+    """The time of this publish: the transaction's, or the next microsecond where the server's clock went
+    back.
 
     The caller has the county's row locked.
     """
     row = connection.execute(
-        "SELECT greatest(now(), (SELECT max(at) + interval '1 microsecond' FROM pacs_ops.change_set "
-        "WHERE county_id = %s))",
+        "SELECT greatest(now(), (SELECT max(at) + interval '1 microsecond' FROM pacs_ops.change_set WHERE "
+        "county_id = %s))",
         (county_id,),
     ).fetchone()
-    at: datetime = row[0] if row else datetime.max
+    assert row is not None
+    at: datetime = row[0]
     return at
 
 
@@ -49,14 +53,14 @@ def note_set(connection: Connection, run: RunRecord, entity: Entity, at: datetim
     Where the entity had no history, it begins here; with the entity's first load it reaches back for ever.
     """
     connection.execute(
-        "INSERT INTO pacs_ops.change_set (county_id, run_id, entity, at, columns, actor) "
-        "VALUES (%s, %s, %s, %s, %s, %s)",
+        "INSERT INTO pacs_ops.change_set (county_id, run_id, entity, at, columns, actor) VALUES (%s, %s, "
+        "%s, %s, %s, %s)",
         (run.county_id, run.run_id, entity.name, at, digest_names(entity), actor),
     )
     first = not ddl.partition_exists(connection, entity, run.county_id)
     connection.execute(
-        "INSERT INTO pacs_ops.history_span (county_id, entity, since) "
-        "VALUES (%s, %s, CASE WHEN %s THEN '-infinity'::timestamptz ELSE %s END) ON CONFLICT DO NOTHING",
+        "INSERT INTO pacs_ops.history_span (county_id, entity, since) VALUES (%s, %s, CASE WHEN %s THEN "
+        "'-infinity'::timestamptz ELSE %s END) ON CONFLICT DO NOTHING",
         (run.county_id, entity.name, first, at),
     )
 
@@ -118,9 +122,9 @@ def note_rows(
         else sql.SQL("NULL")
     )
     statement = sql.SQL(
-        "INSERT INTO pacs_ops.change_log (county_id, entity, row_key, source_key, property_id, party, run_id, at, op, "
-        "before, after_digest) SELECT {county}, {entity}, {made}.{key}, {text}, {made}.{root}, {party}, {run}, {at}, "
-        "{op}, {before}, {digest} FROM {source}"
+        "INSERT INTO pacs_ops.change_log (county_id, entity, row_key, source_key, property_id, party, "
+        "run_id, at, op, before, after_digest) SELECT {county}, {entity}, {made}.{key}, {text}, "
+        "{made}.{root}, {party}, {run}, {at}, {op}, {before}, {digest} FROM {source}"
     ).format(
         county=sql.Literal(run.county_id),
         entity=sql.Literal(entity.name),
@@ -173,13 +177,15 @@ def note_cursor(connection: Connection, run: RunRecord, entity: str, at: datetim
 
 
 def note_quarantine(connection: Connection, run: RunRecord, entity: Entity, at: datetime, table: str) -> None:
-    """Record the quarantine of rows that are staged with a reject, and of open ones that are staged without."""
+    """Record the quarantine of rows that are staged with a reject, and of open ones that are staged
+    without.
+    """
     rows = sql.SQL(
-        "SELECT k.key, to_jsonb(q) FROM (SELECT DISTINCT coalesce({key}, '') AS key, s._reject IS NULL AS passed "
-        "FROM {s} AS s WHERE s._reject IS NOT NULL OR EXISTS (SELECT FROM pacs_ops.quarantine AS o WHERE "
-        "o.county_id = {county} AND o.entity = {entity} AND o.state = 'open' AND o.source_key = {key})) AS k "
-        "LEFT JOIN pacs_ops.quarantine AS q ON q.county_id = {county} AND q.entity = {entity} AND "
-        "q.source_key = k.key"
+        "SELECT k.key, to_jsonb(q) FROM (SELECT DISTINCT coalesce({key}, '') AS key, s._reject IS NULL AS "
+        "passed FROM {s} AS s WHERE s._reject IS NOT NULL OR EXISTS (SELECT FROM pacs_ops.quarantine AS o "
+        "WHERE o.county_id = {county} AND o.entity = {entity} AND o.state = 'open' AND o.source_key = "
+        "{key})) AS k LEFT JOIN pacs_ops.quarantine AS q ON q.county_id = {county} AND q.entity = {entity} "
+        "AND q.source_key = k.key"
     ).format(
         key=key_text(entity, "s"),
         s=stage(table),
@@ -192,10 +198,10 @@ def note_quarantine(connection: Connection, run: RunRecord, entity: Entity, at: 
 def note_probes(connection: Connection, run: RunRecord, entity: Entity, at: datetime, probed: str) -> None:
     """Record the probed contents that a table of root keys beside a staging table is about to replace."""
     rows = sql.SQL(
-        "SELECT jsonb_build_array(coalesce(o.probe, n.probe), coalesce(o.root_key, n.root_key))::text, to_jsonb(o) "
-        "FROM (SELECT * FROM {probed} WHERE digest IS NOT NULL) AS n FULL JOIN (SELECT * FROM "
-        "pacs_ops.probed_contents WHERE county_id = {county} AND entity = {entity}) AS o ON o.probe = n.probe "
-        "AND o.root_key = n.root_key WHERE n.digest IS DISTINCT FROM o.digest"
+        "SELECT jsonb_build_array(coalesce(o.probe, n.probe), coalesce(o.root_key, n.root_key))::text, "
+        "to_jsonb(o) FROM (SELECT * FROM {probed} WHERE digest IS NOT NULL) AS n FULL JOIN (SELECT * FROM "
+        "pacs_ops.probed_contents WHERE county_id = {county} AND entity = {entity}) AS o ON o.probe = "
+        "n.probe AND o.root_key = n.root_key WHERE n.digest IS DISTINCT FROM o.digest"
     ).format(probed=stage(probed), county=sql.Literal(run.county_id), entity=sql.Literal(entity.name))
     note_state(connection, run, entity.name, at, "probe", rows)
 
@@ -203,8 +209,8 @@ def note_probes(connection: Connection, run: RunRecord, entity: Entity, at: date
 def pending_sets(connection: Connection, county_id: str) -> dict[int, tuple[str, dict[str, Any]]]:
     """The county's undecided sets of deletes, before a publish: id -> (entity, the whole row)."""
     rows = connection.execute(
-        "SELECT d.pending_id, d.entity, to_jsonb(d) FROM pacs_ops.pending_delete AS d WHERE d.county_id = %s "
-        "AND d.state = 'pending'",
+        "SELECT d.pending_id, d.entity, to_jsonb(d) FROM pacs_ops.pending_delete AS d WHERE d.county_id = "
+        "%s AND d.state = 'pending'",
         (county_id,),
     ).fetchall()
     return {pending_id: (entity, row) for pending_id, entity, row in rows}
@@ -257,10 +263,11 @@ def redact_confidential(connection: Connection, run: RunRecord, entity: Entity) 
     )
     connection.execute(
         sql.SQL(
-            "SELECT pacs_ops.redact_change_log_rows({county}, {entity}, array_agg(x.key), array_agg(x.says)) FROM "
-            "(SELECT l.{key} AS key, jsonb_build_object({pairs}) AS says FROM {l} AS l WHERE l._run_id = {run} "
-            "AND l.{flag} AND EXISTS (SELECT FROM pacs_ops.change_log AS c WHERE c.county_id = {county} "
-            "AND c.row_key = l.{key} AND c.before IS NOT NULL)) AS x HAVING count(*) > 0"
+            "SELECT pacs_ops.redact_change_log_rows({county}, {entity}, array_agg(x.key), "
+            "array_agg(x.says)) FROM (SELECT l.{key} AS key, jsonb_build_object({pairs}) AS says FROM {l} "
+            "AS l WHERE l._run_id = {run} AND l.{flag} AND EXISTS (SELECT FROM pacs_ops.change_log AS c "
+            "WHERE c.county_id = {county} AND c.row_key = l.{key} AND c.before IS NOT NULL)) AS x HAVING "
+            "count(*) > 0"
         ).format(
             county=sql.Literal(run.county_id),
             entity=sql.Literal(entity.name),

@@ -1,8 +1,9 @@
 """Canonical entities -> the functions that tell what a county's tables said, and who changed them.
 
-`pacs_report.<table>_as_of` and `pacs_report.changes_since` are for tenant readers. They run as their owner, because
-readers may not see the change log, and show the counties that row-level security would show.
-`pacs_ops.row_images` is for the sync's login, `pacs_ops.row_history` for the page: it tells columns, never values.
+`pacs_report.<table>_as_of` and `pacs_report.changes_since` are for tenant readers. They run as their owner,
+because readers may not see the change log, and show the counties that row-level security would show.
+`pacs_ops.row_images` is for the sync's login, `pacs_ops.row_history` for the page: it tells columns, never
+values.
 """
 
 from __future__ import annotations
@@ -151,8 +152,9 @@ def functions() -> dict[str, sql.Composed]:
 
 def _as_of(entity: Entity) -> sql.Composed:
     comment = (
-        f"The rows of pacs.{entity.table} as they were at a moment, tombstones included, of the counties that "
-        "the session may read, or of one of them. A moment that the history does not reach is an error."
+        f"The rows of pacs.{entity.table} as they were at a moment, tombstones included, of the counties "
+        "that the session may read, or of one of them. A moment that the history does not reach is an "
+        "error."
     )
     return sql.SQL(_AS_OF).format(
         name=sql.Identifier("pacs_report", as_of_name(entity)),
@@ -168,8 +170,8 @@ def _row_history() -> sql.Composed:
     entities = list(load_entities().values())
     top = next(entity for entity in entities if entity.parent is None)
     candidates = sql.SQL(
-        "SELECT e.entity, k.row_key FROM (VALUES {}) AS e(entity), LATERAL (SELECT pacs_ops.surrogate_key($1, "
-        "e.entity, $2) UNION SELECT CASE WHEN $2 ~* "
+        "SELECT e.entity, k.row_key FROM (VALUES {}) AS e(entity), LATERAL (SELECT "
+        "pacs_ops.surrogate_key($1, e.entity, $2) UNION SELECT CASE WHEN $2 ~* "
         "'^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$' THEN lower($2)::uuid END) AS k(row_key)"
     ).format(sql.SQL(", ").join(sql.SQL("({})").format(sql.Literal(entity.name)) for entity in entities))
     own = [
@@ -187,8 +189,8 @@ def _row_history() -> sql.Composed:
         )
     children = [
         sql.SQL(
-            "UNION SELECT {entity}::text, t.{key} FROM {table} AS t JOIN meant AS m ON m.entity = {root} AND "
-            "m.row_key = t.{parent} WHERE t.county_id = $1"
+            "UNION SELECT {entity}::text, t.{key} FROM {table} AS t JOIN meant AS m ON m.entity = {root} "
+            "AND m.row_key = t.{parent} WHERE t.county_id = $1"
         ).format(
             entity=sql.Literal(entity.name),
             key=sql.Identifier(entity.key),
@@ -201,8 +203,8 @@ def _row_history() -> sql.Composed:
     ]
     standing = [
         sql.SQL(
-            "SELECT {entity}::text AS entity, t.{key} AS row_key, to_jsonb(t) AS image FROM {table} AS t JOIN wanted "
-            "AS n ON n.entity = {entity} AND n.row_key = t.{key} WHERE t.county_id = $1"
+            "SELECT {entity}::text AS entity, t.{key} AS row_key, to_jsonb(t) AS image FROM {table} AS t "
+            "JOIN wanted AS n ON n.entity = {entity} AND n.row_key = t.{key} WHERE t.county_id = $1"
         ).format(entity=sql.Literal(entity.name), key=sql.Identifier(entity.key), table=root(entity))
         for entity in entities
     ]

@@ -54,8 +54,8 @@ _UNFINISHED = {
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """What a publish is bound by: the delete guard, the rule of each child entity, who approved, and whether the
-    changes go to the change log.
+    """What a publish is bound by: the delete guard, the rule of each child entity, who approved, and whether
+    the changes go to the change log.
     """
 
     bounds: DeleteBounds
@@ -186,8 +186,8 @@ def _roll_back(
     """Put rows and journal back as they were, all of it or nothing, and put the county on hold.
 
     Raises:
-        ConflictError: something stands against it: another row count than the validated one, a row that changed
-            meanwhile, or more leaving rows than the delete guard allows.
+        ConflictError: something stands against it: another row count than the validated one, a row that
+            changed meanwhile, or more leaving rows than the delete guard allows.
     """
     run_id, at = str(run.run_id), change_log.begin(connection, run.county_id)
     scope = rows[0].read_plan.rollback if rows else None
@@ -198,8 +198,8 @@ def _roll_back(
     proposal = rollbacks.propose(connection, run.county_id, scope, request.bounds)
     if proposal.conflict_count or (proposal.needs_digest and not scope.confirmed):
         raise ConflictError(
-            f"rollback {run_id}: {proposal.conflict_count} rows stand against it, or more rows leave than the "
-            "delete guard allows",
+            f"rollback {run_id}: {proposal.conflict_count} rows stand against it, or more rows leave than "
+            "the delete guard allows",
             remedy="look at the proposal again: pacs rollback COUNTY RUN",
         )
     undone = restore.mark_runs(connection, run, at, scope)

@@ -236,5 +236,6 @@ ORDER BY h.at DESC, h.entity, h.row_key
 """  # noqa: S608
 
 HOLD = f"""
-SELECT {_list(Hold, "h")} FROM pacs_ops.county_hold AS h WHERE h.county_id = %(county)s AND h.resumed_at IS NULL
+SELECT {_list(Hold, "h")} FROM pacs_ops.county_hold AS h WHERE h.county_id = %(county)s AND h.resumed_at IS
+NULL
 """  # noqa: S608

@@ -184,12 +184,14 @@ def wanted(connection: Connection) -> list[Right]:
 
 
 def _of_relation(schema: str, name: str, kind: str) -> Iterator[Right]:
-    if name.startswith(MONTHS):
-        return  # months of the change log are reached through it alone
     if schema != "pacs_ops":
         if kind != "S":
             yield Right(READ, "SELECT", "table", schema, name)
-        return
+    elif not name.startswith(MONTHS):  # they are reached through the change log alone
+        yield from _of_journal(schema, name, kind)
+
+
+def _of_journal(schema: str, name: str, kind: str) -> Iterator[Right]:
     if kind == "S":
         if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
             yield Right(SYNC, "USAGE", "sequence", schema, name)
@@ -367,7 +369,8 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
         )
     for name in connection.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
-        "JOIN unnest(%s::text[], %s::text[]) AS w(schema, name) ON w.schema = n.nspname AND w.name = p.proname "
+        "JOIN unnest(%s::text[], %s::text[]) AS w(schema, name) ON w.schema = n.nspname AND w.name = "
+        "p.proname "
         "WHERE p.prokind = 'f' AND p.proowner <> 'pacs_owner'::regrole",
         ([schema for schema, _ in set(_OWNED)], [name for _, name in set(_OWNED)]),
     ).fetchall():

@@ -1,8 +1,8 @@
 """The change log -> what a rollback would put back, and what stands against it. Reads; fills staging tables.
 
-The state to go back to is told by the first entry of each key since a moment: its `before` is the row then. With
-`onto` the moment is the end of a run; without, it is the publish of the run itself, and only its own entries count.
-A row that came since is known by its `_first_seen_at`, a first load has no entries.
+The state to go back to is told by the first entry of each key since a moment: its `before` is the row then.
+With `onto` the moment is the end of a run; without, it is the publish of the run itself, and only its own
+entries count. A row that came since is known by its `_first_seen_at`, a first load has no entries.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def _in_scope(county_id: str, scope: RollbackScope, at: LiteralString) -> sql.Co
 def chosen_rows(entity: Entity, county_id: str, scope: RollbackScope) -> sql.Composed:
     """`(row_key, before)`: every row to put back; `before` is NULL where there was none."""
     return sql.SQL(
-        "SELECT DISTINCT ON (x.row_key) x.row_key, x.before FROM ("
-        "SELECT c.row_key, c.before, c.at FROM pacs_ops.change_log AS c WHERE c.county_id = {county} AND "
-        "c.entity = {entity} AND {logged} UNION ALL "
-        "SELECT t.{key}, NULL, t._first_seen_at FROM {l} AS t WHERE {seen}) AS x ORDER BY x.row_key, x.at, x.before"
+        "SELECT DISTINCT ON (x.row_key) x.row_key, x.before FROM (SELECT c.row_key, c.before, c.at FROM "
+        "pacs_ops.change_log AS c WHERE c.county_id = {county} AND c.entity = {entity} AND {logged} UNION "
+        "ALL SELECT t.{key}, NULL, t._first_seen_at FROM {l} AS t WHERE {seen}) AS x ORDER BY x.row_key, "
+        "x.at, x.before"
     ).format(
         county=sql.Literal(county_id),
         entity=sql.Literal(entity.name),
@@ -85,13 +85,13 @@ def chosen_state(county_id: str, entity: str, what: str, scope: RollbackScope) -
     later: sql.Composable = sql.SQL("")
     if what == "quarantine" and not scope.onto:
         later = sql.SQL(
-            " AND NOT EXISTS (SELECT FROM pacs_ops.change_log_state AS o WHERE o.county_id = s.county_id AND "
-            "o.entity = s.entity AND o.what = s.what AND o.key = s.key AND o.at > s.at AND NOT ({}))"
+            " AND NOT EXISTS (SELECT FROM pacs_ops.change_log_state AS o WHERE o.county_id = s.county_id "
+            "AND o.entity = s.entity AND o.what = s.what AND o.key = s.key AND o.at > s.at AND NOT ({}))"
         ).format(_in_scope(county_id, scope, "o.at"))
     moments = _in_scope(county_id, scope, "s.at")
     return sql.SQL(
-        "SELECT DISTINCT ON (s.key) s.key, s.before FROM pacs_ops.change_log_state AS s WHERE s.county_id = {} "
-        "AND s.entity = {} AND s.what = {} AND {}{} ORDER BY s.key, s.at"
+        "SELECT DISTINCT ON (s.key) s.key, s.before FROM pacs_ops.change_log_state AS s WHERE s.county_id "
+        "= {} AND s.entity = {} AND s.what = {} AND {}{} ORDER BY s.key, s.at"
     ).format(sql.Literal(county_id), sql.Literal(entity), sql.Literal(what), moments, later)
 
 
@@ -101,9 +101,9 @@ def undone_runs(connection: Connection, county_id: str, scope: RollbackScope) ->
     """
     found = connection.execute(
         sql.SQL(
-            "SELECT r.run_id, r.kind, r.published_at FROM pacs_ops.sync_run AS r WHERE r.county_id = {} AND "
-            "EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND "
-            "t.run_id = r.run_id AND {}) ORDER BY r.epoch DESC"
+            "SELECT r.run_id, r.kind, r.published_at FROM pacs_ops.sync_run AS r WHERE r.county_id = {} "
+            "AND EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND t.run_id = "
+            "r.run_id AND {}) ORDER BY r.epoch DESC"
         ).format(sql.Literal(county_id), sql.Literal(county_id), _in_scope(county_id, scope, "t.at"))
     ).fetchall()
     return [UndoneRun(*row) for row in found]
@@ -155,13 +155,14 @@ def propose(
 def _require_history(connection: Connection, county_id: str, scope: RollbackScope) -> None:
     run = run_store.run(connection, scope.run_id)
     facts = connection.execute(
-        "SELECT (SELECT r.rolled_back_by FROM pacs_ops.sync_run AS r WHERE r.run_id = %(run)s), "
-        "EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.run_id = %(run)s), "
-        "NOT EXISTS (SELECT FROM pacs_ops.run_entity AS e WHERE e.run_id = %(run)s AND e.state = 'published' "
-        "AND NOT EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.run_id = e.run_id AND t.entity = e.entity)), "
-        "NOT EXISTS (SELECT FROM pacs_ops.change_set AS t LEFT JOIN pacs_ops.history_span AS h USING (county_id, "
-        "entity) WHERE t.county_id = %(county)s AND (t.run_id = %(run)s OR %(onto)s AND t.at > (SELECT max(m.at) "
-        "FROM pacs_ops.change_set AS m WHERE m.run_id = %(run)s)) AND (h.since IS NULL OR h.since > t.at))",
+        "SELECT (SELECT r.rolled_back_by FROM pacs_ops.sync_run AS r WHERE r.run_id = %(run)s), EXISTS "
+        "(SELECT FROM pacs_ops.change_set AS t WHERE t.run_id = %(run)s), NOT EXISTS (SELECT FROM "
+        "pacs_ops.run_entity AS e WHERE e.run_id = %(run)s AND e.state = 'published' AND NOT EXISTS "
+        "(SELECT FROM pacs_ops.change_set AS t WHERE t.run_id = e.run_id AND t.entity = e.entity)), NOT "
+        "EXISTS (SELECT FROM pacs_ops.change_set AS t LEFT JOIN pacs_ops.history_span AS h USING "
+        "(county_id, entity) WHERE t.county_id = %(county)s AND (t.run_id = %(run)s OR %(onto)s AND t.at > "
+        "(SELECT max(m.at) FROM pacs_ops.change_set AS m WHERE m.run_id = %(run)s)) AND (h.since IS NULL "
+        "OR h.since > t.at))",
         {"run": run.run_id, "county": county_id, "onto": scope.onto},
     ).fetchone()
     rolled_back_by, noted, whole, reaches = facts or (None, False, False, False)
@@ -184,12 +185,12 @@ def _entity(connection: Connection, entity: Entity, county_id: str, scope: Rollb
     row = connection.execute(
         sql.SQL(
             "WITH chosen AS MATERIALIZED ({chosen}) SELECT count(*) FILTER (WHERE c.before IS NOT NULL), "
-            "count(*) FILTER (WHERE c.before IS NULL AND t.{key} IS NOT NULL), "
-            "count(*) FILTER (WHERE t.{key} IS NOT NULL AND t._deleted_at IS NULL AND (c.before IS NULL OR "
-            "c.before ->> '_deleted_at' IS NOT NULL)), (SELECT count(*) FROM {l} WHERE _deleted_at IS NULL), "
-            "encode(sha256(convert_to(coalesce(string_agg(c.row_key::text || ':' || coalesce(md5(c.before::text), "
-            "'-'), ',' ORDER BY c.row_key), ''), 'UTF8')), 'hex') FROM chosen AS c LEFT JOIN {l} AS t ON "
-            "t.{key} = c.row_key"
+            "count(*) FILTER (WHERE c.before IS NULL AND t.{key} IS NOT NULL), count(*) FILTER (WHERE "
+            "t.{key} IS NOT NULL AND t._deleted_at IS NULL AND (c.before IS NULL OR c.before ->> "
+            "'_deleted_at' IS NOT NULL)), (SELECT count(*) FROM {l} WHERE _deleted_at IS NULL), "
+            "encode(sha256(convert_to(coalesce(string_agg(c.row_key::text || ':' || "
+            "coalesce(md5(c.before::text), '-'), ',' ORDER BY c.row_key), ''), 'UTF8')), 'hex') FROM "
+            "chosen AS c LEFT JOIN {l} AS t ON t.{key} = c.row_key"
         ).format(
             chosen=chosen_rows(entity, county_id, scope),
             key=sql.Identifier(entity.key),
@@ -221,9 +222,10 @@ def _changed_later(
 ) -> list[RollbackConflict]:
     rows = connection.execute(
         sql.SQL(
-            "WITH chosen AS MATERIALIZED ({chosen}) SELECT DISTINCT ON (o.row_key) o.source_key, o.run_id FROM "
-            "pacs_ops.change_log AS o JOIN chosen AS c ON c.row_key = o.row_key WHERE o.county_id = {county} AND "
-            "o.entity = {entity} AND o.at > (SELECT max(m.at) FROM ({moments}) AS m) ORDER BY o.row_key, o.at DESC"
+            "WITH chosen AS MATERIALIZED ({chosen}) SELECT DISTINCT ON (o.row_key) o.source_key, o.run_id "
+            "FROM pacs_ops.change_log AS o JOIN chosen AS c ON c.row_key = o.row_key WHERE o.county_id = "
+            "{county} AND o.entity = {entity} AND o.at > (SELECT max(m.at) FROM ({moments}) AS m) ORDER BY "
+            "o.row_key, o.at DESC"
         ).format(
             chosen=chosen_rows(entity, county_id, scope),
             county=sql.Literal(county_id),
@@ -247,12 +249,12 @@ def _changed_outside(
         known = [name for name in names if name in entity.column_names]
         rows = connection.execute(
             sql.SQL(
-                "WITH chosen AS MATERIALIZED ({chosen}), newest AS (SELECT DISTINCT ON (c.row_key) c.* FROM "
-                "pacs_ops.change_log AS c JOIN chosen AS k ON k.row_key = c.row_key WHERE c.county_id = {county} "
-                "AND c.entity = {entity} ORDER BY c.row_key, c.at DESC) "
-                "SELECT n.source_key FROM newest AS n JOIN pacs_ops.change_set AS t ON t.county_id = n.county_id "
-                "AND t.at = n.at AND t.entity = n.entity AND t.columns = {names} LEFT JOIN {l} AS l ON "
-                "l.{key} = n.row_key WHERE CASE WHEN n.op = 'X' THEN l.{key} IS NOT NULL ELSE l.{key} IS NULL OR "
+                "WITH chosen AS MATERIALIZED ({chosen}), newest AS (SELECT DISTINCT ON (c.row_key) c.* "
+                "FROM pacs_ops.change_log AS c JOIN chosen AS k ON k.row_key = c.row_key WHERE c.county_id "
+                "= {county} AND c.entity = {entity} ORDER BY c.row_key, c.at DESC) SELECT n.source_key "
+                "FROM newest AS n JOIN pacs_ops.change_set AS t ON t.county_id = n.county_id AND t.at = "
+                "n.at AND t.entity = n.entity AND t.columns = {names} LEFT JOIN {l} AS l ON l.{key} = "
+                "n.row_key WHERE CASE WHEN n.op = 'X' THEN l.{key} IS NOT NULL ELSE l.{key} IS NULL OR "
                 "n.after_digest IS NOT NULL AND n.after_digest <> {digest} END"
             ).format(
                 chosen=chosen_rows(entity, county_id, scope),
@@ -281,9 +283,10 @@ def _left_behind(
             continue
         rows = connection.execute(
             sql.SQL(
-                "WITH parents AS MATERIALIZED ({parents}), children AS MATERIALIZED ({children}) "
-                "SELECT {text} FROM {l} AS t JOIN parents AS p ON p.row_key = t.{parent} AND p.before IS NULL "
-                "WHERE t._deleted_at IS NULL AND NOT EXISTS (SELECT FROM children AS c WHERE c.row_key = t.{key})"
+                "WITH parents AS MATERIALIZED ({parents}), children AS MATERIALIZED ({children}) SELECT "
+                "{text} FROM {l} AS t JOIN parents AS p ON p.row_key = t.{parent} AND p.before IS NULL "
+                "WHERE t._deleted_at IS NULL AND NOT EXISTS (SELECT FROM children AS c WHERE c.row_key = "
+                "t.{key})"
             ).format(
                 parents=chosen_rows(entity, county_id, scope),
                 children=chosen_rows(child, county_id, scope),
@@ -311,18 +314,17 @@ def stage_images(
         staging.create(connection, entity, table, county_id=county_id, keyed=False)
         connection.execute(
             sql.SQL(
-                "ALTER TABLE {} ADD COLUMN _run_id uuid, ADD COLUMN _first_seen_at timestamptz, "
-                "ADD COLUMN _changed_at timestamptz, ADD COLUMN _deleted_at timestamptz"
+                "ALTER TABLE {} ADD COLUMN _run_id uuid, ADD COLUMN _first_seen_at timestamptz, ADD COLUMN "
+                "_changed_at timestamptz, ADD COLUMN _deleted_at timestamptz"
             ).format(stage(table))
         )
         if not ddl.partition_exists(connection, entity, county_id):
             return 0
         return connection.execute(
             sql.SQL(
-                "WITH chosen AS MATERIALIZED ({chosen}) INSERT INTO {s} ({names}, _op) "
-                "SELECT {images}, 'U' FROM chosen AS c, jsonb_populate_record(NULL::{l}, c.before) AS i "
-                "WHERE c.before IS NOT NULL UNION ALL "
-                "SELECT {keys}, 'D' FROM chosen AS c WHERE c.before IS NULL"
+                "WITH chosen AS MATERIALIZED ({chosen}) INSERT INTO {s} ({names}, _op) SELECT {images}, "
+                "'U' FROM chosen AS c, jsonb_populate_record(NULL::{l}, c.before) AS i WHERE c.before IS "
+                "NOT NULL UNION ALL SELECT {keys}, 'D' FROM chosen AS c WHERE c.before IS NULL"
             ).format(
                 chosen=chosen_rows(entity, county_id, scope),
                 s=stage(table),
@@ -344,11 +346,10 @@ def compare_images(
         return 0, 0, staging.count(connection, table), 0
     row = connection.execute(
         sql.SQL(
-            "SELECT count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NOT NULL AND NOT {differs} OR s._op = 'D' AND "
-            "t.{key} IS NULL), count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NOT NULL AND {differs}), "
-            "count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NULL), "
-            "count(*) FILTER (WHERE s._op = 'D' AND t.{key} IS NOT NULL) FROM {s} AS s LEFT JOIN {l} AS t ON "
-            "t.{key} = s.{key}"
+            "SELECT count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NOT NULL AND NOT {differs} OR s._op "
+            "= 'D' AND t.{key} IS NULL), count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NOT NULL AND "
+            "{differs}), count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NULL), count(*) FILTER (WHERE "
+            "s._op = 'D' AND t.{key} IS NOT NULL) FROM {s} AS s LEFT JOIN {l} AS t ON t.{key} = s.{key}"
         ).format(
             key=sql.Identifier(entity.key),
             differs=image_differs(entity, "t", "s"),
@@ -383,9 +384,9 @@ class PostgresHistory:
         """The stored plan of the entity's newest run that was published."""
         with self._db.statements() as connection:
             row = connection.execute(
-                "SELECT e.plan FROM pacs_ops.run_entity AS e JOIN pacs_ops.sync_run AS r USING (run_id) WHERE "
-                "r.county_id = %s AND e.entity = %s AND e.state = 'published' AND r.kind <> 'rollback' "
-                "ORDER BY r.published_at DESC LIMIT 1",
+                "SELECT e.plan FROM pacs_ops.run_entity AS e JOIN pacs_ops.sync_run AS r USING (run_id) "
+                "WHERE r.county_id = %s AND e.entity = %s AND e.state = 'published' AND r.kind <> "
+                "'rollback' ORDER BY r.published_at DESC LIMIT 1",
                 (county_id, entity),
             ).fetchone()
         return row[0] if row else None
@@ -420,8 +421,8 @@ class PostgresHistory:
         """Before-images that are older than these years."""
         with self._db.statements() as connection:
             row = connection.execute(
-                "SELECT count(*) FROM pacs_ops.change_log WHERE county_id = %s AND entity = %s AND "
-                "at < now() - make_interval(years => %s)",
+                "SELECT count(*) FROM pacs_ops.change_log WHERE county_id = %s AND entity = %s AND at < "
+                "now() - make_interval(years => %s)",
                 (county_id, entity, years),
             ).fetchone()
         return int(row[0]) if row else 0
