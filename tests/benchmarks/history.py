@@ -83,8 +83,8 @@ def _sync(kind: str, folder: Path, pg: Postgres, source: Sandbox, target: str, r
         pg,
         source,
     )  # fmt: skip
-    found = _WRITTEN.search(done.out)
-    written = sum(int(count.replace(",", "")) for count in found.groups()) if found else 0
+    written_line = _WRITTEN.search(done.out)
+    written = sum(int(count.replace(",", "")) for count in written_line.groups()) if written_line else 0
     if written < rows * 0.99:
         raise RuntimeError(f"{kind}: {written} of {rows} rows were written: {done.out}{done.told}")
     return done

@@ -25,7 +25,7 @@ DENIED = psycopg.errors.InsufficientPrivilege
 
 
 @pytest.fixture
-def family(make_county: CountyMaker) -> County:
+def relatives(make_county: CountyMaker) -> County:
     """Properties and owners, with history."""
     made = make_county(("property", "owner"))
     made.configure(history={"enabled": True})
@@ -39,8 +39,8 @@ def sync(county: County) -> str:
 
 def moment(county: County) -> datetime:
     (row,) = county.sql("SELECT clock_timestamp() AS t")
-    found: datetime = row["t"]
-    return found
+    now: datetime = row["t"]
+    return now
 
 
 def log(county: County) -> list[dict[str, Any]]:
@@ -56,20 +56,20 @@ def test_the_history_is_off_by_default(county: County) -> None:
     assert county.sql("SELECT FROM pacs_ops.change_set WHERE county_id = %s", county.fips) == []
 
 
-def test_every_change_is_in_it_once_with_the_row_as_it_was(family: County) -> None:
+def test_every_change_is_in_it_once_with_the_row_as_it_was(relatives: County) -> None:
     """Inserts, updates, tombstones and rows that live again; an unchanged row is not; a first load is known by
     `_first_seen_at`.
     """
-    family.add("property", 1, 2, 3)
-    first = sync(family)
-    assert log(family) == []
-    was = family.row("property", 1)
-    family.change("property", 1, City="Finley")
-    family.change("property", 3)  # stamped, and the same: only its stamp is another
-    family.remove("property", 2)
-    family.add("property", 4, at=family.stamp())
-    second = sync(family)
-    entries = {(row["op"], str(row["row_key"])): row for row in log(family)}
+    relatives.add("property", 1, 2, 3)
+    first = sync(relatives)
+    assert log(relatives) == []
+    was = relatives.row("property", 1)
+    relatives.change("property", 1, City="Finley")
+    relatives.change("property", 3)  # stamped, and the same: only its stamp is another
+    relatives.remove("property", 2)
+    relatives.add("property", 4, at=relatives.stamp())
+    second = sync(relatives)
+    entries = {(row["op"], str(row["row_key"])): row for row in log(relatives)}
     assert set(entries) == {
         ("U", key("property", 1)),
         ("U", key("property", 3)),
@@ -79,14 +79,14 @@ def test_every_change_is_in_it_once_with_the_row_as_it_was(family: County) -> No
     changed = entries["U", key("property", 1)]
     assert {str(row["run_id"]) for row in entries.values()} == {second}
     assert (changed["before"]["city"], changed["before"]["_run_id"]) == ("Prosser", first)
-    assert changed["at"] == family.row("property", 1)["_changed_at"] != was["_changed_at"]
+    assert changed["at"] == relatives.row("property", 1)["_changed_at"] != was["_changed_at"]
     assert changed["after_digest"] != entries["U", key("property", 3)]["after_digest"]
-    family.add("property", 2, at=family.stamp())
-    sync(family)
-    (again,) = [row for row in log(family)[4:]]
+    relatives.add("property", 2, at=relatives.stamp())
+    sync(relatives)
+    (again,) = [row for row in log(relatives)[4:]]
     assert (again["op"], again["before"]["_deleted_at"] is None) == ("U", False)
-    assert family.sync()[0].entities[0].changed == 0
-    assert len(log(family)) == 5
+    assert relatives.sync()[0].entities[0].changed == 0
+    assert len(log(relatives)) == 5
 
 
 def test_as_of_tells_tombstones_too_and_every_table_has_one(make_county: CountyMaker) -> None:
@@ -124,35 +124,35 @@ def names_in_the_history(county: County) -> str:
     return json.dumps([row["before"] for row in log(county)], default=str)
 
 
-def test_a_row_that_became_confidential_has_no_name_in_its_history(family: County) -> None:
+def test_a_row_that_became_confidential_has_no_name_in_its_history(relatives: County) -> None:
     """Where the county's own view hides the name: before-images, those of this run too, say no more than the
     row; `as_of` and a rollback bring nothing back.
     """
-    family.configure(
+    relatives.configure(
         tables={"owner": {"columns": {"is_confidential": "OwnershipPercentage"}}}
     )  # any numeric column of the sandbox's table: 1 is true
-    family.add("property", 1, 2)
-    family.add("owner", 1, 2, OwnershipPercentage=0)
-    sync(family)
-    early = moment(family)
-    family.change("owner", 1, OwnerName="Ann Lee-Smith")
-    family.change("owner", 2, OwnerName="Bo Ray")
-    sync(family)
-    assert "Ann Lee" in names_in_the_history(family)
-    family.change("owner", 1, OwnerName="[Confidential]", OwnershipPercentage=1)
-    flagged = sync(family)
-    own = [row for row in log(family) if str(row["row_key"]) == key("owner", 1)]
+    relatives.add("property", 1, 2)
+    relatives.add("owner", 1, 2, OwnershipPercentage=0)
+    sync(relatives)
+    early = moment(relatives)
+    relatives.change("owner", 1, OwnerName="Ann Lee-Smith")
+    relatives.change("owner", 2, OwnerName="Bo Ray")
+    sync(relatives)
+    assert "Ann Lee" in names_in_the_history(relatives)
+    relatives.change("owner", 1, OwnerName="[Confidential]", OwnershipPercentage=1)
+    flagged = sync(relatives)
+    own = [row for row in log(relatives) if str(row["row_key"]) == key("owner", 1)]
     assert len(own) == 2
     assert "Ann Lee" not in json.dumps([row["before"] for row in own])
-    assert "Ann Lee" in json.dumps([row["before"] for row in log(family) if row not in own]), "others stay"
-    family.sql("INSERT INTO pacs_ops.county_grant VALUES (session_user, '*') ON CONFLICT DO NOTHING")
-    then = family.sql("SELECT * FROM pacs_report.owner_as_of(%s, %s)", early, family.fips)
+    assert "Ann Lee" in json.dumps([row["before"] for row in log(relatives) if row not in own]), "others stay"
+    relatives.sql("INSERT INTO pacs_ops.county_grant VALUES (session_user, '*') ON CONFLICT DO NOTHING")
+    then = relatives.sql("SELECT * FROM pacs_report.owner_as_of(%s, %s)", early, relatives.fips)
     assert {str(row["owner_id"]): row["owner_name"] for row in then} == {
         key("owner", 1): "[Confidential]",
         key("owner", 2): "Ann Lee",
     }
-    steps.rollback(family.config, family.target, run_id=flagged, actor="ann", trigger="test")
-    row = family.row("owner", 1)
+    steps.rollback(relatives.config, relatives.target, run_id=flagged, actor="ann", trigger="test")
+    row = relatives.row("owner", 1)
     assert (row["owner_name"], row["is_confidential"]) == ("[Confidential]", True)
 
 
@@ -255,15 +255,15 @@ def test_the_page_sees_columns_and_no_values(platform: Platform, loaded: tuple[C
 # Retention
 
 
-def test_old_changes_go_and_as_of_says_so(family: County) -> None:
+def test_old_changes_go_and_as_of_says_so(relatives: County) -> None:
     """`pacs prune`: what is older than the county keeps goes, its month with it; a year always stays."""
-    family.add("property", 1)
-    sync(family)
-    family.change("property", 1, City="Finley")
-    sync(family)
-    family.change("property", 1, City="Pasco")
-    sync(family)
-    with psycopg.connect(family.url, autocommit=True) as admin:  # ages the first change by eight years
+    relatives.add("property", 1)
+    sync(relatives)
+    relatives.change("property", 1, City="Finley")
+    sync(relatives)
+    relatives.change("property", 1, City="Pasco")
+    sync(relatives)
+    with psycopg.connect(relatives.url, autocommit=True) as admin:  # ages the first change by eight years
         admin.execute("CREATE TABLE pacs_ops.change_log_2018_11 (LIKE pacs_ops.change_log INCLUDING ALL)")
         admin.execute("ALTER TABLE pacs_ops.change_log_2018_11 OWNER TO pacs_owner")
         admin.execute(
@@ -273,22 +273,22 @@ def test_old_changes_go_and_as_of_says_so(family: County) -> None:
         admin.execute(
             "UPDATE pacs_ops.change_log SET at = '2018-06-01' WHERE county_id = %s AND at = (SELECT min(at) "
             "FROM pacs_ops.change_log WHERE county_id = %s)",
-            (family.fips, family.fips),
+            (relatives.fips, relatives.fips),
         )
-    assert family.target.history.prunable(family.fips, "property", 7) == 1
-    assert family.target.history.prunable(family.fips, "property", 9) == 0
-    assert family.target.history.prune(family.fips, "property", 7) == 1
-    assert len(log(family)) == 1
-    assert family.sql("SELECT to_regclass('pacs_ops.change_log_2018_11') AS t")[0]["t"] is None
-    audited = family.sql(
+    assert relatives.target.history.prunable(relatives.fips, "property", 7) == 1
+    assert relatives.target.history.prunable(relatives.fips, "property", 9) == 0
+    assert relatives.target.history.prune(relatives.fips, "property", 7) == 1
+    assert len(log(relatives)) == 1
+    assert relatives.sql("SELECT to_regclass('pacs_ops.change_log_2018_11') AS t")[0]["t"] is None
+    audited = relatives.sql(
         "SELECT details ->> 'images' AS n FROM pacs_ops.audit WHERE county_id = %s AND action = 'history.pruned'",
-        family.fips,
+        relatives.fips,
     )
     assert [row["n"] for row in audited] == ["1"]
-    family.sql("INSERT INTO pacs_ops.county_grant VALUES (session_user, '*') ON CONFLICT DO NOTHING")
+    relatives.sql("INSERT INTO pacs_ops.county_grant VALUES (session_user, '*') ON CONFLICT DO NOTHING")
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
-        family.sql("SELECT * FROM pacs_report.property_as_of('2018-01-01', %s)", family.fips)
-    assert family.sql("SELECT city FROM pacs_report.property_as_of(now(), %s)", family.fips) == [
+        relatives.sql("SELECT * FROM pacs_report.property_as_of('2018-01-01', %s)", relatives.fips)
+    assert relatives.sql("SELECT city FROM pacs_report.property_as_of(now(), %s)", relatives.fips) == [
         {"city": "Pasco"}
     ]
 
@@ -301,7 +301,9 @@ def test_a_target_without_history_gets_it(bare: PostgresTarget) -> None:
     and the next run has a history.
     """
     folder = resources.files(ddl.__package__ or "") / "migrations"
-    files = sorted((one for one in folder.iterdir() if one.name.endswith(".sql")), key=lambda one: one.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
     connection = bare.connection
     connection.execute("CREATE SCHEMA pacs_ops")
     connection.execute(ddl._RECORD)
@@ -351,50 +353,50 @@ def bare(pg_server: str) -> Any:
 
 
 def test_the_commands_tell_and_undo(
-    family: County, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    relatives: County, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`pacs history`, `pacs rollback RUN` as it is typed, `pacs hold`, `pacs resume`, `pacs prune`."""
-    family.add("property", 1)
-    family.add("owner", 1)
-    sync(family)
-    family.change("property", 1, Acreage=2.5)
-    family.change("owner", 1, OwnerName="Bo Ray", OwnerType="Trust")
-    wrong = sync(family)
-    name = family.config.county
+    relatives.add("property", 1)
+    relatives.add("owner", 1)
+    sync(relatives)
+    relatives.change("property", 1, Acreage=2.5)
+    relatives.change("owner", 1, OwnerName="Bo Ray", OwnerType="Trust")
+    wrong = sync(relatives)
+    name = relatives.config.county
     (tmp_path / f"{name}.yaml").write_text(
-        f'county: {name}\nfips: "{family.fips}"\ntimezone: America/Los_Angeles\nsync: {{entities: [property, owner]}}\n'
+        f'county: {name}\nfips: "{relatives.fips}"\ntimezone: America/Los_Angeles\nsync: {{entities: [property, owner]}}\n'
         "history: {enabled: true}\n"
     )
-    ends = ["--counties", str(tmp_path), "--target-url", family.url]
+    ends = ["--counties", str(tmp_path), "--target-url", relatives.url]
 
     def pacs(*words: str, status: int = 0) -> str:
         assert main([*words, *ends]) == status
         return capsys.readouterr().out
 
-    told = json.loads(pacs("history", name, "1-00001", "--json"))
-    assert [(each["entity"], each["op"], each["changed"]) for each in told] == [
+    lines = json.loads(pacs("history", name, "1-00001", "--json"))
+    assert [(each["entity"], each["op"], each["changed"]) for each in lines] == [
         ("owner", "U", ["last_modified", "owner_name", "owner_type"]),
         ("property", "U", ["acreage", "last_modified"]),
         ("owner", "I", []),
         ("property", "I", []),
     ]
-    assert told[0]["run_id"] == wrong
-    assert told[0]["upper_bound"] == family.plan_of(wrong, "owner").upper_bound
+    assert lines[0]["run_id"] == wrong
+    assert lines[0]["upper_bound"] == relatives.plan_of(wrong, "owner").upper_bound
     values = pacs("history", name, key("owner", 1), "--values")
     assert 'owner_type: "Individual" -> "Trust"' in values
     assert "Bo Ray" not in values
     shown = pacs("rollback", wrong)
     assert "property: 1 rows get their image back" in shown
     assert (
-        f"--apply --digest {steps.propose_rollback(family.config, family.target, run_id=wrong).digest}"
+        f"--apply --digest {steps.propose_rollback(relatives.config, relatives.target, run_id=wrong).digest}"
         in shown
     )
     done = pacs("rollback", name, wrong, "--apply", "--by", "ann")
     assert "Certificate (keys): rolled_back" in done
     assert f"pacs resume {name}" in done
-    assert str(family.row("property", 1)["acreage"]) == "0.25"
+    assert str(relatives.row("property", 1)["acreage"]) == "0.25"
     assert "on hold since" in pacs("resume", name)
-    assert family.target.holds.current(family.fips) is None
+    assert relatives.target.holds.current(relatives.fips) is None
     assert "by ann: the vendor restores" in pacs(
         "hold", name, "--reason", "the vendor restores", "--by", "ann"
     )

@@ -30,7 +30,7 @@ def kept(county: County) -> County:
 
 
 @pytest.fixture
-def family(make_county: CountyMaker) -> County:
+def relatives(make_county: CountyMaker) -> County:
     """Properties and their owners, with history."""
     made = make_county(("property", "owner"))
     made.configure(history={"enabled": True})
@@ -69,38 +69,38 @@ def state(county: County) -> dict[str, list[dict[str, Any]]]:
         "pending": "SELECT to_jsonb(s) AS x FROM pacs_ops.pending_delete AS s WHERE county_id = %s AND state = 'pending'",
         "source": "SELECT source_identity AS x FROM pacs_ops.county WHERE county_id = %s",
     }
-    found = {name: [row["x"] for row in county.sql(text, county.fips)] for name, text in queries.items()}
+    whole = {name: [row["x"] for row in county.sql(text, county.fips)] for name, text in queries.items()}
     for entity in county.config.sync.entities:
         if county.sql("SELECT to_regclass(%s) AS t", county.partition(entity))[0]["t"]:
             rows = county.sql(f"SELECT t::text AS x FROM {county.partition(entity)} AS t")
-            found[entity] = [row["x"] for row in rows]
-    return {name: sorted(rows, key=lambda row: json.dumps(row, default=str)) for name, rows in found.items()}
+            whole[entity] = [row["x"] for row in rows]
+    return {name: sorted(rows, key=lambda row: json.dumps(row, default=str)) for name, rows in whole.items()}
 
 
-def test_a_rollback_puts_everything_back_to_the_byte(family: County) -> None:
+def test_a_rollback_puts_everything_back_to_the_byte(relatives: County) -> None:
     """Rows, tombstones, quarantine, the cursor and provenance are as they were before the run."""
-    family.add("property", 1, 2, 3, 4)
-    family.add("owner", 1, 2, 3)
-    sync(family)
-    family.change("property", 3, Acreage=-1)
-    sync(family)
-    before = state(family)
-    family.change("property", 1, City="Finley")
-    family.change("property", 3, Acreage=2)
-    family.change("property", 4, Acreage=-1)
-    family.remove("owner", 2)
-    family.add("property", 5, at=family.stamp())
-    family.add("owner", 5, at=family.stamp())
-    wrong = sync(family)
-    assert state(family) != before
-    outcome, certificate = undo(family, wrong)
-    assert state(family) == before
+    relatives.add("property", 1, 2, 3, 4)
+    relatives.add("owner", 1, 2, 3)
+    sync(relatives)
+    relatives.change("property", 3, Acreage=-1)
+    sync(relatives)
+    before = state(relatives)
+    relatives.change("property", 1, City="Finley")
+    relatives.change("property", 3, Acreage=2)
+    relatives.change("property", 4, Acreage=-1)
+    relatives.remove("owner", 2)
+    relatives.add("property", 5, at=relatives.stamp())
+    relatives.add("owner", 5, at=relatives.stamp())
+    wrong = sync(relatives)
+    assert state(relatives) != before
+    outcome, certificate = undo(relatives, wrong)
+    assert state(relatives) == before
     assert certificate.state == "rolled_back"
     assert {each.entity: each.state for each in outcome.entities} == {
         "property": "published",
         "owner": "published",
     }
-    runs = family.sql(
+    runs = relatives.sql(
         "SELECT run_id::text, kind, state, rolled_back_by::text FROM pacs_ops.sync_run ORDER BY epoch DESC LIMIT 2"
     )
     assert [(row["kind"], row["state"]) for row in runs] == [
@@ -186,17 +186,17 @@ def test_a_row_that_something_else_changed_is_not_overwritten(kept: County) -> N
     assert kept.row("property", 1)["city"] == "by hand"
 
 
-def test_a_parent_of_rows_that_stay_is_not_removed(family: County) -> None:
-    family.add("property", 1)
-    family.add("owner", 1)
-    sync(family)
-    family.add("property", 2, at=family.stamp())
-    wrong = sync(family)
-    family.add("owner", 2, at=family.stamp())
-    sync(family)
+def test_a_parent_of_rows_that_stay_is_not_removed(relatives: County) -> None:
+    relatives.add("property", 1)
+    relatives.add("owner", 1)
+    sync(relatives)
+    relatives.add("property", 2, at=relatives.stamp())
+    wrong = sync(relatives)
+    relatives.add("owner", 2, at=relatives.stamp())
+    sync(relatives)
     with pytest.raises(ConflictError, match="its property would be removed"):
-        undo(family, wrong)
-    assert len(family.rows("property")) == 2
+        undo(relatives, wrong)
+    assert len(relatives.rows("property")) == 2
 
 
 def test_the_delete_guard_asks_for_a_digest(kept: County) -> None:

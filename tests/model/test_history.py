@@ -99,10 +99,10 @@ class History(StagedCounty):
         plan = self.plan(
             *ENTITIES, mode=mode, cursor=f"2026-01-15 05:00:{number:02d}.000", fingerprint=f"f{number}"
         )
-        rows = [row(one, city, str(number)) for one, city in step.properties.items()]
-        gone = [key(one) for one in step.gone if one not in step.properties]
+        rows = [row(each, city, str(number)) for each, city in step.properties.items()]
+        gone = [key(each) for each in step.gone if each not in step.properties]
         self.stage(plan, rows, gone=gone, rejects=[("F9.9", "s.city IS NULL")])
-        owners = [(key(one), key(of), f"Owner {one}", str(number)) for one, of in step.owners.items()]
+        owners = [(key(each), key(of), f"Owner {each}", str(number)) for each, of in step.owners.items()]
         self.stage(plan, owners, entity="owner")
         self.publish(plan)
         self.issue(plan)
@@ -129,7 +129,7 @@ class History(StagedCounty):
 
     def look(self) -> Snapshot:
         connection = self.target.connection
-        found = {
+        whole = {
             name: [value for (value,) in connection.execute(text.encode(), (self.fips,)).fetchall()]
             for name, text in JOURNAL.items()
         }
@@ -137,11 +137,11 @@ class History(StagedCounty):
             table = f"pacs_part.{load_entities()[entity].table}_{self.fips}"
             if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,):
                 rows = connection.execute(f"SELECT t::text FROM {table} AS t".encode()).fetchall()
-                found[entity] = [value for (value,) in rows]
+                whole[entity] = [value for (value,) in rows]
             else:
-                found[entity] = []
+                whole[entity] = []
         return {
-            name: sorted(rows, key=lambda one: json.dumps(one, default=str)) for name, rows in found.items()
+            name: sorted(rows, key=lambda row: json.dumps(row, default=str)) for name, rows in whole.items()
         }
 
     def keep(self, run_id: str) -> None:
@@ -211,11 +211,11 @@ def assert_rows_of_the_run_are_as_before(
     for entity in ENTITIES:
         old = only(county.seen[place - 1][1], entity) if place else {}
         own = only(county.seen[place][1], entity)
-        touched = {one for one in {*old, *own} if old.get(one) != own.get(one)}
+        touched = {each for each in {*old, *own} if old.get(each) != own.get(each)}
         was, is_ = only(before, entity), only(after, entity)
-        assert {one: is_.get(one) for one in touched} == {one: old.get(one) for one in touched}
-        rest = {one for one in {*was, *is_} if one not in touched}
-        assert {one: is_.get(one) for one in rest} == {one: was.get(one) for one in rest}
+        assert {each: is_.get(each) for each in touched} == {each: old.get(each) for each in touched}
+        rest = {each for each in {*was, *is_} if each not in touched}
+        assert {each: is_.get(each) for each in rest} == {each: was.get(each) for each in rest}
 
 
 @pytest.fixture(scope="module")

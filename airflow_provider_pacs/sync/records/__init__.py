@@ -17,6 +17,12 @@ from airflow_provider_pacs.sync.records.certificates import (
     SourceCensus,
     worst_state,
 )
+from airflow_provider_pacs.sync.records.comparisons import (
+    Comparison,
+    KeyDifference,
+    KeyTotals,
+    RowDifference,
+)
 from airflow_provider_pacs.sync.records.holds import Hold
 from airflow_provider_pacs.sync.records.plans import (
     BACKFILL,
@@ -61,6 +67,7 @@ __all__ = [
     "Backfill",
     "Certificate",
     "CertificateState",
+    "Comparison",
     "Coverage",
     "Cursor",
     "Decision",
@@ -72,6 +79,8 @@ __all__ = [
     "EntityRun",
     "EntityState",
     "Hold",
+    "KeyDifference",
+    "KeyTotals",
     "Mode",
     "OrphanedRow",
     "PendingDeletes",
@@ -82,6 +91,7 @@ __all__ = [
     "RollbackScope",
     "RowChange",
     "RowCounts",
+    "RowDifference",
     "RunKind",
     "RunOutcome",
     "RunPlan",

@@ -27,7 +27,8 @@ from airflow_provider_pacs.sync.records import (
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, DataError
 from airflow_provider_pacs.sync.steps.entity_runs import delete_bounds, relation_rules
 from airflow_provider_pacs.sync.steps.failures import audit_failures, fail_run_on_error
-from airflow_provider_pacs.sync.steps.plan import RunRequest, code_version, let_others_finish
+from airflow_provider_pacs.sync.steps.plan import RunRequest, code_version
+from airflow_provider_pacs.sync.steps.preconditions import let_others_finish
 from airflow_provider_pacs.sync.steps.source_rows import stage_name
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -91,7 +92,7 @@ def rollback(
         undone_by = target.history.rolled_back_by(_run_id(run_id))
         if undone_by is not None and target.certifier.of_run(undone_by) is None:
             return _certified(config, target, undone_by)
-        let_others_finish(config, target, request)
+        let_others_finish(config, target, request.kind)
         proposal = propose_rollback(config, target, run_id=run_id, onto=onto)
         _refuse(config, proposal, digest)
         made = _plan(config, target, proposal, request, confirmed=digest is not None)
@@ -216,7 +217,9 @@ def _stage(config: CountyConfig, target: Target, run_id: str, plan: ReadPlan) ->
         )
         staged = target.staging.count(table)
         result = RuleResult("RB.1", "block", _COMPLETE, staged == rows, rows, abs(rows - staged), False)
-        target.runs.record_verdict(run_id, plan.entity, table=table, attempt=1, rows=rows, results=[result])
+        target.runs.record_validation(
+            run_id, plan.entity, table=table, attempt=1, rows=rows, results=[result]
+        )
 
 
 def _certified(config: CountyConfig, target: Target, run_id: str) -> tuple[RunOutcome, Certificate]:

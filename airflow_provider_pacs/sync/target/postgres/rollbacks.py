@@ -24,7 +24,7 @@ from airflow_provider_pacs.sync.records import (
     UndoneRun,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
-from airflow_provider_pacs.sync.target.postgres import ddl, history, run_store, staging
+from airflow_provider_pacs.sync.target.postgres import ddl, history, run_records, stage_tables
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.sql import columns, key_text, partition, stage
 
@@ -39,10 +39,10 @@ def image_names(entity: Entity) -> list[str]:
     return [*entity.column_names, "_source_key", "_source_version", *PROVENANCE]
 
 
-def image_differs(entity: Entity, one: str, other: str) -> sql.Composed:
+def image_differs(entity: Entity, left: str, right: str) -> sql.Composed:
     """True where two rows are not the same to the byte, provenance included."""
     names = image_names(entity)
-    return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(columns(names, one), columns(names, other))
+    return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(columns(names, left), columns(names, right))
 
 
 def _moments(county_id: str, scope: RollbackScope) -> sql.Composed:
@@ -99,24 +99,24 @@ def undone_runs(connection: Connection, county_id: str, scope: RollbackScope) ->
     """The runs whose changes the rollback takes back, newest first; also those that a rollback among them had
     taken back before.
     """
-    found = connection.execute(
+    rows = connection.execute(
         sql.SQL(
             "SELECT r.run_id, r.kind, r.published_at FROM pacs_ops.sync_run AS r WHERE r.county_id = {} "
             "AND EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND t.run_id = "
             "r.run_id AND {}) ORDER BY r.epoch DESC"
         ).format(sql.Literal(county_id), sql.Literal(county_id), _in_scope(county_id, scope, "t.at"))
     ).fetchall()
-    return [UndoneRun(*row) for row in found]
+    return [UndoneRun(*row) for row in rows]
 
 
 def affected_entities(connection: Connection, county_id: str, scope: RollbackScope) -> list[Entity]:
     """Entities that the undone runs published, parents first."""
-    found = connection.execute(
+    rows = connection.execute(
         sql.SQL(
             "SELECT DISTINCT t.entity FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND {}"
         ).format(sql.Literal(county_id), _in_scope(county_id, scope, "t.at"))
     ).fetchall()
-    names = {name for (name,) in found}
+    names = {name for (name,) in rows}
     return [entity for entity in load_entities().values() if entity.name in names]
 
 
@@ -153,7 +153,7 @@ def propose(
 
 
 def _require_history(connection: Connection, county_id: str, scope: RollbackScope) -> None:
-    run = run_store.run(connection, scope.run_id)
+    run = run_records.run(connection, scope.run_id)
     facts = connection.execute(
         "SELECT (SELECT r.rolled_back_by FROM pacs_ops.sync_run AS r WHERE r.run_id = %(run)s), EXISTS "
         "(SELECT FROM pacs_ops.change_set AS t WHERE t.run_id = %(run)s), NOT EXISTS (SELECT FROM "
@@ -207,14 +207,14 @@ def conflicts_of(
     """Rows of the entity that can't be put back: changed since by a run, or by something beside the sync, or
     a parent of rows that stay.
     """
-    found = _changed_later(connection, entity, county_id, scope) if not scope.onto else []
-    known = {conflict.source_key for conflict in found}
-    found += [
+    conflicts = _changed_later(connection, entity, county_id, scope) if not scope.onto else []
+    known = {conflict.source_key for conflict in conflicts}
+    conflicts += [
         each
         for each in _changed_outside(connection, entity, county_id, scope)
         if each.source_key not in known
     ]
-    return found + _left_behind(connection, entity, county_id, scope)
+    return conflicts + _left_behind(connection, entity, county_id, scope)
 
 
 def _changed_later(
@@ -244,7 +244,7 @@ def _changed_outside(
         "SELECT DISTINCT t.columns FROM pacs_ops.change_set AS t WHERE t.county_id = %s AND t.entity = %s",
         (county_id, entity.name),
     ).fetchall()
-    found: list[RollbackConflict] = []
+    conflicts: list[RollbackConflict] = []
     for (names,) in sets:
         known = [name for name in names if name in entity.column_names]
         rows = connection.execute(
@@ -266,18 +266,18 @@ def _changed_outside(
                 digest=history.digest(known, "l", deleted="(l._deleted_at IS NOT NULL)"),
             )
         ).fetchall()
-        found += [
+        conflicts += [
             RollbackConflict(entity.name, key, None, "changed by something beside the sync")
             for (key,) in rows
         ]
-    return found
+    return conflicts
 
 
 def _left_behind(
     connection: Connection, entity: Entity, county_id: str, scope: RollbackScope
 ) -> list[RollbackConflict]:
     """Live rows that stay although the rollback removes the row that they belong to."""
-    found: list[RollbackConflict] = []
+    conflicts: list[RollbackConflict] = []
     for child in load_entities().values():
         if child.parent != entity.name or not ddl.partition_exists(connection, child, county_id):
             continue
@@ -297,8 +297,8 @@ def _left_behind(
             )
         ).fetchall()
         reason = f"its {entity.name} would be removed"
-        found += [RollbackConflict(child.name, key, None, reason) for (key,) in rows]
-    return found
+        conflicts += [RollbackConflict(child.name, key, None, reason) for (key,) in rows]
+    return conflicts
 
 
 def stage_images(
@@ -311,7 +311,7 @@ def stage_images(
     """
     names = image_names(entity)
     with connection.transaction():
-        staging.create(connection, entity, table, county_id=county_id, keyed=False)
+        stage_tables.create(connection, entity, table, county_id=county_id, keyed=False)
         connection.execute(
             sql.SQL(
                 "ALTER TABLE {} ADD COLUMN _run_id uuid, ADD COLUMN _first_seen_at timestamptz, ADD COLUMN "
@@ -343,7 +343,7 @@ def compare_images(
 ) -> tuple[int, int, int, int]:
     """(published as staged, staged otherwise, staged and missing, to be removed and still there)."""
     if not ddl.partition_exists(connection, entity, county_id):
-        return 0, 0, staging.count(connection, table), 0
+        return 0, 0, stage_tables.count(connection, table), 0
     row = connection.execute(
         sql.SQL(
             "SELECT count(*) FILTER (WHERE s._op = 'U' AND t.{key} IS NOT NULL AND NOT {differs} OR s._op "
@@ -404,7 +404,7 @@ class PostgresHistory:
     def changes(self, county_id: str, key: str, most: int) -> list[RowChange]:
         """Changes of the rows that a key means, newest first."""
         with self._db.statements() as connection:
-            return run_store.read(
+            return run_records.read(
                 connection, RowChange, "FROM pacs_ops.row_history(%s, %s, %s)", (county_id, key, most)
             )
 
