@@ -20,7 +20,13 @@ ROOT = GUIDE.parents[2]
 FIRST_HOUR = GUIDE / "first-hour.md"
 PHASES = [
     GUIDE / name
-    for name in ("1-database-access.md", "2-field-mapping.md", "3-test-sync.md", "4-production.md", "5-history.md")
+    for name in (
+        "1-database-access.md",
+        "2-field-mapping.md",
+        "3-test-sync.md",
+        "4-production.md",
+        "5-history.md",
+    )
 ]
 NewReader = Callable[[str], Reader]
 

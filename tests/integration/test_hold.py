@@ -25,6 +25,9 @@ def test_a_county_on_hold_refuses_every_run_and_says_why(county: County) -> None
             run()
         assert (stop.value.code, "pacs resume" in stop.value.remedy) == ("PACS-011", True)
     assert len(county.rows("property")) == 1
+    assert county.sql("SELECT count(*) AS n FROM pacs_ops.sync_run WHERE county_id = %s", county.fips) == [
+        {"n": 1}
+    ]
     lifted = steps.resume(county.config, county.target, actor="bob")
     assert (lifted.held_by, lifted.resumed_by) == ("ann", "bob")
     county.sync()

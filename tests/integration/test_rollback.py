@@ -312,6 +312,27 @@ def test_an_overtaken_rollback_changes_nothing(kept: County, monkeypatch: pytest
     assert kept.target.holds.current(kept.fips) is None
 
 
+def test_a_row_that_changes_while_a_rollback_is_at_work_is_not_overwritten(
+    kept: County, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands against it is looked for again in the publish's own transaction."""
+    kept.add("property", 1)
+    sync(kept)
+    kept.change("property", 1, City="Finley")
+    wrong = sync(kept)
+    publish = type(kept.target.publisher).publish
+
+    def changed_by_hand(self: Any, *words: Any, **more: Any) -> Any:
+        kept.sql(f"UPDATE {kept.partition('property')} SET city = 'by hand'")
+        return publish(self, *words, **more)
+
+    monkeypatch.setattr(type(kept.target.publisher), "publish", changed_by_hand)
+    with pytest.raises(ConflictError, match="1 rows stand against it"):
+        undo(kept, wrong)
+    assert kept.row("property", 1)["city"] == "by hand"
+    assert kept.target.holds.current(kept.fips) is None
+
+
 # The guide's rehearsals
 
 
