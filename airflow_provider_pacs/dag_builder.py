@@ -1,4 +1,4 @@
-"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county.
+"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county, four with a history.
 
 No database and no heavy import while parsing.
 
@@ -193,6 +193,7 @@ def approvals_dag(config: CountyConfig) -> DAG:
         f"Decide on pending deletes of {config.name}",
         {},
         assets=schedule,
+        asks_a_person=True,
     ) as dag:
         pending = PacsPendingDeletesOperator(task_id="pending", config=config)
         # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is
@@ -215,7 +216,12 @@ def rollback_dag(config: CountyConfig) -> DAG:
         "onto": Param(False, type="boolean", title="Go back to this run", description=_ONTO_HELP),
     }
     with _dag(
-        config, f"{_PREFIX}{config.county}_rollback", None, f"Roll back runs of {config.name}", params
+        config,
+        f"{_PREFIX}{config.county}_rollback",
+        None,
+        f"Roll back runs of {config.name}",
+        params,
+        asks_a_person=True,
     ) as dag:
         propose = PacsProposeRollbackOperator(
             task_id="propose", config=config, run="{{ params.run }}", onto="{{ params.onto }}"
@@ -285,6 +291,7 @@ def _dag(
     params: dict[str, Param],
     *,
     assets: list[Asset] | None = None,
+    asks_a_person: bool = False,
 ) -> DAG:
     defaults: dict[str, Any] = {
         "owner": config.owner,
@@ -315,7 +322,7 @@ def _dag(
         params=params,
         tags=sorted({"pacs", config.county, *config.tags}),
         doc_md=county_page(config, cron),
-        deadline=None if assets else _deadline(config, dag_id),  # people take the time that they need
+        deadline=None if asks_a_person else _deadline(config, dag_id),  # people take the time that they need
     )
 
 
