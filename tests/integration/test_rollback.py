@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync.certificate_page import certificate_page
 from airflow_provider_pacs.sync.records import Certificate, RollbackProposal, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
+from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key
 
@@ -54,6 +56,13 @@ def undo(county: County, run_id: str, **asked: Any) -> tuple[RunOutcome, Certifi
 
 def proposal(county: County, run_id: str, *, onto: bool = False) -> RollbackProposal:
     return steps.propose_rollback(county.config, county.target, run_id=run_id, onto=onto)
+
+
+def latest(county: County) -> Certificate:
+    """The newest certificate, as it was stored."""
+    stored = county.target.certifier.latest(county.fips)
+    assert stored is not None
+    return stored
 
 
 def resume(county: County) -> None:
@@ -119,6 +128,11 @@ def test_after_it_the_county_is_on_hold_until_somebody_resumes(kept: County) -> 
     with pytest.raises(ConflictError, match=r"on hold since .* by ann: 1 run"):
         sync(kept)
     assert kept.row("property", 1)["city"] == "Prosser"
+    with OpsReader(psycopg.conninfo.conninfo_to_dict(kept.url)) as reader:
+        (standing,) = reader.overview([kept.fips])
+    assert standing.facts.certificate_state == "rolled_back", "the page shows no certificate of an undone run"
+    assert "by ann: 1 run(s) were rolled back" in str(standing.facts.hold)
+    assert "Runs were undone" in certificate_page(latest(kept), "A county")
     resume(kept)
     sync(kept)
     assert kept.row("property", 1)["city"] == "Finley", "the source still says so"
