@@ -87,7 +87,8 @@ LEFT JOIN (SELECT o.county_id, sum(o.row_count)::bigint AS rows FROM pacs_ops.pe
   WHERE o.state = 'pending' AND o.county_id = ANY(%(counties)s::text[]) GROUP BY o.county_id) AS p
   ON p.county_id = c.county_id
 LEFT JOIN LATERAL (SELECT 'since ' || to_char(x.held_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') ||
-  ' UTC by ' || x.held_by || ': ' || x.reason AS text FROM pacs_ops.county_hold AS x WHERE x.county_id = c.county_id
+  ' UTC by ' || x.held_by || ': ' || x.reason AS text FROM pacs_ops.county_hold AS x
+  WHERE x.county_id = c.county_id
   AND x.resumed_at IS NULL) AS hold ON true
 ORDER BY c.county_id
 """
