@@ -6,7 +6,7 @@ records, and selects with the same condition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -239,7 +239,7 @@ def redact(
     county_id: str,
     entity: Entity,
     parties: str,
-    values: Iterable[tuple[str, str | bool | None]],
+    values: Mapping[str, str | bool | None],
 ) -> int:
     """Give every before-image of these parties what a new row of theirs would say; `parties` is the table
     beside the staging table that lists them.

@@ -56,7 +56,7 @@ EVIDENCE = frozenset(
 """Journal tables that the sync fills and changes, but never deletes from."""
 APPENDED = frozenset({"change_log", "change_log_state", "change_set"})
 """Tables that the sync adds to and reads, and changes or removes by function only."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration"})
+OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
 """Tables that only the owner writes; the audit by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
@@ -78,6 +78,7 @@ JOURNAL = frozenset(
         "change_set",
         "history_span",
         "schema_migration",
+        "promoted_column",
     }
 )
 """What the page and an auditor read. A new table is named here, or neither sees it."""

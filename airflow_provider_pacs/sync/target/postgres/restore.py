@@ -26,12 +26,12 @@ def restore_rows(
     """Give every staged row its image back, provenance included, and remove those that were not there."""
     if not ddl.partition_exists(connection, entity, run.county_id):
         return RowCounts()
-    names = rollbacks.image_names(entity)
+    names = rollbacks.image_names(connection, table)
     parts = {
         "l": partition(entity, run.county_id),
         "s": stage(table),
         "k": sql.Identifier(entity.key),
-        "differs": rollbacks.image_differs(entity, "l", "s"),
+        "differs": rollbacks.image_differs(names, "l", "s"),
         "set": sql.SQL(", ").join(
             sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in names if name != entity.key
         ),

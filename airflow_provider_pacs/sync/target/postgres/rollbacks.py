@@ -7,6 +7,7 @@ entries count. A row that came since is known by its `_first_seen_at`, a first l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -29,19 +30,19 @@ from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.sql import columns, key_text, partition, stage
 
 Connection = psycopg.Connection[Any]
-PROVENANCE = ("_run_id", "_first_seen_at", "_changed_at", "_deleted_at")
 SHOWN_CONFLICTS = 100
 """Conflicts that a proposal lists."""
 
 
-def image_names(entity: Entity) -> list[str]:
-    """All columns of a published row but its county."""
-    return [*entity.column_names, "_source_key", "_source_version", *PROVENANCE]
+def image_names(connection: Connection, table: str) -> list[str]:
+    """The columns of a staging table of images: all of a published row, provenance and what counties promoted
+    included, but its county.
+    """
+    return [name for name in stage_tables.columns_of(connection, table) if name not in ("county_id", "_op")]
 
 
-def image_differs(entity: Entity, left: str, right: str) -> sql.Composed:
-    """True where two rows are not the same to the byte, provenance included."""
-    names = image_names(entity)
+def image_differs(names: Sequence[str], left: str, right: str) -> sql.Composed:
+    """True where two rows are not the same to the byte in these columns."""
     return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(columns(names, left), columns(names, right))
 
 
@@ -309,22 +310,20 @@ def stage_images(
     Returns:
         Its rows.
     """
-    names = image_names(entity)
     with connection.transaction():
-        stage_tables.create(connection, entity, table, county_id=county_id, keyed=False)
+        stage_tables.drop(connection, [table])
         connection.execute(
-            sql.SQL(
-                "ALTER TABLE {} ADD COLUMN _run_id uuid, ADD COLUMN _first_seen_at timestamptz, ADD COLUMN "
-                "_changed_at timestamptz, ADD COLUMN _deleted_at timestamptz"
-            ).format(stage(table))
+            sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT *, 'U'::char AS _op FROM {} WHERE false").format(
+                stage(table), partition(entity, county_id)
+            )
         )
-        if not ddl.partition_exists(connection, entity, county_id):
-            return 0
+        names = image_names(connection, table)
         return connection.execute(
             sql.SQL(
-                "WITH chosen AS MATERIALIZED ({chosen}) INSERT INTO {s} ({names}, _op) SELECT {images}, "
-                "'U' FROM chosen AS c, jsonb_populate_record(NULL::{l}, c.before) AS i WHERE c.before IS "
-                "NOT NULL UNION ALL SELECT {keys}, 'D' FROM chosen AS c WHERE c.before IS NULL"
+                "WITH chosen AS MATERIALIZED ({chosen}) INSERT INTO {s} ({names}, _op) "
+                "SELECT {images}, 'U' FROM chosen AS c, jsonb_populate_record(NULL::{l}, c.before) AS i "
+                "WHERE c.before IS NOT NULL UNION ALL "
+                "SELECT {keys}, 'D' FROM chosen AS c WHERE c.before IS NULL"
             ).format(
                 chosen=chosen_rows(entity, county_id, scope),
                 s=stage(table),
@@ -352,7 +351,7 @@ def compare_images(
             "s._op = 'D' AND t.{key} IS NOT NULL) FROM {s} AS s LEFT JOIN {l} AS t ON t.{key} = s.{key}"
         ).format(
             key=sql.Identifier(entity.key),
-            differs=image_differs(entity, "t", "s"),
+            differs=image_differs(image_names(connection, table), "t", "s"),
             s=stage(table),
             l=partition(entity, county_id),
         )
