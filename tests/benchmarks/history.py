@@ -86,7 +86,7 @@ def _sync(kind: str, folder: Path, pg: Postgres, source: Sandbox, target: str, r
     written_line = _WRITTEN.search(done.out)
     written = sum(int(count.replace(",", "")) for count in written_line.groups()) if written_line else 0
     if written < rows * 0.99:
-        raise RuntimeError(f"{kind}: {written} of {rows} rows were written: {done.out}{done.told}")
+        raise RuntimeError(f"{kind}: {written} of {rows} rows were written: {done.out}{done.errors}")
     return done
 
 
@@ -115,7 +115,7 @@ def _size(target: str, arguments: argparse.Namespace) -> float:
 def _report(rows: int, samples: dict[str, list[Run]], size: float) -> dict[str, Any]:
     pairs = list(zip(samples[WITH], samples[WITHOUT], strict=True))
     return {
-        "wall_ratio": spread([a.wall / b.wall for a, b in pairs]),
+        "wall_ratio": spread([a.elapsed / b.elapsed for a, b in pairs]),
         "cpu_ratio": spread([(a.client + a.postgres) / (b.client + b.postgres) for a, b in pairs]),
         "postgres_cpu_ratio": spread([a.postgres / b.postgres for a, b in pairs]),
         "limit": LIMIT,

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.certificate_page import certificate_page
+from airflow_provider_pacs.sync.entities import promoted_column
 from airflow_provider_pacs.sync.records import Certificate, RollbackProposal, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
@@ -451,3 +452,20 @@ def test_a_bulk_update_was_undone_at_the_source(kept: County) -> None:
     kept.sync()
     assert {str(row["acreage"]) for row in kept.rows("property").values()} == {"0.25"}
     assert kept.reconcile().clean
+
+
+def test_promoted_columns_are_put_back_too(kept: County) -> None:
+    """ADR 21: what a county promoted out of `extra` is part of the image."""
+    kept.configure(tables={"property": {"extra": {"zone_code": "City"}, "promote": {"zone_code": "text"}}})
+    kept.target.migrate()
+    kept.target.promote({"property": (promoted_column("zone_code", "text"),)})
+    kept.add("property", 1, City="R-1")
+    sync(kept)
+    before = state(kept)
+    assert kept.row("property", 1)["zone_code"] == "R-1"
+    kept.change("property", 1, City="R-2")
+    wrong = sync(kept)
+    assert kept.row("property", 1)["zone_code"] == "R-2"
+    undo(kept, wrong)
+    assert kept.row("property", 1)["zone_code"] == "R-1"
+    assert state(kept) == before
