@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
     from airflow_provider_pacs.operators.publish import PacsPublishOperator
+    from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
     from airflow_provider_pacs.operators.validate import PacsValidateOperator
     from airflow_provider_pacs.sync.config import CountyConfig, load_county
 
@@ -39,8 +40,10 @@ __all__ = [
     "PacsHook",
     "PacsPendingDeletesOperator",
     "PacsPreflightOperator",
+    "PacsProposeRollbackOperator",
     "PacsPublishOperator",
     "PacsRelationshipOperator",
+    "PacsRollbackOperator",
     "PacsValidateOperator",
     "build_county_dags",
     "county_dags",
@@ -55,6 +58,7 @@ _MODULES = {
     "operators.extract": ("PacsChangesOperator", "PacsExtractOperator", "PacsRelationshipOperator"),
     "operators.preflight": ("PacsPreflightOperator",),
     "operators.publish": ("PacsPublishOperator",),
+    "operators.rollback": ("PacsProposeRollbackOperator", "PacsRollbackOperator"),
     "operators.certify": ("PacsCertifyOperator",),
     "operators.validate": ("PacsValidateOperator",),
     "sync.config": ("CountyConfig", "load_county"),

@@ -69,6 +69,11 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
         "Another run of the county is at work",
         "Nothing was read; try again when the other run has ended.",
     ),
+    "PACS-011": (
+        "Conflict",
+        "The county is on hold",
+        "Nothing was published. `pacs resume` lifts the hold when its reason is gone.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",

@@ -7,7 +7,8 @@ Foreign errors come in at one mapping point per driver and leave as one of these
     PACS-008 a sync of the county is at work ├── FatalError       the same attempt would fail again
     PACS-010 ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003
     schema, PACS-006 configuration ├── DataError        the data breaks a blocking rule              PACS-004
-    └── ConflictError    another run owns the county now              PACS-007
+    └── ConflictError    another run owns the county now              PACS-007,
+    PACS-011 the county is on hold
 
 Codes 001-005 are those of the platform's design document; 006 and up are ours.
 """

@@ -54,6 +54,7 @@ from airflow_provider_pacs.sync.schema.stamping import has_moments, next_cursor_
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps import preconditions
+from airflow_provider_pacs.sync.steps.hold import refuse_held
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -102,9 +103,11 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     Raises:
         ConfigError: a table, a column, a grant or a setting must be changed first.
         RetryableError: PACS-008, another run of the county is at work; or an end can't be reached now.
+        ConflictError: PACS-011, the county is on hold.
     """
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
+    refuse_held(config, target, request.kind)
     promoted = _promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
