@@ -100,7 +100,7 @@ class TableFeed:
         lack: why the strategy can't be used, in words that follow "but"; None where it can.
         remedy: what would help; `{grantee}` stands for the login.
         key: the columns by which the feed names a row: the table's primary key.
-        is_on: the feed is switched on for the table, whether or not it can be read.
+        is_on: the feed is switched on for the table, whether or not it can be read; None where nobody knows.
     """
 
     strategy: str
@@ -109,7 +109,7 @@ class TableFeed:
     lack: str | None = None
     remedy: str = ""
     key: tuple[str, ...] = ()
-    is_on: bool = True
+    is_on: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
