@@ -15,7 +15,7 @@ MUTANTS = (
         f"{STEPS}extract.py",
         "if not self.complete and self._feed_is_lost():",
         "if False:",
-        of("change_tracking", "test_a_cleanup_between_the_plan_and_the_read"),
+        of("change_tracking", "test_a_cleanup_between_the_plan_and_the_read_is_noticed"),
     ),
     Mutant(
         "a version that went back",
@@ -55,8 +55,8 @@ MUTANTS = (
     Mutant(
         "one version for all entities",
         f"{STEPS}plan.py",
-        "upper=self._uppers.get(strategy.name),",
-        "upper=None,",
+        "upper=self._uppers.get(strategy.name)",
+        "upper=None",
         of("change_tracking", "test_all_entities_have_one_version_and_idle_ones_move_on"),
     ),
     Mutant(
@@ -139,11 +139,8 @@ MUTANTS = (
     Mutant(
         "all tables of a joined entity are tracked",
         TRACKING,
-        """            if lack is not None:
-                return Support(None, lack)
-        named""",
-        """            del lack
-        named""",
+        "lack = self._lack(facts, track.schema, track.table, track.key)",
+        "lack = None",
         f"{UNIT}::test_a_joined_entity_needs_all_its_tables",
     ),
 )
