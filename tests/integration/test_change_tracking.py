@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def county(county: County) -> Iterator[County]:
+def county(make_county: CountyMaker) -> Iterator[County]:
     """`property` alone, tracked."""
+    county = make_county()
     with tracking.tracked(county):
         yield county
 

@@ -75,7 +75,7 @@ def finding(county: CountyConfig, port: int) -> Finding:
 
 
 def test_the_script_unlocks_the_feed_and_the_check_says_so(county: CountyConfig, served: int) -> None:
-    """Cases 91, D16: off, on without the right, on and readable; each with what to do next."""
+    """Cases 74, 91, D16: off, on without the right, on and readable; each with what to do next."""
     said = finding(county, served)
     assert said.text == "property is read by last_modified: LastModified is datetime."
     assert said.remedy == (
@@ -97,10 +97,11 @@ def test_the_script_unlocks_the_feed_and_the_check_says_so(county: CountyConfig,
     chosen = choice(county, served)
     assert (chosen.strategy, chosen.better) == ("change_tracking", ())
     said = finding(county, served)
-    assert (said.text, said.remedy) == (
+    assert (said.state, said.text) == (
+        "warn",
         "property is read by change_tracking: Change Tracking is on for dbo.Property.",
-        "",
     )
+    assert said.remedy.startswith("UPDATETEXT and WRITETEXT change LegalDescription without being tracked")
 
 
 def test_a_readable_secondary_is_named_with_its_remedy(county: CountyConfig, served: int) -> None:

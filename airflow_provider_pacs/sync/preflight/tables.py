@@ -155,6 +155,8 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
             "a whole read per run."
         )
         unlock = _unlock(context, choice)
+        if unseen := _unseen_by_change_tracking(choice):
+            chosen, unlock = False, unseen
         yield Finding(
             f"changes.{entity}",
             "changes",
@@ -162,6 +164,24 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
             f"{entity} is read by {choice.strategy}: {choice.reason}.",
             " ".join(part for part in (remedy, unlock) if part),
         )
+
+
+def _unseen_by_change_tracking(choice: ReadChoice) -> str:
+    """What Change Tracking does not see of a table: writes into a text without an UPDATE (case 74)."""
+    if choice.strategy != "change_tracking":
+        return ""
+    columns = {name.rpartition(".")[2]: column for name, column in choice.table.columns.items()}
+    texts = [
+        name
+        for name in dict.fromkeys(name.rpartition(".")[2] for name in choice.table.mapped)
+        if name in columns and columns[name].type_name in {"text", "ntext", "image"}
+    ]
+    if not texts:
+        return ""
+    return (
+        f"UPDATETEXT and WRITETEXT change {in_words(texts)} without being tracked: only a reconcile finds "
+        "that. Ask whether the county's software uses them, and have the reconcile run often."
+    )
 
 
 def _unlock(context: PreflightContext, choice: ReadChoice) -> str:
