@@ -84,6 +84,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
     assert outside == {
         f"{package}/source/session.py:prepare",
         f"{package}/preflight/grants.py:source_grants",
+        f"{package}/preflight/grants.py:change_tracking_script",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
         f"{package}/schema/stamping.py:next_cursor_query",
