@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     table_certificate,
+    table_feeds,
     table_history,
     table_proof,
     table_reads,
@@ -17,6 +18,7 @@ from tests.mutants import (
 
 MUTANTS = (
     *table_windows.MUTANTS,
+    *table_feeds.MUTANTS,
     *table_reads.MUTANTS,
     *table_staging.MUTANTS,
     *table_rows.MUTANTS,

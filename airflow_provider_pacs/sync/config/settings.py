@@ -217,7 +217,7 @@ class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is tak
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
-    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
+    mode: Literal["auto", "change_tracking", "rowversion", "last_modified", "compare"] = "auto"
     columns: dict[Name, Name | None] = Field(default_factory=dict)
     extra: dict[ExtraName, Name] = Field(default_factory=dict)
     promote: Annotated[dict[ExtraName, PromotedType], Field(max_length=MOST_PROMOTED)] = Field(
