@@ -22,6 +22,7 @@ from typing import Any
 from airflow_provider_pacs.sync import incremental
 from airflow_provider_pacs.sync.incremental import STRATEGIES
 from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
+from airflow_provider_pacs.sync.incremental.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
@@ -256,6 +257,16 @@ def _asked_for(function: Callable[..., Built], table: ResolvedTable) -> Resolved
     return None
 
 
+def poll_plans(table: ResolvedTable) -> list[PollPlan]:
+    """Polls of one table: by each strategy that fits it, on both clocks, counted and not."""
+    plans = []
+    for strategy, fitting in strategies_of(table):
+        for clock, ahead, counted in (("local", 0, False), ("utc", -480, True)):
+            polled = polled_table(fitting, clock, ahead, 60)
+            plans.append(PollPlan((PolledEntity("property", strategy.name, polled, counted),), {}, 60))
+    return plans
+
+
 def _late_values(table: ResolvedTable) -> list[Late | None]:
     """What can be asked for as newer than a bound. Strategies that want another change column are left out."""
     return [None, *(strategy.late(table) for strategy, fitting in strategies_of(table) if fitting == table)]
@@ -283,6 +294,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "clock": ["local", "utc"],
         "ahead_minutes": [0, 90, -480],
         "change_type": DATE_TYPES,
+        "plan": poll_plans(asked),
         "request": [
             BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset)
             for change_type in DATE_TYPES

@@ -14,7 +14,12 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import CHANGED, ChangeProbe
 
@@ -101,6 +106,10 @@ class Joined:
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of every root key that a rowversion shows as written in the window."""
         return window_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The bound of a run that is planned now: it moves when a writer ends, whatever table it wrote."""
+        return "CONVERT(varchar(18), CONVERT(binary(8), MIN_ACTIVE_ROWVERSION()), 1)"
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of a root key written at the bound or after."""

@@ -42,7 +42,6 @@ from airflow_provider_pacs.sync.records import (
     ReadPlan,
     RunKind,
     RunPlan,
-    RunRecord,
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
@@ -57,7 +56,7 @@ from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps.hold import refuse_held
-from airflow_provider_pacs.sync.target.port import Target
+from airflow_provider_pacs.sync.target.port import Target, Turn
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +142,11 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
     epoch = target.runs.claim(
-        county_id=config.fips, county=config.county, name=config.name, identity=identity
+        county_id=config.fips,
+        county=config.county,
+        name=config.name,
+        identity=identity,
+        turn=_turn(config, request),
     )
     target.staging.drop_abandoned(config.fips)
     planner = _Planner(config, source, target, request, now)
@@ -169,6 +172,8 @@ def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, Re
     """The entities that the run is about, parents first."""
     if request.window is not None:
         return {request.window.entity: choices[request.window.entity]}
+    if request.kind == "realtime":
+        return {name: choice for name, choice in choices.items() if choice.family != COMPARE}
     if request.kind == "approval":
         entities = {pending.entity for pending in request.approved}
         return {name: choice for name, choice in choices.items() if name in entities}
@@ -260,32 +265,30 @@ def _refuse_another_clock(
             raise refusal
 
 
+def _turn(config: CountyConfig, request: RunRequest) -> Turn:
+    """The run in the order of the county's runs."""
+    minutes = config.sync.timeout_minutes
+    return Turn(request.kind, minutes, min(QUIET_MINUTES, minutes))
+
+
 def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
     """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
 
-    A sync takes over from an earlier sync: the later one reads all that the earlier one would have.
+    A sync takes over from an earlier sync: the later one reads all that the earlier one would have. Nobody
+    waits for a sync here: it can take hours, and whoever asked tries again.
 
     Raises:
         RetryableError: PACS-008, the other run is still at work.
     """
     deadline = time.monotonic() + WAIT_SECONDS
-    while (active := _in_the_way(config, target, request)) is not None:
-        if active.kind in ("sync", "realtime") or time.monotonic() > deadline:
+    while (active := target.runs.in_the_way(config.fips, _turn(config, request))) is not None:
+        if active.kind == "sync" or time.monotonic() > deadline:
             raise RetryableError(
                 f"{config.county}: a {active.kind} of this county is at work (run {active.run_id})",
                 remedy="try again when it has ended; the next sync takes over from one that was killed",
                 code="PACS-008",
             )
         time.sleep(LOOK_SECONDS)
-
-
-def _in_the_way(config: CountyConfig, target: Target, request: RunRequest) -> RunRecord | None:
-    active = target.runs.active_run(config.fips, minutes=config.sync.timeout_minutes)
-    if active is None or (active.kind == "sync" and request.kind == "sync"):
-        return None
-    if active.kind == "sync":
-        return active
-    return target.runs.active_run(config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes))
 
 
 def _source_now(config: CountyConfig, source: SourceReader) -> _Source:

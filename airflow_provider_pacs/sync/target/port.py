@@ -25,6 +25,7 @@ from airflow_provider_pacs.sync.records import (
     OrphanedRow,
     PendingDeletes,
     QuarantinedRow,
+    RunKind,
     RunOutcome,
     RunPlan,
     RunRecord,
@@ -138,6 +139,21 @@ class Comparison:
     kept_outside: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run that wants to begin, and how long others count as at work.
+
+    Attributes:
+        kind: its kind. A sync takes over from an earlier sync: it reads all that the earlier one would have.
+        minutes: a sync that gave no sign of life for so long is over, whatever its record says.
+        quiet_minutes: the same for a run of any other kind.
+    """
+
+    kind: RunKind
+    minutes: int
+    quiet_minutes: int
+
+
 class RunStore(Protocol):
     """Runs, their plans, cursors and verdicts: state that lives with the data."""
 
@@ -156,8 +172,23 @@ class RunStore(Protocol):
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's run that is still at work and gave a sign of life within these minutes."""
 
-    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
-        """Take the county's next epoch: any earlier run of it can no longer publish or certify."""
+    def in_the_way(self, county_id: str, turn: Turn) -> RunRecord | None:
+        """The run at work that a run of this kind must let finish; None where it may begin."""
+
+    def claim(
+        self,
+        *,
+        county_id: str,
+        county: str,
+        name: str,
+        identity: dict[str, Any],
+        turn: Turn | None = None,
+    ) -> int:
+        """Take the county's next epoch: any earlier run of it can no longer publish or certify.
+
+        With a turn, claiming and looking who is in the way are one: of two runs that begin in the same moment
+        one takes the county, and the other raises RetryableError (PACS-008).
+        """
 
     def open(
         self,
@@ -172,7 +203,8 @@ class RunStore(Protocol):
     ) -> None:
         """Record a run and its plans.
 
-        With `one_process` the run is at work only while this connection lives.
+        With `one_process` the run is at work only while this connection lives. Raises RetryableError
+        (PACS-008) where another run has claimed the county since.
         """
 
     def rest(self, run_id: str) -> None:
@@ -309,6 +341,12 @@ class Staging(Protocol):
 
     def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
         """Write the ids of broken rules to the rows; returns the rows that carry one."""
+
+    def count_bad(self, relation: str, predicates: Sequence[str]) -> tuple[int, list[int]]:
+        """(rows of a relation, and of them those for which each predicate over alias s is true).
+
+        `relation` is a name as `ValidationContext.stage` gives it.
+        """
 
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
