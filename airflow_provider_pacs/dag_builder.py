@@ -22,7 +22,16 @@ from typing import Any
 
 from airflow.configuration import conf
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetWatcher,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    TriggerRule,
+    get_parsing_context,
+)
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -42,10 +51,12 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +66,7 @@ _OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback")
 
 def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county
-    file.
+    file, and `pacs_<county>_realtime` where its file enables it.
 
     When Airflow parses the file for one task, only that task's county is loaded.
 
@@ -89,7 +100,9 @@ def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[C
     failed: list[ConfigError] = []
     for county, config in counties.items():
         try:
-            dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
+            dags = [sync_dag(config), reconcile_dag(config), approvals_dag(config)]
+            if config.realtime.enabled:
+                dags.append(realtime_dag(config))
         except Exception as error:
             log.exception("%s: its DAGs can't be built", county)
             failed.append(ConfigError(f"{county}: its DAGs can't be built: {type(error).__name__}: {error}"))
@@ -202,6 +215,26 @@ def approvals_dag(config: CountyConfig) -> DAG:
             execution_timeout=None,
         )
         pending >> decide >> PacsDecideOperator(task_id="apply", config=config)
+    return dag
+
+
+def realtime_dag(config: CountyConfig) -> DAG:
+    """Build the one task that follows the county; its asset's watcher starts it when the source has moved."""
+    changes = Asset(
+        name=f"{_PREFIX}{config.county}_changes",
+        uri=f"pacs://{config.county}/changes",
+        group="pacs",
+        watchers=[AssetWatcher(name=f"{_PREFIX}{config.county}_poll", trigger=PacsChangeTrigger.of(config))],
+    )
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_realtime",
+        None,
+        f"Follow changes of {config.name}",
+        {},
+        assets=[changes],
+    ) as dag:
+        PacsRealtimeOperator(task_id="follow", config=config, changes=changes)
     return dag
 
 

@@ -179,8 +179,8 @@ class RealtimeConfig(Section):
         linger_seconds: how long the task goes on polling by itself after its last sync.
         hours: a span of the day, in the county's time zone; None for the whole day.
         days: days of the week on which a span begins.
-        sweep_minutes: a run begins at the latest after these minutes, for what a poll can't see: a stamp below
-            the newest one that was committed late, contents of tables without a change column.
+        sweep_minutes: a run begins at the latest after these minutes, for what a poll can't see: a stamp
+            below the newest one that was committed late, contents of tables without a change column.
     """
 
     enabled: StrictBool = False

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import COMPARE, strategy_named
-from airflow_provider_pacs.sync.incremental.polling import (
+from airflow_provider_pacs.sync.incremental.strategy import PolledTable, ShowsPosition
+from airflow_provider_pacs.sync.polling import (
     Followed,
     PolledEntity,
     PollPlan,
@@ -25,12 +26,12 @@ from airflow_provider_pacs.sync.incremental.polling import (
     polled_table,
     read_position,
 )
-from airflow_provider_pacs.sync.incremental.strategy import ShowsPosition
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
-from airflow_provider_pacs.sync.records import Certificate
+from airflow_provider_pacs.sync.records import Certificate, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import read_features
+from airflow_provider_pacs.sync.schema.tsql import qualified
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.plan import LAST_MODIFIED, RunRequest
 from airflow_provider_pacs.sync.steps.run import run_all
@@ -65,12 +66,16 @@ class FollowOutcome:
         rows: rows that they inserted, updated or deleted.
         polls: how often the position was asked.
         busy: a position was left for later because another run of the county was at work.
+        pending: deletes of a run wait for a person.
+        entities: rows that were written, by entity that was published.
     """
 
     runs: int = 0
     rows: int = 0
     polls: int = 0
     busy: bool = False
+    pending: bool = False
+    entities: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -123,8 +128,8 @@ def poll_plan(config: CountyConfig, source: SourceReader) -> PollPlan:
         raise ConfigError(
             f"{config.county}: no entity can be followed: "
             + "; ".join(f"{name}: {reason}" for name, reason in left_out.items()),
-            remedy=f"`pacs check {config.county}` says what the database's administrator must switch on; until "
-            "then set realtime.enabled: false",
+            remedy=f"`pacs check {config.county}` says what the database's administrator must switch on; "
+            "until then set realtime.enabled: false",
         )
     return PollPlan(entities, left_out, config.realtime.sweep_minutes)
 
@@ -141,10 +146,15 @@ def followed_entities(
             continue
         sync = config.sync
         polled = polled_table(choice.shape, sync.clock, sync.clock_offset_minutes or 0, sync.lag_seconds)
-        rows = optional_query(source, _ROWS, (choice.shape.name,))
-        counted = bool(rows) and rows[0]["n"] is not None
+        counted = choice.shape.selection is None and _is_counted(source, polled)
         entities.append(PolledEntity(name, choice.family, polled, counted))
     return tuple(entities), left_out
+
+
+def _is_counted(source: SourceReader, table: PolledTable) -> bool:
+    """Whether the catalog shows this login the table's number of rows."""
+    rows = optional_query(source, _ROWS, (qualified(table.schema, table.table),))
+    return bool(rows and rows[0]["n"] is not None)
 
 
 class _Follower:
@@ -214,7 +224,7 @@ class _Follower:
         return limit if closes is None else min(limit, closes)
 
     def _pace(self) -> float:
-        """Seconds until the next poll: a look at stamps may scan a table, the other positions cost nothing."""
+        """Seconds until the next poll: a look at stamps may scan a table, other positions cost nothing."""
         scans = any(each.strategy == LAST_MODIFIED for each in self.plan.entities)
         poll = float(self.config.realtime.poll_seconds)
         return poll if scans else min(poll, QUICK_SECONDS)
@@ -252,16 +262,29 @@ class _Follower:
         except DataError:
             self._handled(position)
             raise
-        rows = sum(entity.changed for entity in outcome.entities)
-        self.outcome = replace(
-            self.outcome, runs=self.outcome.runs + 1, rows=self.outcome.rows + rows, busy=False
-        )
+        self._count(outcome, certificate)
         if self._is_settled(certificate):
             self.again_at = None
             self._handled(position)
         else:
             self.again_at = self.now() + timedelta(seconds=max(self.config.sync.lag_seconds, 1))
         return True
+
+    def _count(self, outcome: RunOutcome, certificate: Certificate) -> None:
+        before = self.outcome
+        written = {
+            each.entity: before.entities.get(each.entity, 0) + each.changed
+            for each in outcome.entities
+            if each.state == "published"
+        }
+        self.outcome = replace(
+            before,
+            runs=before.runs + 1,
+            rows=before.rows + sum(each.changed for each in outcome.entities),
+            busy=False,
+            pending=before.pending or certificate.state == "pending",
+            entities=before.entities | written,
+        )
 
     def _is_settled(self, certificate: Certificate) -> bool:
         """Whether the run read all that its position stands for: a stamp that is newer than the run's bound,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
@@ -518,6 +518,19 @@ class Holds(Protocol):
         """Lift the county's hold; returns it. Raises ConflictError where it is not on hold."""
 
 
+RealtimeKey = Literal["followed", "polled"]
+
+
+class RealtimeState(Protocol):
+    """What realtime keeps of a county, where Airflow can't: a loss costs one run that finds nothing."""
+
+    def read(self, county_id: str, key: RealtimeKey) -> dict[str, Any] | None:
+        """What was kept last; also None before the schemas exist."""
+
+    def write(self, county_id: str, key: RealtimeKey, value: dict[str, Any]) -> None:
+        """Keep a document in the place of the last one."""
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -538,6 +551,9 @@ class Target(Protocol):
 
     @property
     def holds(self) -> Holds: ...
+
+    @property
+    def realtime(self) -> RealtimeState: ...
 
     @property
     def sqlalchemy_url(self) -> sa.URL:

@@ -69,6 +69,7 @@ JOURNAL = frozenset(
         "pending_delete",
         "check_report",
         "county_hold",
+        "realtime_state",
         "audit",
         "audit_head",
         "schema_migration",

@@ -1,0 +1,143 @@
+"""Small questions to SQL Server without a thread per county: an address -> rows, awaited.
+
+SQLAlchemy's async engine over aioodbc: pyodbc's calls run in a few threads that all readers of the process
+share, and each call has a time limit of its own. Whether a server can be reached at all is found out on the
+event loop, before a thread is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyodbc
+
+from airflow_provider_pacs.sync.source.drivers import with_allowed_driver
+from airflow_provider_pacs.sync.source.errors import classify
+from airflow_provider_pacs.sync.source.reach import LONGEST_SECONDS, unknown_host, unreachable
+from airflow_provider_pacs.sync.source.session import prepare
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from airflow_provider_pacs.sync.source.address import SourceAddress
+
+THREADS = 16
+"""Calls of the driver at one time, whatever the number of counties."""
+ANSWER_SECONDS = 15
+"""How long the server may take to answer; a poll that takes longer is none."""
+pyodbc.pooling = False  # a pooled connection keeps the session settings of whoever had it before
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="pacs-poll")
+
+
+class AsyncReader:
+    """One connection to one county's PACS, opened when it is first needed.
+
+    Args:
+        address: where, and how to log in.
+    """
+
+    def __init__(self, address: SourceAddress) -> None:
+        self._address = address
+        self._engine: AsyncEngine | None = None
+
+    async def row(self, sql: str, params: Sequence[object] = ()) -> tuple[Any, ...]:
+        """The first row of a statement.
+
+        Raises:
+            PacsError: as `source/errors.py` maps the driver's error. The connection is dropped, and the next
+                question opens another one.
+        """
+        from sqlalchemy.exc import DBAPIError
+
+        if self._engine is None:
+            await reach(self._address)
+            self._engine = self._make_engine()
+        try:
+            async with self._engine.connect() as connection:
+                answer = await connection.exec_driver_sql(sql, tuple(params))
+                return tuple(answer.one())
+        except DBAPIError as error:
+            await self.close()
+            cause = error.orig or error
+            raise classify(cause, where=self._address.text, driver=self._address.odbc_driver) from cause
+        except pyodbc.Error as error:
+            await self.close()
+            raise classify(error, where=self._address.text, driver=self._address.odbc_driver) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    def _make_engine(self) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        address = with_allowed_driver(self._address)
+        return create_async_engine(
+            address.sqlalchemy_url("aioodbc"),
+            isolation_level="AUTOCOMMIT",
+            pool_size=1,
+            max_overflow=0,
+            pool_reset_on_return=None,
+            connect_args={
+                "autocommit": True,
+                "timeout": address.login_timeout,
+                "executor": _threads(),
+                "after_created": lambda raw: self._prepare(address, raw),
+            },
+        )
+
+    async def _prepare(self, address: SourceAddress, raw: pyodbc.Connection) -> None:
+        """Time limit and session settings of a fresh connection, in the thread that opened it."""
+
+        def settle() -> None:
+            raw.timeout = min(address.query_timeout or ANSWER_SECONDS, ANSWER_SECONDS)
+            prepare(address, raw.execute)
+
+        await asyncio.get_running_loop().run_in_executor(_threads(), settle)
+
+    async def close(self) -> None:
+        """Close the connection; again is allowed."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def reach(address: SourceAddress) -> None:
+    """Open and close a TCP connection, before the driver does; as `reach.reach`, on the event loop.
+
+    Raises:
+        UnknownHostError: DNS knows no such name.
+        UnreachableError: DNS did not answer, the port is closed, or nothing answers there.
+    """
+    if "\\" in address.host and address.port is None:
+        return  # SQL Server Browser names the port, over UDP
+    host, port = address.host.split("\\")[0], address.port or 1433
+    seconds = min(float(address.login_timeout or LONGEST_SECONDS), LONGEST_SECONDS)
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except socket.gaierror as error:
+        raise unknown_host(address, host, error) from None
+    except TimeoutError:
+        raise unreachable(address, port, seconds, [OSError(errno.ETIMEDOUT, "")]) from None
+    except OSError as error:
+        raise unreachable(address, port, seconds, [error]) from None
+    writer.close()
