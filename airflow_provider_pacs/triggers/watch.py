@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -35,6 +36,12 @@ LONGEST_AWAY_SECONDS = 60.0
 REFUSED_SECONDS, LONGEST_REFUSED_SECONDS = 60.0, 900.0
 """A login that is refused is not tried every few seconds: the server would lock it."""
 _State = Literal["live", "starting", "closed", "away", "refused"]
+
+
+def _log_place(what: str, error: Exception) -> None:
+    """Log where an error that nobody expects came from, by its class: its text may quote a secret."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s: %s\n%s", what, type(error).__name__, frames)
 
 
 class Source(Protocol):
@@ -98,7 +105,7 @@ class ChangeWatch:
                 continue
             except Exception as error:
                 # A trigger that ends is not started again, so nothing may end it but Airflow.
-                log.exception("%s: the poll failed", self.county)
+                _log_place(f"{self.county}: the poll failed", error)
                 await self._wait_out(ConfigError(f"the poll failed: {type(error).__name__}"))
                 continue
             self._failures = 0
@@ -187,13 +194,17 @@ class ChangeWatch:
         await self._state.write(POLLED, note.as_json())
         self._noted = note
 
+    async def _note_if_possible(self, state: _State, message: str = "") -> None:
+        """`_note`, where the store itself may be what fails: the next poll says so again."""
+        try:
+            await self._note(state, message)
+        except Exception as error:
+            _log_place(f"{self.county}: it can't be noted that the county is {state}", error)
+
     async def _rest(self, seconds: float) -> None:
         """Outside business hours: no connection is held."""
         await self.close()
-        try:
-            await self._note("closed")
-        except Exception:
-            log.exception("%s: it can't be noted that the county is closed", self.county)
+        await self._note_if_possible("closed")
         await self._sleep(min(seconds, NOTE_SECONDS))
 
     async def _wait_out(self, error: PacsError) -> None:
@@ -201,11 +212,8 @@ class ChangeWatch:
         away = isinstance(error, RetryableError)
         if self._failures == 1 or not away:
             log.warning("%s: %s", self.county, error)
-        try:
-            await self.close()
-            await self._note("away" if away else "refused", error.message)
-        except Exception:
-            log.exception("%s: it can't be noted that the source is away", self.county)
+        await self.close()
+        await self._note_if_possible("away" if away else "refused", error.message)
         await self._sleep(self.delay(self._failures, away=away))
 
     def delay(self, failures: int, *, away: bool) -> float:
