@@ -116,8 +116,12 @@ class ChangeWatch:
     async def close(self) -> None:
         """Close the source."""
         source, self._source = self._source, None
-        if source is not None:
+        if source is None:
+            return
+        try:
             await source.close()
+        except Exception as error:
+            _log_place(f"{self.county}: the connection can't be closed", error)
 
     async def _look(self) -> dict[str, Any] | None:
         """One poll; a report where a task has to start."""

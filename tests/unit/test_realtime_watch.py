@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -153,7 +154,7 @@ def test_a_report_that_nobody_acts_on_comes_again_each_time_later(world: World) 
     world.handle(position="0")
     first, *others = world.reports(3600)
     assert first < 10
-    gaps = [later - earlier for earlier, later in zip([first, *others], others, strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise([first, *others])]
     assert 55 <= gaps[0] <= 75
     assert gaps == sorted(gaps)
     assert max(gaps) <= 620
@@ -188,7 +189,7 @@ def test_a_source_that_is_away_is_asked_ever_later_and_comes_back_by_itself(worl
     at, *_ = world.reports(700)
     assert 601 <= at <= 670
     away = [moment for moment in world.asked if moment < 600]
-    gaps = [later - earlier for earlier, later in zip(away, away[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(away)]
     assert len(away) < 25
     assert gaps[0] < 3
     assert max(gaps) <= 60

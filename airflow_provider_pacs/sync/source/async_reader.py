@@ -50,6 +50,7 @@ class AsyncReader:
     def __init__(self, address: SourceAddress) -> None:
         self._address = address
         self._engine: AsyncEngine | None = None
+        self._call: asyncio.Task[tuple[Any, ...]] | None = None
 
     async def row(self, sql: str, params: Sequence[object] = ()) -> tuple[Any, ...]:
         """The first row of a statement.
@@ -58,6 +59,11 @@ class AsyncReader:
             PacsError: as `source/errors.py` maps the driver's error. The connection is dropped, and the next
                 question opens another one.
         """
+        # Whoever is cancelled while the driver works must not close the connection under its thread.
+        self._call = asyncio.create_task(self._row(sql, params))
+        return await asyncio.shield(self._call)
+
+    async def _row(self, sql: str, params: Sequence[object]) -> tuple[Any, ...]:
         from sqlalchemy.exc import DBAPIError
 
         if self._engine is None:
@@ -68,15 +74,12 @@ class AsyncReader:
                 answer = await connection.exec_driver_sql(sql, tuple(params))
                 return tuple(answer.one())
         except DBAPIError as error:
-            await self.close()
+            await self._dispose()
             cause = error.orig or error
             raise classify(cause, where=self._address.text, driver=self._address.odbc_driver) from cause
         except pyodbc.Error as error:
-            await self.close()
+            await self._dispose()
             raise classify(error, where=self._address.text, driver=self._address.odbc_driver) from error
-        except BaseException:
-            await self.close()
-            raise
 
     def _make_engine(self) -> AsyncEngine:
         from sqlalchemy.ext.asyncio import create_async_engine
@@ -106,7 +109,15 @@ class AsyncReader:
         await asyncio.get_running_loop().run_in_executor(_threads(), settle)
 
     async def close(self) -> None:
-        """Close the connection; again is allowed."""
+        """Close the connection, once a call under way is through; again is allowed."""
+        call, self._call = self._call, None
+        if call is not None:
+            await asyncio.wait([call])
+            if not call.cancelled():
+                call.exception()  # it was raised in `row`, or nobody waits for it any more
+        await self._dispose()
+
+    async def _dispose(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.dispose()
