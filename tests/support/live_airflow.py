@@ -158,6 +158,7 @@ def live_airflow(
     rows: int = 50,
     realtime: Mapping[str, Any] | None = None,
     sync: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str] | None = None,
     wait: bool = True,
 ) -> Iterator[LiveAirflow]:
     """Bring it all up with counties that have one table; stop it all in the end.
@@ -168,6 +169,7 @@ def live_airflow(
         rows: of the table.
         realtime: of the county files.
         sync: of the county files.
+        settings: of Airflow, beside those that everybody gets.
         wait: until every county has its first load.
     """
     slugs = {f"live_{number:03d}": f"{97000 + number}" for number in range(1, counties + 1)}
@@ -185,21 +187,24 @@ def live_airflow(
         processes.start("sandbox", [sys.executable, *serve, "--dir", str(folder / "sandbox")])
         postgres = server.enter_context(embedded_postgres(folder / "postgres", ("terrafusion", "airflow")))
         port = free_port()
-        settings = airflow_settings(
+        airflow = airflow_settings(
             folder / "airflow",
             port=port,
             metadata_url=postgres.url("airflow", "postgresql+psycopg2"),
             dags=dags,
             counties=files,
         )
-        settings["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "False"
-        settings["AIRFLOW__PACS__DEADLINE_ALERTS"] = "False"
-        migrate(processes, settings)
+        airflow |= {
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__PACS__DEADLINE_ALERTS": "False",
+            **(settings or {}),
+        }
+        migrate(processes, airflow)
         endpoint = _endpoint(folder / "sandbox", processes)
         call(endpoint, _CREATE)
         for first in range(1, rows + 1, 100):
             call(endpoint, _insert(range(first, min(first + 100, rows + 1))))
-        environment = settings | endpoint.environment | _connections(slugs, endpoint, postgres)
+        environment = airflow | endpoint.environment | _connections(slugs, endpoint, postgres)
         writer = subprocess.Popen(
             [sys.executable, "-c", _CONNECTED, endpoint.url(admin=True)],
             stdin=subprocess.PIPE,
@@ -215,7 +220,7 @@ def live_airflow(
         live = LiveAirflow(folder, endpoint, postgres, processes, environment, slugs, writer)
         if wait:
             live.await_(
-                "the first load of every county", lambda: len(live.cities(1)) == counties, 120 + 10 * counties
+                "the first load of every county", lambda: len(live.cities(1)) == counties, 300 + 10 * counties
             )
         yield live
 

@@ -146,7 +146,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         county=config.county,
         name=config.name,
         identity=identity,
-        turn=_turn(config, request),
+        turn=turn_of(config, request),
     )
     target.staging.drop_abandoned(config.fips)
     planner = _Planner(config, source, target, request, now)
@@ -265,7 +265,7 @@ def _refuse_another_clock(
             raise refusal
 
 
-def _turn(config: CountyConfig, request: RunRequest) -> Turn:
+def turn_of(config: CountyConfig, request: RunRequest) -> Turn:
     """The run in the order of the county's runs."""
     minutes = config.sync.timeout_minutes
     return Turn(request.kind, minutes, min(QUIET_MINUTES, minutes))
@@ -281,7 +281,7 @@ def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest
         RetryableError: PACS-008, the other run is still at work.
     """
     deadline = time.monotonic() + WAIT_SECONDS
-    while (active := target.runs.in_the_way(config.fips, _turn(config, request))) is not None:
+    while (active := target.runs.in_the_way(config.fips, turn_of(config, request))) is not None:
         if active.kind == "sync" or time.monotonic() > deadline:
             raise RetryableError(
                 f"{config.county}: a {active.kind} of this county is at work (run {active.run_id})",

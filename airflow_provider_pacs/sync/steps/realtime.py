@@ -33,7 +33,8 @@ from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.schema.tsql import qualified
 from airflow_provider_pacs.sync.source.port import SourceReader
-from airflow_provider_pacs.sync.steps.plan import LAST_MODIFIED, RunRequest
+from airflow_provider_pacs.sync.steps.hold import refuse_held
+from airflow_provider_pacs.sync.steps.plan import LAST_MODIFIED, RunRequest, turn_of
 from airflow_provider_pacs.sync.steps.run import run_all
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -244,6 +245,11 @@ class _Follower:
         """One run; False where another run of the county is at work."""
         self.followed = replace(self.followed, changed_at=self.now())
         request = RunRequest("realtime", self.trigger, one_process=True)
+        # Asked here as well as in the plan: a run that is refused there is a failure in the journal.
+        refuse_held(self.config, self.target, request.kind)
+        if self.target.runs.in_the_way(self.config.fips, turn_of(self.config, request)) is not None:
+            self.outcome = replace(self.outcome, busy=True)
+            return False
         try:
             outcome, certificate = run_all(
                 self.config,
