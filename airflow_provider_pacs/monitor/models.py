@@ -67,8 +67,8 @@ class RealtimeLine(BaseModel):
             change something; `silent`: the triggerer has not said anything for minutes; `unknown`: nobody
             can be asked.
         cause: why the state is not `live`, in one sentence.
-        lag_seconds: how long the oldest change that was seen and is not in the target yet waits; 0 where there
-            is none, None where nobody looks.
+        lag_seconds: how long the oldest change that was seen and is not in the target yet waits; 0 where
+            there is none, None where nobody looks.
         last_change_at: when a change was seen last.
         last_run_at: when rows of a realtime run were published last.
         polled_at: when the trigger said last how it goes; once a minute where nothing happens.

@@ -136,12 +136,13 @@ def _cause(
     row: RealtimeRow | None,
     now: datetime,
 ) -> str:
-    held = row.held if row is not None else None
+    message = polled.message if polled is not None else ""
+    if state == "held" and row is not None:
+        message = row.held or ""
     minutes = int((now - polled.at).total_seconds() // 60) if polled is not None else 0
     return _CAUSES.get(state, "").format(
         minutes=minutes,
         dag_id=dag_id_of(config.county, "realtime"),
         hours=f"{config.realtime.hours or 'the whole day'} on {', '.join(config.realtime.days)}",
-        message=(held if state == "held" else polled.message if polled is not None else "")
-        or "no reason given",
+        message=message or "no reason given",
     )

@@ -110,5 +110,4 @@ def followed_of_task(context: Context, asset: Asset, target: Target, fips: str) 
     """Where a realtime task keeps what the trigger reads."""
     if HAS_ASSET_STATE:
         return AssetFollowed(context["asset_state_store"][asset])
-    target.migrate()
     return TargetFollowed(target, fips)

@@ -257,3 +257,33 @@ def test_rules_are_evaluated_by_their_predicates(versioned: County, monkeypatch:
         versioned.fips,
     )
     assert any(row["unexpected"] == 1 for row in results)
+
+
+def findings(county: County) -> dict[str, Any]:
+    from airflow_provider_pacs.sync.preflight import examine
+
+    report = examine(county.config, county.source, county.target)
+    return {each.id: each for each in report.findings if each.id.startswith("realtime")}
+
+
+def test_a_check_says_what_has_to_be_switched_on(make_county: CountyMaker) -> None:
+    county = make_county(ENTITIES, sections={"realtime": REALTIME, "tables": {"owner": {"mode": "compare"}}})
+    found = findings(county)
+    assert {name: each.state for name, each in found.items()} == {
+        "realtime.property": "ok",
+        "realtime.owner": "warn",
+        "realtime.value": "ok",
+        "realtime.structure": "ok",
+    }
+    assert "ALTER TABLE [dbo].[PropertyOwner]" in found["realtime.owner"].remedy
+    assert "60 s after its stamp" in found["realtime.property"].text
+    assert "CREATE INDEX [IX_LastModified] ON [dbo].[Property]" in found["realtime.property"].remedy
+
+
+def test_a_check_of_a_county_that_is_not_followed_says_nothing_of_it(county: County) -> None:
+    assert findings(county) == {}
+
+
+def test_a_table_with_a_rowversion_needs_nothing(versioned: County) -> None:
+    (found,) = findings(versioned).values()
+    assert (found.state, found.remedy) == ("ok", "")

@@ -15,26 +15,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.incremental import COMPARE, strategy_named
-from airflow_provider_pacs.sync.incremental.strategy import PolledTable, ShowsPosition
 from airflow_provider_pacs.sync.polling import (
     Followed,
-    PolledEntity,
     PollPlan,
     moved,
     poll_query,
-    polled_table,
     read_position,
 )
-from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
+from airflow_provider_pacs.sync.preflight.followed import LAST_MODIFIED, followed_entities
+from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.records import Certificate, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
-from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import read_features
-from airflow_provider_pacs.sync.schema.tsql import qualified
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.hold import refuse_held
-from airflow_provider_pacs.sync.steps.plan import LAST_MODIFIED, RunRequest, turn_of
+from airflow_provider_pacs.sync.steps.plan import RunRequest, turn_of
 from airflow_provider_pacs.sync.steps.run import run_all
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -45,7 +40,6 @@ LEASE_SECONDS, RENEW_SECONDS = 60.0, 15.0
 QUICK_SECONDS = 1.0
 """How often a lingering task polls where the answer costs the source nothing."""
 BUSY = "PACS-008"
-_ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
 
 
 class FollowedState(Protocol):
@@ -113,6 +107,7 @@ def follow(
         ConflictError: PACS-011, the county is on hold.
         RetryableError: an end can't be reached now.
     """
+    target.migrate()  # the order of runs is asked before a run is planned
     plan = poll_plan(config, source)
     return _Follower(config, source, target, state, plan, trigger, now, sleep).run()
 
@@ -133,29 +128,6 @@ def poll_plan(config: CountyConfig, source: SourceReader) -> PollPlan:
             "until then set realtime.enabled: false",
         )
     return PollPlan(entities, left_out, config.realtime.sweep_minutes)
-
-
-def followed_entities(
-    config: CountyConfig, source: SourceReader, choices: dict[str, ReadChoice]
-) -> tuple[tuple[PolledEntity, ...], dict[str, str]]:
-    """(the entities whose changes a poll can see, reason by entity for the others)."""
-    entities, left_out = [], {}
-    for name, choice in choices.items():
-        strategy: object = strategy_named(choice.family)
-        if choice.family == COMPARE or not isinstance(strategy, ShowsPosition):
-            left_out[name] = choice.reason
-            continue
-        sync = config.sync
-        polled = polled_table(choice.shape, sync.clock, sync.clock_offset_minutes or 0, sync.lag_seconds)
-        counted = choice.shape.selection is None and _is_counted(source, polled)
-        entities.append(PolledEntity(name, choice.family, polled, counted))
-    return tuple(entities), left_out
-
-
-def _is_counted(source: SourceReader, table: PolledTable) -> bool:
-    """Whether the catalog shows this login the table's number of rows."""
-    rows = optional_query(source, _ROWS, (qualified(table.schema, table.table),))
-    return bool(rows and rows[0]["n"] is not None)
 
 
 class _Follower:
