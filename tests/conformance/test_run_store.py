@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, RetryableError
+from airflow_provider_pacs.sync.target.port import Turn
 from tests.conformance.conftest import Opener
 from tests.conformance.county import IDENTITY, StagedCounty, row
 
@@ -63,6 +64,41 @@ def test_a_run_at_rest_is_in_nobodys_way_until_a_step_works_on_it(county: Staged
     runs.end(plan.run_id, "stopped")
     assert runs.active_run(county.fips, minutes=60) is None
     assert (runs.run(plan.run_id).state, runs.run(plan.run_id).message) == ("failed", "stopped")
+
+
+TURNS = {kind: Turn(kind, 60, 10) for kind in ("sync", "realtime", "reconcile", "approval")}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("begun", sorted(TURNS))
+@pytest.mark.parametrize("asks", sorted(TURNS))
+def test_a_run_lets_every_other_finish_but_a_sync_takes_over_from_a_sync(
+    county: StagedCounty, begun: str, asks: str
+) -> None:
+    """Case 107: of two runs of a county one is at work."""
+    plan = county.plan(kind=begun)
+    other = county.target.runs.in_the_way(county.fips, TURNS[asks])
+    if begun == asks == "sync":
+        assert other is None
+        return
+    assert other is not None
+    assert str(other.run_id) == plan.run_id
+    with pytest.raises(RetryableError) as refused:
+        county.claim(TURNS[asks])
+    assert refused.value.code == "PACS-008"
+    assert county.target.runs.run(plan.run_id).state == "running"
+    county.target.runs.end(plan.run_id, "done")
+    assert county.claim(TURNS[asks]) > plan.epoch
+
+
+def test_of_two_that_claim_at_once_one_is_refused(county: StagedCounty, open_target: Opener) -> None:
+    """Case 107: both looked, nobody was at work, both claim: the run that is not recorded yet gives way."""
+    first = county.claim(TURNS["sync"])
+    second = county.claim(TURNS["realtime"])
+    with pytest.raises(RetryableError) as refused:
+        county.open(first, "sync")
+    assert refused.value.code == "PACS-008"
+    plan = county.open(second, "realtime")
+    assert county.target.runs.run(plan.run_id).state == "running"
 
 
 def test_an_earlier_try_changes_nothing_once_a_later_one_has_begun(county: StagedCounty) -> None:

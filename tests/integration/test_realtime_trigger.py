@@ -10,13 +10,19 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from county_dags import airflow_folder as airflow_folder
+from county_dags import county_dag as county_dag
+from county_dags import run_dag
 
+from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sensors.connection import PacsConnectionSensor
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental.strategy import PolledTable
@@ -34,7 +40,7 @@ from airflow_provider_pacs.sync.source.async_reader import AsyncReader
 from airflow_provider_pacs.sync.source.reach import UnreachableError
 from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 from airflow_provider_pacs.triggers.connection import PacsConnectionTrigger
-from tests.support.county import county_config
+from tests.support.county import county_config, retype
 from tests.support.server import MssqlServer
 
 BENTON = CountyConfig.model_validate({"county": "benton_wa"})
@@ -335,3 +341,42 @@ def test_what_somebody_must_change_fails_the_sensor_at_once(
     assert "Wrong!1" not in json.dumps(event)
     with pytest.raises(AirflowFailException, match="PACS-002"):
         sensor.execute_complete({}, event)  # type: ignore[arg-type]
+
+
+def test_the_realtime_dag_in_airflow(
+    served: tuple[MssqlServer, str],
+    stored: SourceAddress,
+    pg_url: str,
+    county_dag: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The whole path in one task: what it published, and what it kept for the trigger."""
+    server, _ = served
+    with server.table(retype("Property", rv=SqlType("rowversion"))) as table:
+        names = "PropertyID, ParcelNumber, Address, City, IsActive, LastModified"
+        values = "'00000000-0000-4000-8000-000000000001', '1-1', '1 Main St', 'Prosser', 1, '2026-01-01'"
+        server.execute(f"INSERT INTO dbo.{table} ({names}) VALUES ({values})")
+        document = {
+            "county": "benton_wa",
+            "sync": {"entities": ["property"], "retries": 0},
+            "realtime": {"enabled": True, "poll_seconds": 1, "linger_seconds": 0},
+            "tables": {"property": {"table": table}},
+        }
+        (tmp_path / "benton_wa.yaml").write_text(json.dumps(document), "utf-8")
+        known = psycopg.conninfo.conninfo_to_dict(pg_url)
+        target = {"conn_type": "postgres", "host": known["host"], "schema": known["dbname"]}
+        monkeypatch.setenv("AIRFLOW_CONN_TERRAFUSION", json.dumps({**target, "login": known["user"]}))
+        ran = run_dag(county_dag, "pacs_benton_wa_realtime", tmp_path, monkeypatch, capfd)
+    assert ran.states == {"follow": "success"}, ran.log[-3000:]
+    assert "Great Expectations" not in ran.log
+    with psycopg.connect(pg_url) as connection:
+        assert connection.execute("SELECT city FROM pacs.property WHERE county_id = '53005'").fetchall() == [
+            ("Prosser",)
+        ]
+        runs = connection.execute(
+            "SELECT r.kind, r.state, c.state FROM pacs_ops.sync_run AS r JOIN pacs_ops.certificate AS c USING (run_id) "
+            "WHERE r.county_id = '53005'"
+        ).fetchall()
+    assert runs == [("realtime", "succeeded", "clean")]
