@@ -214,6 +214,7 @@ class Measured(AsyncReader):
 
     poll_seconds = 5.0
     lags: list[float] = []  # noqa: RUF012 - one list for all
+    connected = 0
     last: float | None = None
 
     async def row(self, sql: str, params: Sequence[object] = ()) -> tuple[Any, ...]:
@@ -221,6 +222,8 @@ class Measured(AsyncReader):
         now = time.monotonic()
         if self.last is not None:
             self.lags.append(now - self.last - self.poll_seconds)
+        else:
+            Measured.connected += 1
         self.last = now
         return answer
 
@@ -250,8 +253,11 @@ async def _watch(address: SourceAddress, document: dict[str, Any], poll_seconds:
         poll_seconds,
         uniform=lambda low, high: random.uniform(low, high) if low == 0 else 1.0,
     )
-    async for _ in watch.reports():
-        pass
+    try:
+        async for _ in watch.reports():
+            pass
+    finally:
+        await watch.close()
 
 
 async def _polls_only(url: str, counties: int, poll_seconds: float, seconds: float) -> dict[str, Any]:
@@ -263,7 +269,11 @@ async def _polls_only(url: str, counties: int, poll_seconds: float, seconds: flo
         position = read_position(plan, await reader.row(poll_query(plan).sql))
     document = Followed(plan, position).as_json()
     tasks = [asyncio.create_task(_watch(address, document, poll_seconds)) for _ in range(counties)]
-    await asyncio.sleep(poll_seconds * 2 + counties * 0.05)
+    logging_in = time.monotonic()
+    while Measured.connected < counties and time.monotonic() - logging_in < 300:
+        await asyncio.sleep(0.2)
+    logging_in = time.monotonic() - logging_in
+    await asyncio.sleep(poll_seconds * 2)
     Measured.lags.clear()
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     await asyncio.sleep(seconds)
@@ -276,6 +286,7 @@ async def _polls_only(url: str, counties: int, poll_seconds: float, seconds: flo
     return {
         "counties": counties,
         "poll_seconds": poll_seconds,
+        "seconds_until_all_are_logged_in": round(logging_in, 1),
         "polls": len(lags),
         "cpu_percent_of_a_core": round(100 * cpu / wall, 1),
         "cpu_ms_per_poll": round(1000 * cpu / max(len(lags), 1), 2),

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 import pyodbc
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_pacs.sync.source.address import SourceAddress
 
-THREADS = 16
-"""Calls of the driver at one time, whatever the number of counties."""
+THREADS, LOGINS = 16, 8
+"""Calls of the driver at one time, whatever the number of counties, and how many of them may be logins: a
+server that is slow to let us in keeps no other county from being polled.
+"""
 ANSWER_SECONDS = 15
 """How long the server may take to answer; a poll that takes longer is none."""
 pyodbc.pooling = False  # a pooled connection keeps the session settings of whoever had it before
@@ -38,6 +41,14 @@ pyodbc.pooling = False  # a pooled connection keeps the session settings of whoe
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="pacs-poll")
+
+
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _logins() -> asyncio.Semaphore:
+    """The turn to log in, on this event loop."""
+    return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(LOGINS))
 
 
 class AsyncReader:
@@ -66,13 +77,13 @@ class AsyncReader:
     async def _row(self, sql: str, params: Sequence[object]) -> tuple[Any, ...]:
         from sqlalchemy.exc import DBAPIError
 
-        if self._engine is None:
-            await reach(self._address)
-            self._engine = self._make_engine()
         try:
-            async with self._engine.connect() as connection:
-                answer = await connection.exec_driver_sql(sql, tuple(params))
-                return tuple(answer.one())
+            if self._engine is None:
+                async with _logins():
+                    await reach(self._address)
+                    self._engine = self._make_engine()
+                    return await self._ask(self._engine, sql, params)
+            return await self._ask(self._engine, sql, params)
         except DBAPIError as error:
             await self._dispose()
             cause = error.orig or error
@@ -80,6 +91,12 @@ class AsyncReader:
         except pyodbc.Error as error:
             await self._dispose()
             raise classify(error, where=self._address.text, driver=self._address.odbc_driver) from error
+
+    @staticmethod
+    async def _ask(engine: AsyncEngine, sql: str, params: Sequence[object]) -> tuple[Any, ...]:
+        async with engine.connect() as connection:
+            answer = await connection.exec_driver_sql(sql, tuple(params))
+            return tuple(answer.one())
 
     def _make_engine(self) -> AsyncEngine:
         from sqlalchemy.ext.asyncio import create_async_engine
