@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -24,6 +23,7 @@ from airflow_provider_pacs.sync.polling import (
     read_position,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 from airflow_provider_pacs.triggers.state import FOLLOWED, POLLED, WatchState
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,6 @@ LONGEST_AWAY_SECONDS = 60.0
 REFUSED_SECONDS, LONGEST_REFUSED_SECONDS = 60.0, 900.0
 """A login that is refused is not tried every few seconds: the server would lock it."""
 _State = Literal["live", "starting", "closed", "away", "refused"]
-
-
-def _log_place(what: str, error: Exception) -> None:
-    """Log where an error that nobody expects came from, by its class: its text may quote a secret."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s: %s\n%s", what, type(error).__name__, frames)
 
 
 class Source(Protocol):
@@ -105,8 +99,8 @@ class ChangeWatch:
                 continue
             except Exception as error:
                 # A trigger that ends is not started again, so nothing may end it but Airflow.
-                _log_place(f"{self.county}: the poll failed", error)
-                await self._wait_out(ConfigError(f"the poll failed: {type(error).__name__}"))
+                log.error("%s: the poll failed: %s", self.county, describe_foreign(error))
+                await self._wait_out(ConfigError(f"the poll failed: {describe_foreign(error)}"))
                 continue
             self._failures = 0
             if report is not None:
@@ -121,7 +115,7 @@ class ChangeWatch:
         try:
             await source.close()
         except Exception as error:
-            _log_place(f"{self.county}: the connection can't be closed", error)
+            log.error("%s: the connection can't be closed: %s", self.county, describe_foreign(error))
 
     async def _look(self) -> dict[str, Any] | None:
         """One poll; a report where a task has to start."""
@@ -203,7 +197,7 @@ class ChangeWatch:
         try:
             await self._note(state, message)
         except Exception as error:
-            _log_place(f"{self.county}: it can't be noted that the county is {state}", error)
+            log.error("%s: it can't be noted that it is %s: %s", self.county, state, describe_foreign(error))
 
     async def _rest(self, seconds: float) -> None:
         """Outside business hours: no connection is held."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_pacs.sync.records import Turn
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, RetryableError
-from airflow_provider_pacs.sync.target.port import Turn
 from tests.conformance.conftest import Opener
 from tests.conformance.county import IDENTITY, StagedCounty, row
 

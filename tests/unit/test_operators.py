@@ -5,12 +5,14 @@ there.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import (
@@ -228,12 +230,12 @@ def test_publish_gives_an_asset_its_counts_and_is_silent_for_a_blocked_entity(wo
     world.outcome = {"changed": 3, "entities": entities}
     publish = PacsPublishOperator(task_id="publish", config=CONFIG)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
-    told = context()
-    publish.execute(told)
+    context_ = context()
+    publish.execute(context_)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property"]
-    extra = told["outlet_events"][county_asset(CONFIG, "property")].extra
+    extra = context_["outlet_events"][county_asset(CONFIG, "property")].extra
     assert extra == {"county": "benton_wa", "entity": "property", "run_id": "run-1", "rows_inserted": 3}
-    assert told["outlet_events"][county_asset(CONFIG, "owner")].extra == {}
+    assert context_["outlet_events"][county_asset(CONFIG, "owner")].extra == {}
 
 
 def test_a_killed_task_stops_the_statement_at_the_source(world: World) -> None:
@@ -270,9 +272,21 @@ def test_a_task_over_its_time_limit_says_so_and_stays_airflows_time_out(world: W
     assert world.reader.closed
 
 
-def test_a_defect_is_not_dressed_up() -> None:
-    with pytest.raises(ZeroDivisionError), translate_errors():
-        raise ZeroDivisionError
+def test_of_a_defect_the_log_gets_class_and_place_only() -> None:
+    """A foreign error may quote a row: `Could not convert 'SMITH' ...`. Airflow tries the task again, as it would
+    after any exception.
+    """
+    with pytest.raises(AirflowException) as caught, translate_errors("benton_wa: extract_owner"):
+        pa.array(["SMITH"], pa.string()).cast(pa.int64())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "SMITH" not in shown
+    assert str(caught.value).startswith("benton_wa: extract_owner: ArrowInvalid at hooks/airflow_errors.py:")
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_airflows_own_exceptions_pass() -> None:
+    with pytest.raises(AirflowSkipException, match="nothing to do"), translate_errors():
+        raise AirflowSkipException("nothing to do")
 
 
 def test_the_last_line_of_a_task_is_counts_only() -> None:

@@ -23,7 +23,12 @@ MAX_TEXT = 1_000
 """A county's file has some hundred values, a few levels deep: what is beyond is no county's, and whoever
 wrote it must not cost the others their parse.
 """
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Controls, marks that turn the direction of a line around, halves of a character, and what is no character:
+they show as something else than they are, or can't be stored.
+"""
 
 
 class _RefusedError(Exception):
@@ -119,14 +124,14 @@ def read_yaml(path: Path) -> YamlFile:
         _bounded(text)
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        found = [] if root is None else list(_nodes(root, (), set()))
+        nodes = [] if root is None else list(_nodes(root, (), set()))
         value = None if root is None else loader.construct_document(root)
     except _RefusedError as error:
         fault, line = error.args
         raise ConfigError(f"{path}: {fault} (line {line})", remedy="Write plain settings.") from None
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        what = getattr(error, "problem", None) or "a value that can't be read"
         raise ConfigError(
             f"{path}: is not valid YAML: {what}{f' (line {mark.line + 1})' if mark else ''}"
         ) from error
@@ -137,7 +142,7 @@ def read_yaml(path: Path) -> YamlFile:
         )
     lines: dict[YamlPath, int] = {}
     duplicates: list[tuple[YamlPath, int]] = []
-    for where, line in found:
+    for where, line in nodes:
         if where in lines:
             duplicates.append((where, line))
         lines.setdefault(where, line)

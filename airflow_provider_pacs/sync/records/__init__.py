@@ -17,6 +17,12 @@ from airflow_provider_pacs.sync.records.certificates import (
     SourceCensus,
     worst_state,
 )
+from airflow_provider_pacs.sync.records.comparisons import (
+    Comparison,
+    KeyDifference,
+    KeyTotals,
+    RowDifference,
+)
 from airflow_provider_pacs.sync.records.holds import Hold
 from airflow_provider_pacs.sync.records.plans import (
     BACKFILL,
@@ -44,6 +50,7 @@ from airflow_provider_pacs.sync.records.runs import (
     RunRecord,
     entity_outcome,
 )
+from airflow_provider_pacs.sync.records.turns import Turn
 
 __all__ = [
     "BACKFILL",
@@ -53,6 +60,7 @@ __all__ = [
     "Backfill",
     "Certificate",
     "CertificateState",
+    "Comparison",
     "Coverage",
     "Cursor",
     "Decision",
@@ -63,12 +71,15 @@ __all__ = [
     "EntityRun",
     "EntityState",
     "Hold",
+    "KeyDifference",
+    "KeyTotals",
     "Mode",
     "OrphanedRow",
     "PendingDeletes",
     "QuarantinedRow",
     "ReadPlan",
     "RowCounts",
+    "RowDifference",
     "RunKind",
     "RunOutcome",
     "RunPlan",
@@ -76,6 +87,7 @@ __all__ = [
     "RunState",
     "SourceCensus",
     "SourceMoment",
+    "Turn",
     "entity_outcome",
     "worst_state",
 ]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.incremental import LAST_MODIFIED
 from airflow_provider_pacs.sync.polling import (
     Followed,
     PollPlan,
@@ -22,14 +23,15 @@ from airflow_provider_pacs.sync.polling import (
     poll_query,
     read_position,
 )
-from airflow_provider_pacs.sync.preflight.followed import LAST_MODIFIED, followed_entities
+from airflow_provider_pacs.sync.preflight.followed import followed_entities
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
 from airflow_provider_pacs.sync.records import Certificate, RunOutcome
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.hold import refuse_held
-from airflow_provider_pacs.sync.steps.plan import RunRequest, turn_of
+from airflow_provider_pacs.sync.steps.plan import RunRequest
+from airflow_provider_pacs.sync.steps.preconditions import turn_of
 from airflow_provider_pacs.sync.steps.run import run_all
 from airflow_provider_pacs.sync.target.port import Target
 
@@ -219,7 +221,7 @@ class _Follower:
         request = RunRequest("realtime", self.trigger, one_process=True)
         # Asked here as well as in the plan: a run that is refused there is a failure in the journal.
         refuse_held(self.config, self.target, request.kind)
-        if self.target.runs.in_the_way(self.config.fips, turn_of(self.config, request)) is not None:
+        if self.target.runs.in_the_way(self.config.fips, turn_of(self.config, request.kind)) is not None:
             self.outcome = replace(self.outcome, busy=True)
             return False
         try:

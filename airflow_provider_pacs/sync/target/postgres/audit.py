@@ -114,8 +114,8 @@ def append(
 
 def is_ready(connection: Connection) -> bool:
     """Whether rows can be appended: the function is there, so the tables are too."""
-    found = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
-    return found.fetchone() != (None,)
+    row = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
+    return row.fetchone() != (None,)
 
 
 def head(connection: Connection, county_id: str | None) -> AuditHead | None:
@@ -143,8 +143,8 @@ def verify(
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         last = head(connection, county_id)
         fault = _first_fault(connection, county_id) or _cut_off(connection, county_id, last)
-        for one in sorted(known, key=lambda one: one.position):
-            fault = fault or _against(connection, county_id, one, last)
+        for entry in sorted(known, key=lambda entry: entry.position):
+            fault = fault or _against(connection, county_id, entry, last)
         row = connection.execute(
             "SELECT count(*) FROM pacs_ops.audit WHERE coalesce(county_id, '') = %s", (county_id or "",)
         ).fetchone()
@@ -207,10 +207,14 @@ def _against(
 
 
 def export(connection: Connection, county_id: str | None) -> Iterator[str]:
-    """The chain as JSON lines, oldest first: the columns, and `text`, over which the hash was made.
+    """The chain as JSON lines, oldest first: where a row stands, both hashes, and `text`, over which its hash
+    was made.
 
     Who has the file needs no database to check it: `hash` is SHA-256 of the bytes of `previous` followed by
-    `text` in UTF-8, and `previous` is the `hash` of the line before.
+    `text` in UTF-8, and `previous` is the `hash` of the line before. `text` is the row, itself a JSON object;
+    it is handed out as PostgreSQL wrote it and never parsed, because what another reader makes of
+    `1.10`, `1e400` or 20 digits are not the bytes that were hashed. Lines are ASCII, so no terminal, mail or
+    editor changes them.
     """
     with connection.transaction(), connection.cursor("pacs_audit_export") as cursor:
         cursor.itersize = 1000
@@ -220,12 +224,10 @@ def export(connection: Connection, county_id: str | None) -> Iterator[str]:
         ):
             yield json.dumps(
                 {
-                    **json.loads(text),
                     "position": position,
                     "seq": seq,
                     "previous": bytes(previous).hex(),
                     "hash": bytes(digest).hex(),
                     "text": text,
-                },
-                ensure_ascii=False,
+                }
             )

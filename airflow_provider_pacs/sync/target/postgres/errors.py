@@ -2,8 +2,8 @@
 what to do next goes out.
 
 Classified by SQLSTATE (PostgreSQL's appendix "Error Codes"), never by the driver's exception class; a failed
-connection has no SQLSTATE and is told by libpq's text. Only the primary message is kept: DETAIL and CONTEXT
-hold row values, and even the primary message of class 22 quotes one.
+connection has no SQLSTATE and is classified by libpq's text. Only the primary message is kept: DETAIL and
+CONTEXT hold row values, and even the primary message of class 22 quotes one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from airflow_provider_pacs.sync.runtime.errors import (
     PacsError,
     RetryableError,
 )
+from airflow_provider_pacs.sync.runtime.secrets import mask_credentials
 
 RETRY_STATES = frozenset(
     {
@@ -148,13 +149,6 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
 )
 """For errors without SQLSTATE, by psycopg's class and libpq's text, in this order."""
 
-_SECRET = re.compile(
-    r"\b(password|passfile|sslpassword|oauth_client_secret)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE
-)
-_URL_SECRET = re.compile(r"://[^\n]*@")
-"""Everything up to the last @ of the line: a password may hold /, @, ? or a blank that nobody encoded."""
-_HALF_SECRET = re.compile(r"(host(?: name)? )(['\"])[^'\"\n]*@")
-"""What libpq takes for a host's name after an unencoded @: the rest of the password."""
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$", re.DOTALL)
 _TAIL = re.compile(r"\n?\s*\b(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*", re.DOTALL)
 _LONGEST = 200
@@ -164,8 +158,7 @@ def scrub(text: str, *, names: bool) -> str:
     """Returns the text short and on one line, without DETAIL, CONTEXT and secrets; without anything quoted
     unless `names`.
     """
-    text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", _TAIL.sub("", text)))
-    text = _HALF_SECRET.sub(r"\1\2", text)
+    text = mask_credentials(_TAIL.sub("", text))
     text = " ".join((text if names else _QUOTED.sub('"…"', text)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
@@ -183,12 +176,12 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
         return error
     state = str(getattr(error, "sqlstate", None) or "")
     primary = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-    verdict = _by_state(state) if state else _by_text(primary, error)
-    what = scrub(str(primary), names=verdict.names).rstrip(".?") or type(error).__name__
-    mapped = verdict.kind(
+    rule = _by_state(state) if state else _by_text(primary, error)
+    what = scrub(str(primary), names=rule.names).rstrip(".?") or type(error).__name__
+    mapped = rule.kind(
         f"{f'{where}: ' if where else ''}{what}{f' (SQLSTATE {state})' if state else ''}.",
-        remedy=verdict.remedy,
-        code=verdict.code,
+        remedy=rule.remedy,
+        code=rule.code,
     )
     if _is_psycopg(error):
         error.args = (what,)
@@ -199,18 +192,18 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
 def _by_state(state: str) -> ErrorRule:
     """Returns the verdict on a SQLSTATE: its own, else its class's, else fatal."""
     for key in (state, state[:2]):
-        for states, verdict in BY_STATE:
+        for states, rule in BY_STATE:
             if key in states:
-                return verdict
+                return rule
     return ErrorRule(FatalError)
 
 
 def _by_text(text: str, error: BaseException) -> ErrorRule:
     """The same for an error without SQLSTATE: libpq could not connect, or the connection went away."""
     kinds = {kind.__name__ for kind in type(error).__mro__} if _is_psycopg(error) else set()
-    for kind, pattern, verdict in BY_TEXT:
+    for kind, pattern, rule in BY_TEXT:
         if kind in kinds and pattern.search(text):
-            return verdict
+            return rule
     return (
         ErrorRule(RetryableError, REACH)
         if isinstance(error, (ConnectionError, TimeoutError))

@@ -12,7 +12,7 @@ import psycopg
 
 from airflow_provider_pacs.sync.records import Hold, RunRecord
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
-from airflow_provider_pacs.sync.target.postgres import audit, run_store
+from airflow_provider_pacs.sync.target.postgres import audit, run_records
 from airflow_provider_pacs.sync.target.postgres.database import Database
 
 Connection = psycopg.Connection[Any]
@@ -20,7 +20,7 @@ Connection = psycopg.Connection[Any]
 
 def current(connection: Connection, county_id: str) -> Hold | None:
     """The county's open hold."""
-    rows = run_store.read(
+    rows = run_records.read(
         connection,
         Hold,
         "FROM pacs_ops.county_hold WHERE county_id = %s AND resumed_at IS NULL",
@@ -83,7 +83,7 @@ class PostgresHolds:
             ConflictError: the county is not on hold.
         """
         with self._db.transaction() as connection:
-            rows = run_store.read(
+            rows = run_records.read(
                 connection,
                 Hold,
                 "FROM pacs_ops.county_hold WHERE county_id = %s AND resumed_at IS NULL FOR UPDATE",
@@ -100,7 +100,7 @@ class PostgresHolds:
             )
             details = {"reason": rows[0].reason, "held_by": rows[0].held_by, "by": actor}
             audit.append(connection, county_id, None, "county.resumed", "", details)
-            (lifted,) = run_store.read(
+            (lifted,) = run_records.read(
                 connection, Hold, "FROM pacs_ops.county_hold WHERE hold_id = %s", (rows[0].hold_id,)
             )
             return lifted

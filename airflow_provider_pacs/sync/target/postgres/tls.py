@@ -54,7 +54,7 @@ def is_local(params: Mapping[str, str]) -> bool:
     ):
         return False
     host = params.get("host") or os.environ.get("PGHOST", "")
-    return all(one.startswith(("/", "@")) for one in host.split(",") if one)
+    return all(part.startswith(("/", "@")) for part in host.split(",") if part)
 
 
 def secured(params: Mapping[str, str]) -> dict[str, str]:
@@ -88,16 +88,16 @@ def weak_settings(params: Mapping[str, str]) -> tuple[WeakSetting, ...]:
     """What is weaker than the default, in a target that a network lies before; empty for sockets."""
     if is_local(params):
         return ()
-    found = []
+    weak = []
     mode = params.get("sslmode", VERIFIED)
     if mode in _WHY:
-        found.append(WeakSetting("sslmode", mode, _WHY[mode]))
-    protocol = params.get("ssl_min_protocol_version", "")
+        weak.append(WeakSetting("sslmode", mode, _WHY[mode]))
+    protocol = params.get("ssl_min_protocol_version") or os.environ.get("PGSSLMINPROTOCOLVERSION", "")
     if protocol in _OLD_PROTOCOLS:
-        found.append(
+        weak.append(
             WeakSetting("ssl_min_protocol_version", protocol, "protocols with known attacks are accepted")
         )
-    return tuple(found)
+    return tuple(weak)
 
 
 def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> tuple[WeakSetting, ...]:
@@ -118,6 +118,20 @@ def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> 
     return weak
 
 
+def refuse_engines(params: Mapping[str, str]) -> None:
+    """Refuse a client key `engine:id`: OpenSSL would load the engine, any library on this machine, into the
+    process (case E3 at the target).
+
+    Raises:
+        ConfigError: the connection's `sslkey` is no plain file. Its text is not repeated.
+    """
+    if ":" in params.get("sslkey", ""):
+        raise ConfigError(
+            "the target's sslkey names an OpenSSL engine, which is code that would be loaded",
+            remedy="name the file of the client's key, without a colon in its path",
+        )
+
+
 def in_words(weak: Sequence[WeakSetting]) -> str:
     """`sslmode=require (why)`, one after the other."""
-    return "; ".join(str(one) for one in weak)
+    return "; ".join(str(setting) for setting in weak)

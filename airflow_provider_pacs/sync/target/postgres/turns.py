@@ -6,10 +6,9 @@ from typing import Any
 
 import psycopg
 
-from airflow_provider_pacs.sync.records import RunRecord
+from airflow_provider_pacs.sync.records import RunRecord, Turn
 from airflow_provider_pacs.sync.runtime.errors import RetryableError
-from airflow_provider_pacs.sync.target.port import Turn
-from airflow_provider_pacs.sync.target.postgres.record_sql import read
+from airflow_provider_pacs.sync.target.postgres.run_records import read
 
 Connection = psycopg.Connection[Any]
 
