@@ -6,6 +6,7 @@ from tests.mutants import (
     table_certificate,
     table_proof,
     table_reads,
+    table_realtime,
     table_rows,
     table_runs,
     table_security,
@@ -22,6 +23,7 @@ MUTANTS = (
     *table_certificate.MUTANTS,
     *table_proof.MUTANTS,
     *table_runs.MUTANTS,
+    *table_realtime.MUTANTS,
     *table_security.MUTANTS,
     *table_source.MUTANTS,
 )
