@@ -159,3 +159,13 @@ def test_events_and_failures_are_kept_newest_first(county: StagedCounty) -> None
     assert failed.run_id is not None
     assert str(failed.run_id) == plan.run_id
     assert failed.seq > event.seq
+
+
+def test_what_realtime_keeps_is_read_by_another_process(county: StagedCounty, open_target: Opener) -> None:
+    realtime = county.target.realtime
+    assert realtime.read(county.fips, "followed") is None
+    realtime.write(county.fips, "followed", {"position": "1"})
+    realtime.write(county.fips, "followed", {"position": "2"})
+    other = open_target().realtime
+    assert other.read(county.fips, "followed") == {"position": "2"}
+    assert other.read(county.fips, "polled") is None

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -297,6 +299,26 @@ def test_before_airflow_33_the_position_is_in_the_target(
         polled = target.realtime.read(watch.fips, "polled")
         assert polled is not None
         assert polled["state"] == "live"
+
+
+def test_before_the_first_run_there_is_nothing_to_keep_it_in(
+    served: tuple[MssqlServer, str], stored: SourceAddress, pg_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trigger comes before the first run makes the schemas: it reports the county all the same."""
+    from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+
+    name = f"empty_{uuid4().hex[:8]}"
+    with psycopg.connect(pg_server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            url = urlunsplit(urlsplit(pg_server)._replace(path=f"/{name}"))
+            monkeypatch.setattr(
+                "airflow_provider_pacs.hooks.target.open_target", lambda *_: PostgresTarget.from_url(url)
+            )
+            (event,) = asyncio.run(events(trigger(), 1))
+            assert event.payload["moved"] == ["first"]
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def test_the_sensor_is_done_at_once_where_the_source_answers(stored: SourceAddress) -> None:

@@ -415,7 +415,7 @@ class RealtimeState(Protocol):
         """What was kept last; also None before the schemas exist."""
 
     def write(self, county_id: str, key: RealtimeKey, value: dict[str, Any]) -> None:
-        """Keep a document in the place of the last one."""
+        """Keep a document in the place of the last one; nothing before the schemas exist."""
 
 
 class Target(Protocol):
