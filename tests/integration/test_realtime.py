@@ -229,6 +229,8 @@ def test_another_run_at_work_is_let_finish(versioned: County) -> None:
     outcome = follow(versioned, kept)
     assert (outcome.runs, outcome.busy) == (0, True)
     assert kept.followed.position is None
+    failures = "SELECT count(*) AS n FROM pacs_ops.audit WHERE county_id = %s AND action = 'run.failed'"
+    assert versioned.sql(failures, versioned.fips) == [{"n": 0}], "nobody is alarmed by a run that waits"
     versioned.publish(run_id)
     assert versioned.certify(run_id).clean
 

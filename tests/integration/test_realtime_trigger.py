@@ -365,6 +365,7 @@ def test_what_somebody_must_change_fails_the_sensor_at_once(
         sensor.execute_complete({}, event)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_realtime_dag_in_airflow(
     served: tuple[MssqlServer, str],
     stored: SourceAddress,

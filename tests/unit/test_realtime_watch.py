@@ -31,6 +31,7 @@ class World:
     notes: list[Polled] = field(default_factory=list)
     events: dict[float, Callable[[], None]] = field(default_factory=dict)
     error: Exception | None = None
+    after_row: Callable[[], None] | None = None
     asked: list[float] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
@@ -59,7 +60,10 @@ class World:
         self.asked.append(self.elapsed)
         if self.error is not None:
             raise self.error
-        return (self.position, "0") if "MIN_ACTIVE_ROWVERSION" in sql else (1,)
+        answer = (self.position, "0") if "MIN_ACTIVE_ROWVERSION" in sql else (1,)
+        if self.after_row is not None:
+            self.after_row()
+        return answer
 
     async def close(self) -> None:
         self.closed += 1
@@ -177,7 +181,7 @@ def test_a_county_that_a_task_follows_is_left_to_it(world: World) -> None:
 def test_a_change_that_the_task_handles_meanwhile_is_not_reported(world: World) -> None:
     world.handle()
     world.position = "2"
-    world.events[1] = world.handle  # between our reading of its word and the poll
+    world.after_row = world.handle  # between our reading of its word and the report
     assert world.reports(50) == []
 
 
