@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
     from airflow_provider_pacs.operators.publish import PacsPublishOperator
     from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
+    from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
     from airflow_provider_pacs.operators.validate import PacsValidateOperator
     from airflow_provider_pacs.sensors.connection import PacsConnectionSensor
     from airflow_provider_pacs.sync.config import CountyConfig, load_county
@@ -44,9 +45,11 @@ __all__ = [
     "PacsHook",
     "PacsPendingDeletesOperator",
     "PacsPreflightOperator",
+    "PacsProposeRollbackOperator",
     "PacsPublishOperator",
     "PacsRealtimeOperator",
     "PacsRelationshipOperator",
+    "PacsRollbackOperator",
     "PacsValidateOperator",
     "build_county_dags",
     "county_dags",
@@ -61,6 +64,7 @@ _MODULES = {
     "operators.extract": ("PacsChangesOperator", "PacsExtractOperator", "PacsRelationshipOperator"),
     "operators.preflight": ("PacsPreflightOperator",),
     "operators.publish": ("PacsPublishOperator",),
+    "operators.rollback": ("PacsProposeRollbackOperator", "PacsRollbackOperator"),
     "operators.certify": ("PacsCertifyOperator",),
     "operators.realtime": ("PacsRealtimeOperator",),
     "operators.validate": ("PacsValidateOperator",),

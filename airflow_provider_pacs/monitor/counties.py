@@ -19,7 +19,12 @@ from airflow_provider_pacs.sync.config.folder import Counties, load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 _Stamp = tuple[tuple[str, int, int], ...]
-_SUFFIXES = {"reconcile": "_reconcile", "approval": "_approvals", "realtime": "_realtime"}
+_SUFFIXES = {
+    "reconcile": "_reconcile",
+    "approval": "_approvals",
+    "realtime": "_realtime",
+    "rollback": "_rollback",
+}
 _lock = threading.Lock()
 _seen: dict[Path, tuple[_Stamp, Counties]] = {}
 

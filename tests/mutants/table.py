@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     table_certificate,
+    table_history,
     table_proof,
     table_reads,
     table_realtime,
@@ -21,6 +22,7 @@ MUTANTS = (
     *table_staging.MUTANTS,
     *table_rows.MUTANTS,
     *table_certificate.MUTANTS,
+    *table_history.MUTANTS,
     *table_proof.MUTANTS,
     *table_runs.MUTANTS,
     *table_realtime.MUTANTS,

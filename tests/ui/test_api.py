@@ -441,3 +441,45 @@ def test_a_followed_county_says_whether_it_is_live(
         assert one["cause"] == "The source does not answer: port 1433 is closed"
         assert one["left_out"] == {"owner": "read whole"}
         assert one["dag_id"] == "pacs_adams_wa_realtime"
+
+
+def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, journal: Journal) -> None:
+    """Every change of a property and of what belongs to it, newest first; the hold of its county."""
+    path = "/api/counties/benton_wa/property-history"
+    with psycopg.connect(journal.url, autocommit=True) as connection:
+        (parcel, property_id) = connection.execute(
+            "SELECT parcel_number, property_id::text FROM pacs.property WHERE county_id = '53005' ORDER BY 1 LIMIT 1"
+        ).fetchone() or ("", "")
+        connection.execute("SELECT pacs_ops.open_change_log_months()")
+        try:
+            connection.execute(
+                "INSERT INTO pacs_ops.change_log (county_id, entity, row_key, source_key, property_id, run_id, at, op, "
+                "before) SELECT county_id, 'property', property_id, property_id::text, property_id, _run_id, now(), "
+                '\'U\', to_jsonb(t) || \'{"legal_description": "SECRET 7", "_deleted_at": "2026-01-01"}\' '
+                "FROM pacs.property AS t WHERE county_id = '53005' AND property_id = %s",
+                (property_id,),
+            )
+            connection.execute(
+                "INSERT INTO pacs_ops.county_hold (county_id, reason, held_by) VALUES ('53005', 'a reason', 'ann')"
+            )
+            for key in (parcel, property_id):
+                answer = client.get(path, params={"key": key})
+                assert answer.status_code == 200, answer.text
+                past = answer.json()
+                assert (past["changes"][0]["op"], past["changes"][0]["changed"]) == (
+                    "R",
+                    ["legal_description"],
+                )
+                assert past["changes"][0]["run_kind"] == "sync"
+                assert {"I"} == {change["op"] for change in past["changes"][1:]}
+                assert {"property", "owner"} <= {change["entity"] for change in past["changes"]}
+                assert past["hold"]["reason"] == "a reason"
+                assert "SECRET 7" not in answer.text
+            first = client.get(path, params={"key": parcel, "limit": 1}).json()
+            assert (len(first["changes"]), first["more"]) == (1, True)
+            none = client.get(path, params={"key": "no such parcel"}).json()
+            assert (none["changes"], none["more"]) == ([], False)
+            assert client.get(path).status_code == 422
+        finally:
+            connection.execute("DELETE FROM pacs_ops.change_log WHERE county_id = '53005'")
+            connection.execute("DELETE FROM pacs_ops.county_hold WHERE county_id = '53005'")

@@ -24,6 +24,7 @@ from airflow_provider_pacs.sync.config.hours import BusinessHours
 from airflow_provider_pacs.sync.config.settings import (
     DeleteGuard,
     EntityName,
+    HistoryConfig,
     Name,
     RealtimeConfig,
     Section,
@@ -48,6 +49,7 @@ _RESERVED_ENDINGS = (
     "_approvals",
     "_realtime",
     "_writeback",
+    "_rollback",
     "_sync_schedule",
 )  # a DAG id of one county may not be another county's
 _MOST, _LONGEST = 50, 600
@@ -71,6 +73,7 @@ class CountyConfig(Section):
     sync: SyncConfig = Field(default_factory=SyncConfig)
     realtime: RealtimeConfig = RealtimeConfig()
     delete_guard: DeleteGuard = DeleteGuard()
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
     tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
     owner: Name = "data-engineering"
     tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
@@ -80,7 +83,7 @@ class CountyConfig(Section):
     def _defaults_from_the_slug(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        sections = ("source", "target", "sync", "realtime", "delete_guard", "tables")
+        sections = ("source", "target", "sync", "realtime", "delete_guard", "history", "tables")
         filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
         county = str(filled.get("county", ""))
         place, _, state = county.rpartition("_")
@@ -361,5 +364,6 @@ def _keys_at(loc: YamlPath) -> Iterable[str]:
         "sync": SyncConfig,
         "realtime": RealtimeConfig,
         "delete_guard": DeleteGuard,
+        "history": HistoryConfig,
     }
     return (sections[str(loc[0])] if loc else CountyConfig).model_fields

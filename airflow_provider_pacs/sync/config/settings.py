@@ -215,6 +215,28 @@ class DeleteGuard(Section):
     window_days: Annotated[StrictInt, Field(ge=0, le=366)] = 7
 
 
+Years = Annotated[StrictInt, Field(ge=1, le=100)]
+
+
+class HistoryConfig(Section):
+    """What the tables said before: the change log that as-of reports and rollbacks read.
+
+    Attributes:
+        enabled: publish writes the row as it was before each change; off by default.
+        keep_years: how long, for every entity that `keep_years_of` does not name; `pacs prune` removes what
+            is older.
+        keep_years_of: years by entity.
+    """
+
+    enabled: StrictBool = False
+    keep_years: Years = 7
+    keep_years_of: dict[EntityName, Years] = Field(default_factory=dict)
+
+    def years(self, entity: str) -> int:
+        """How many years of an entity's changes are kept."""
+        return self.keep_years_of.get(entity, self.keep_years)
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
     """What differs from the profile for one entity: `columns` in part, canonical name: source name, or null

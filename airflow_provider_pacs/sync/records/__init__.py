@@ -33,10 +33,18 @@ from airflow_provider_pacs.sync.records.plans import (
     EntityState,
     Mode,
     ReadPlan,
+    RollbackScope,
     RunKind,
     RunPlan,
     RunState,
     SourceMoment,
+)
+from airflow_provider_pacs.sync.records.rollbacks import (
+    EntityRollback,
+    RollbackConflict,
+    RollbackProposal,
+    RowChange,
+    UndoneRun,
 )
 from airflow_provider_pacs.sync.records.runs import (
     AuditRow,
@@ -68,6 +76,7 @@ __all__ = [
     "Difference",
     "EntityCertificate",
     "EntityOutcome",
+    "EntityRollback",
     "EntityRun",
     "EntityState",
     "Hold",
@@ -78,6 +87,10 @@ __all__ = [
     "PendingDeletes",
     "QuarantinedRow",
     "ReadPlan",
+    "RollbackConflict",
+    "RollbackProposal",
+    "RollbackScope",
+    "RowChange",
     "RowCounts",
     "RowDifference",
     "RunKind",
@@ -88,6 +101,7 @@ __all__ = [
     "SourceCensus",
     "SourceMoment",
     "Turn",
+    "UndoneRun",
     "entity_outcome",
     "worst_state",
 ]

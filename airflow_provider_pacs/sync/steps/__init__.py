@@ -17,6 +17,7 @@ from airflow_provider_pacs.sync.steps.hold import hold, resume
 from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
 from airflow_provider_pacs.sync.steps.realtime import FollowedState, FollowOutcome, follow, poll_plan
+from airflow_provider_pacs.sync.steps.rollback import propose_rollback, rollback
 from airflow_provider_pacs.sync.steps.run import backfill, check, plan, reconcile, run_all, sync
 from airflow_provider_pacs.sync.steps.validate import validate
 
@@ -35,10 +36,12 @@ __all__ = [
     "pending_deletes",
     "plan",
     "poll_plan",
+    "propose_rollback",
     "publish",
     "reconcile",
     "reject",
     "resume",
+    "rollback",
     "run_all",
     "sync",
     "validate",

@@ -167,9 +167,9 @@ class _Evidence:
             compared = self._compare(fresh, staged)
         if self.covered == "keys":
             return self._of_keys(compared)
-        census = self.rows.census()
+        census = self.rows.census(keys=self._sums_keys, sums=True)
         if self.covered == "all_rows":
-            if fresh == self.fresh and not self._keys_agree(census, fresh):
+            if fresh == self.fresh and census.rows != compared.compared:
                 compared, _ = self._listed(fresh, staged)
             return self._of_all_rows(compared, census, again=fresh == self.fresh)
         return self._of_window(compared, census, fresh, staged)
@@ -334,7 +334,7 @@ class _Evidence:
                 gone_since = tuple(sorted(still))
             else:
                 extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
-            census = self.rows.census()
+            census = self.rows.census(keys=False, sums=True)
         newer = self._newer(compared.differences)
         if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
             # A row that the run did not read came since, or was lost here since: its own count tells which.
@@ -375,16 +375,26 @@ class _Evidence:
         return self._compare(fresh, staged), gone
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
-        """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
+        """Whether the source holds exactly the keys that are published, quarantined or freshly read.
+
+        Their number, and their sum: the extract held it against the source's, so that here the target must
+        still have it; where the extract did not count, the source is asked for it.
+        """
         must, _ = self.target.staging.expected_totals(
             self.entity,
             self.config.fips,
             fresh,
-            complete=self.covered == "all_rows",
-            spelling=key_spelling(self.plan.table),
+            complete=False,
+            spelling=key_spelling(self.plan.table) if self._sums_keys else None,
             late=False,
         )
-        return (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        agree = (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        return agree and (self._sums_keys or self._was_complete())
+
+    @property
+    def _sums_keys(self) -> bool:
+        """Whether the source is asked for the sum of its keys here: the extract of this window did not."""
+        return self.covered == "window" and self.row.source_key_sum is None
 
     def _was_complete(self) -> bool:
         """Whether the extract's own count of the source proves that the target held every key then."""

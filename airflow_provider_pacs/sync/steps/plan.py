@@ -107,8 +107,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     """
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
-    promoted = _promoted(config, target)
     refuse_held(config, target, request.kind)
+    promoted = _promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
     choices = _wanted(resolve_tables(config, source, read_features(source)), request)

@@ -27,6 +27,9 @@ from airflow_provider_pacs.sync.records import (
     OrphanedRow,
     PendingDeletes,
     QuarantinedRow,
+    RollbackProposal,
+    RollbackScope,
+    RowChange,
     RunOutcome,
     RunPlan,
     RunRecord,
@@ -248,7 +251,14 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
+        self,
+        entity: Entity,
+        county_id: str,
+        table: str,
+        *,
+        complete: bool,
+        spelling: KeySpelling | None,
+        late: bool,
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -257,7 +267,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            spelling: how a key is written before it is hashed and summed.
+            spelling: how a key is written before it is hashed and summed; None counts only.
             late: the list of keys beside it holds those newer than the bound.
         """
 
@@ -305,9 +315,12 @@ class Publisher(Protocol):
         relations: Mapping[str, Rule],
         *,
         actor: str = "",
+        history: bool = False,
     ) -> RunOutcome:
         """Publish every entity of the run that passed validation, in one transaction with tombstones,
         quarantine, cursors, pending deletes, run and audit rows. The others keep their last good data.
+
+        With `history` everything that changes is written to the change log before, in the same transaction.
 
         Raises:
             ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes
@@ -418,6 +431,43 @@ class RealtimeState(Protocol):
         """Keep a document in the place of the last one; nothing before the schemas exist."""
 
 
+class History(Protocol):
+    """What the rows were before: the change log, and the way back."""
+
+    def propose(self, county_id: str, scope: RollbackScope, bounds: DeleteBounds) -> RollbackProposal:
+        """What a rollback would do; nothing is changed.
+
+        Raises:
+            ConflictError: the run is not of this county, was rolled back, or its changes are not in the log.
+        """
+
+    def rolled_back_by(self, run_id: str) -> str | None:
+        """The rollback that undid the run."""
+
+    def newest_plan(self, county_id: str, entity: str) -> dict[str, Any] | None:
+        """The stored plan of the entity's newest run that was published."""
+
+    def stage(self, entity: Entity, county_id: str, table: str, scope: RollbackScope) -> int:
+        """Fill a staging table with the images to put back; returns its rows."""
+
+    def compare(self, entity: Entity, county_id: str, table: str) -> tuple[int, int, int, int]:
+        """(published as staged, staged otherwise, staged and missing, to be removed and still there)."""
+
+    def changes(self, county_id: str, key: str, most: int) -> list[RowChange]:
+        """Changes of the rows that a key means, newest first: a row's own key, the source's, or a property's
+        parcel number, with what belongs to the property.
+        """
+
+    def images(self, county_id: str, key: str, most: int) -> list[tuple[dict[str, Any] | None, ...]]:
+        """(before, after) of the same changes in the same order: values, for a person who asked for them."""
+
+    def prunable(self, county_id: str, entity: str, years: int) -> int:
+        """Before-images that are older than these years."""
+
+    def prune(self, county_id: str, entity: str, years: int) -> int:
+        """Remove them; returns how many went."""
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -441,6 +491,9 @@ class Target(Protocol):
 
     @property
     def realtime(self) -> RealtimeState: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def sqlalchemy_url(self) -> sa.URL:

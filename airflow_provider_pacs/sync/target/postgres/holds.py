@@ -47,8 +47,8 @@ def place(connection: Connection, county_id: str, reason: str, actor: str, run_i
         "SELECT FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (county_id,)
     )  # waits for a publish that is at work
     connection.execute(
-        "INSERT INTO pacs_ops.county_hold (county_id, reason, held_by, run_id) VALUES (%s, %s, %s, %s) "
-        "ON CONFLICT (county_id) WHERE resumed_at IS NULL DO NOTHING",
+        "INSERT INTO pacs_ops.county_hold (county_id, reason, held_by, run_id) VALUES (%s, %s, %s, %s) ON "
+        "CONFLICT (county_id) WHERE resumed_at IS NULL DO NOTHING",
         (county_id, reason, actor, run_id),
     )
     hold = current(connection, county_id)
@@ -94,8 +94,8 @@ class PostgresHolds:
                     f"county {county_id} is not on hold", remedy="runs may publish; there is nothing to do"
                 )
             connection.execute(
-                "UPDATE pacs_ops.county_hold SET resumed_by = %s, resumed_at = clock_timestamp() "
-                "WHERE hold_id = %s",
+                "UPDATE pacs_ops.county_hold SET resumed_by = %s, resumed_at = clock_timestamp() WHERE "
+                "hold_id = %s",
                 (actor, rows[0].hold_id),
             )
             details = {"reason": rows[0].reason, "held_by": rows[0].held_by, "by": actor}
