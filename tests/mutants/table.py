@@ -8,6 +8,7 @@ from tests.mutants import (
     table_history,
     table_proof,
     table_reads,
+    table_realtime,
     table_rows,
     table_runs,
     table_security,
@@ -26,6 +27,7 @@ MUTANTS = (
     *table_history.MUTANTS,
     *table_proof.MUTANTS,
     *table_runs.MUTANTS,
+    *table_realtime.MUTANTS,
     *table_security.MUTANTS,
     *table_source.MUTANTS,
 )

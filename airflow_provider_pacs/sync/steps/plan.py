@@ -135,7 +135,11 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
     epoch = target.runs.claim(
-        county_id=config.fips, county=config.county, name=config.name, identity=identity
+        county_id=config.fips,
+        county=config.county,
+        name=config.name,
+        identity=identity,
+        turn=preconditions.turn_of(config, request.kind),
     )
     target.staging.drop_abandoned(config.fips)
     planner = _Planner(config, source, target, request, now, features)
@@ -180,6 +184,8 @@ def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, Re
     """The entities that the run is about, parents first."""
     if request.window is not None:
         return {request.window.entity: choices[request.window.entity]}
+    if request.kind == "realtime":
+        return {name: choice for name, choice in choices.items() if choice.strategy != COMPARE}
     if request.kind == "approval":
         entities = {pending.entity for pending in request.approved}
         return {name: choice for name, choice in choices.items() if name in entities}
