@@ -145,7 +145,7 @@ MUTANTS = (
     Mutant(
         "before-images of a confidential party are redacted",
         PUBLISHER,
-        "change_log.redact(connection, run.county_id, entity, parties, redaction.values)",
+        "change_log.redact(connection, run.county_id, entity, parties, values)",
         "",
         of("harris", "test_a_confidential_owner_is_silent_also_in_the_past"),
     ),
