@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 UNITS = {"MINUTES": 1, "HOURS": 2, "DAYS": 3}
 
@@ -43,6 +44,7 @@ class Tracking:
         captured: the number of the last commit that the capture process has read.
         running: the capture job runs.
         lag: how many seconds the capture process is behind.
+        error: what the capture process fails with since when; it captures nothing meanwhile.
     """
 
     enabled: bool = False
@@ -59,6 +61,7 @@ class Tracking:
     captured: int = 0
     running: bool = True
     lag: float = 0.0
+    error: tuple[datetime, int, str] | None = None
 
     def captures_of(self, object_id: int) -> list[Capture]:
         """The capture instances of a table."""

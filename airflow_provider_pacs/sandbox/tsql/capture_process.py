@@ -27,7 +27,7 @@ _RUNNING = threading.Lock()
 def run(server: Server) -> None:
     """One scan for every database where the capture job runs."""
     for database in list(server.catalog.databases.values()):
-        if database.tracking.captures and database.tracking.running:
+        if database.tracking.captures and database.tracking.running and not database.tracking.error:
             with _RUNNING, server.cursor() as cursor:
                 scan(server, database, cursor)
 
@@ -100,10 +100,14 @@ def _capture(
         f"CAST(NULL AS BLOB) AS {quoted(name)}" if name in source.computed else f"l.{quoted(name)}"
         for name in capture.columns
     )
+    # An update of columns that the instance does not capture leaves no row.
+    passed_by = [text for text, mask in masks.items() if not int(mask, 16)]
+    listed = ", ".join(f"'{text}'" for text in passed_by)
+    seen = f"AND NOT (l.__op > 2 AND l.__mask IN ({listed})) " if passed_by else ""
     cursor.execute(
         f"INSERT INTO {target.stored} SELECT {lsn_text('c.number')}, NULL, {place_text('c.number', 'l.__seq')}, l.__op, "
         f"{mask}, {columns}, 1 FROM {changes_of(source)} AS l JOIN {commits} AS c ON c.tx = l.__tx WHERE c.number > ? AND "
-        "c.number <= ? ORDER BY c.number, l.__seq, l.__op",
+        f"c.number <= ? {seen}ORDER BY c.number, l.__seq, l.__op",
         [max(after, capture.start), last],
     )
 

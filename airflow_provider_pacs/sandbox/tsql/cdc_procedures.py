@@ -220,6 +220,16 @@ def cleanup(session: SessionState, args: dict[str, Any]) -> Answers:
     yield one_row({"low_water_mark": "" if mark is None else "0x" + bytes(mark).hex().upper()})
 
 
+def error(session: SessionState, args: dict[str, Any]) -> Answers:
+    """`EXEC sandbox.cdc_error @number = 8115, @message = N'...'`: the capture process fails with it from now
+    on, as after a column became too small; 0 ends that.
+    """
+    tracking, number = _enabled(session).tracking, int(argument(args, "number"))
+    moment = session.engine.clock.local()
+    tracking.error = (moment, number, str(args.get("message") or "")) if number else None
+    yield RowCount(None)
+
+
 def _job(running: bool) -> Callable[[SessionState, dict[str, Any]], Answers]:
     def procedure(session: SessionState, args: dict[str, Any]) -> Answers:
         _enabled(session).tracking.running = running
@@ -246,4 +256,5 @@ PROCEDURES: dict[str, Callable[[SessionState, dict[str, Any]], Answers]] = {
 OWN: dict[str, Callable[[SessionState, dict[str, Any]], Answers]] = {
     "sandbox.cdc_cleanup": cleanup,
     "sandbox.cdc_lag": lag,
+    "sandbox.cdc_error": error,
 }
