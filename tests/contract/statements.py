@@ -278,6 +278,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
         "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
+        "query": [ChangeQuery("SELECT 1 AS n")],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],

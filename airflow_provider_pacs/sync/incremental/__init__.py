@@ -6,7 +6,14 @@ A new strategy is one file and one line in `STRATEGIES`; `strategy.py` says what
 from __future__ import annotations
 
 from airflow_provider_pacs.sync.incremental import joined, last_modified, rowversion
-from airflow_provider_pacs.sync.incremental.strategy import IncrementalStrategy, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
+from airflow_provider_pacs.sync.incremental.strategy import (
+    DeleteFeed,
+    IncrementalStrategy,
+    RootKeyFeed,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 
@@ -61,6 +68,24 @@ def choose(
 def strategy_named(name: str) -> IncrementalStrategy | None:
     """A registered strategy; None for `compare` and for a window that somebody chose."""
     return next((strategy for strategy in STRATEGIES if strategy.name == name), None)
+
+
+def gone_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
+    """The statement that shows which keys of a single table are gone; None where the strategy shows none."""
+    strategy = strategy_named(name)
+    if table.selection is None and isinstance(strategy, DeleteFeed):
+        return strategy.gone(table, window)
+    return None
+
+
+def root_keys_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
+    """The statement that shows which root keys of a joined entity changed; None where the strategy reads
+    single tables.
+    """
+    strategy = strategy_named(name)
+    if table.selection is not None and isinstance(strategy, RootKeyFeed):
+        return strategy.root_keys(table, window)
+    return None
 
 
 def bounding(table: ResolvedTable, name: str) -> IncrementalStrategy | None:

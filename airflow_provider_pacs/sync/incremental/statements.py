@@ -4,7 +4,7 @@ canonically, and the statements that need no more than a strategy's idea of what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import alias
@@ -12,6 +12,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
+RESTORED = "the database's row versions went back: it was restored, so every row is compared"
 STAMPS = frozenset({"timestamp", "rowversion"})
 """What the catalog calls a rowversion column."""
 
@@ -29,6 +30,11 @@ class ChangeQuery:
     sql: str
     params: tuple[str, ...] = ()
     complete: bool = False
+
+
+def in_snapshot(query: ChangeQuery) -> ChangeQuery:
+    """The same statement at SNAPSHOT isolation: all that it reads shows one moment."""
+    return replace(query, sql=f"SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n{query.sql}")
 
 
 @dataclass(frozen=True, slots=True)

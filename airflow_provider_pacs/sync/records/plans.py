@@ -69,6 +69,8 @@ class ReadPlan:
         compares: every row is compared with what is published, and what differs is read once more.
         keys: the rows to read in mode `keys`.
         pending_ids: the approved sets of deletes that this run applies.
+        feed: which feed of the server the bounds belong to; None where the strategy reads none.
+        snapshot: the window is read at SNAPSHOT isolation, so that the feed and its table show one moment.
     """
 
     table: ResolvedTable
@@ -87,6 +89,8 @@ class ReadPlan:
     keys: tuple[str, ...] = ()
     pending_ids: tuple[int, ...] = ()
     cursor: str | None = None
+    feed: str | None = None
+    snapshot: bool = False
 
     @property
     def entity(self) -> str:

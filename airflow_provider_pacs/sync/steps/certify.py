@@ -18,9 +18,10 @@ from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
+from airflow_provider_pacs.sync.incremental import COMPARE, bounding, gone_query, joined, root_keys_query
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
+    Window,
     control_columns,
     flagged_query,
     key_list_query,
@@ -42,7 +43,14 @@ from airflow_provider_pacs.sync.records import (
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
-from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, QUARANTINED_KEYS, SAMPLE, selected
+from airflow_provider_pacs.sync.steps.extract import (
+    MOST_LOOKS,
+    QUARANTINED_KEYS,
+    SAMPLE,
+    column_of,
+    selected,
+    window_of,
+)
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, stage_name
 from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
@@ -92,6 +100,11 @@ def _stored(target: Target, run_id: str) -> Certificate | None:
     if target.runs.run(run_id).state not in RUN_STATE_OF.values():
         return None
     return target.certifier.of_run(run_id)
+
+
+def _root_of(key: str) -> str:
+    """The root key of a joined entity's key."""
+    return key.split("/")[0]
 
 
 def _spelt(key: str) -> str:
@@ -204,7 +217,7 @@ class _Evidence:
             self.rows.fill_nothing(self.fresh)
             self.rows.fill_keys(self.plan.keys, self.fresh)
             return self.fresh
-        if joined.probes(self.plan.table) and staged is not None:
+        if self._reads_root_keys() and staged is not None:
             self.rows.fill_nothing(self.fresh)
             noted = self.target.staging.noted_root_keys(str(self.row.stage_table))
             self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
@@ -220,6 +233,11 @@ class _Evidence:
                 self.rows.fill(query, self.fresh, append=True)
         self.target.staging.deduplicate(self.entity, self.fresh)
         return self.fresh
+
+    def _reads_root_keys(self) -> bool:
+        """Whether the extract noted which root keys it read."""
+        roots = root_keys_query(self.plan.table, self.plan.strategy, window_of(self.plan))
+        return roots is not None or bool(joined.probes(self.plan.table))
 
     def _compare(self, fresh: str, staged: str | None) -> Comparison:
         return self.target.certifier.compare(
@@ -270,6 +288,8 @@ class _Evidence:
                 lag_seconds=self.config.sync.lag_seconds,
                 overlap_minutes=self.config.sync.overlap_minutes,
                 offset_minutes=self._offset_minutes(),
+                table=self.plan.table,
+                upper=self.plan.upper,
             )
         )
         bounds = self.rows.source.query(query.sql, query.params)[0]
@@ -321,7 +341,7 @@ class _Evidence:
         self, compared: Comparison, census: SourceCensus, fresh: str, staged: str | None
     ) -> EntityCertificate:
         """The rows of the window by their images; all others by count and by the sum of their keys."""
-        gone_since: tuple[str, ...] = ()
+        gone_since: set[str] = set()
         extra: list[RowDifference] = []
         if not self._keys_agree(census, fresh):
             self.rows.list_keys(fresh)
@@ -331,10 +351,8 @@ class _Evidence:
             self.target.staging.deduplicate(self.entity, fresh)
             compared = self._compare(fresh, staged)
             still = set(self._still_gone(fresh, gone))
-            if still and self._was_complete():
-                gone_since = tuple(sorted(still))
-            else:
-                extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
+            gone_since = self._gone_since(still)
+            extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still - gone_since)]
             census = self.rows.census()
         newer = self._newer(compared.differences)
         if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
@@ -359,6 +377,22 @@ class _Evidence:
             method="the window was read again; all other keys were counted"
             + (" and summed" if census.key_sum is not None else ""),
         )
+
+    def _gone_since(self, keys: set[str]) -> set[str]:
+        """Those of the keys that went at the source after the run's bound: by the strategy's feed, else where
+        the extract's own count proves that the target held no row too many then.
+        """
+        if not keys:
+            return set()
+        since = Window(self.plan.upper, str(self.plan.upper))
+        for query, part in (
+            (gone_query(self.plan.table, self.plan.strategy, since), _spelt),
+            (root_keys_query(self.plan.table, self.plan.strategy, since), _root_of),
+        ):
+            if query is not None and not self.plan.probes_deletes:
+                shown = {part(key) for key in column_of(self.rows.source, query)}
+                return {key for key in keys if part(key) in shown}
+        return keys if self._was_complete() else set()
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
         """Whether the source holds exactly the keys that are published, quarantined or freshly read."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -29,7 +29,7 @@ from airflow_provider_pacs.sync.incremental.last_modified import (
     oldest_writer_query,
     span_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, DeleteFeed, lost_because
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
 from airflow_provider_pacs.sync.quality import load_suite
@@ -49,7 +49,7 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, Re
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
-from airflow_provider_pacs.sync.schema.features import read_features
+from airflow_provider_pacs.sync.schema.features import SourceFeatures, read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.permissions import read_permissions
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
@@ -117,7 +117,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     _let_others_finish(config, target, request)
     now = _source_now(config, source)
-    choices = _wanted(resolve_tables(config, source, read_features(source)), request)
+    features = read_features(source)
+    choices = _wanted(resolve_tables(config, source, features), request)
     _refuse_a_login_that_writes(config, source, choices)
     _refuse_another_clock(config, source, choices, now)
     weak_source = tuple(
@@ -143,7 +144,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         county_id=config.fips, county=config.county, name=config.name, identity=identity
     )
     target.staging.drop_abandoned(config.fips)
-    planner = _Planner(config, source, target, request, now)
+    planner = _Planner(config, source, target, request, now, features)
     plans = tuple(planner.plan(choice, drifts[name]) for name, choice in choices.items())
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, request.kind, plans)
     target.runs.open(
@@ -333,10 +334,17 @@ class _Planner:
     """What the plans of one run share."""
 
     def __init__(
-        self, config: CountyConfig, source: SourceReader, target: Target, request: RunRequest, now: _Source
+        self,
+        config: CountyConfig,
+        source: SourceReader,
+        target: Target,
+        request: RunRequest,
+        now: _Source,
+        features: SourceFeatures,
     ) -> None:
         self._config, self._source, self._target = config, source, target
-        self._request, self._now = request, now
+        self._request, self._now, self._features = request, now, features
+        self._uppers: dict[str, str | None] = {}
         self._cursors = target.runs.cursors(config.fips)  # after the claim: nobody else moves them now
         self._clocks = target.runs.last_source_utc(config.fips)
 
@@ -361,11 +369,11 @@ class _Planner:
         print_ = fingerprint(self._config, table, choice.family, settings)
         compares = self._request.kind == "reconcile"
         why_full = self._full_because(choice, table, cursor, print_)
-        lower, upper, behind = self._bounds(table, choice.family, None if why_full else cursor)
-        if behind and choice.family in ("rowversion", "joined"):
-            why_full = "the database's row versions went back: it was restored, so every row is compared"
-            lower, upper, _ = self._bounds(table, choice.family, None)
         strategy = strategy_named(choice.family)
+        bounds = self._bounds(table, choice.family, None if why_full else cursor)
+        if why_full is None and strategy is not None and cursor is not None:
+            why_full = lost_because(strategy, bounds, cursor.feed)
+        lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
             table=table,
             mode="full" if why_full else "window",
@@ -380,6 +388,8 @@ class _Planner:
             source_columns=declared_columns(table),
             probes_deletes=strategy is None or not strategy.shows_deletes,
             compares=compares,
+            feed=bounds.get("feed"),
+            snapshot=self._features.snapshot_isolation is True and isinstance(strategy, DeleteFeed),
         )
 
     def _next_cursor(self, table: ResolvedTable, family: str, upper: str | None) -> str | None:
@@ -400,13 +410,11 @@ class _Planner:
             values.append(f"{name}={next(iter(rows[0].values())) if rows else None}")
         return tuple(values)
 
-    def _bounds(
-        self, table: ResolvedTable, name: str, cursor: Cursor | None
-    ) -> tuple[str | None, str | None, bool]:
-        """(lower bound, upper bound, whether the source is behind the cursor)."""
+    def _bounds(self, table: ResolvedTable, name: str, cursor: Cursor | None) -> Mapping[str, Any]:
+        """The row of the strategy's bounds; entities that share a strategy may share its upper bound."""
         strategy = bounding(table, name)
         if strategy is None:
-            return None, None, False
+            return {"lo": None, "hi": None}
         config = self._config.sync
         query = strategy.bounds(
             BoundsRequest(
@@ -417,10 +425,13 @@ class _Planner:
                 lag_seconds=config.lag_seconds,
                 overlap_minutes=config.overlap_minutes,
                 offset_minutes=self._now.offset_minutes,
+                table=table,
+                upper=self._uppers.get(strategy.name),
             )
         )
         row = self._source.query(query.sql, query.params)[0]
-        return row["lo"], row["hi"], row["behind"] == 1
+        self._uppers.setdefault(strategy.name, row["hi"])
+        return row
 
     def _full_because(
         self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None, print_: str
