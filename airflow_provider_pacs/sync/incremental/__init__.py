@@ -5,7 +5,7 @@ A new strategy is one file and one line in `STRATEGIES`; `strategy.py` says what
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.incremental import joined, last_modified, rowversion
+from airflow_provider_pacs.sync.incremental import cdc, change_log, joined, last_modified, rowversion
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
 from airflow_provider_pacs.sync.incremental.strategy import (
     DeleteFeed,
@@ -21,8 +21,10 @@ COMPARE = "compare"
 """The name under which a table is read whole in every run and compared; it fits every table."""
 
 STRATEGIES: list[IncrementalStrategy] = [
+    cdc.Cdc(),
     joined.Joined(),
     rowversion.Rowversion(),
+    change_log.ChangeLog(),
     last_modified.LastModified(),
 ]
 """Best first. Below them stands `compare`."""
@@ -52,7 +54,8 @@ def choose(
         support = dict(supports).get(pin, Support(None, f"there is no strategy {pin!r}"))
         if support.table is None:
             raise ConfigError(
-                f"{entity} can't be read by {pin}: {support.reason}", remedy=f"change tables.{entity}.mode"
+                f"{entity} can't be read by {pin}: {support.reason}",
+                remedy=support.remedy or f"change tables.{entity}.mode",
             )
         return pin, support.reason, support.table
     for name, support in supports:

@@ -29,10 +29,11 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, Sourc
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
-RESTORED = "the log of the database is another one than the cursor's: it was restored, so every row is compared"
-EXPIRED = (
-    "the changes since the cursor were cleaned up, or the capture instance was made again: every row is compared"
+NAME = "cdc"
+RESTORED = (
+    "the log of the database is another one than the cursor's: it was restored, so every row is compared"
 )
+EXPIRED = "the changes since the cursor were cleaned up, or the capture instance was made again: every row is compared"
 _EVERYTHING = "N'all update old'"
 """With the images before an update: where the mapped key is not the primary key, only they have the old
 key.
@@ -99,6 +100,16 @@ def gone_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     )
 
 
+def caught_up_query(since: str) -> ChangeQuery:
+    """One row: `caught_up`, 1 where the capture process has read the log up to a moment of local time."""
+    return ChangeQuery(
+        "DECLARE @moment datetime2(7) = CONVERT(datetime2(7), ?, 121);\n"
+        "SELECT CASE WHEN MAX(m.tran_end_time) >= @moment THEN 1 ELSE 0 END AS caught_up "
+        "FROM cdc.lsn_time_mapping AS m",
+        (since,),
+    )
+
+
 def late(table: ResolvedTable) -> Late:
     """Rows of which a change was captured after the bound."""
     key = quote(table.map.key)
@@ -142,7 +153,7 @@ def _captured(table: ResolvedTable | None) -> tuple[ResolvedTable, str]:
 class Cdc:
     """The strategy over a capture instance of a single table."""
 
-    name = "cdc"
+    name = NAME
     shows_deletes = True
 
     def supports(self, table: ResolvedTable, facts: SourceFacts) -> Support:
@@ -153,7 +164,7 @@ class Cdc:
         if feed is None or not feed.is_on:
             return Support(None, "Change Data Capture is off for it")
         if feed.lack is not None:
-            return Support(None, f"Change Data Capture is on, but {feed.lack}")
+            return Support(None, f"Change Data Capture is on, but {feed.lack}", feed.remedy)
         # The oldest of two: it covers every cursor while both are there, and when it is dropped the other one
         # goes on from the cursor.
         wanted = columns_read(table)
@@ -163,7 +174,11 @@ class Cdc:
                     replace(table, capture=instance.name), f"Change Data Capture, instance {instance.name}"
                 )
         missing = ", ".join(feed.instances[-1].missing(wanted)) if feed.instances else "anything"
-        return Support(None, f"Change Data Capture is on, but no instance of it captures {missing}")
+        return Support(
+            None,
+            f"Change Data Capture is on, but no instance of it captures {missing}",
+            "have a second instance enabled (sys.sp_cdc_enable_table) that captures every column",
+        )
 
     def bounds(self, request: BoundsRequest) -> ChangeQuery:
         """The next range."""
@@ -182,6 +197,10 @@ class Cdc:
     def gone(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The keys that changed and have no row."""
         return gone_query(table, window)
+
+    def caught_up(self, moment: str) -> ChangeQuery:
+        """Whether the capture process has read the log up to a moment."""
+        return caught_up_query(moment)
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of which a change was captured after the bound."""

@@ -55,7 +55,7 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @id int = CONVERT(int, LEFT(@cursor, 10));\n"
         "DECLARE @at datetime = CONVERT(datetime, NULLIF(SUBSTRING(@cursor, 12, 23), ''), 121);\n"
         "DECLARE @since datetime = DATEADD(MINUTE, -@overlap, @at);\n"
-        f"SELECT CASE WHEN @at IS NULL THEN @cursor ELSE {_NUMBER.format(_begin(journal))} END AS lo, "  # noqa: S608
+        f"SELECT CASE WHEN @at IS NULL THEN @cursor ELSE {_NUMBER.format(_begin(journal))} END AS lo, "
         f"COALESCE(@upper, {_NUMBER.format('COALESCE(j.last_id, 0)')} + ' ' + CONVERT(varchar(23), @safe, 121)) AS hi, "
         "CASE WHEN COALESCE(j.last_id, 0) < @id THEN 1 ELSE 0 END AS behind, "
         "CASE WHEN j.first_id > @id + 1 THEN 1 ELSE 0 END AS cut, "
@@ -143,7 +143,7 @@ def authors_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     journal = _journal(table)
     names = literals([each.table for each in journal.tables])
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT TOP ({_MOST_AUTHORS}) c.szSQLAccount AS account, c.szMachineName AS machine, "  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT TOP ({_MOST_AUTHORS}) c.szSQLAccount AS account, c.szMachineName AS machine, "
         "CONVERT(varchar(12), c.lPacsUserID) AS pacs_user, COUNT_BIG(*) AS entries, "
         "CONVERT(varchar(23), MIN(c.dtChange), 121) AS first_at, CONVERT(varchar(23), MAX(c.dtChange), 121) AS last_at\n"
         f"FROM {_at(journal, 'change_log')} AS c JOIN {_at(journal, 'pacs_tables')} AS t ON t.iTableID = c.iTableID\n"
@@ -179,7 +179,7 @@ def _entries(table: ResolvedTable, *bounds: str) -> str:
             f"{each.via}WHERE {where} AND t.szTableName = {literals([each.table])} "
             f"AND p.szColumnName = {literals([each.key])}"
         )
-        parts.append(f"SELECT {each.root} AS scope {entries}")  # noqa: S608
+        parts.append(f"SELECT {each.root} AS scope {entries}")
     return " UNION ALL ".join(parts)
 
 
@@ -209,8 +209,10 @@ class ChangeLog:
             feed = facts.feed(self.name, journal.schema, each.table)
             if feed is None or not feed.is_on:
                 return Support(None, "the source has no journal (change_log)")
-            if feed.lack is not None:
-                return Support(None, f"the journal does not show every change of {each.table}: {feed.lack}")
+            missing = sorted(name for name in each.columns if name.lower() not in feed.columns)
+            lack = feed.lack or (f"it does not audit {', '.join(missing)}" if missing else None)
+            if lack is not None:
+                return Support(None, f"the journal does not show every change of {each.table}: {lack}")
         names = ", ".join(each.table for each in journal.tables)
         contents = ", ".join(probe.name for probe in journal.probes)
         return Support(

@@ -176,9 +176,9 @@ def census_query(
 def key_list_query(table: ResolvedTable, late: Late | None = None, upper: str | None = None) -> ChangeQuery:
     """One column `k`: the keys of all rows as text, or of those newer than the bound."""
     if late is None or upper is None:
-        return ChangeQuery(f"SELECT {_key_text(table)} AS k FROM {rows_of(table)}", complete=True)  # noqa: S608
+        return ChangeQuery(f"SELECT {key_text(table)} AS k FROM {rows_of(table)}", complete=True)  # noqa: S608
     return ChangeQuery(
-        f"{late.declare}SELECT {_key_text(table)} AS k FROM {late.rows} WHERE {late.condition}",  # noqa: S608
+        f"{late.declare}SELECT {key_text(table)} AS k FROM {late.rows} WHERE {late.condition}",  # noqa: S608
         (upper,),
     )
 
@@ -233,11 +233,12 @@ def _key_number(table: ResolvedTable) -> str | None:
     return f"CONVERT(decimal(38, 0), {key})"
 
 
-def _key_text(table: ResolvedTable) -> str:
+def key_text(table: ResolvedTable, row: str = "s") -> str:
+    """A row's key as text, as key lists have it."""
     if table.selection is not None:
-        return "CONVERT(varchar(60), s.[_source_key])"
+        return f"CONVERT(varchar(60), {row}.[_source_key])"
     declared = table.columns.get(table.map.key)
-    key = f"s.{quote(table.map.key)}"
+    key = f"{row}.{quote(table.map.key)}"
     if declared is not None and declared.type_name in {"char", "varchar", "nchar", "nvarchar"}:
         return f"RTRIM({key})"
     return f"CONVERT(varchar(60), {key})"

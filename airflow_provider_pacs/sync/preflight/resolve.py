@@ -12,11 +12,12 @@ from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
 from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
+from airflow_provider_pacs.sync.preflight.feeds import read_feeds
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.schema.features import SourceFeatures
+from airflow_provider_pacs.sync.schema.features import SourceFeatures, TableFeed, read_features
 from airflow_provider_pacs.sync.schema.objects import no_rowversion_bound
 from airflow_provider_pacs.sync.schema.surrogate import key_columns, needs_surrogate, with_surrogate
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -25,13 +26,14 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
     """How a table is read: the table with the chosen change column, the family's name, and the reason;
-    `dated` has the mapping's own column.
+    `dated` has the mapping's own column, `feeds` are what the table offers to strategies that read one.
     """
 
     shape: ResolvedTable
     family: str
     reason: str
     dated: ResolvedTable
+    feeds: tuple[TableFeed, ...] = ()
 
 
 def resolve_tables(
@@ -42,8 +44,7 @@ def resolve_tables(
     Args:
         config: the county.
         source: an open reader.
-        abilities: what the source offers; where it is given, a reason also says which better feed is not used
-            yet.
+        abilities: what the source offers, where that is known already.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
@@ -60,7 +61,10 @@ def resolve_tables(
             for name, table in resolved.items()
         }
     _refuse_two_kinds_of_keys(resolved)
-    return {name: _choice(config, table, writable, abilities) for name, table in resolved.items()}
+    features = abilities or read_features(source)
+    feeds = read_feeds(config, source, features, resolved.values())
+    facts = SourceFacts(writable=writable, feeds=feeds)
+    return {name: _choice(config, table, facts, features) for name, table in resolved.items()}
 
 
 def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
@@ -90,7 +94,7 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
 
 
 def _choice(
-    config: CountyConfig, table: ResolvedTable, writable: bool, abilities: SourceFeatures | None
+    config: CountyConfig, table: ResolvedTable, facts: SourceFacts, features: SourceFeatures
 ) -> ReadChoice:
     name = table.map.entity
     pin = config.tables[name].mode if name in config.tables else "auto"
@@ -100,17 +104,18 @@ def _choice(
             remedy=f"change tables.{name}.mode",
             code="PACS-003",
         )
-    feeds = (
-        abilities.of(table.map.schema, table.map.table).feeds if abilities and table.selection is None else ()
+    of = features.of(table.map.schema, table.map.table)
+    feeds = tuple(
+        each
+        for each in facts.feeds
+        if (each.schema.lower(), each.table.lower()) == (table.map.schema.lower(), table.map.table.lower())
     )
-    family, reason, chosen = choose(
-        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
-    )
+    family, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, pin=pin)
     if pin == "auto" and config.sync.enable_cdc:
-        reason = with_better_feed(reason, family, feeds)
+        reason = with_better_feed(reason, family, of.feeds if table.selection is None else ())
     if pin == "auto" and config.sync.enable_cdc and table.notes:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, family, reason, table)
+    return ReadChoice(chosen, family, reason, table, feeds)
 
 
 def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
@@ -213,16 +212,3 @@ def read_progress(reader: SourceReader) -> CaptureProgress | None:
 
 def _number(value: object) -> int | None:
     return None if value is None else int(str(value))
-
-
-def vanished(entity: str, reason: str) -> ConfigError:
-    """The feed that an entity's cursor belongs to is not there any more: rows may have changed unseen.
-
-    Nobody but the county can say whether that was meant (case 52).
-    """
-    return ConfigError(
-        f"{entity} was read by Change Data Capture, which can't be read any more: {reason}",
-        remedy=f"have it enabled again, or set tables.{entity}.mode to another way of reading; either reads "
-        "every row again and compares",
-        code="PACS-009",
-    )

@@ -75,6 +75,40 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalTable:
+    """A table whose changes the source's own journal holds, and how an entry leads to a root key.
+
+    Attributes:
+        table: its name in the journal, which is the vendor's own.
+        key: the key column whose value an entry's key row holds.
+        columns: the columns that the entity reads of it: the journal must audit each of them.
+        root: T-SQL of the root key of an entry; the entry's key row is `k`.
+        via: T-SQL between the entry and its root, such as a JOIN; empty where the key is the root key.
+    """
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    root: str = "k.lKeyValue"
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The source's own journal of changes, as far as an entity is concerned.
+
+    Attributes:
+        schema: the schema of its tables.
+        tables: the tables whose entries count.
+        probes: what shows the changes of the other tables, by their contents.
+    """
+
+    schema: str
+    tables: tuple[JournalTable, ...]
+    probes: tuple[ChangeProbe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """A rendered entity.
 
@@ -88,6 +122,7 @@ class Selection:
         settings: (name, SELECT of one row with one text `value`) of what the source itself decides about the
             meaning of every row, such as its current year. Another value than the cursor's run read means
             that every row is read again.
+        journal: how the source's own journal leads to changed root keys; None where the profile knows none.
     """
 
     sql: str
@@ -97,6 +132,7 @@ class Selection:
     probes: tuple[ChangeProbe, ...] = ()
     redaction: Redaction | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    journal: Journal | None = None
 
 
 @dataclass
@@ -180,6 +216,7 @@ class _Renderer:
         parts.append(f"{self._text(raw['scope'])} AS [_scope]")
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         probes = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
+        journal = self._journal(raw["journal"], probes) if "journal" in raw else None
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
         return Selection(
@@ -190,7 +227,25 @@ class _Renderer:
             probes,
             redaction,
             settings,
+            journal,
         )
+
+    def _journal(
+        self, spec: Mapping[str, str | Mapping[str, str]], probes: tuple[ChangeProbe, ...]
+    ) -> Journal:
+        """The journal has the vendor's own names, whatever the county's views are called."""
+        tables = []
+        for name, entry in spec.items():
+            stamp = self._names.stamps.get(name)
+            used = self._names.used.get(name, {})
+            columns = tuple(sorted(column for column, spelled in used.items() if spelled != stamp))
+            if isinstance(entry, str):
+                tables.append(JournalTable(name, entry, columns))
+                continue
+            via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['on'])} = k.lKeyValue "
+            tables.append(JournalTable(name, entry["key"], columns, self._text(entry["root"]), via))
+        compared = tuple(probe for probe in probes if probe.stamp is None)
+        return Journal(self._profile["schema"], tuple(tables), compared)
 
     def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
         """Those of the profile's settings on which the statements depend."""

@@ -12,15 +12,25 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, gone_query, joined, root_keys_query
+from airflow_provider_pacs.sync.incremental import (
+    COMPARE,
+    bounding,
+    gone_query,
+    joined,
+    root_keys_query,
+    strategy_named,
+)
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
     Window,
     control_columns,
     flagged_query,
@@ -28,7 +38,7 @@ from airflow_provider_pacs.sync.incremental.statements import (
     key_number_kind,
     late_rows_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, LaggingFeed
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -54,6 +64,12 @@ from airflow_provider_pacs.sync.steps.extract import (
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, stage_name
 from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
+
+CATCH_UP_SECONDS, LOOK_SECONDS = 330.0, 2.0
+"""How long a certificate waits for a feed that lags behind the source, and how often it looks: an idle
+capture process gives a sign of life every five minutes.
+"""
+_Shown = TypeVar("_Shown", list[RowDifference], set[str])
 
 
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
@@ -261,15 +277,38 @@ class _Evidence:
         moved = [each for each in differences if each.changed_since_read]
         if not moved:
             return []
-        reachable = self._reachable_keys()
-        return [
-            each
-            for each in moved
-            if each.kind == "extra_in_target"
-            or each.unstamped
-            or reachable is None
-            or _spelt(each.key) in reachable
-        ]
+
+        def shown() -> list[RowDifference]:
+            reachable = self._reachable_keys()
+            return [
+                each
+                for each in moved
+                if each.kind == "extra_in_target"
+                or each.unstamped
+                or reachable is None
+                or _spelt(each.key) in reachable
+            ]
+
+        return self._once_caught_up(shown, len(moved))
+
+    def _once_caught_up(self, shown: Callable[[], _Shown], wanted: int) -> _Shown:
+        """What the strategy's feed shows; asked again while it lags behind the source and does not show all
+        that was wanted.
+        """
+        strategy, found = strategy_named(self.plan.strategy), shown()
+        if not isinstance(strategy, LaggingFeed):
+            return found
+        moment = str(self.rows.source.query(clock_query("local").sql)[0]["now"])
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while len(found) < wanted and time.monotonic() < deadline:
+            query = strategy.caught_up(moment)
+            caught_up = self.rows.source.query(query.sql, query.params)[0]["caught_up"] == 1
+            if not caught_up:
+                time.sleep(LOOK_SECONDS)
+            found = shown()
+            if caught_up:
+                break
+        return found
 
     def _reachable_keys(self) -> set[str] | None:
         """Keys that the next run's window will read; None where it reads every row."""
@@ -390,9 +429,13 @@ class _Evidence:
             (root_keys_query(self.plan.table, self.plan.strategy, since), _root_of),
         ):
             if query is not None and not self.plan.probes_deletes:
-                shown = {part(key) for key in column_of(self.rows.source, query)}
-                return {key for key in keys if part(key) in shown}
+                return self._once_caught_up(partial(self._shown, query, part, keys), len(keys))
         return keys if self._was_complete() else set()
+
+    def _shown(self, query: ChangeQuery, part: Callable[[str], str], keys: set[str]) -> set[str]:
+        """Those of the keys that a statement of a feed shows."""
+        shown = {part(key) for key in column_of(self.rows.source, query)}
+        return {key for key in keys if part(key) in shown}
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
         """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
