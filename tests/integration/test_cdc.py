@@ -40,8 +40,7 @@ def captured(make_county: CountyMaker, engine: Pacs) -> County:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that waits for the capture process lets the standing clock go on."""
-    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: _clocks[-1].step(seconds=seconds))
-    monkeypatch.setattr(CERTIFY, "CATCH_UP_SECONDS", 5.0)
+    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: _clocks[-1].step(seconds=30))
 
 
 _clocks: list[StandingClock] = []
@@ -332,6 +331,7 @@ def test_without_the_right_to_read_it_the_next_best_is_taken(make_county: County
     start_capturing(county)
     county.add("property", 1)
     county.source.denied = ("cdc.change_tables",)
+    county.sync()
     published, _ = county.sync()
     plan = county.plan_of(published.run_id, "property")
     assert plan.strategy == "last_modified"

@@ -5,7 +5,14 @@ A new strategy is one file and one line in `STRATEGIES`; `strategy.py` says what
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.incremental import cdc, change_log, joined, last_modified, rowversion
+from airflow_provider_pacs.sync.incremental import (
+    cdc,
+    change_log,
+    change_tracking,
+    joined,
+    last_modified,
+    rowversion,
+)
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
 from airflow_provider_pacs.sync.incremental.strategy import (
     DeleteFeed,
@@ -21,6 +28,7 @@ COMPARE = "compare"
 """The name under which a table is read whole in every run and compared; it fits every table."""
 
 STRATEGIES: list[IncrementalStrategy] = [
+    change_tracking.ChangeTracking(),
     cdc.Cdc(),
     joined.Joined(),
     rowversion.Rowversion(),
@@ -28,6 +36,9 @@ STRATEGIES: list[IncrementalStrategy] = [
     last_modified.LastModified(),
 ]
 """Best first. Below them stands `compare`."""
+
+FEEDS = frozenset(strategy.name for strategy in STRATEGIES if strategy.shows_deletes)
+"""Strategies that read a feed of the server, which shows deletes too: no better one is recommended."""
 
 
 def choose(
@@ -76,9 +87,7 @@ def strategy_named(name: str) -> IncrementalStrategy | None:
 def gone_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
     """The statement that shows which keys of a single table are gone; None where the strategy shows none."""
     strategy = strategy_named(name)
-    if table.selection is None and isinstance(strategy, DeleteFeed):
-        return strategy.gone(table, window)
-    return None
+    return strategy.gone(table, window) if isinstance(strategy, DeleteFeed) else None
 
 
 def root_keys_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
@@ -86,9 +95,7 @@ def root_keys_query(table: ResolvedTable, name: str, window: Window) -> ChangeQu
     single tables.
     """
     strategy = strategy_named(name)
-    if table.selection is not None and isinstance(strategy, RootKeyFeed):
-        return strategy.root_keys(table, window)
-    return None
+    return strategy.root_keys(table, window) if isinstance(strategy, RootKeyFeed) else None
 
 
 def bounding(table: ResolvedTable, name: str) -> IncrementalStrategy | None:

@@ -33,7 +33,10 @@ NAME = "cdc"
 RESTORED = (
     "the log of the database is another one than the cursor's: it was restored, so every row is compared"
 )
-EXPIRED = "the changes since the cursor were cleaned up, or the capture instance was made again: every row is compared"
+EXPIRED = (
+    "the changes since the cursor were cleaned up, or the capture instance was made again: every row is "
+    "compared"
+)
 _EVERYTHING = "N'all update old'"
 """With the images before an update: where the mapped key is not the primary key, only they have the old
 key.
@@ -47,8 +50,9 @@ def columns_read(table: ResolvedTable) -> tuple[str, ...]:
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
-    """One row: `lo`, the cursor as it is, `hi`, `behind`: 1 where the cursor's commit is not in this database's
-    log, `expired`: 1 where the instance does not reach back to the cursor, and `feed`: the table's number.
+    """One row: `lo`, the cursor as it is, `hi`, `behind`: 1 where the cursor's commit is not in this
+    database's log, `expired`: 1 where the instance does not reach back to the cursor, and `feed`: the table's
+    number.
 
     A cursor whose commit the log no longer knows is behind only while the instance claims to reach back to
     it. Clock and overlap have no meaning here.
@@ -65,8 +69,8 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @from binary(10) = sys.fn_cdc_increment_lsn(@last);\n"
         "DECLARE @known datetime = sys.fn_cdc_map_lsn_to_time(@last);\n"
         "DECLARE @ended datetime = sys.fn_cdc_map_lsn_to_time(@max);\n"
-        "SELECT @cursor AS lo, COALESCE(@upper, CONVERT(varchar(22), @max, 1) + ' ' + "
-        "CONVERT(varchar(23), @ended, 121)) AS hi, "
+        "SELECT @cursor AS lo, COALESCE(@upper, "
+        "CONVERT(varchar(22), @max, 1) + ' ' + CONVERT(varchar(23), @ended, 121)) AS hi, "
         "CASE WHEN @last > @max OR CONVERT(varchar(23), @known, 121) <> SUBSTRING(@cursor, 24, 23) "
         "OR (@known IS NULL AND @from >= @min) THEN 1 ELSE 0 END AS behind, "
         "CASE WHEN @from < @min OR @min = 0x00000000000000000000 THEN 1 ELSE 0 END AS expired, "
@@ -113,10 +117,8 @@ def caught_up_query(since: str) -> ChangeQuery:
 def late(table: ResolvedTable) -> Late:
     """Rows of which a change was captured after the bound."""
     key = quote(table.map.key)
-    rows = (
-        f"{rows_of(table)}\nLEFT JOIN (SELECT DISTINCT g.{key} AS [_changed] FROM ({_changed(table)}) AS g) AS late "  # noqa: S608
-        f"ON late.[_changed] = s.{key}"
-    )
+    keys = f"SELECT DISTINCT g.{key} AS [_changed] FROM ({_changed(table)}) AS g"  # noqa: S608
+    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.[_changed] = s.{key}"
     declare = _FROM + "DECLARE @to binary(10) = sys.fn_cdc_get_max_lsn();\n" + _NEXT
     return Late(declare, rows, "late.[_changed] IS NOT NULL")
 
@@ -161,10 +163,10 @@ class Cdc:
         if table.selection is not None:
             return Support(None, "it is read from several tables, or by a number")
         feed = facts.feed(self.name, table.map.schema, table.map.table)
-        if feed is None or not feed.is_on:
-            return Support(None, "Change Data Capture is off for it")
+        if feed is None:
+            return Support(None, "nobody knows whether Change Data Capture is on for it")
         if feed.lack is not None:
-            return Support(None, f"Change Data Capture is on, but {feed.lack}", feed.remedy)
+            return Support(None, feed.lack, feed.remedy)
         # The oldest of two: it covers every cursor while both are there, and when it is dropped the other one
         # goes on from the cursor.
         wanted = columns_read(table)

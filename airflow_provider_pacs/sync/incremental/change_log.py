@@ -29,6 +29,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import Journal
 from airflow_provider_pacs.sync.schema.tsql import literals, qualified
 
+NAME = "change_log"
 CUT = "entries since the cursor were removed from the journal: every row is compared"
 BACK = "the journal's numbers went back: it was restored or emptied, so every row is compared"
 _NUMBER = "RIGHT('000000000' + CONVERT(varchar(10), {}), 10)"
@@ -37,8 +38,8 @@ _MOST_AUTHORS = 200
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
-    """One row: `lo`, `hi`, `behind`: 1 where the journal's numbers went back, `cut`: 1 where entries after the
-    cursor may have been removed, `machines` and `tables` that are switched off, and `feed`.
+    """One row: `lo`, `hi`, `behind`: 1 where the journal's numbers went back, `cut`: 1 where entries after
+    the cursor may have been removed, `machines` and `tables` that are switched off, and `feed`.
 
     `hi` is the last number, and the moment from which on an open transaction may still bring lower ones.
     """
@@ -56,13 +57,13 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @at datetime = CONVERT(datetime, NULLIF(SUBSTRING(@cursor, 12, 23), ''), 121);\n"
         "DECLARE @since datetime = DATEADD(MINUTE, -@overlap, @at);\n"
         f"SELECT CASE WHEN @at IS NULL THEN @cursor ELSE {_NUMBER.format(_begin(journal))} END AS lo, "
-        f"COALESCE(@upper, {_NUMBER.format('COALESCE(j.last_id, 0)')} + ' ' + CONVERT(varchar(23), @safe, 121)) AS hi, "
+        f"COALESCE(@upper, {_NUMBER.format('COALESCE(j.last_id, 0)')} + ' ' "
+        "+ CONVERT(varchar(23), @safe, 121)) AS hi, "
         "CASE WHEN COALESCE(j.last_id, 0) < @id THEN 1 ELSE 0 END AS behind, "
         "CASE WHEN j.first_id > @id + 1 THEN 1 ELSE 0 END AS cut, "
         "machines.n AS machines, tables.n AS tables, "
-        "CONVERT(varchar(20), machines.n) + '/' + CONVERT(varchar(40), machines.h) + ' ' + CONVERT(varchar(20), tables.n) "
-        "+ '/' + CONVERT(varchar(40), tables.h) + ' ' + CONVERT(varchar(20), made.n) + '/' + CONVERT(varchar(40), made.h) "
-        f"AS feed FROM {_extent(journal)} AS j CROSS JOIN {_machines(journal)} AS machines "
+        f"{_folded('machines')} + ' ' + {_folded('tables')} + ' ' + {_folded('made')} AS feed "
+        f"FROM {_extent(journal)} AS j CROSS JOIN {_machines(journal)} AS machines "
         f"CROSS JOIN {_tables(journal)} AS tables CROSS JOIN {_triggers(journal)} AS made",
         (
             str(request.lag_seconds),
@@ -118,6 +119,10 @@ def _fold(text: str) -> str:
     return f"SELECT COUNT_BIG(*) AS n, COALESCE({number}, 0) AS h"
 
 
+def _folded(name: str) -> str:
+    return f"CONVERT(varchar(20), {name}.n) + '/' + CONVERT(varchar(40), {name}.h)"
+
+
 def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of every root key with an entry in the window."""
     return ChangeQuery(
@@ -137,16 +142,16 @@ def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
 
 
 def authors_query(table: ResolvedTable, window: Window) -> ChangeQuery:
-    """Who wrote the entries of the window: `account`, `machine`, `pacs_user`, `entries`, `first_at`, `last_at`;
-    no value of a row.
+    """Who wrote the entries of the window: `account`, `machine`, `pacs_user`, `entries`, `first_at` and
+    `last_at`; no value of a row.
     """
     journal = _journal(table)
     names = literals([each.table for each in journal.tables])
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT TOP ({_MOST_AUTHORS}) c.szSQLAccount AS account, c.szMachineName AS machine, "
-        "CONVERT(varchar(12), c.lPacsUserID) AS pacs_user, COUNT_BIG(*) AS entries, "
-        "CONVERT(varchar(23), MIN(c.dtChange), 121) AS first_at, CONVERT(varchar(23), MAX(c.dtChange), 121) AS last_at\n"
-        f"FROM {_at(journal, 'change_log')} AS c JOIN {_at(journal, 'pacs_tables')} AS t ON t.iTableID = c.iTableID\n"
+        f"{_declared('lo', 'hi')}SELECT TOP ({_MOST_AUTHORS}) c.szSQLAccount AS account, "
+        "c.szMachineName AS machine, CONVERT(varchar(12), c.lPacsUserID) AS pacs_user, "
+        "COUNT_BIG(*) AS entries, CONVERT(varchar(23), MIN(c.dtChange), 121) AS first_at, "
+        f"CONVERT(varchar(23), MAX(c.dtChange), 121) AS last_at\nFROM {_logged(journal)}\n"
         f"WHERE c.lChangeID > @lo AND c.lChangeID <= @hi AND t.szTableName IN ({names})\n"
         "GROUP BY c.szSQLAccount, c.szMachineName, c.lPacsUserID ORDER BY COUNT_BIG(*) DESC",
         (window.lo or window.hi, window.hi),
@@ -170,17 +175,23 @@ def _entries(table: ResolvedTable, *bounds: str) -> str:
     """One column `scope`: the root keys that the entries within the bounds lead to."""
     journal = _journal(table)
     where = " AND ".join(f"c.lChangeID {bound}" for bound in bounds)
+    keys, columns = _at(journal, "change_log_keys"), _at(journal, "pacs_columns")
     parts = []
     for each in journal.tables:
         entries = (
-            f"FROM {_at(journal, 'change_log')} AS c JOIN {_at(journal, 'pacs_tables')} AS t ON t.iTableID = c.iTableID "
-            f"JOIN {_at(journal, 'change_log_keys')} AS k ON k.lChangeID = c.lChangeID "
-            f"JOIN {_at(journal, 'pacs_columns')} AS p ON p.iColumnID = k.iColumnID "
+            f"FROM {_logged(journal)} JOIN {keys} AS k ON k.lChangeID = c.lChangeID "
+            f"JOIN {columns} AS p ON p.iColumnID = k.iColumnID "
             f"{each.via}WHERE {where} AND t.szTableName = {literals([each.table])} "
             f"AND p.szColumnName = {literals([each.key])}"
         )
         parts.append(f"SELECT {each.root} AS scope {entries}")
     return " UNION ALL ".join(parts)
+
+
+def _logged(journal: Journal) -> str:
+    """The entries as `c`, each with its table as `t`."""
+    log, tables = _at(journal, "change_log"), _at(journal, "pacs_tables")
+    return f"{log} AS c JOIN {tables} AS t ON t.iTableID = c.iTableID"
 
 
 def _at(journal: Journal, table: str) -> str:
@@ -197,7 +208,7 @@ def _journal(table: ResolvedTable | None) -> Journal:
 class ChangeLog:
     """The strategy over PACS's journal, for an entity of several tables."""
 
-    name = "change_log"
+    name = NAME
     shows_deletes = False
 
     def supports(self, table: ResolvedTable, facts: SourceFacts) -> Support:
@@ -217,7 +228,8 @@ class ChangeLog:
         contents = ", ".join(probe.name for probe in journal.probes)
         return Support(
             replace(table, selection=replace(table.selection, probes=journal.probes)),
-            f"properties with a journal entry of {names}, or changed in {contents} (contents compared), are read again",
+            f"properties with a journal entry of {names}, or changed in {contents} (contents compared), are "
+            "read again",
         )
 
     def bounds(self, request: BoundsRequest) -> ChangeQuery:

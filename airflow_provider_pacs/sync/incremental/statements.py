@@ -13,6 +13,7 @@ from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
 RESTORED = "the database's row versions went back: it was restored, so every row is compared"
+"""Why no window of a rowversion can be read."""
 STAMPS = frozenset({"timestamp", "rowversion"})
 """What the catalog calls a rowversion column."""
 
@@ -234,7 +235,7 @@ def _key_number(table: ResolvedTable) -> str | None:
 
 
 def key_text(table: ResolvedTable, row: str = "s") -> str:
-    """A row's key as text, as key lists have it."""
+    """A row's key as text; `row` is what the statement calls the row."""
     if table.selection is not None:
         return f"CONVERT(varchar(60), {row}.[_source_key])"
     declared = table.columns.get(table.map.key)

@@ -127,9 +127,9 @@ class DeleteFeed(IncrementalStrategy, Protocol):
     it, both run at SNAPSHOT isolation.
     """
 
-    def gone(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+    def gone(self, table: ResolvedTable, window: Window) -> ChangeQuery | None:
         """One column `k`: keys (text) that changed in the window and have no row. Each is looked up once more
-        before it counts as gone. Not asked of a joined entity, which has root keys.
+        before it counts as gone. None for a joined entity, which has root keys.
         """
 
 
@@ -137,8 +137,10 @@ class DeleteFeed(IncrementalStrategy, Protocol):
 class RootKeyFeed(IncrementalStrategy, Protocol):
     """What a strategy for joined entities offers beside `select`."""
 
-    def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery:
-        """One column `scope` (text): the root keys whose rows `select` gives, also those without a row."""
+    def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery | None:
+        """One column `scope` (text): the root keys whose rows `select` gives, also those without a row. None
+        for a single table.
+        """
 
 
 @runtime_checkable

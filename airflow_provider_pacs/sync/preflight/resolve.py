@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, choose
+from airflow_provider_pacs.sync.incremental import FEEDS, STRATEGIES, choose
 from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
 from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
-from airflow_provider_pacs.sync.preflight.feeds import read_feeds
+from airflow_provider_pacs.sync.preflight.feeds import FeedTrial
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
@@ -25,14 +25,23 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
-    """How a table is read: the table with the chosen change column, the family's name, and the reason;
-    `dated` has the mapping's own column, `feeds` are what the table offers to strategies that read one.
+    """How a table is read.
+
+    Attributes:
+        shape: the table with the chosen change column.
+        family: the strategy's name.
+        reason: why, one sentence.
+        dated: the table with the mapping's own change column.
+        better: feeds that would be better and can't be used, each with its reason; none where the county's
+            file decides.
+        feeds: what the table offers to the strategies that read a feed.
     """
 
     shape: ResolvedTable
     family: str
     reason: str
     dated: ResolvedTable
+    better: tuple[TableFeed, ...] = ()
     feeds: tuple[TableFeed, ...] = ()
 
 
@@ -44,7 +53,7 @@ def resolve_tables(
     Args:
         config: the county.
         source: an open reader.
-        abilities: what the source offers, where that is known already.
+        abilities: what the source's catalog says of its feeds; asked where it is not given.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
@@ -62,9 +71,11 @@ def resolve_tables(
         }
     _refuse_two_kinds_of_keys(resolved)
     features = abilities or read_features(source)
-    feeds = read_feeds(config, source, features, resolved.values())
-    facts = SourceFacts(writable=writable, feeds=feeds)
-    return {name: _choice(config, table, facts, features) for name, table in resolved.items()}
+    trial = FeedTrial(config, source, features, writable=writable)
+    return {
+        name: _choice(config, table, SourceFacts(writable, feeds=trial.feeds(table)))
+        for name, table in resolved.items()
+    }
 
 
 def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
@@ -93,9 +104,7 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
             )
 
 
-def _choice(
-    config: CountyConfig, table: ResolvedTable, facts: SourceFacts, features: SourceFeatures
-) -> ReadChoice:
+def _choice(config: CountyConfig, table: ResolvedTable, facts: SourceFacts) -> ReadChoice:
     name = table.map.entity
     pin = config.tables[name].mode if name in config.tables else "auto"
     if pin == "rowversion" and table.notes:
@@ -104,22 +113,24 @@ def _choice(
             remedy=f"change tables.{name}.mode",
             code="PACS-003",
         )
-    of = features.of(table.map.schema, table.map.table)
-    feeds = tuple(
-        each
-        for each in facts.feeds
-        if (each.schema.lower(), each.table.lower()) == (table.map.schema.lower(), table.map.table.lower())
-    )
     family, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, pin=pin)
-    if pin == "auto" and config.sync.enable_cdc:
-        reason = with_better_feed(reason, family, of.feeds if table.selection is None else ())
-    if pin == "auto" and config.sync.enable_cdc and table.notes:
+    if pin != "auto" or not config.sync.enable_cdc:
+        return ReadChoice(chosen, family, reason, table, feeds=facts.feeds)
+    better = better_feeds(facts, family)
+    lacks = [feed.lack for feed in better if feed.is_on and feed.lack is not None]
+    if lacks:
+        reason = f"{reason} (not by a better feed: {lacks[0]})"
+    if table.notes and family not in FEEDS:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, family, reason, table, feeds)
+    return ReadChoice(chosen, family, reason, table, better, facts.feeds)
 
 
-def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:
-    """The reason, and a better feed that is on and that nobody reads yet: a rowversion alone is as good."""
-    if not feeds or strategy not in (COMPARE, "last_modified"):
-        return reason
-    return f"{reason} ({feeds[0]} is on, not used yet)"
+def better_feeds(facts: SourceFacts, family: str) -> tuple[TableFeed, ...]:
+    """Feeds of better strategies than the chosen one, which can't be used."""
+    order = [strategy.name for strategy in STRATEGIES]
+    rank = order.index(family) if family in order else len(order)
+    return tuple(
+        feed
+        for feed in facts.feeds
+        if feed.lack is not None and feed.strategy in order[:rank] and family not in FEEDS
+    )

@@ -150,13 +150,26 @@ def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
             else f"Map a change column under tables.{entity}.change_column; without one a large table costs "
             "a whole read per run."
         )
+        unlock = _unlock(visit, choice)
         yield Finding(
             f"changes.{entity}",
             "changes",
             "ok" if chosen else "warn",
             f"{entity} is read by {choice.family}: {choice.reason}.",
-            remedy,
+            " ".join(part for part in (remedy, unlock) if part),
         )
+
+
+def _unlock(visit: PreflightContext, choice: ReadChoice) -> str:
+    """What would make a better feed usable: the grant or the script, each once."""
+    texts = []
+    for feed in choice.better:
+        script = f"pacs grants {visit.config.county} --{feed.strategy.replace('_', '-')}"
+        if feed.is_on:
+            texts.append(feed.remedy.replace("{grantee}", visit.grantee))
+        elif feed.is_on is not None:
+            texts.append(f"A better feed, {feed.strategy}, can be switched on: {script} prints how.")
+    return " ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _pinned(visit: PreflightContext, entity: str) -> bool:

@@ -87,16 +87,18 @@ class CaptureProgress:
     retention_minutes: int | None = None
 
     def stalled(self, minutes: int) -> str | None:
-        """Why nothing may be concluded from an empty range; None where the process keeps up.
+        """Why nothing may be concluded from an empty range, what follows "Change Data Capture is"; None where
+        the process keeps up.
 
         Args:
             minutes: how old its last entry may be.
         """
         because = f" with error {self.error_number}" if self.error_number is not None else ""
         if self.seconds is None:
-            return f"its capture process has not captured anything yet{because}"
+            return f"on, but its capture process has not captured anything yet{because}"
         if self.seconds > minutes * 60:
-            return f"its capture process stands still{because}: the last entry is of {self.captured_up_to}"
+            last = self.captured_up_to
+            return f"on, but its capture process stands still{because}: the last entry is of {last}"
         return None
 
 
@@ -106,7 +108,7 @@ class Captures:
 
     Attributes:
         instances: those that the login may read, oldest first; a table has two at most.
-        lack: why none can be read, one sentence without its stop; empty where one can, or CDC is off.
+        lack: why none can be read, what follows "Change Data Capture is"; empty where one can, or it is off.
         remedy: what to do about `lack`.
         passing: `lack` may pass by itself, such as a capture process that lags.
     """
@@ -131,7 +133,7 @@ def read_captures(reader: SourceReader, table: str, *, lag_minutes: int) -> Capt
     rows = optional_query(reader, _INSTANCES, (table,))
     progress = read_progress(reader) if rows else None
     if rows is None or (rows and progress is None):
-        return Captures((), "the login may not read schema cdc", _grants())
+        return Captures((), "on, but the login may not read schema cdc", _grants())
     instances = _instances(rows)
     if not instances:
         return Captures()
@@ -143,7 +145,7 @@ def read_captures(reader: SourceReader, table: str, *, lag_minutes: int) -> Capt
             member = f" be a member of role {role} and" if role else ""
             lack = Captures(
                 (),
-                f"the login may not read capture instance {instance.name}",
+                f"on, but the login may not read capture instance {instance.name}",
                 f"have the login{member} hold SELECT on every column that the instance captures",
             )
         elif not tried["begun"]:
@@ -160,7 +162,7 @@ def read_captures(reader: SourceReader, table: str, *, lag_minutes: int) -> Capt
 
 def _not_begun(instance: CaptureInstance) -> Captures:
     return Captures(
-        (), f"capture has not reached the begin of instance {instance.name}", _start(), passing=True
+        (), f"on, but capture has not reached the begin of instance {instance.name}", _start(), passing=True
     )
 
 

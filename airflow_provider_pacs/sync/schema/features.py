@@ -102,7 +102,7 @@ class TableFeed:
         remedy: what would help; `{grantee}` stands for the login.
         key: the columns by which the feed names a row: the table's primary key.
         columns: the columns in lower case whose changes PACS's journal holds.
-        is_on: the feed is switched on for the table, whether or not it can be read.
+        is_on: the feed is switched on for the table, whether or not it can be read; None where nobody knows.
         instances: the capture instances of Change Data Capture that can be read, oldest first.
         passing: `lack` may pass by itself, such as a capture process that lags.
     """
@@ -113,7 +113,7 @@ class TableFeed:
     lack: str | None = None
     remedy: str = ""
     key: tuple[str, ...] = ()
-    is_on: bool = True
+    is_on: bool | None = True
     columns: frozenset[str] = frozenset()
     instances: tuple[CaptureInstance, ...] = ()
     passing: bool = False

@@ -8,7 +8,7 @@ Every table and column stands in braces in the YAML, so rendering knows all that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
 
 CHANGED = "{changed}"
 """Where a watched statement takes the bounds of its rowversion."""
+SINCE = "{since}"
+"""Where a tracked table's changes take the version that they are asked from."""
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 _PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
 _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
@@ -61,6 +63,23 @@ class ChangeProbe:
     name: str
     sql: str
     stamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTrack:
+    """How the changes of one table, as Change Tracking names them, lead to root keys.
+
+    Attributes:
+        schema: the table's schema at the source.
+        table: its name there.
+        key: the columns of its primary key that are used: a row that is gone shows no others.
+        sql: a SELECT of `scope` that holds `SINCE`.
+    """
+
+    schema: str
+    table: str
+    key: tuple[str, ...]
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +141,8 @@ class Selection:
         settings: (name, SELECT of one row with one text `value`) of what the source itself decides about the
             meaning of every row, such as its current year. Another value than the cursor's run read means
             that every row is read again.
+        tracks: what shows changes where every table is tracked.
+        untracked: tables whose changes would lead to no root key.
         journal: how the source's own journal leads to changed root keys; None where the profile knows none.
     """
 
@@ -132,6 +153,8 @@ class Selection:
     probes: tuple[ChangeProbe, ...] = ()
     redaction: Redaction | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    tracks: tuple[ChangeTrack, ...] = ()
+    untracked: tuple[str, ...] = ()
     journal: Journal | None = None
 
 
@@ -158,8 +181,12 @@ class _Names:
         self.used.setdefault(name, {})
         return qualified(named.get("schema") or self.schema, named.get("table") or name)
 
+    def spelled(self, table: str, name: str) -> str:
+        """A column as the county calls it."""
+        return str((self.tables.get(table, {}).get("columns") or {}).get(name, name))
+
     def column(self, table: str, name: str) -> str:
-        spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
+        spelled = self.spelled(table, name)
         self.used.setdefault(table, {})[name] = spelled
         if self._into is not None:
             self.canonical[table, spelled] = self._into
@@ -216,28 +243,31 @@ class _Renderer:
         parts.append(f"{self._text(raw['scope'])} AS [_scope]")
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         probes = tuple(self._watch(watched, spec) for watched, spec in raw.get("watch", {}).items())
-        journal = self._journal(raw["journal"], probes) if "journal" in raw else None
+        journal = self._journal(probes)
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
+        tables_read = self._names.tables_read()
         return Selection(
             sql,
             self._profile["scope_type"],
             tuple(expressions),
-            self._names.tables_read(),
+            tables_read,
             probes,
             redaction,
             settings,
+            *self._tracks(tables_read),
             journal,
         )
 
-    def _journal(
-        self, spec: Mapping[str, str | Mapping[str, str]], probes: tuple[ChangeProbe, ...]
-    ) -> Journal:
-        """The journal has the vendor's own names, whatever the county's views are called."""
+    def _journal(self, probes: tuple[ChangeProbe, ...]) -> Journal | None:
+        """The tables of the entity that the vendor's journal covers, by the vendor's own names, whatever the
+        county's views are called.
+        """
         tables = []
-        for name, entry in spec.items():
-            stamp = self._names.stamps.get(name)
-            used = self._names.used.get(name, {})
+        for name, entry in self._profile.get("journal", {}).items():
+            if name not in self._names.used:
+                continue
+            stamp, used = self._names.stamps.get(name), self._names.used[name]
             columns = tuple(sorted(column for column, spelled in used.items() if spelled != stamp))
             if isinstance(entry, str):
                 tables.append(JournalTable(name, entry, columns))
@@ -245,7 +275,7 @@ class _Renderer:
             via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['on'])} = k.lKeyValue "
             tables.append(JournalTable(name, entry["key"], columns, self._text(entry["root"]), via))
         compared = tuple(probe for probe in probes if probe.stamp is None)
-        return Journal(self._profile["schema"], tuple(tables), compared)
+        return Journal(self._profile["schema"], tuple(tables), compared) if tables and compared else None
 
     def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
         """Those of the profile's settings on which the statements depend."""
@@ -286,6 +316,23 @@ class _Renderer:
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return ChangeProbe(name, sql + (f" WHERE {where[0]}" if where else ""))
+
+    def _tracks(self, reads: Sequence[TableRead]) -> tuple[tuple[ChangeTrack, ...], tuple[str, ...]]:
+        """How the changes of each table that is read lead to root keys, and the tables of which none do."""
+        specs = self._profile.get("track", {})
+        watched = [read for read in reads if specs.get(read.name, {}) is not None]
+        tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
+        return tracks, tuple(read.table for read in watched if read.name not in specs)
+
+    def _track(self, read: TableRead, spec: Mapping[str, str]) -> ChangeTrack:
+        alias = spec["as"]
+        self._aliases[alias] = read.name
+        join = self._text(spec["join"]) if "join" in spec else ""
+        used = dict.fromkeys(re.findall(rf"\{{{alias}\.(\w+)\}}", spec["root"] + spec.get("join", "")))
+        changes = f"CHANGETABLE(CHANGES {qualified(read.schema, read.table)}, {SINCE}) AS {alias}"
+        sql = f"SELECT {self._text(spec['root'])} AS scope FROM {changes} {join}".strip()  # noqa: S608
+        key = tuple(self._names.spelled(read.name, column) for column in used)
+        return ChangeTrack(read.schema, read.table, key, sql)
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
         sql = (

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, strategy_named
+from airflow_provider_pacs.sync.incremental import COMPARE, FEEDS, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.cdc import NAME as CDC
 from airflow_provider_pacs.sync.incremental.cdc import Cdc
 from airflow_provider_pacs.sync.incremental.last_modified import (
@@ -286,7 +286,7 @@ def _refuse_a_lost_capture(
         pinned = not config.sync.enable_cdc or (named is not None and named.mode != "auto")
         if cursor is None or cursor.strategy != CDC or cursor.watermark is None:
             continue
-        if choice.family != CDC and not pinned:
+        if choice.family not in FEEDS and not pinned:
             raise _lost_capture(config, name, choice)
 
 
@@ -294,7 +294,7 @@ def _lost_capture(config: CountyConfig, entity: str, choice: ReadChoice) -> Pacs
     feed = next((each for each in choice.feeds if each.strategy == CDC), None)
     if feed is not None and feed.passing:
         return RetryableError(
-            f"{config.county}: {entity} is read by Change Data Capture, and {feed.lack}",
+            f"{config.county}: {entity} is read by it, and {feed.lack}",
             remedy=feed.remedy,
             code="PACS-009",
         )

@@ -79,32 +79,3 @@ def test_a_broken_connection_is_not_unknown() -> None:
 
     with pytest.raises(RetryableError):
         read_features(Broken())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("made", "feeds", "expected"),
-    [
-        (
-            shape("datetime"),
-            ("Change Tracking", "Change Data Capture"),
-            "LastModified is datetime (Change Tracking is on, not used yet)",
-        ),
-        (
-            shape("datetime"),
-            ("Change Data Capture",),
-            "LastModified is datetime (Change Data Capture is on, not used yet)",
-        ),
-        (shape("datetime"), (), "LastModified is datetime"),
-        (shape("datetime", Version="timestamp"), ("Change Tracking",), "Version is rowversion"),
-    ],
-)
-def test_a_reason_names_the_better_feed(made: ResolvedTable, feeds: tuple[str, ...], expected: str) -> None:
-    name, reason, _ = choose(made, SourceFacts(), enable_cdc=True)
-    assert with_better_feed(reason, name, feeds) == expected
-
-
-def test_a_whole_read_names_the_better_feed() -> None:
-    name, reason, _ = choose(shape(None), SourceFacts(), enable_cdc=True)
-    assert with_better_feed(reason, name, ("Change Tracking",)).endswith(
-        "compares (Change Tracking is on, not used yet)"
-    )
