@@ -80,7 +80,7 @@ class FeedTrial:
         journal = table.selection.journal if table.selection is not None else None
         named = self._config.tables.get(table.map.entity)
         pinned = named is not None and named.mode == change_log.NAME
-        if journal is None or (table.has_rowversion and not pinned):
+        if journal is None or (table.has_rowversion and self._writable and not pinned):
             return ()
         if journal.schema not in self._journal:
             self._journal[journal.schema] = read_journal(self._source, journal.schema)

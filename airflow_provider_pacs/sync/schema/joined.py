@@ -272,7 +272,7 @@ class _Renderer:
             if isinstance(entry, str):
                 tables.append(JournalTable(name, entry, columns))
                 continue
-            via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['on'])} = k.lKeyValue "
+            via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['by'])} = k.lKeyValue "
             tables.append(JournalTable(name, entry["key"], columns, self._text(entry["root"]), via))
         compared = tuple(probe for probe in probes if probe.stamp is None)
         return Journal(self._profile["schema"], tuple(tables), compared) if tables and compared else None

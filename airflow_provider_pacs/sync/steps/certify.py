@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -30,7 +30,6 @@ from airflow_provider_pacs.sync.incremental import (
 )
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
-    ChangeQuery,
     Window,
     control_columns,
     flagged_query,
@@ -38,7 +37,11 @@ from airflow_provider_pacs.sync.incremental.statements import (
     key_number_kind,
     late_rows_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, LaggingFeed
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    IncrementalStrategy,
+    LaggingFeed,
+)
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -318,6 +321,14 @@ class _Evidence:
         reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
         if strategy is None or self.plan.upper is None or reads_all:
             return None
+        bounds = self._bounds(strategy, self.plan.upper)
+        late = strategy.late(self.plan.table)
+        keys = key_list_query(self.plan.table, late, bounds["lo"])
+        stream = self.rows.source.stream(keys.sql, keys.params)
+        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+
+    def _bounds(self, strategy: IncrementalStrategy, upper: str | None) -> dict[str, Any]:
+        """The bounds of the next run's window, up to a bound or, with None, as far as the source is now."""
         query = strategy.bounds(
             BoundsRequest(
                 change_type=str(self.plan.change_type),
@@ -328,14 +339,10 @@ class _Evidence:
                 overlap_minutes=self.config.sync.overlap_minutes,
                 offset_minutes=self._offset_minutes(),
                 table=self.plan.table,
-                upper=self.plan.upper,
+                upper=upper,
             )
         )
-        bounds = self.rows.source.query(query.sql, query.params)[0]
-        late = strategy.late(self.plan.table)
-        keys = key_list_query(self.plan.table, late, bounds["lo"])
-        stream = self.rows.source.stream(keys.sql, keys.params)
-        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+        return self.rows.source.query(query.sql, query.params)[0]
 
     def _offset_minutes(self) -> int:
         """How far the clock of the windows is ahead of UTC; only a datetimeoffset needs to know."""
@@ -423,19 +430,24 @@ class _Evidence:
         """
         if not keys:
             return set()
-        since = Window(self.plan.upper, str(self.plan.upper))
-        for query, part in (
-            (gone_query(self.plan.table, self.plan.strategy, since), _spelt),
-            (root_keys_query(self.plan.table, self.plan.strategy, since), _root_of),
-        ):
-            if query is not None and not self.plan.probes_deletes:
-                return self._once_caught_up(partial(self._shown, query, part, keys), len(keys))
+        if not self.plan.probes_deletes:
+            return self._once_caught_up(partial(self._shown_gone, keys), len(keys))
         return keys if self._was_complete() else set()
 
-    def _shown(self, query: ChangeQuery, part: Callable[[str], str], keys: set[str]) -> set[str]:
-        """Those of the keys that a statement of a feed shows."""
-        shown = {part(key) for key in column_of(self.rows.source, query)}
-        return {key for key in keys if part(key) in shown}
+    def _shown_gone(self, keys: set[str]) -> set[str]:
+        """Those of the keys of which the strategy's feed shows a change since the run's bound."""
+        table, strategy = self.plan.table, strategy_named(self.plan.strategy)
+        if strategy is None:
+            return set()
+        since = Window(self.plan.upper, str(self._bounds(strategy, None)["hi"]))
+        for query, part in (
+            (gone_query(table, self.plan.strategy, since), _spelt),
+            (root_keys_query(table, self.plan.strategy, since), _root_of),
+        ):
+            if query is not None:
+                shown = {part(key) for key in column_of(self.rows.source, query)}
+                return {key for key in keys if part(key) in shown}
+        return set()
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
         """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
