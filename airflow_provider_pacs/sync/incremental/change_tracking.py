@@ -29,8 +29,8 @@ from airflow_provider_pacs.sync.schema.joined import SINCE
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
 NAME = "change_tracking"
-_LO = "DECLARE @lo bigint = CONVERT(bigint, ?);\n"
-_HI = "DECLARE @hi bigint = CONVERT(bigint, ?);\n"
+_INTERNAL_TYPE = 209
+"""Of sys.internal_tables: the table that keeps one table's tracked changes."""
 _FULL = (
     ("off", "Change Tracking is off for a table, or the login may not see its changes"),
     ("behind", "the database's change tracking version went back: it was restored, or tracking began anew"),
@@ -60,44 +60,48 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
     which tracking began proves nothing.
     """
     assert request.table is not None, "the versions are those of tables"
+    names = places(request.table)
+    every = range(len(names))
     declares = [
         "DECLARE @cursor bigint = CONVERT(bigint, NULLIF(?, ''));",
         "DECLARE @now bigint = CHANGE_TRACKING_CURRENT_VERSION();",
         "DECLARE @hi bigint = COALESCE(CONVERT(bigint, NULLIF(?, '')), @now);",
     ]
-    names = places(request.table)
-    for n in range(len(names)):
+    rows = ["(VALUES (1)) AS one (n)"]
+    feed: list[str] = []
+    for n in every:
         declares += [
             f"DECLARE @t{n} int = OBJECT_ID(?);",
             f"DECLARE @min{n} bigint = CHANGE_TRACKING_MIN_VALID_VERSION(@t{n});",
-            f"DECLARE @begin{n} bigint = (SELECT t.begin_version FROM sys.change_tracking_tables AS t "  # noqa: S608
-            f"WHERE t.object_id = @t{n});",
-            f"DECLARE @inner{n} int = (SELECT MAX(i.object_id) FROM sys.internal_tables AS i "  # noqa: S608
-            f"WHERE i.parent_object_id = @t{n} AND i.internal_type_desc = 'CHANGE_TRACKING');",
         ]
-    every = range(len(names))
-    off = " OR ".join(["@now IS NULL", *(f"@min{n} IS NULL" for n in every)])
-    expired = " OR ".join(f"@cursor < @min{n}" for n in every)
-    began = " OR ".join(f"(@inner{n} IS NULL AND @cursor <= COALESCE(@begin{n}, @min{n}))" for n in every)
-    parts = (
-        f"COALESCE(CONVERT(varchar(20), @{value}{n}), '')" for n in every for value in ("t", "begin", "inner")
-    )
+        rows += [
+            f"LEFT JOIN sys.change_tracking_tables AS t{n} ON t{n}.object_id = @t{n}",
+            f"LEFT JOIN sys.internal_tables AS i{n} ON i{n}.parent_object_id = @t{n} "
+            f"AND i{n}.internal_type = {_INTERNAL_TYPE}",
+        ]
+        feed += [
+            f"COALESCE(CONVERT(varchar(20), {value}), '')"
+            for value in (f"@t{n}", f"t{n}.begin_version", f"i{n}.object_id")
+        ]
+    conditions = {
+        "off": " OR ".join(["@now IS NULL", *(f"@min{n} IS NULL" for n in every)]),
+        "behind": "@cursor > @now",
+        "expired": " OR ".join(f"@cursor < @min{n}" for n in every),
+        "began": " OR ".join(
+            f"(i{n}.object_id IS NULL AND @cursor <= COALESCE(t{n}.begin_version, @min{n}))" for n in every
+        ),
+    }
     columns = [
         "CONVERT(varchar(20), @cursor) AS lo",
         "CONVERT(varchar(20), @hi) AS hi",
         *(
-            f"CASE WHEN {condition} THEN 1 ELSE 0 END AS [{name}]"
-            for name, condition in (
-                ("off", off),
-                ("behind", "@cursor > @now"),
-                ("expired", expired),
-                ("began", began),
-            )
+            f"CASE WHEN {condition} THEN 1 ELSE 0 END AS {quote(name)}"
+            for name, condition in conditions.items()
         ),
-        " + '/' + ".join(parts) + " AS feed",
+        " + '/' + ".join(feed) + " AS feed",
     ]
     return ChangeQuery(
-        "\n".join([*declares, f"SELECT {', '.join(columns)}"]),
+        "\n".join([*declares, f"SELECT {', '.join(columns)} FROM {rows[0]}", *rows[1:]]),  # noqa: S608
         (request.cursor or "", request.upper or "", *names),
     )
 
@@ -106,12 +110,12 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows, as they are now, of every key that changed since the lower bound."""
     if table.selection is not None:
         sql = (
-            f"{_LO}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
+            f"{_declared('lo')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
             f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_tracked(table, '@lo')}) AS c)"
         )
     else:
         sql = (
-            f"{_LO}SELECT {select_list(table)} FROM {_changes(table, '@lo')} AS ct\n"  # noqa: S608
+            f"{_declared('lo')}SELECT {select_list(table)} FROM {_changes(table, '@lo')} AS ct\n"  # noqa: S608
             f"JOIN {rows_of(table)} ON {_same_key(table)}"
         )
     return ChangeQuery(sql, (window.lo or window.hi,))
@@ -125,7 +129,7 @@ def gone_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery | None:
         return None
     key = f"s.{quote(table.map.key)}"
     return ChangeQuery(
-        f"{_LO}SELECT {key_text(table, 'ct')} AS k FROM {_changes(table, '@lo')} AS ct\n"  # noqa: S608
+        f"{_declared('lo')}SELECT {key_text(table, 'ct')} AS k FROM {_changes(table, '@lo')} AS ct\n"  # noqa: S608
         f"LEFT JOIN {rows_of(table)} ON {_same_key(table)} WHERE {key} IS NULL",
         (window.lo or window.hi,),
     )
@@ -138,7 +142,8 @@ def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery | None:
     if table.selection is None:
         return None
     return ChangeQuery(
-        f"{_LO}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM ({_tracked(table, '@lo')}) AS c",  # noqa: S608
+        f"{_declared('lo')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope "  # noqa: S608
+        f"FROM ({_tracked(table, '@lo')}) AS c",
         (window.lo or window.hi,),
     )
 
@@ -149,10 +154,10 @@ def late(table: ResolvedTable) -> Late:
     """
     if table.selection is None:
         rows = f"{rows_of(table)}\nLEFT JOIN {_changes(table, '@hi')} AS ct ON {_same_key(table)}"
-        return Late(_HI, rows, "ct.SYS_CHANGE_VERSION IS NOT NULL")
+        return Late(_declared("hi"), rows, "ct.SYS_CHANGE_VERSION IS NOT NULL")
     keys = f"SELECT DISTINCT c.scope FROM ({_tracked(table, '@hi')}) AS c"  # noqa: S608
     rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.scope = s.[_scope]"
-    return Late(_HI, rows, "late.scope IS NOT NULL")
+    return Late(_declared("hi"), rows, "late.scope IS NOT NULL")
 
 
 def answer_query(place: str) -> ChangeQuery:
@@ -232,6 +237,10 @@ class ChangeTracking:
     def late(self, table: ResolvedTable) -> Late:
         """Rows that changed after the bound."""
         return late(table)
+
+
+def _declared(name: str) -> str:
+    return f"DECLARE @{name} bigint = CONVERT(bigint, ?);\n"
 
 
 def _changes(table: ResolvedTable, since: str) -> str:

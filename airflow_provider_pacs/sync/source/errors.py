@@ -142,8 +142,8 @@ BY_NUMBER: tuple[tuple[frozenset[int], ErrorRule], ...] = (
     (
         FEED_IS_OFF,
         ErrorRule(
-            RetryableError,
-            "Change Tracking was switched off meanwhile: tried again, every row is compared.",
+            ConfigError,
+            "Change Tracking was switched off during the run: the next run reads the table another way.",
             names=True,
         ),
     ),
