@@ -48,6 +48,7 @@ class Tracking:
         captured: the number of the last commit that the capture process has read.
         running: the capture job runs.
         lag: how many seconds the capture process is behind.
+        alive: when (UTC) the commit of its last entry was, or it showed without one that it is alive.
         error: what the capture process fails with since when; it captures nothing meanwhile.
     """
 
@@ -67,6 +68,7 @@ class Tracking:
     captured: int = 0
     running: bool = True
     lag: float = 0.0
+    alive: datetime | None = None
     error: tuple[datetime, int, str] | None = None
 
     def track(self, object_id: int, columns: bool) -> None:

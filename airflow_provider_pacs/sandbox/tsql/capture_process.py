@@ -33,46 +33,51 @@ def run(server: Server) -> None:
 
 
 def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) -> None:
-    """Reads the commits that are old enough and writes their changes into the change tables."""
-    tracking, now = database.tracking, server.clock.local()
+    """Reads the commits that are old enough and writes their changes into the change tables.
+
+    By UTC: the log has no hour that repeats.
+    """
+    tracking, now = database.tracking, server.clock.instant()
+    lag = timedelta(seconds=tracking.lag)
     commits = kept(database.name, "commits")
     found = cursor.execute(
-        f"SELECT number, local FROM {commits} WHERE number > ? AND local <= ? ORDER BY number",
-        [tracking.captured, now - timedelta(seconds=tracking.lag)],
+        f"SELECT number, local, utc FROM {commits} WHERE number > ? AND utc <= ? ORDER BY number",
+        [tracking.captured, now.utc - lag],
     ).fetchall()
     if not found:
         with LOCK:
-            _show_alive(database, cursor, now - timedelta(seconds=tracking.lag))
+            _show_alive(database, cursor, now.local - lag, now.utc - lag)
         return
     cursor.execute("BEGIN TRANSACTION")
     last = found[-1][0]
     for capture in tracking.captures.values():
         source = next(t for t in server.catalog.tables(database.name) if t.object_id == capture.source)
         _capture(source, capture, cursor, tracking.captured, last)
-    for number, local in found:
+    for number, local, _ in found:
         _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]))
     cursor.execute("COMMIT")
-    tracking.captured = last
+    tracking.captured, tracking.alive = last, found[-1][2]
 
 
-def _show_alive(database: Database, cursor: duckdb.DuckDBPyConnection, moment: datetime) -> None:
+def _show_alive(
+    database: Database, cursor: duckdb.DuckDBPyConnection, local: datetime, utc: datetime
+) -> None:
     """An entry without a transaction, where there was none for a while."""
-    if _idle(database, cursor, moment):
-        database.tracking.order += 1
-        database.tracking.captured = database.tracking.order
-        _map(database, cursor, database.tracking.order, moment, b"\x00")
+    tracking = database.tracking
+    if _idle(database, cursor, utc):
+        tracking.order += 1
+        tracking.captured, tracking.alive = tracking.order, utc
+        _map(database, cursor, tracking.order, local, b"\x00")
 
 
-def _idle(database: Database, cursor: duckdb.DuckDBPyConnection, moment: datetime) -> bool:
+def _idle(database: Database, cursor: duckdb.DuckDBPyConnection, utc: datetime) -> bool:
     """Whether the last entry is old, and no commit waits behind it for the lag."""
-    ((last,),) = cursor.execute(
-        f"SELECT max(tran_end_time) FROM {stored_name(database.name, 'cdc', 'lsn_time_mapping')}"
-    ).fetchall()
     ((waiting,),) = cursor.execute(
         f"SELECT count(*) FROM {kept(database.name, 'commits')} WHERE number > ?",
         [database.tracking.captured],
     ).fetchall()
-    return not waiting and (last is None or moment - last >= IDLE)
+    last = database.tracking.alive
+    return not waiting and (last is None or utc - last >= IDLE)
 
 
 def _map(

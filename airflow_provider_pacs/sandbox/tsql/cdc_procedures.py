@@ -50,6 +50,7 @@ def enable_db(session: SessionState, args: dict[str, Any]) -> Answers:
     for table in declared_tables(database.name):
         session.engine.declare(table)
     database.cdc, database.tracking.captured = True, database.tracking.order
+    database.tracking.alive = session.engine.clock.instant().utc
     session.engine.refresh()
     yield RowCount(None)
 

@@ -77,10 +77,13 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
 
 
 def _begin(journal: Journal) -> str:
-    """The last entry that is older than the cursor by the overlap: found backwards by the primary key."""
+    """The last entry that is older than the cursor by the overlap, found backwards by the primary key; where
+    none is kept, what is before the first.
+    """
     return (
         f"COALESCE((SELECT TOP (1) b.lChangeID FROM {_at(journal, 'change_log')} AS b "  # noqa: S608
-        "WHERE b.lChangeID <= @id AND b.dtChange < @since ORDER BY b.lChangeID DESC), 0)"
+        "WHERE b.lChangeID <= @id AND b.dtChange < @since ORDER BY b.lChangeID DESC), "
+        "j.first_id - 1, 0)"
     )
 
 

@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sync.incremental import choose
-from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
-from airflow_provider_pacs.sync.preflight.resolve import with_better_feed
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
