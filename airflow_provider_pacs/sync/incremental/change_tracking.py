@@ -179,7 +179,7 @@ class ChangeTracking:
         if lack := facts.lack(self.name):
             return Support(None, lack)
         if table.selection is None:
-            lack = self._lack(facts, table.map.schema, table.map.table, (table.map.key,), whole=True)
+            lack = self._lack(facts, table.map.schema, table.map.table, (table.map.key,))
             if lack is not None:
                 return Support(None, lack)
             return Support(table, f"Change Tracking is on for {table.name}")
@@ -188,7 +188,7 @@ class ChangeTracking:
             which = ", ".join(selection.untracked) or table.name
             return Support(None, f"the changes of {which} do not show whose they are")
         for track in selection.tracks:
-            lack = self._lack(facts, track.schema, track.table, track.key, whole=False)
+            lack = self._lack(facts, track.schema, track.table, track.key)
             if lack is not None:
                 return Support(None, lack)
         named = ", ".join(track.table for track in selection.tracks)
@@ -197,17 +197,14 @@ class ChangeTracking:
             f"Change Tracking is on for {named}",
         )
 
-    def _lack(
-        self, facts: SourceFacts, schema: str, table: str, key: tuple[str, ...], *, whole: bool
-    ) -> str | None:
-        """Why a table's tracked changes can't be used; `whole` asks for exactly the primary key."""
+    def _lack(self, facts: SourceFacts, schema: str, table: str, key: tuple[str, ...]) -> str | None:
+        """Why a table's tracked changes can't be used; they must name rows by `key`."""
         feed = facts.feed(self.name, schema, table)
         if feed is None:
             return f"nobody knows whether Change Tracking is on for {schema}.{table}"
         if feed.lack is not None:
             return feed.lack
-        primary, wanted = {name.lower() for name in feed.key}, {name.lower() for name in key}
-        if not wanted <= primary or (whole and wanted != primary):
+        if {name.lower() for name in feed.key} != {name.lower() for name in key}:
             return (
                 f"Change Tracking names the rows of {schema}.{table} by ({', '.join(feed.key)}), "
                 f"not by {', '.join(key)}"

@@ -11,7 +11,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import SourceFeatures, TableFeed
 from airflow_provider_pacs.sync.schema.journal import read_journal
-from airflow_provider_pacs.sync.schema.tsql import qualified
+from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 _PRIMARY_KEY = """SELECT c.name AS name FROM sys.indexes AS i
@@ -96,7 +96,8 @@ class FeedTrial:
     def _try_tracking(self, schema: str, table: str) -> TableFeed:
         name, quoted = f"{schema}.{table}", qualified(schema, table)
         feed = TableFeed(change_tracking.NAME, schema, table)
-        if self._features.of(schema, table).change_tracking is False:
+        on = self._features.of(schema, table).change_tracking
+        if on is False:
             return _without(feed, f"Change Tracking is off for {name}", is_on=False)
         if not self._writable:
             return _without(
@@ -106,7 +107,7 @@ class FeedTrial:
             )
         tried = (optional_query(self._source, _TRACKED, (quoted, quoted)) or [{}])[0]
         if tried.get("version") is None:
-            return _without(feed, f"nobody knows whether Change Tracking is on for {name}", is_on=None)
+            return _without(feed, f"the server tells no version of Change Tracking for {name}", is_on=on)
         if tried["smallest"] is None and tried["allowed"] == 0:
             return _without(
                 feed,
@@ -115,13 +116,21 @@ class FeedTrial:
             )
         if tried["smallest"] is None:
             return _without(feed, f"Change Tracking is off for {name}", is_on=False)
+        key = tuple(str(row["name"]) for row in optional_query(self._source, _PRIMARY_KEY, (quoted,)) or ())
+        if not key:
+            return _without(
+                feed,
+                f"the primary key of {name} can't be seen",
+                f"GRANT VIEW DEFINITION ON OBJECT::{quoted} TO {{grantee}};",
+            )
         query = change_tracking.answer_query(quoted)
         if not optional_query(self._source, query.sql, query.params):
-            return _without(feed, f"the server does not answer CHANGETABLE for {name}")
-        key = optional_query(self._source, _PRIMARY_KEY, (quoted,)) or []
-        if not key:
-            return _without(feed, f"the primary key of {name} can't be seen")
-        return TableFeed(feed.strategy, schema, table, key=tuple(str(row["name"]) for row in key))
+            return _without(
+                feed,
+                f"the server does not answer CHANGETABLE for {name}, or not this login",
+                f"GRANT SELECT ON OBJECT::{quoted} ({', '.join(map(quote, key))}) TO {{grantee}};",
+            )
+        return TableFeed(feed.strategy, schema, table, key=key)
 
 
 def _without(feed: TableFeed, lack: str, remedy: str = "", *, is_on: bool | None = True) -> TableFeed:

@@ -72,7 +72,7 @@ class ChangeTrack:
     Attributes:
         schema: the table's schema at the source.
         table: its name there.
-        key: the columns of its primary key that are used: a row that is gone shows no others.
+        key: the columns of its primary key: a row that is gone shows no others.
         sql: a SELECT of `scope` that holds `SINCE`.
     """
 
@@ -324,14 +324,13 @@ class _Renderer:
         tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
         return tracks, tuple(read.table for read in watched if read.name not in specs)
 
-    def _track(self, read: TableRead, spec: Mapping[str, str]) -> ChangeTrack:
+    def _track(self, read: TableRead, spec: Mapping[str, Any]) -> ChangeTrack:
         alias = spec["as"]
         self._aliases[alias] = read.name
         join = self._text(spec["join"]) if "join" in spec else ""
-        used = dict.fromkeys(re.findall(rf"\{{{alias}\.(\w+)\}}", spec["root"] + spec.get("join", "")))
         changes = f"CHANGETABLE(CHANGES {qualified(read.schema, read.table)}, {SINCE}) AS {alias}"
         sql = f"SELECT {self._text(spec['root'])} AS scope FROM {changes} {join}".strip()  # noqa: S608
-        key = tuple(self._names.spelled(read.name, column) for column in used)
+        key = tuple(self._names.spelled(read.name, column) for column in spec["key"])
         return ChangeTrack(read.schema, read.table, key, sql)
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
