@@ -45,7 +45,8 @@ def judge_read(found: list[Statement], sql: str) -> Statement:
         assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
         assert each.functions <= FUNCTIONS_OF_2012, sql
     assert all(not each.kinds["QuerySpecification"] for each in declares), sql
-    assert select.kinds["QuerySpecification"] == 1 or "_source_key" in sql or "scope" in sql, sql
+    nested = ("_source_key", "scope", "fn_cdc_get_all_changes", "change_log")
+    assert select.kinds["QuerySpecification"] == 1 or any(name in sql for name in nested), sql
     return select
 
 
@@ -94,7 +95,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
     inside = {
         place.rpartition(":")[2] for place in statements.assembled() - outside if "/incremental/" in place
     }
-    called_by_builders = {"_joined_keys_query", "_declared", "late"}
+    called_by_builders = {"_joined_keys_query", "_declared", "late", "_since", "_from"}
     assert inside - called_by_builders <= {name.rpartition(".")[2] for name in BUILDERS}
 
 
@@ -121,8 +122,9 @@ def test_what_a_builder_makes_is_one_select(tsql: Judge, builder: str) -> None:
         if select.kinds["QuerySpecification"] == 1:
             assert None not in select.aliases, f"a column has no name\n{sql}"
             assert len(set(select.aliases)) == len(select.aliases), f"two columns have one name\n{sql}"
-            # Only the state of Change Tracking is read from views of the catalog, joined.
-            assert len(select.tables) <= 1 or builder == "change_tracking.bounds_query", sql
+            # Only the state of Change Tracking and the authors of a journal are read from tables that are joined.
+            joined = ("change_tracking.bounds_query", "change_log.authors_query")
+            assert len(select.tables) <= 1 or builder in joined, sql
 
 
 @pytest.mark.parametrize("place", sorted(CONSTANTS))
@@ -147,7 +149,7 @@ def test_an_isolation_level_is_one(tsql: Judge) -> None:
 def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.ResolvedTable) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3).
 
-    Change Tracking compares versions, not the column.
+    The feeds compare versions, LSNs and numbers, not the column.
     """
     own = str(shape.change_type).partition("(")[0]
     own = "binary" if shape.change_type == "varbinary(8)" else own
@@ -156,13 +158,15 @@ def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: state
         for name, function in statements.builders().items()
         if "table" in inspect.signature(function).parameters
         for query in statements.queries(name, function, shape)
-        if "CHANGETABLE" not in query.sql
+        if not any(feed in query.sql for feed in ("CHANGETABLE", "fn_cdc_", "cdc.lsn", "[change_log]"))
     ]
     declaring = [
         verdict.statements() for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE"))
     ]
     by_column = [
-        fits for strategy, fits in statements.strategies_of(shape) if strategy.name != "change_tracking"
+        fits
+        for strategy, fits in statements.strategies_of(shape)
+        if strategy.name not in ("change_tracking", "cdc", "change_log")
     ]
     assert bool(declaring) == bool(by_column)
     for *declares, _ in declaring:

@@ -130,8 +130,8 @@ def test_eight_offices_lose_nothing_by_cdc(
     """Cases 95, 96, 97, 98, 100, 101, 102: eight seeds, the autumn hour among them."""
     only_the_sandbox("sp_cdc_enable_db needs sysadmin")
     county = make_county(engine=new_engine())
-    monkeypatch.setattr(CERTIFY, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: county.clock.step(seconds=15))
+    monkeypatch.setattr(CERTIFY, "CATCH_UP_SECONDS", 1.5)
+    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: county.clock.step(seconds=5))
     found = simulate_capture(county, seed)
     print("cdc", seed, found)
     check(found)

@@ -88,7 +88,7 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows, as they are now, of every key that changed in the window."""
     key = quote(table.map.key)
     return ChangeQuery(
-        f"{_RANGE}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
+        f"{_range()}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
         f"WHERE s.{key} IN ({_changed(table)})",
         (window.lo or window.hi, window.hi),
     )
@@ -98,7 +98,7 @@ def gone_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """One column `k`: the keys that changed in the window and have no row."""
     key = quote(table.map.key)
     return ChangeQuery(
-        f"{_RANGE}SELECT DISTINCT {key_text(table, 'g')} AS k FROM ({_changed(table)}) AS g\n"  # noqa: S608
+        f"{_range()}SELECT DISTINCT {key_text(table, 'g')} AS k FROM ({_changed(table)}) AS g\n"  # noqa: S608
         f"WHERE NOT EXISTS (SELECT 1 FROM {rows_of(table)} WHERE s.{key} = g.{key})",
         (window.lo or window.hi, window.hi),
     )
@@ -119,21 +119,30 @@ def late(table: ResolvedTable) -> Late:
     key = quote(table.map.key)
     keys = f"SELECT DISTINCT g.{key} AS [_changed] FROM ({_changed(table)}) AS g"  # noqa: S608
     rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.[_changed] = s.{key}"
-    declare = _FROM + "DECLARE @to binary(10) = sys.fn_cdc_get_max_lsn();\n" + _NEXT
+    declare = f"{_since()}DECLARE @to binary(10) = sys.fn_cdc_get_max_lsn();\n{_from()}"
     return Late(declare, rows, "late.[_changed] IS NOT NULL")
 
 
-_FROM = "DECLARE @last binary(10) = CONVERT(binary(10), LEFT(CONVERT(varchar(46), ?), 22), 1);\n"
-_NEXT = (
-    "DECLARE @next binary(10) = sys.fn_cdc_increment_lsn(@last);\n"
-    "DECLARE @from binary(10) = CASE WHEN @next > @to THEN @to ELSE @next END;\n"
-)
-"""The server refuses a range without a commit (error 313), so one commit that was read before is asked for,
-and left out again.
-"""
-_RANGE = (
-    f"{_FROM}DECLARE @to binary(10) = CONVERT(binary(10), LEFT(CONVERT(varchar(46), ?), 22), 1);\n{_NEXT}"
-)
+def _range() -> str:
+    """The DECLAREs of a range from the commit after the first parameter to that of the second.
+
+    The server refuses a range without a commit (error 313), so where there is none the last one that was read
+    is asked for again, and left out by `_changed`.
+    """
+    return _since() + (
+        "DECLARE @to binary(10) = CONVERT(binary(10), LEFT(CONVERT(varchar(46), ?), 22), 1);\n" + _from()
+    )
+
+
+def _since() -> str:
+    return "DECLARE @last binary(10) = CONVERT(binary(10), LEFT(CONVERT(varchar(46), ?), 22), 1);\n"
+
+
+def _from() -> str:
+    return (
+        "DECLARE @next binary(10) = sys.fn_cdc_increment_lsn(@last);\n"
+        "DECLARE @from binary(10) = CASE WHEN @next > @to THEN @to ELSE @next END;\n"
+    )
 
 
 def _changed(table: ResolvedTable) -> str:

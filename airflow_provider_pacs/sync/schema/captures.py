@@ -30,15 +30,17 @@ SELECT CASE WHEN @min IS NULL OR @min = 0x00000000000000000000 THEN 0 ELSE 1 END
   CASE WHEN @max IS NULL OR @max < @min THEN 0 ELSE 1 END AS begun"""
 """The smallest LSN is zero, and no error, for a login outside of the instance's gating role."""
 _PROGRESS = """SELECT CONVERT(varchar(23), MAX(m.tran_end_time), 121) AS captured_up_to,
-  DATEDIFF(SECOND, MAX(m.tran_end_time), SYSDATETIME()) AS seconds
+  DATEDIFF(SECOND, MAX(m.tran_end_time), SYSDATETIME()) AS seconds,
+  CONVERT(varchar(23), MIN(m.tran_end_time), 121) AS kept_since
 FROM cdc.lsn_time_mapping AS m"""
 _SCANS = """SELECT TOP (1) s.error_count AS errors, s.latency AS latency, s.empty_scan_count AS empty_scans
 FROM sys.dm_cdc_log_scan_sessions AS s ORDER BY s.start_time DESC"""
 _ERRORS = """SELECT TOP (1) e.error_number AS number, CONVERT(varchar(23), e.entry_time, 121) AS at
 FROM sys.dm_cdc_errors AS e ORDER BY e.entry_time DESC"""
-_RETENTION = """SELECT j.retention AS minutes FROM msdb.dbo.cdc_jobs AS j
-WHERE j.database_id = DB_ID() AND j.job_type = 'cleanup'"""
-START_JOB = "EXEC sys.sp_cdc_start_job @job_type = N'capture';"
+START = (
+    "have SQL Server Agent and the capture job run (sys.sp_cdc_start_job @job_type = N'capture'), and look "
+    "at sys.dm_cdc_errors"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class CaptureProgress:
         errors: errors of its last scan; None where the login may not see them.
         error_number: of the last error that the server remembers; None where there is none or it is unknown.
         latency: seconds between a commit and its capture in the last scan; None where it is unknown.
-        retention_minutes: how long the cleanup job keeps changes; None where it is unknown.
+        kept_since: the source's local time of its first entry, as text: what the cleanup job has left.
     """
 
     captured_up_to: str | None
@@ -84,7 +86,7 @@ class CaptureProgress:
     errors: int | None = None
     error_number: int | None = None
     latency: int | None = None
-    retention_minutes: int | None = None
+    kept_since: str | None = None
 
     def stalled(self, minutes: int) -> str | None:
         """Why nothing may be concluded from an empty range, what follows "Change Data Capture is"; None where
@@ -156,18 +158,14 @@ def read_captures(reader: SourceReader, table: str, *, lag_minutes: int) -> Capt
         return lack
     stalled = progress.stalled(lag_minutes) if progress is not None else None
     if stalled is not None:
-        return Captures((), stalled, _start(), passing=True)
+        return Captures((), stalled, START, passing=True)
     return Captures(tuple(readable))
 
 
 def _not_begun(instance: CaptureInstance) -> Captures:
     return Captures(
-        (), f"on, but capture has not reached the begin of instance {instance.name}", _start(), passing=True
+        (), f"on, but capture has not reached the begin of instance {instance.name}", START, passing=True
     )
-
-
-def _start() -> str:
-    return f"have SQL Server Agent and the capture job run ({START_JOB}), and look at sys.dm_cdc_errors"
 
 
 def _grants() -> str:
@@ -200,7 +198,6 @@ def read_progress(reader: SourceReader) -> CaptureProgress | None:
         return None
     scan = (optional_query(reader, _SCANS) or [{}])[0]
     failed = (optional_query(reader, _ERRORS) or [{}])[0] if scan.get("errors") else {}
-    kept = (optional_query(reader, _RETENTION) or [{}])[0]
     seconds = rows[0]["seconds"]
     return CaptureProgress(
         rows[0]["captured_up_to"],
@@ -208,7 +205,7 @@ def read_progress(reader: SourceReader) -> CaptureProgress | None:
         _number(scan.get("errors")),
         _number(failed.get("number")),
         _number(scan.get("latency")),
-        _number(kept.get("minutes")),
+        rows[0]["kept_since"],
     )
 
 
