@@ -49,6 +49,7 @@ class Tracking:
         running: the capture job runs.
         lag: how many seconds the capture process is behind.
         alive: when (UTC) the commit of its last entry was, or it showed without one that it is alive.
+        kept_minutes: what the cleanup job keeps: three days, unless sp_cdc_change_job says otherwise.
         error: what the capture process fails with since when; it captures nothing meanwhile.
     """
 
@@ -69,6 +70,7 @@ class Tracking:
     running: bool = True
     lag: float = 0.0
     alive: datetime | None = None
+    kept_minutes: int = 4320
     error: tuple[datetime, int, str] | None = None
 
     def track(self, object_id: int, columns: bool) -> None:

@@ -208,10 +208,19 @@ def cleanup_change_table(session: SessionState, args: dict[str, Any]) -> Answers
     yield RowCount(None)
 
 
+def change_job(session: SessionState, args: dict[str, Any]) -> Answers:
+    """sys.sp_cdc_change_job: how many minutes the cleanup job keeps."""
+    tracking, job = _enabled(session).tracking, str(argument(args, "job_type")).lower()
+    if job == "cleanup" and args.get("retention") is not None:
+        tracking.kept_minutes = int(args["retention"])
+    yield RowCount(None)
+
+
 def cleanup(session: SessionState, args: dict[str, Any]) -> Answers:
-    """`EXEC sandbox.cdc_cleanup @minutes = 4320`: the cleanup job, for every instance."""
+    """`EXEC sandbox.cdc_cleanup`: the cleanup job, for every instance; `@minutes = 60` keeps that much."""
     database = _enabled(session)
-    before = session.engine.clock.local() - timedelta(minutes=float(args.get("minutes", args.get("0", 4320))))
+    minutes = float(args.get("minutes", args.get("0", database.tracking.kept_minutes)))
+    before = session.engine.clock.local() - timedelta(minutes=minutes)
     ((mark,),) = session.rows(
         f"SELECT max(start_lsn) FROM {stored_name(database.name, 'cdc', 'lsn_time_mapping')} WHERE tran_end_time <= ?",
         [before],
@@ -251,6 +260,7 @@ PROCEDURES: dict[str, Callable[[SessionState, dict[str, Any]], Answers]] = {
     "sp_cdc_enable_table": enable_table,
     "sp_cdc_disable_table": disable_table,
     "sp_cdc_cleanup_change_table": cleanup_change_table,
+    "sp_cdc_change_job": change_job,
     "sp_cdc_start_job": _job(True),
     "sp_cdc_stop_job": _job(False),
 }

@@ -71,7 +71,7 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @ended datetime = sys.fn_cdc_map_lsn_to_time(@max);\n"
         "SELECT @cursor AS lo, COALESCE(@upper, "
         "CONVERT(varchar(22), @max, 1) + ' ' + CONVERT(varchar(23), @ended, 121)) AS hi, "
-        "CASE WHEN @last > @max OR CONVERT(varchar(23), @known, 121) <> SUBSTRING(@cursor, 24, 23) "
+        "CASE WHEN CONVERT(varchar(23), @known, 121) <> SUBSTRING(@cursor, 24, 23) "
         "OR (@known IS NULL AND @from >= @min) THEN 1 ELSE 0 END AS behind, "
         "CASE WHEN @from < @min OR @min = 0x00000000000000000000 THEN 1 ELSE 0 END AS expired, "
         "CONVERT(varchar(20), OBJECT_ID(@source)) AS feed",
