@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     table_certificate,
+    table_feeds,
     table_proof,
     table_reads,
     table_rows,
@@ -15,6 +16,7 @@ from tests.mutants import (
 
 MUTANTS = (
     *table_windows.MUTANTS,
+    *table_feeds.MUTANTS,
     *table_reads.MUTANTS,
     *table_staging.MUTANTS,
     *table_rows.MUTANTS,
