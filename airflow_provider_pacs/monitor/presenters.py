@@ -69,6 +69,11 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
         "Another run of the county is at work",
         "Nothing was read; try again when the other run has ended.",
     ),
+    "PACS-009": (
+        "Retryable",
+        "The source's change feed stands still",
+        "Have SQL Server Agent and its capture job run; nothing is lost meanwhile.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",

@@ -211,7 +211,7 @@ def test_a_capture_instance_that_vanished_is_a_failure(captured: County) -> None
     for run in (captured.sync, captured.reconcile):
         with pytest.raises(ConfigError, match="was read by Change Data Capture") as refused:
             run()
-        assert refused.value.code == "PACS-009"
+        assert refused.value.code == "PACS-003"
     capture(captured)
     published, certificate = captured.sync()
     assert of(published, "property").mode == "full"

@@ -9,8 +9,7 @@ Foreign errors come in at one mapping point per driver and leave as one of these
     │                                                                PACS-009 a change feed stands still
     ├── FatalError       the same attempt would fail again           PACS-010
     ├── ConfigError      somebody must change a setting or a grant   PACS-002 login, PACS-003 schema,
-    │                                                                PACS-006 configuration,
-    │                                                                PACS-009 a change feed is gone
+    │                                                                PACS-006 configuration
     ├── DataError        the data breaks a blocking rule             PACS-004
     └── ConflictError    another run owns the county now             PACS-007
 

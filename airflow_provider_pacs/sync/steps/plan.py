@@ -277,7 +277,7 @@ def _refuse_a_lost_capture(
 
     Raises:
         RetryableError: PACS-009, the capture process stands still, or lags.
-        ConfigError: PACS-009, capture was switched off, or may not be read any more.
+        ConfigError: PACS-003, capture was switched off, or may not be read any more.
     """
     if (request.mode == "full" and request.kind == "sync") or request.kind in ("approval", "backfill"):
         return
@@ -304,7 +304,7 @@ def _lost_capture(config: CountyConfig, entity: str, choice: ReadChoice) -> Pacs
         f"{support.reason}",
         remedy=f"{support.remedy or 'have it enabled again'}; or set tables.{entity}.mode; or go on by what "
         f"fits with `pacs sync {config.county} --full`. Each compares every row",
-        code="PACS-009",
+        code="PACS-003",
     )
 
 
