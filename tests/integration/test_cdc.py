@@ -80,6 +80,7 @@ def test_every_kind_of_change_is_there_after_the_next_run(captured: County) -> N
     assert captured.reconcile().clean
 
 
+@pytest.mark.slow
 def test_another_key_is_a_row_gone_and_a_row_come(captured: County) -> None:
     """Case 35."""
     captured.pacs(
@@ -93,6 +94,7 @@ def test_another_key_is_a_row_gone_and_a_row_come(captured: County) -> None:
     assert certificate.clean
 
 
+@pytest.mark.slow
 def test_a_large_value_that_did_not_change_stays(captured: County) -> None:
     """Cases 76, 77: the change table has nothing in the place of it; the row is read from its own table."""
     captured.change("property", 1, at=None, City="Elsewhere")
@@ -193,6 +195,7 @@ def test_a_capture_process_that_stands_still_is_a_failure(captured: County) -> N
     assert certificate.clean
 
 
+@pytest.mark.slow
 def test_a_capture_process_that_fails_says_with_what(captured: County) -> None:
     """Case 53: a column became wider than in the change table."""
     captured.pacs("EXEC sandbox.cdc_error @number = 2628, @message = N'truncated'")
@@ -220,6 +223,7 @@ def test_a_capture_instance_that_vanished_is_a_failure(captured: County) -> None
     assert certificate.clean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["pinned", "full"])
 def test_a_county_goes_on_without_the_feed_when_somebody_says_so(captured: County, way: str) -> None:
     """Case 52."""
@@ -235,6 +239,7 @@ def test_a_county_goes_on_without_the_feed_when_somebody_says_so(captured: Count
     assert of(captured.sync()[0], "property").mode == "window"
 
 
+@pytest.mark.slow
 def test_changes_that_were_cleaned_up_mean_a_comparison(captured: County) -> None:
     """Case 95: the cursor is below what the instance holds."""
     captured.change("property", 1, at=None, City="Cleaned up")
@@ -248,6 +253,7 @@ def test_changes_that_were_cleaned_up_mean_a_comparison(captured: County) -> Non
     assert of(captured.sync()[0], "property").mode == "window"
 
 
+@pytest.mark.slow
 def test_a_cursor_moves_while_nothing_happens(captured: County) -> None:
     """Case 97: a quiet table's cursor never grows older than what is kept."""
     marks = set()
@@ -260,7 +266,7 @@ def test_a_cursor_moves_while_nothing_happens(captured: County) -> None:
     assert len(marks) == 3
 
 
-@pytest.mark.parametrize("when", ["before_stream", "after_stream"])
+@pytest.mark.parametrize("when", ["before_stream", pytest.param("after_stream", marks=pytest.mark.slow)])
 def test_a_cleanup_during_the_read_is_noticed(captured: County, when: str) -> None:
     """Case 96: between the check and the read the server refuses the range (error 313); after the read the
     check is repeated.
@@ -284,7 +290,7 @@ def test_a_cleanup_during_the_read_is_noticed(captured: County, when: str) -> No
     assert certificate.clean
 
 
-@pytest.mark.parametrize("commits", [0, 12])
+@pytest.mark.parametrize("commits", [pytest.param(0, marks=pytest.mark.slow), 12])
 def test_a_restored_database_is_another_log(captured: County, commits: int) -> None:
     """Cases 87, 88: behind the cursor, or past it again; by the log alone, where the login may not see the
     database's recovery fork.
@@ -325,6 +331,7 @@ def test_an_instance_that_passes_a_column_over_is_not_read(captured: County) -> 
     assert captured.row("property", 1)["address"] == "2 Main St"
 
 
+@pytest.mark.slow
 def test_without_the_right_to_read_it_the_next_best_is_taken(make_county: CountyMaker, engine: Pacs) -> None:
     """A feed that others use, and that the sync's login may not read, stops nothing."""
     county = make_county(engine=engine, keep_engine=True)
@@ -362,6 +369,7 @@ def test_two_instances_hand_over_without_a_gap(make_county: CountyMaker) -> None
     assert certificate.clean
 
 
+@pytest.mark.slow
 def test_an_instance_dropped_before_its_successor_was_read_means_a_comparison(
     make_county: CountyMaker,
 ) -> None:

@@ -21,7 +21,7 @@ MUTANTS = (
         CDC,
         "CASE WHEN @next > @to THEN @to ELSE @next END",
         "@next",
-        of("cdc", "test_every_kind_of_change_is_there_after_the_next_run"),
+        of("cdc", "test_what_happens_during_a_full_load_is_in_the_feed_behind_it"),
     ),
     Mutant(
         "CDC: a cursor below the smallest LSN",
@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "CDC: what it was read by is gone",
-        f"{STEPS}plan.py",
+        f"{STEPS}lost_capture.py",
         "if choice.family not in FEEDS and not pinned:",
         "if False:",
         of("cdc", "test_a_capture_instance_that_vanished_is_a_failure"),
@@ -111,8 +111,8 @@ MUTANTS = (
     Mutant(
         "change_log: an open transaction holds the cursor back",
         LOG,
-        "CASE WHEN @oldest < @base THEN @oldest ELSE @base END",
-        "@base",
+        "CASE WHEN @open > @lag THEN @open ELSE @lag END",
+        "@lag",
         of("change_log", "test_a_low_number_that_comes_late_is_not_passed_by"),
     ),
     Mutant(

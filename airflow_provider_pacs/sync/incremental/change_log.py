@@ -41,7 +41,8 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
     """One row: `lo`, `hi`, `behind`: 1 where the journal's numbers went back, `cut`: 1 where entries after
     the cursor may have been removed, `machines` and `tables` that are switched off, and `feed`.
 
-    `hi` is the last number, and the moment from which on an open transaction may still bring lower ones.
+    `hi` is the last number, and the moment from which on an open transaction may still bring lower ones: by
+    the server's local clock, which stamps the journal, whatever clock stamps the county's rows.
     """
     journal = _journal(request.table)
     return ChangeQuery(
@@ -51,8 +52,9 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @oldest datetime2(7) = CONVERT(datetime2(7), NULLIF(?, ''), 121);\n"
         "DECLARE @cursor varchar(40) = NULLIF(CONVERT(varchar(40), ?), '');\n"
         "DECLARE @upper varchar(40) = NULLIF(CONVERT(varchar(40), ?), '');\n"
-        "DECLARE @base datetime2(7) = DATEADD(SECOND, -@lag, @now);\n"
-        "DECLARE @safe datetime = CONVERT(datetime, CASE WHEN @oldest < @base THEN @oldest ELSE @base END);\n"
+        "DECLARE @open int = DATEDIFF(SECOND, @oldest, @now);\n"
+        "DECLARE @back int = CASE WHEN @open > @lag THEN @open ELSE @lag END;\n"
+        "DECLARE @safe datetime = CONVERT(datetime, DATEADD(SECOND, -@back, SYSDATETIME()));\n"
         "DECLARE @id int = CONVERT(int, LEFT(@cursor, 10));\n"
         "DECLARE @at datetime = CONVERT(datetime, NULLIF(SUBSTRING(@cursor, 12, 23), ''), 121);\n"
         "DECLARE @since datetime = DATEADD(MINUTE, -@overlap, @at);\n"

@@ -22,9 +22,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, FEEDS, bounding, strategy_named
-from airflow_provider_pacs.sync.incremental.cdc import NAME as CDC
-from airflow_provider_pacs.sync.incremental.cdc import Cdc
+from airflow_provider_pacs.sync.incremental import COMPARE, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
     is_ordered_type,
@@ -34,7 +32,6 @@ from airflow_provider_pacs.sync.incremental.last_modified import (
 from airflow_provider_pacs.sync.incremental.strategy import (
     BoundsRequest,
     DeleteFeed,
-    SourceFacts,
     lost_because,
 )
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
@@ -52,7 +49,7 @@ from airflow_provider_pacs.sync.records import (
     RunRecord,
     SourceMoment,
 )
-from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
@@ -63,6 +60,7 @@ from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has
 from airflow_provider_pacs.sync.schema.tables import source_tables
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
+from airflow_provider_pacs.sync.steps.lost_capture import refuse_a_lost_capture
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -147,7 +145,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if restored:
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
-    _refuse_a_lost_capture(config, choices, cursors, request)
+    if request.kind in ("sync", "reconcile", "realtime") and not _asked_for_all(request):
+        refuse_a_lost_capture(config, choices, cursors)
     epoch = target.runs.claim(
         county_id=config.fips, county=config.county, name=config.name, identity=identity
     )
@@ -266,46 +265,9 @@ def _refuse_another_clock(
             raise refusal
 
 
-def _refuse_a_lost_capture(
-    config: CountyConfig,
-    choices: Mapping[str, ReadChoice],
-    cursors: Mapping[str, Cursor],
-    request: RunRequest,
-) -> None:
-    """Change Data Capture that is gone or stands still looks as if nothing had happened: no run says so, and
-    none goes on in another way unless somebody asked for it (cases 52, 98).
-
-    Raises:
-        RetryableError: PACS-009, the capture process stands still, or lags.
-        ConfigError: PACS-003, capture was switched off, or may not be read any more.
-    """
-    if (request.mode == "full" and request.kind == "sync") or request.kind in ("approval", "backfill"):
-        return
-    for name, choice in choices.items():
-        cursor, named = cursors.get(name), config.tables.get(name)
-        pinned = not config.sync.enable_cdc or (named is not None and named.mode != "auto")
-        if cursor is None or cursor.strategy != CDC or cursor.watermark is None:
-            continue
-        if choice.family not in FEEDS and not pinned:
-            raise _lost_capture(config, name, choice)
-
-
-def _lost_capture(config: CountyConfig, entity: str, choice: ReadChoice) -> PacsError:
-    feed = next((each for each in choice.feeds if each.strategy == CDC), None)
-    if feed is not None and feed.passing:
-        return RetryableError(
-            f"{config.county}: {entity} is read by it, and {feed.lack}",
-            remedy=feed.remedy,
-            code="PACS-009",
-        )
-    support = Cdc().supports(choice.dated, SourceFacts(feeds=choice.feeds))
-    return ConfigError(
-        f"{config.county}: {entity} was read by Change Data Capture, which can't be read any more: "
-        f"{support.reason}",
-        remedy=f"{support.remedy or 'have it enabled again'}; or set tables.{entity}.mode; or go on by what "
-        f"fits with `pacs sync {config.county} --full`. Each compares every row",
-        code="PACS-003",
-    )
+def _asked_for_all(request: RunRequest) -> bool:
+    """Whether somebody wants every row to be read, and so goes on by whatever fits."""
+    return request.kind == "sync" and request.mode == "full"
 
 
 def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
