@@ -158,7 +158,7 @@ def test_a_table_that_is_not_tracked_falls_back_and_says_so(made: HarrisCounty) 
     choices = resolve_tables(made.config, made.source)
     for name in untracked:
         made.pacs(f"ALTER TABLE [dbo].[{name}] ENABLE CHANGE_TRACKING")
-    assert {name: choice.family for name, choice in choices.items()} == {
+    assert {name: choice.strategy for name, choice in choices.items()} == {
         "property": "joined",
         "owner": "compare",
         "value": "change_tracking",

@@ -79,7 +79,7 @@ def test_the_script_is_enough_and_ranges_come_over_the_wire(county: CountyConfig
     """
     with closing(dba(served)) as connection, reader(served) as source:
         keys = [row[0] for row in connection.execute("SELECT TOP 3 PropertyID FROM dbo.Property").fetchall()]
-        table = resolve_tables(county, source)["property"].shape
+        table = resolve_tables(county, source)["property"].table
         assert table.capture == "dbo_Property"
 
         def bounds(cursor: str | None) -> dict[str, Any]:

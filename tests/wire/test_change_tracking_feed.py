@@ -82,20 +82,20 @@ def test_the_script_unlocks_the_feed_and_the_check_says_so(county: CountyConfig,
         "A better feed, change_tracking, can be switched on: pacs grants benton_wa --change-tracking prints how."
     )
     script = change_tracking_script(county)
-    rights = [sql for sql in script.statements if sql.startswith("GRANT VIEW CHANGE TRACKING")]
+    grants = [sql for sql in script.statements if sql.startswith("GRANT VIEW CHANGE TRACKING")]
     with closing(dba(served)) as connection:
         for statement in script.statements:
-            if statement not in rights:
+            if statement not in grants:
                 connection.execute(statement)
-    assert choice(county, served).family == "last_modified"
+    assert choice(county, served).strategy == "last_modified"
     said = finding(county, served)
     assert "the login may not see the tracked changes of dbo.Property" in said.text
     assert said.remedy == "GRANT VIEW CHANGE TRACKING ON OBJECT::[dbo].[Property] TO [tf_pacs_reader];"
     with closing(dba(served)) as connection:
-        for statement in rights:
+        for statement in grants:
             connection.execute(statement)
     chosen = choice(county, served)
-    assert (chosen.family, chosen.better) == ("change_tracking", ())
+    assert (chosen.strategy, chosen.better) == ("change_tracking", ())
     said = finding(county, served)
     assert (said.text, said.remedy) == (
         "property is read by change_tracking: Change Tracking is on for dbo.Property.",
@@ -110,7 +110,7 @@ def test_a_readable_secondary_is_named_with_its_remedy(county: CountyConfig, ser
             connection.execute(statement)
         connection.execute("EXEC sandbox.secondary @on = 1")
     chosen = choice(county, served)
-    assert chosen.family == "last_modified"
+    assert chosen.strategy == "last_modified"
     assert "readable secondary (error 22117)" in chosen.reason
     assert "Connect to the primary" in finding(county, served).remedy
     pinned = county.model_copy(
@@ -137,7 +137,7 @@ def test_windows_come_over_the_wire(county: CountyConfig, served: int, snapshots
             connection.execute(statement)
         keys = [row[0] for row in connection.execute("SELECT TOP 3 PropertyID FROM dbo.Property").fetchall()]
         with reader(served) as source:
-            table = resolve_tables(county, source)["property"].shape
+            table = resolve_tables(county, source)["property"].table
             first = bounds(source, change_tracking.bounds_query(request(table, None)))
             connection.execute("UPDATE dbo.Property SET City = 'Kiona' WHERE PropertyID = ?", keys[0])
             connection.execute("DELETE FROM dbo.PropertyOwner WHERE PropertyID = ?", keys[1])
@@ -173,11 +173,11 @@ def test_the_script_is_enough_for_joined_entities(tmp_path: Path) -> None:
         address = SourceAddress("127.0.0.1", server.port, harris.DATABASE, LOGIN, PASSWORD)
         with SqlServerReader(address, attempts=1) as source:
             choices = resolve_tables(county, source)
-            assert {name: chosen.family for name, chosen in choices.items()} == dict.fromkeys(
+            assert {name: chosen.strategy for name, chosen in choices.items()} == dict.fromkeys(
                 ("property", "owner", "value", "structure"), "change_tracking"
             )
             for chosen in choices.values():
-                query = change_tracking.root_keys_query(chosen.shape, Window("0", "0"))
+                query = change_tracking.root_keys_query(chosen.table, Window("0", "0"))
                 assert query is not None
                 assert streamed(source, query) == []
     engine.close()

@@ -40,23 +40,23 @@ def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) 
     tracking, now = database.tracking, server.clock.instant()
     lag = timedelta(seconds=tracking.lag)
     commits = kept(database.name, "commits")
-    found = cursor.execute(
+    waiting = cursor.execute(
         f"SELECT number, local, utc FROM {commits} WHERE number > ? AND utc <= ? ORDER BY number",
         [tracking.captured, now.utc - lag],
     ).fetchall()
-    if not found:
+    if not waiting:
         with LOCK:
             _show_alive(database, cursor, now.local - lag, now.utc - lag)
         return
     cursor.execute("BEGIN TRANSACTION")
-    last = found[-1][0]
+    last = waiting[-1][0]
     for capture in tracking.captures.values():
         source = next(t for t in server.catalog.tables(database.name) if t.object_id == capture.source)
         _capture(source, capture, cursor, tracking.captured, last)
-    for number, local, _ in found:
+    for number, local, _ in waiting:
         _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]))
     cursor.execute("COMMIT")
-    tracking.captured, tracking.alive = last, found[-1][2]
+    tracking.captured, tracking.alive = last, waiting[-1][2]
 
 
 def _show_alive(

@@ -132,15 +132,15 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of every root key with an entry in the window."""
     return ChangeQuery(
         f"{_declared('lo', 'hi')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-        f"WHERE s.[_scope] IN (SELECT e.scope FROM ({_entries(table, '> @lo', '<= @hi')}) AS e)",
+        f"WHERE s.[_root_key] IN (SELECT e.root_key FROM ({_entries(table, '> @lo', '<= @hi')}) AS e)",
         (window.lo or window.hi, window.hi),
     )
 
 
 def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
-    """One column `scope` (text): the root keys of `window_query`, also those without a row."""
+    """One column `root_key` (text): the root keys of `window_query`, also those without a row."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), e.scope) AS scope FROM "  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), e.root_key) AS root_key FROM "  # noqa: S608
         f"({_entries(table, '> @lo', '<= @hi')}) AS e",
         (window.lo or window.hi, window.hi),
     )
@@ -165,9 +165,9 @@ def authors_query(table: ResolvedTable, window: Window) -> ChangeQuery:
 
 def late(table: ResolvedTable) -> Late:
     """Rows of a root key with an entry after the bound."""
-    keys = f"SELECT DISTINCT e.scope FROM ({_entries(table, '> @hi')}) AS e"  # noqa: S608
-    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.scope = s.[_scope]"
-    return Late(_declared("hi"), rows, "late.scope IS NOT NULL")
+    keys = f"SELECT DISTINCT e.root_key FROM ({_entries(table, '> @hi')}) AS e"  # noqa: S608
+    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.root_key = s.[_root_key]"
+    return Late(_declared("hi"), rows, "late.root_key IS NOT NULL")
 
 
 def _declared(*names: str) -> str:
@@ -177,7 +177,7 @@ def _declared(*names: str) -> str:
 
 
 def _entries(table: ResolvedTable, *bounds: str) -> str:
-    """One column `scope`: the root keys that the entries within the bounds lead to."""
+    """One column `root_key`: the root keys that the entries within the bounds lead to."""
     journal = _journal(table)
     where = " AND ".join(f"c.lChangeID {bound}" for bound in bounds)
     keys, columns = _at(journal, "change_log_keys"), _at(journal, "pacs_columns")
@@ -189,7 +189,7 @@ def _entries(table: ResolvedTable, *bounds: str) -> str:
             f"{each.via}WHERE {where} AND t.szTableName = {literals([each.table])} "
             f"AND p.szColumnName = {literals([each.key])}"
         )
-        parts.append(f"SELECT {each.root} AS scope {entries}")
+        parts.append(f"SELECT {each.root} AS root_key {entries}")
     return " UNION ALL ".join(parts)
 
 

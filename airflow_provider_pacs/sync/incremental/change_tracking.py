@@ -111,7 +111,7 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     if table.selection is not None:
         sql = (
             f"{_declared('lo')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-            f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_tracked(table, '@lo')}) AS c)"
+            f"WHERE s.[_root_key] IN (SELECT c.root_key FROM ({_tracked(table, '@lo')}) AS c)"
         )
     else:
         sql = (
@@ -136,13 +136,13 @@ def gone_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery | None:
 
 
 def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery | None:
-    """One column `scope` (text): the root keys that a change since the lower bound belongs to; None for a
+    """One column `root_key` (text): the root keys that a change since the lower bound belongs to; None for a
     single table.
     """
     if table.selection is None:
         return None
     return ChangeQuery(
-        f"{_declared('lo')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope "  # noqa: S608
+        f"{_declared('lo')}SELECT DISTINCT CONVERT(varchar(20), c.root_key) AS root_key "  # noqa: S608
         f"FROM ({_tracked(table, '@lo')}) AS c",
         (window.lo or window.hi,),
     )
@@ -155,9 +155,9 @@ def late(table: ResolvedTable) -> Late:
     if table.selection is None:
         rows = f"{rows_of(table)}\nLEFT JOIN {_changes(table, '@hi')} AS ct ON {_same_key(table)}"
         return Late(_declared("hi"), rows, "ct.SYS_CHANGE_VERSION IS NOT NULL")
-    keys = f"SELECT DISTINCT c.scope FROM ({_tracked(table, '@hi')}) AS c"  # noqa: S608
-    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.scope = s.[_scope]"
-    return Late(_declared("hi"), rows, "late.scope IS NOT NULL")
+    keys = f"SELECT DISTINCT c.root_key FROM ({_tracked(table, '@hi')}) AS c"  # noqa: S608
+    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.root_key = s.[_root_key]"
+    return Late(_declared("hi"), rows, "late.root_key IS NOT NULL")
 
 
 def answer_query(place: str) -> ChangeQuery:

@@ -116,7 +116,7 @@ class IncrementalStrategy(Protocol):
         """The rows of one window, plus those that no window would ever reach."""
 
     def late(self, table: ResolvedTable) -> Late:
-        """How rows newer than an upper bound are told: they are the next run's business."""
+        """How rows newer than an upper bound are recognised: they are the next run's business."""
 
 
 @runtime_checkable
@@ -138,8 +138,8 @@ class RootKeyFeed(IncrementalStrategy, Protocol):
     """What a strategy for joined entities offers beside `select`."""
 
     def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery | None:
-        """One column `scope` (text): the root keys whose rows `select` gives, also those without a row. None
-        for a single table.
+        """One column `root_key` (text): the root keys whose rows `select` gives, also those without a row;
+        None for a single table.
         """
 
 

@@ -28,8 +28,8 @@ class ReadChoice:
     """How a table is read.
 
     Attributes:
-        shape: the table with the chosen change column.
-        family: the strategy's name.
+        table: the table with the chosen change column.
+        strategy: the strategy's name.
         reason: why, one sentence.
         dated: the table with the mapping's own change column.
         better: feeds that would be better and can't be used, each with its reason; none where the county's
@@ -37,8 +37,8 @@ class ReadChoice:
         feeds: what the table offers to the strategies that read a feed.
     """
 
-    shape: ResolvedTable
-    family: str
+    table: ResolvedTable
+    strategy: str
     reason: str
     dated: ResolvedTable
     better: tuple[TableFeed, ...] = ()
@@ -46,18 +46,18 @@ class ReadChoice:
 
 
 def resolve_tables(
-    config: CountyConfig, source: SourceReader, abilities: SourceFeatures | None = None
+    config: CountyConfig, source: SourceReader, features: SourceFeatures | None = None
 ) -> dict[str, ReadChoice]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Args:
         config: the county.
         source: an open reader.
-        abilities: what the source's catalog says of its feeds; asked where it is not given.
+        features: what the source's catalog says of its feeds; asked where it is not given.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
-            mapped to, or a pinned mode that the table does not allow.
+            mapped to, or a mode asked for that the table does not allow.
     """
     tables = table_maps(config)
     wanted = set(config.sync.entities)
@@ -70,7 +70,7 @@ def resolve_tables(
             for name, table in resolved.items()
         }
     _refuse_two_kinds_of_keys(resolved)
-    features = abilities or read_features(source)
+    features = features or read_features(source)
     trial = FeedTrial(config, source, features, writable=writable)
     return {
         name: _choice(config, table, SourceFacts(writable, feeds=trial.feeds(table)))
@@ -106,31 +106,31 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
 
 def _choice(config: CountyConfig, table: ResolvedTable, facts: SourceFacts) -> ReadChoice:
     name = table.map.entity
-    pin = config.tables[name].mode if name in config.tables else "auto"
-    if pin == "rowversion" and table.notes:
+    asked = config.tables[name].mode if name in config.tables else "auto"
+    if asked == "rowversion" and table.notes:
         raise ConfigError(
             f"{name} can't be read by rowversion: {'; '.join(table.notes)}",
             remedy=f"change tables.{name}.mode",
             code="PACS-003",
         )
-    family, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, pin=pin)
-    if pin != "auto" or not config.sync.enable_cdc:
-        return ReadChoice(chosen, family, reason, table, feeds=facts.feeds)
-    better = better_feeds(facts, family)
+    strategy, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, asked=asked)
+    if asked != "auto" or not config.sync.enable_cdc:
+        return ReadChoice(chosen, strategy, reason, table, feeds=facts.feeds)
+    better = better_feeds(facts, strategy)
     lacks = [feed.lack for feed in better if feed.is_on and feed.lack is not None]
     if lacks:
         reason = f"{reason} (not by a better feed: {lacks[0]})"
-    if table.notes and family not in FEEDS:
+    if table.notes and strategy not in FEEDS:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, family, reason, table, better, facts.feeds)
+    return ReadChoice(chosen, strategy, reason, table, better, facts.feeds)
 
 
-def better_feeds(facts: SourceFacts, family: str) -> tuple[TableFeed, ...]:
+def better_feeds(facts: SourceFacts, strategy: str) -> tuple[TableFeed, ...]:
     """Feeds of better strategies than the chosen one, which can't be used."""
     order = [strategy.name for strategy in STRATEGIES]
-    rank = order.index(family) if family in order else len(order)
+    rank = order.index(strategy) if strategy in order else len(order)
     return tuple(
         feed
         for feed in facts.feeds
-        if feed.lack is not None and feed.strategy in order[:rank] and family not in FEEDS
+        if feed.lack is not None and feed.strategy in order[:rank] and strategy not in FEEDS
     )

@@ -77,7 +77,7 @@ def is_whole_number(column: SourceColumn) -> bool:
 
 
 def with_surrogate(table: ResolvedTable) -> ResolvedTable:
-    """The table as a selection that makes `_source_key`, `_parent_key` and `_scope`."""
+    """The table as a selection that makes `_source_key`, `_parent_key` and `_root_key`."""
     entity, sources = load_entities()[table.map.entity], dict(table.map.columns)
     key, *parent = (table.columns[sources[name]] for name in key_columns(entity))
     root = parent[0] if parent else key
@@ -92,7 +92,7 @@ def with_surrogate(table: ResolvedTable) -> ResolvedTable:
         f"{' + {} + '.format(repr('/')).join(_key_text(part) for part in (*parent, key))} AS [_source_key]"
     )
     parts += [f"{_key_text(reference)} AS [_parent_key]" for reference in parent]
-    parts.append(f"t.{quote(root.name)} AS [_scope]")
+    parts.append(f"t.{quote(root.name)} AS [_root_key]")
     place = qualified(table.map.schema, table.map.table)
     stamp = next((name for name, column in table.columns.items() if column.type_name in ROWVERSIONS), None)
     selection = Selection(
@@ -127,14 +127,14 @@ def _table_read(table: ResolvedTable, entity: Entity, stamp: str | None) -> Tabl
 def _track(schema: str, table: str, key: str) -> ChangeTrack:
     """The root's own changes. A child that is gone does not show whose it was: its key has no such column."""
     changes = f"CHANGETABLE(CHANGES {qualified(schema, table)}, {SINCE}) AS ct"
-    return ChangeTrack(schema, table, (key,), f"SELECT ct.{quote(key)} AS scope FROM {changes}")  # noqa: S608
+    return ChangeTrack(schema, table, (key,), f"SELECT ct.{quote(key)} AS root_key FROM {changes}")  # noqa: S608
 
 
 def _probes(place: str, root: str, key: str, stamp: str | None) -> tuple[ChangeProbe, ...]:
     """The rowversion shows what was written; the keys show what is gone, or went to another parent."""
     if stamp is None:
         return ()
-    select = f"SELECT t.{quote(root)} AS scope"
+    select = f"SELECT t.{quote(root)} AS root_key"
     return (
         ChangeProbe("rows", f"{select} FROM {place} AS t WHERE {CHANGED}", f"t.{quote(stamp)}"),
         ChangeProbe("keys", f"{select}, t.{quote(key)} AS c0 FROM {place} AS t"),

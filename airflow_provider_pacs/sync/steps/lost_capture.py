@@ -32,7 +32,7 @@ def refuse_a_lost_capture(
         pinned = not config.sync.enable_cdc or (named is not None and named.mode != "auto")
         if cursor is None or cursor.strategy != CDC or cursor.watermark is None:
             continue
-        if choice.family not in FEEDS and not pinned:
+        if choice.strategy not in FEEDS and not pinned:
             raise _lost_capture(config, name, choice)
 
 
