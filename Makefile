@@ -43,9 +43,8 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	.venv/bin/lint-imports
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
 
-audit: prepare  ## known faults of what is installed, altered files, bounds, secrets in the repository, the wheel's bill of materials (ARGS=--online)
+audit: prepare  ## known faults of what is installed (asked of PyPI; ARGS=--service=osv), altered files, bounds, secrets, the wheel's bill of materials
 	$(PYTHON_BIN) .ci/audit $(ARGS)
-	$(PYTHON_BIN) .ci/sbom --check
 
 cases: prepare  ## docs/correctness.md, from the docstrings of the tests
 	$(PYTHON_BIN) tests/cases.py

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_pacs.dag_builder import build_county_dags, raise_broken_counties
+    from airflow_provider_pacs.dag_builder import build_county_dags, county_dags, raise_broken_counties
     from airflow_provider_pacs.hooks.pacs import PacsHook
     from airflow_provider_pacs.operators.approvals import PacsDecideOperator, PacsPendingDeletesOperator
     from airflow_provider_pacs.operators.certify import PacsCertifyOperator
@@ -43,12 +43,13 @@ __all__ = [
     "PacsRelationshipOperator",
     "PacsValidateOperator",
     "build_county_dags",
+    "county_dags",
     "load_county",
     "raise_broken_counties",
 ]
 
 _MODULES = {
-    "dag_builder": ("build_county_dags", "raise_broken_counties"),
+    "dag_builder": ("build_county_dags", "county_dags", "raise_broken_counties"),
     "hooks.pacs": ("PacsHook",),
     "operators.approvals": ("PacsDecideOperator", "PacsPendingDeletesOperator"),
     "operators.extract": ("PacsChangesOperator", "PacsExtractOperator", "PacsRelationshipOperator"),

@@ -2,11 +2,11 @@
 
 No database and no heavy import while parsing.
 
-A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as
-stale. So there are two DAG
-files: one calls `build_county_dags`, which leaves broken counties out; the other calls
-    `raise_broken_counties`, whose only purpose is
-Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
+A broken file must not hide the other counties, and Airflow keeps one import error per DAG file and marks all
+of that file's DAGs as stale. So either every county has a DAG file of its own, which calls `county_dags` and
+whose import error is that county's alone; or two DAG files serve all counties: one calls `build_county_dags`,
+which leaves broken counties out, the other `raise_broken_counties`, whose only purpose is Airflow's
+import-error banner (docs/adr/0002-broken-county-file.md).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,37 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     return built
 
 
+def county_dags(county: str, path: str | Path | None = None) -> dict[str, DAG]:
+    """Build the DAGs of one county, for a DAG file of its own: what is wrong with the county is that file's
+    import error, and no other county's.
+
+    Args:
+        county: the name of the county's file, without its ending.
+        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs
+            folder.
+
+    Raises:
+        ConfigError: there is no such county, its file is broken, another file claims its name or its FIPS
+            code, or its DAGs can't be built.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is not None and _county_of(wanted) != county:
+        return {}
+    folder = _folder(path)
+    loaded = load_counties(folder)
+    if county in loaded.reasons:
+        raise loaded.reasons[county]
+    if county not in loaded.good:
+        raise ConfigError(
+            f"{folder / county}.yaml: there is no such file",
+            remedy=f"Write it (`pacs init {county}`), or remove the DAG file that names the county.",
+        )
+    built, failed = _build({county: loaded.good[county]})
+    for error in failed:
+        raise error
+    return built
+
+
 def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[ConfigError]]:
     """Each county in a try of its own: what one county's settings do to Airflow is that county's alone."""
     built: dict[str, DAG] = {}
@@ -91,8 +123,7 @@ def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[C
         try:
             dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
         except Exception as error:
-            log.exception("%s: its DAGs can't be built", county)
-            failed.append(ConfigError(f"{county}: its DAGs can't be built: {type(error).__name__}: {error}"))
+            failed.append(ConfigError(f"{county}: its DAGs can't be built: {describe_foreign(error)}"))
         else:
             built |= {dag.dag_id: dag for dag in dags}
     return built, failed
@@ -209,7 +240,7 @@ def as_text(name: str) -> str:
     """A text of a county's file for a field that Airflow renders: Jinja's literal of it, so it stays a text
     whatever is in it.
     """
-    return f"{{{{ {json.dumps(name)} }}}}"
+    return f"{{{{ {json.dumps(name, ensure_ascii=False)} }}}}"
 
 
 _PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.

@@ -266,17 +266,25 @@ def test_a_cursor_moves_while_nothing_happens(captured: County) -> None:
     assert len(marks) == 3
 
 
-@pytest.mark.parametrize("when", ["before_stream", pytest.param("after_stream", marks=pytest.mark.slow)])
-def test_a_cleanup_during_the_read_is_noticed(captured: County, when: str) -> None:
-    """Case 96: between the check and the read the server refuses the range (error 313); after the read the
-    check is repeated.
+@pytest.mark.parametrize(
+    ("when", "moment"),
+    [
+        ("before_stream", "fn_cdc_get_all_changes"),
+        pytest.param("after_stream", "fn_cdc_get_all_changes", marks=pytest.mark.slow),
+        ("after_stream", "NOT EXISTS (SELECT 1 FROM [dbo].[Property]"),
+    ],
+    ids=["before the rows", "before the keys that are gone", "after both"],
+)
+def test_a_cleanup_during_the_read_is_noticed(captured: County, when: str, moment: str) -> None:
+    """Case 96: between the check and a read the server refuses the range (error 313); after the last the check
+    is repeated.
     """
     captured.change("property", 1, at=None, City="First")
     captured.clock.step(minutes=10)
     captured.change("property", 2, at=None, City="Second")
 
     def clean(sql: str) -> None:
-        if "fn_cdc_get_all_changes" in sql:
+        if moment in sql:
             setattr(captured.source, when, None)
             captured.pacs(
                 "DECLARE @mark binary(10) = sys.fn_cdc_get_max_lsn(); EXEC sys.sp_cdc_cleanup_change_table "

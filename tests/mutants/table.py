@@ -10,6 +10,7 @@ from tests.mutants import (
     table_reads,
     table_rows,
     table_runs,
+    table_security,
     table_source,
     table_staging,
     table_windows,
@@ -25,5 +26,6 @@ MUTANTS = (
     *table_certificate.MUTANTS,
     *table_proof.MUTANTS,
     *table_runs.MUTANTS,
+    *table_security.MUTANTS,
     *table_source.MUTANTS,
 )

@@ -135,10 +135,10 @@ def test_the_overview_names_the_down_target_and_the_broken_file(client: TestClie
     }
     assert ["spelled_wrong_wa.yaml: sinc: unknown key" in text for text in whole["broken_files"]] == [True]
     assert whole["totals"] == {
-        "in_step": 5, "lagging": 1, "pending": 1, "retrying": 1, "failing": 2, "blocked": 1, "drift": 1, "never": 1, "unknown": 1,
+        "broken": 1, "in_step": 5, "lagging": 1, "pending": 1, "retrying": 1, "failing": 2, "blocked": 1, "drift": 1, "never": 1, "unknown": 1,
     }  # fmt: skip
     assert whole["running"] == 2
-    assert sum(whole["totals"].values()) == len(whole["counties"]) == 14
+    assert sum(whole["totals"].values()) == len(whole["counties"]) == 15
 
 
 def test_a_user_sees_only_counties_whose_dag_he_may_read(

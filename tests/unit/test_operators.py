@@ -5,12 +5,14 @@ there.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import (
@@ -270,9 +272,21 @@ def test_a_task_over_its_time_limit_says_so_and_stays_airflows_time_out(world: W
     assert world.reader.closed
 
 
-def test_a_defect_is_not_dressed_up() -> None:
-    with pytest.raises(ZeroDivisionError), translate_errors():
-        raise ZeroDivisionError
+def test_of_a_defect_the_log_gets_class_and_place_only() -> None:
+    """A foreign error may quote a row: `Could not convert 'SMITH' ...`. Airflow tries the task again, as it would
+    after any exception.
+    """
+    with pytest.raises(AirflowException) as caught, translate_errors("benton_wa: extract_owner"):
+        pa.array(["SMITH"], pa.string()).cast(pa.int64())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "SMITH" not in shown
+    assert str(caught.value).startswith("benton_wa: extract_owner: ArrowInvalid at hooks/airflow_errors.py:")
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_airflows_own_exceptions_pass() -> None:
+    with pytest.raises(AirflowSkipException, match="nothing to do"), translate_errors():
+        raise AirflowSkipException("nothing to do")
 
 
 def test_the_last_line_of_a_task_is_counts_only() -> None:

@@ -276,6 +276,7 @@ def _column_problems(tables: Any) -> list[_Problem]:
             for name in keys
             if name is not None and isinstance(columns, dict) and name in columns and columns[name] is None
         ]
+        problems += _promotion_problems(entity, table)
         taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
         problems += [
             (
@@ -285,6 +286,27 @@ def _column_problems(tables: Any) -> list[_Problem]:
             for name in taken
         ]
     return problems
+
+
+def _promotion_problems(entity: str, table: dict[Any, Any]) -> list[_Problem]:
+    """Promoted names that `extra` does not carry, or that the table uses itself."""
+    promote, extra = table.get("promote"), table.get("extra")
+    if not isinstance(promote, dict):
+        return []
+    carried = [str(name) for name in extra] if isinstance(extra, dict) else []
+    absent = [str(name) for name in promote if name not in carried]
+    problems: list[_Problem] = [
+        (
+            ("tables", entity, "promote", name),
+            f"is not under extra: name its source there, then its type here; {did_you_mean(name, carried)}",
+        )
+        for name in absent
+    ]
+    return problems + [
+        (("tables", entity, "promote", name), f"{name} is a name of the table's own: give it another")
+        for name in ("county_id", "extra")
+        if name in promote
+    ]
 
 
 def _explain(error: ErrorDetails) -> _Problem:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 
 MAPPING_VERSION = 2
@@ -59,6 +60,7 @@ class ReadPlan:
         reason: why, in one sentence.
         lower: lower bound as SQL Server's text; None in full mode.
         upper: upper bound; None where the table has no usable change column.
+        promoted: every promoted column that the entity's table in the target has, this county's or not.
         cursor: where the next window begins, before its overlap: the upper bound, or an earlier stamp.
         change_type: declared type of the change column; None where unknown.
         fingerprint: SHA-256 (hex) of everything that decides what a source row becomes.
@@ -91,10 +93,16 @@ class ReadPlan:
     cursor: str | None = None
     feed: str | None = None
     snapshot: bool = False
+    promoted: tuple[EntityColumn, ...] = ()
 
     @property
     def entity(self) -> str:
         return self.table.map.entity
+
+    @property
+    def canonical(self) -> Entity:
+        """The entity with every column that its table in the target has."""
+        return load_entities()[self.entity].with_promoted(self.promoted)
 
     @property
     def moves_cursor(self) -> bool:

@@ -85,7 +85,7 @@ class ChangeTrack:
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
-    the columns become, `extra` always nothing.
+    the columns become, `extra` and promoted columns always nothing.
     """
 
     by: str

@@ -167,7 +167,7 @@ class _Evidence:
     def __init__(self, config: CountyConfig, source: SourceReader, target: Target, row: EntityRun) -> None:
         self.config, self.target, self.row = config, target, row
         self.plan = row.read_plan
-        self.entity = load_entities()[row.entity]
+        self.entity = self.plan.canonical
         self.rows = SourceRows(source, target, self.plan, config.fips)
         # A name per try: two tries at once would empty each other's table. The next run drops what one left.
         self.fresh = stage_name(str(row.run_id), row.entity, 0, f"_fresh_{secrets.token_hex(4)}")

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import EntityColumn, load_entities
 from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
@@ -35,6 +35,7 @@ from airflow_provider_pacs.sync.incremental.strategy import (
 )
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
+from airflow_provider_pacs.sync.preflight.target import promoted_lacking
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -109,6 +110,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     """
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
+    promoted = _promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
     features = read_features(source)
@@ -134,14 +136,17 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if restored:
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
-    if request.kind in ("sync", "reconcile", "realtime") and not _asked_for_all(request):
+    if request.kind in ("sync", "reconcile", "realtime") and not (restored or _asked_for_all(request)):
         refuse_a_lost_capture(config, choices, cursors)
     epoch = target.runs.claim(
         county_id=config.fips, county=config.county, name=config.name, identity=identity
     )
     target.staging.drop_abandoned(config.fips)
     planner = _Planner(config, source, target, request, now, features)
-    plans = tuple(planner.plan(choice, drifts[name]) for name, choice in choices.items())
+    plans = tuple(
+        replace(planner.plan(choice, drifts[name]), promoted=promoted.get(name, ()))
+        for name, choice in choices.items()
+    )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, request.kind, plans)
     target.runs.open(
         plan,
@@ -157,6 +162,22 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         if weak:
             target.runs.event(config.fips, plan.run_id, "tls.weak", end, {"settings": list(weak)})
     return plan
+
+
+def _promoted(config: CountyConfig, target: Target) -> dict[str, tuple[EntityColumn, ...]]:
+    """Every promoted column of the target's tables, by entity.
+
+    Raises:
+        ConfigError: PACS-003, the county's file promotes a column that is not there, or is of another type.
+    """
+    there = target.promoted()
+    if lacking := promoted_lacking(config, there):
+        raise ConfigError(
+            f"{config.county}: {', '.join(lacking)}: the target has no such column of that type",
+            remedy=f"run `pacs migrate {config.county}` as a member of pacs_owner: it adds the column",
+            code="PACS-003",
+        )
+    return there
 
 
 def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, ReadChoice]:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental import bounding
 from airflow_provider_pacs.sync.incremental.full import (
     KEYS_PER_STATEMENT,
@@ -112,7 +111,7 @@ class SourceRows:
         on_progress: Progress | None = None,
     ) -> None:
         self.source, self.target, self.plan, self.county_id = source, target, plan, county_id
-        self.entity = load_entities()[plan.entity]
+        self.entity = plan.canonical
         self.rows_read = 0
         self.unreadable: dict[str, None] = {}
         """Keys that are none of the target's type, as the source spells them, in their order."""
@@ -189,10 +188,10 @@ class SourceRows:
 
     def _payloads(self, query: ChangeQuery, reporter: ProgressReporter) -> Iterator[tuple[list[str], bytes]]:
         """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
-        extra = [name for name, _ in self.table.map.extra]
+        extra, promoted = [name for name, _ in self.table.map.extra], dict(self.table.map.promoted)
         bound = lob_bound(self.source, self.table)
         for batch in self.source.stream(query.sql, query.params, lob_bound=bound):
-            mapped = map_batch(batch, self.entity, extra)
+            mapped = map_batch(batch, self.entity, extra, promoted)
             left = MOST_UNREADABLE - len(self.unreadable)
             self.unreadable.update(dict.fromkeys(unreadable_keys(batch, mapped, self.entity, left)))
             reporter.add(mapped.num_rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     AuditRow,
@@ -393,6 +393,9 @@ class Target(Protocol):
 
     def migrate(self) -> list[str]:
         """Bring schemas and tables up to date; returns what was applied."""
+
+    def promoted(self) -> dict[str, tuple[EntityColumn, ...]]:
+        """Columns by entity that county files promoted out of `extra`; adding one is not a run's work."""
 
     def readiness(self) -> Readiness:
         """Whether the target can take a run; nothing is changed."""

@@ -51,7 +51,7 @@ EVIDENCE = frozenset(
     }
 )
 """Journal tables that the sync fills and changes, but never deletes from."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration"})
+OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
 """Tables that only the owner writes; the audit by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
@@ -70,6 +70,7 @@ JOURNAL = frozenset(
         "audit",
         "audit_head",
         "schema_migration",
+        "promoted_column",
     }
 )
 """What the page and an auditor read. A new table is named here, or neither sees it."""

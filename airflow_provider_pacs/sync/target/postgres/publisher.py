@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 
-from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     DeleteBounds,
@@ -103,7 +102,8 @@ def publish(connection: Connection, run_id: str, request: PublishRequest) -> Run
 
 def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, request: PublishRequest) -> None:
     """One entity with a verdict: it counts for exactly the staging table that was validated."""
-    entity, run_id = load_entities()[row.entity], str(run.run_id)
+    plan, run_id = row.read_plan, str(run.run_id)
+    entity = plan.canonical
     if row.stage_table is None or row.verdict_table != row.stage_table:
         message = "the staged rows are not the ones that were validated: validate them again"
         run_records.set_entity(connection, run_id, row.entity, "failed", message)
@@ -111,7 +111,7 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
     if stage_tables.count(connection, row.stage_table) != row.verdict_rows:
         run_records.set_entity(connection, run_id, row.entity, "failed", stage_tables.EMPTIED)
         return
-    plan, rule = row.read_plan, request.relations.get(row.entity)
+    rule = request.relations.get(row.entity)
     approvals.lock_undecided(connection, run.county_id, plan.pending_ids)
     staged = apply.StagedEntity(
         entity,
@@ -177,8 +177,10 @@ def _redact(connection: Connection, run: RunRecord, row: EntityRun) -> None:
     parties = stage_tables.redactions(row.stage_table)
     if not stage_tables.exists(connection, parties):
         return
-    entity = load_entities()[row.entity]
-    rows = apply.redact(connection, run, entity, parties, redaction.by, redaction.values)
+    entity = row.read_plan.canonical
+    # Whatever was promoted, by this county now, before or never: nobody knows what it says about a person.
+    values = dict(redaction.values) | dict.fromkeys(entity.promoted)
+    rows = apply.redact(connection, run, entity, parties, redaction.by, values)
     if rows:
         audit.append(connection, run.county_id, str(run.run_id), "rows.redacted", entity.name, {"rows": rows})
 

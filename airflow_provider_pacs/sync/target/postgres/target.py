@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pacs.sync.entities import EntityColumn
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.facts import Readiness
-from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, session, tls
+from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, promotion, session, tls
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
@@ -93,6 +94,26 @@ class PostgresTarget:
         with self._db.statements() as connection:
             session.require_utf8(connection)
             return ddl.migrate(connection)
+
+    def promote(self, promoted: Mapping[str, Sequence[EntityColumn]]) -> list[str]:
+        """Add columns that a county's file promotes out of `extra`, as a member of `pacs_owner`.
+
+        Args:
+            promoted: columns by entity.
+
+        Returns:
+            What was applied.
+
+        Raises:
+            ConfigError: this login may not, or a column of the name has another type.
+        """
+        with self._db.statements() as connection:
+            return ddl.promote(connection, promoted)
+
+    def promoted(self) -> dict[str, tuple[EntityColumn, ...]]:
+        """The promoted columns of each entity."""
+        with self._db.statements() as connection:
+            return promotion.installed(connection)
 
     @property
     def weak_settings(self) -> tuple[str, ...]:
