@@ -68,7 +68,7 @@ MUTANTS = (
     Mutant(
         "CDC: what it was read by is gone",
         f"{STEPS}lost_capture.py",
-        "if choice.family not in FEEDS and not pinned:",
+        "if choice.strategy not in FEEDS and not pinned:",
         "if False:",
         of("cdc", "test_a_capture_instance_that_vanished_is_a_failure"),
     ),

@@ -41,7 +41,7 @@ def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) 
     lag = timedelta(seconds=tracking.lag)
     commits = kept(database.name, "commits")
     waiting = cursor.execute(
-        f"SELECT number, local, utc FROM {commits} WHERE number > ? AND utc <= ? ORDER BY number",
+        f"SELECT number, local, utc, tx FROM {commits} WHERE number > ? AND utc <= ? ORDER BY number",
         [tracking.captured, now.utc - lag],
     ).fetchall()
     if not waiting:
@@ -53,10 +53,23 @@ def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) 
     for capture in tracking.captures.values():
         source = next(t for t in server.catalog.tables(database.name) if t.object_id == capture.source)
         _capture(source, capture, cursor, tracking.captured, last)
-    for number, local, _ in waiting:
-        _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]))
+    for number, local, _, tx in waiting:
+        changes = tx > 0
+        _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]) if changes else b"\x00")
     cursor.execute("COMMIT")
     tracking.captured, tracking.alive = last, waiting[-1][2]
+
+
+def begin_instance(server: Server, database: Database, number: int) -> None:
+    """The begin of a capture instance stands in the log like a commit, and is read in its turn: before that no
+    largest LSN may pass what was committed earlier.
+    """
+    now = server.clock.instant()
+    with server.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {kept(database.name, 'commits')} VALUES (?, ?, NULL, ?, ?)",
+            [-number, number, now.local, now.utc],
+        )
 
 
 def _show_alive(

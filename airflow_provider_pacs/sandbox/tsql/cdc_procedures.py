@@ -110,6 +110,7 @@ def enable_table(session: SessionState, args: dict[str, Any]) -> Answers:
     with LOCK:
         tracking.order += 1
         start = tracking.order
+        capture_process.begin_instance(session.engine, database, start)
     capture = Capture(name, table.object_id, columns, None if role is None else str(role), net, start)
     session.engine.declare(change_table(table, capture))
     made = session.catalog.table(database.name, "cdc", f"{name}_CT")
@@ -126,7 +127,7 @@ def enable_table(session: SessionState, args: dict[str, Any]) -> Answers:
 
 
 def _describe(session: SessionState, table: Table, capture: Capture) -> None:
-    """The rows of an instance in cdc.change_tables, captured_columns, index_columns and lsn_time_mapping."""
+    """The rows of an instance in cdc.change_tables, captured_columns and index_columns."""
     now = ticks(session.engine.clock.local())
     first = lsn_of(capture.start)
 
@@ -164,7 +165,6 @@ def _describe(session: SessionState, table: Table, capture: Capture) -> None:
                 f"{into('index_columns')} (?, ?, ?, ?)",
                 [capture.change_table, name, place, table.position(name)],
             )
-        cursor.execute(f"{into('lsn_time_mapping')} (?, ?, ?, ?, ?)", [first, now, now, b"\x00", first])
 
 
 def disable_table(session: SessionState, args: dict[str, Any]) -> Answers:
