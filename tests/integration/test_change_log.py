@@ -160,6 +160,18 @@ def test_while_the_journal_is_switched_off_every_row_is_compared(
     assert county.live("property", str(first))["acreage"] == 23.5
 
 
+def test_what_a_run_saw_switched_off_is_not_forgotten_when_it_fails(make: Maker) -> None:
+    """The journal is on again, as it was before, when the next run looks: its own state shows nothing any more."""
+    county = make()
+    (prop_id,) = county.plain(1)
+    county.pacs("EXEC SetMachineLogChanges 0")
+    county.stage()
+    county.pacs(acreage(county, prop_id, 26.5))
+    county.pacs("DELETE FROM chg_log_user")
+    assert run_of(county).mode == "full"
+    assert county.live("property", str(prop_id))["acreage"] == 26.5
+
+
 @pytest.mark.slow
 def test_a_supplement_behind_the_journals_back_is_found_by_its_contents(make: Maker) -> None:
     """PACS makes supplements with its journal off, and has switched it on again before anybody looks: the layer

@@ -130,6 +130,13 @@ MUTANTS = (
         of("change_log", "test_while_the_journal_is_switched_off_every_row_is_compared"),
     ),
     Mutant(
+        "change_log: what a failed run saw switched off",
+        f"{STEPS}plan.py",
+        "self._target.runs.distrust_feed(self._config.fips, cursor.entity)",
+        "pass",
+        of("change_log", "test_what_a_run_saw_switched_off_is_not_forgotten_when_it_fails"),
+    ),
+    Mutant(
         "change_log: a journal that was cut",
         LOG,
         "CASE WHEN j.first_id > @id + 1 THEN 1 ELSE 0 END AS cut",

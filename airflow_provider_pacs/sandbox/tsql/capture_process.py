@@ -55,7 +55,9 @@ def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) 
         _capture(source, capture, cursor, tracking.captured, last)
     for number, local, _, tx in waiting:
         changes = tx > 0
-        _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]) if changes else b"\x00")
+        _map(
+            database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]) if changes else b"\x00"
+        )
     cursor.execute("COMMIT")
     tracking.captured, tracking.alive = last, waiting[-1][2]
 

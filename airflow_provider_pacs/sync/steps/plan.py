@@ -306,8 +306,12 @@ class _Planner:
         why_full = self._full_because(choice, table, cursor, print_)
         strategy = strategy_named(choice.strategy)
         bounds = self._bounds(table, choice.strategy, None if why_full else cursor)
-        if why_full is None and strategy is not None and cursor is not None:
-            why_full = lost_because(strategy, bounds, cursor.feed)
+        if strategy is not None and cursor is not None and (why_full is None or cursor.feed is not None):
+            lost = lost_because(strategy, bounds, cursor.feed)
+            if lost is not None and cursor.feed is not None:
+                # Recorded at once: what was switched off may be on again before a run comes to its end.
+                self._target.runs.distrust_feed(self._config.fips, cursor.entity)
+            why_full = why_full or lost
         lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
             table=table,
