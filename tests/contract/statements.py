@@ -27,6 +27,7 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, Incre
 from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.features import TableFeed
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
@@ -250,9 +251,15 @@ def every_feed(table: ResolvedTable) -> SourceFacts:
     places = [(table.map.schema, table.map.table, (table.map.key,))]
     if table.selection is not None:
         places = [(track.schema, track.table, track.key) for track in table.selection.tracks]
-    return SourceFacts(
-        feeds=tuple(TableFeed("change_tracking", *place[:2], key=place[2]) for place in places)
-    )
+    feeds = [TableFeed("change_tracking", *place[:2], key=place[2]) for place in places]
+    journal = table.selection.journal if table.selection is not None else None
+    if table.selection is None:
+        instances = (CaptureInstance("dbo_Property"),)
+        feeds.append(TableFeed("cdc", table.map.schema, table.map.table, instances=instances))
+    for each in journal.tables if journal is not None else ():
+        columns = frozenset(name.lower() for name in each.columns)
+        feeds.append(TableFeed("change_log", journal.schema, each.table, columns=columns))
+    return SourceFacts(feeds=tuple(feeds))
 
 
 def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:

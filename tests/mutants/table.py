@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    table_captures,
     table_certificate,
     table_feeds,
     table_history,
@@ -18,6 +19,7 @@ from tests.mutants import (
 )
 
 MUTANTS = (
+    *table_captures.MUTANTS,
     *table_windows.MUTANTS,
     *table_feeds.MUTANTS,
     *table_reads.MUTANTS,

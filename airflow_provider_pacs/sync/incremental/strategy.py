@@ -49,11 +49,12 @@ class SourceFacts:
 @dataclass(frozen=True, slots=True)
 class Support:
     """Whether a strategy fits a table, and why: `table` has its change column in place, None where it does
-    not fit.
+    not fit; `remedy` is what would make it fit.
     """
 
     table: ResolvedTable | None
     reason: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,24 @@ class RootKeyFeed(IncrementalStrategy, Protocol):
         """One column `root_key` (text): the root keys whose rows `select` gives, also those without a row;
         None for a single table.
         """
+
+
+@runtime_checkable
+class LaggingFeed(IncrementalStrategy, Protocol):
+    """What a strategy offers beside `select` whose feed shows a change some time after its commit."""
+
+    def caught_up(self, moment: str) -> ChangeQuery:
+        """One row: `caught_up`, 1 where the feed shows all that was committed before a moment (text) of the
+        source's local clock.
+        """
+
+
+@runtime_checkable
+class AuthoredFeed(IncrementalStrategy, Protocol):
+    """What a strategy offers beside `select` whose feed knows who made a change."""
+
+    def authors(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """A row per author of the window's changes, for the audit: accounts and machines, never values."""
 
 
 def lost_because(strategy: IncrementalStrategy, bounds: Mapping[str, Any], feed: str | None) -> str | None:

@@ -12,13 +12,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, gone_query, joined, root_keys_query
+from airflow_provider_pacs.sync.incremental import (
+    COMPARE,
+    bounding,
+    gone_query,
+    joined,
+    root_keys_query,
+    strategy_named,
+)
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
     Window,
@@ -28,7 +37,11 @@ from airflow_provider_pacs.sync.incremental.statements import (
     key_spelling,
     late_rows_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    IncrementalStrategy,
+    LaggingFeed,
+)
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -50,6 +63,12 @@ from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, column_of, sele
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SAMPLE, SourceRows, late_of, stage_name
 from airflow_provider_pacs.sync.target.port import Target
+
+CATCH_UP_SECONDS, LOOK_SECONDS = 330.0, 2.0
+"""How long a certificate waits for a feed that lags behind the source, and how often it looks: an idle
+capture process gives a sign of life every five minutes.
+"""
+_Shown = TypeVar("_Shown", list[RowDifference], set[str])
 
 
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
@@ -258,15 +277,38 @@ class _Evidence:
         moved = [each for each in differences if each.changed_since_read]
         if not moved:
             return []
-        reachable = self._reachable_keys()
-        return [
-            each
-            for each in moved
-            if each.kind == "extra_in_target"
-            or each.unstamped
-            or reachable is None
-            or _spelt(each.key) in reachable
-        ]
+
+        def shown() -> list[RowDifference]:
+            reachable = self._reachable_keys()
+            return [
+                each
+                for each in moved
+                if each.kind == "extra_in_target"
+                or each.unstamped
+                or reachable is None
+                or _spelt(each.key) in reachable
+            ]
+
+        return self._once_caught_up(shown, len(moved))
+
+    def _once_caught_up(self, shown: Callable[[], _Shown], wanted: int) -> _Shown:
+        """What the strategy's feed shows; asked again while it lags behind the source and does not show all
+        that was wanted.
+        """
+        strategy, found = strategy_named(self.plan.strategy), shown()
+        if not isinstance(strategy, LaggingFeed):
+            return found
+        moment = str(self.rows.source.query(clock_query("local").sql)[0]["now"])
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while len(found) < wanted and time.monotonic() < deadline:
+            query = strategy.caught_up(moment)
+            caught_up = self.rows.source.query(query.sql, query.params)[0]["caught_up"] == 1
+            if not caught_up:
+                time.sleep(LOOK_SECONDS)
+            found = shown()
+            if caught_up:
+                break
+        return found
 
     def _reachable_keys(self) -> set[str] | None:
         """Keys that the next run's window will read; None where it reads every row."""
@@ -276,6 +318,14 @@ class _Evidence:
         reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
         if strategy is None or self.plan.upper is None or reads_all:
             return None
+        bounds = self._bounds(strategy, self.plan.upper)
+        late = strategy.late(self.plan.table)
+        keys = key_list_query(self.plan.table, late, bounds["lo"])
+        stream = self.rows.source.stream(keys.sql, keys.params)
+        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+
+    def _bounds(self, strategy: IncrementalStrategy, upper: str | None) -> dict[str, Any]:
+        """The bounds of the next run's window, up to a bound or, with None, as far as the source is now."""
         query = strategy.bounds(
             BoundsRequest(
                 change_type=str(self.plan.change_type),
@@ -286,14 +336,10 @@ class _Evidence:
                 overlap_minutes=self.config.sync.overlap_minutes,
                 offset_minutes=self._offset_minutes(),
                 table=self.plan.table,
-                upper=self.plan.upper,
+                upper=upper,
             )
         )
-        bounds = self.rows.source.query(query.sql, query.params)[0]
-        late = strategy.late(self.plan.table)
-        keys = key_list_query(self.plan.table, late, bounds["lo"])
-        stream = self.rows.source.stream(keys.sql, keys.params)
-        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+        return self.rows.source.query(query.sql, query.params)[0]
 
     def _offset_minutes(self) -> int:
         """How far the clock of the windows is ahead of UTC; only a datetimeoffset needs to know."""
@@ -375,15 +421,24 @@ class _Evidence:
         """
         if not keys:
             return set()
-        since = Window(self.plan.upper, str(self.plan.upper))
+        if not self.plan.probes_deletes:
+            return self._once_caught_up(partial(self._shown_gone, keys), len(keys))
+        return keys if self._was_complete() else set()
+
+    def _shown_gone(self, keys: set[str]) -> set[str]:
+        """Those of the keys of which the strategy's feed shows a change since the run's bound."""
+        table, strategy = self.plan.table, strategy_named(self.plan.strategy)
+        if strategy is None:
+            return set()
+        since = Window(self.plan.upper, str(self._bounds(strategy, None)["hi"]))
         for query, part in (
-            (gone_query(self.plan.table, self.plan.strategy, since), _spelt),
-            (root_keys_query(self.plan.table, self.plan.strategy, since), _root_of),
+            (gone_query(table, self.plan.strategy, since), _spelt),
+            (root_keys_query(table, self.plan.strategy, since), _root_of),
         ):
-            if query is not None and not self.plan.probes_deletes:
+            if query is not None:
                 shown = {part(key) for key in column_of(self.rows.source, query)}
                 return {key for key in keys if part(key) in shown}
-        return keys if self._was_complete() else set()
+        return set()
 
     def _listed(self, fresh: str, staged: str | None) -> tuple[Comparison, list[str]]:
         """All keys of the source laid beside both; those that only one side has, and those that repeat, are
