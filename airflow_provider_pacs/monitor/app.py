@@ -12,7 +12,13 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_pacs.monitor import routes_actions, routes_county, routes_overview, routes_static
+from airflow_provider_pacs.monitor import (
+    routes_actions,
+    routes_county,
+    routes_history,
+    routes_overview,
+    routes_static,
+)
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
@@ -32,7 +38,7 @@ def make_app() -> FastAPI:
         dependencies=[Depends(get_user)],
         generate_unique_id_function=lambda route: route.name,
     )
-    for routes in (routes_overview, routes_county, routes_actions, routes_static):
+    for routes in (routes_overview, routes_county, routes_history, routes_actions, routes_static):
         app.include_router(routes.router)
 
     @app.get("/openapi.json", include_in_schema=False)

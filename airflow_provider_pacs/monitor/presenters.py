@@ -77,6 +77,16 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
         "Another run of the county is at work",
         "Nothing was read; try again when the other run has ended.",
     ),
+    "PACS-011": (
+        "Conflict",
+        "The county is on hold",
+        "Nothing was published. `pacs resume` lifts the hold when its reason is gone.",
+    ),
+    "PACS-009": (
+        "Retryable",
+        "The source's change feed stands still",
+        "Have SQL Server Agent and its capture job run; nothing is lost meanwhile.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",

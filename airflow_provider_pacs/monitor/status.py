@@ -51,6 +51,14 @@ def decide_state(
     """
     if standing is None:
         standing = CountyStanding(NOTHING)
+    if standing.facts.hold:
+        return "pending", f"On hold {standing.facts.hold}. `pacs resume` lets its runs go on."
+    return _decide_by_runs(standing, due, now, patience, runs)
+
+
+def _decide_by_runs(
+    standing: CountyStanding, due: datetime | None, now: datetime, patience: timedelta, runs: CountyRuns
+) -> tuple[CountyState, str]:
     run, facts = standing.run, standing.facts
     if cause := _waiting(standing, runs):
         return "retrying", cause

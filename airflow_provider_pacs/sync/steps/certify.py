@@ -12,22 +12,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
+from airflow_provider_pacs.sync.incremental import (
+    COMPARE,
+    bounding,
+    gone_query,
+    joined,
+    root_keys_query,
+    strategy_named,
+)
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
+    Window,
     control_columns,
     flagged_query,
     key_list_query,
     key_spelling,
     late_rows_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    IncrementalStrategy,
+    LaggingFeed,
+)
 from airflow_provider_pacs.sync.quality.model import RuleResult
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -45,10 +59,16 @@ from airflow_provider_pacs.sync.records import (
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
-from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, selected
+from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, column_of, selected, window_of
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SAMPLE, SourceRows, late_of, stage_name
 from airflow_provider_pacs.sync.target.port import Target
+
+CATCH_UP_SECONDS, LOOK_SECONDS = 330.0, 2.0
+"""How long a certificate waits for a feed that lags behind the source, and how often it looks: an idle
+capture process gives a sign of life every five minutes.
+"""
+_Shown = TypeVar("_Shown", list[RowDifference], set[str])
 
 
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
@@ -95,6 +115,11 @@ def _stored(target: Target, run_id: str) -> Certificate | None:
     if target.runs.run(run_id).state not in RUN_STATE_OF.values():
         return None
     return target.certifier.of_run(run_id)
+
+
+def _root_of(key: str) -> str:
+    """The root key of a joined entity's key."""
+    return key.split("/")[0]
 
 
 def _spelt(key: str) -> str:
@@ -167,9 +192,9 @@ class _Evidence:
             compared = self._compare(fresh, staged)
         if self.covered == "keys":
             return self._of_keys(compared)
-        census = self.rows.census()
+        census = self.rows.census(keys=self._sums_keys, sums=True)
         if self.covered == "all_rows":
-            if fresh == self.fresh and not self._keys_agree(census, fresh):
+            if fresh == self.fresh and census.rows != compared.compared:
                 compared, _ = self._listed(fresh, staged)
             return self._of_all_rows(compared, census, again=fresh == self.fresh)
         return self._of_window(compared, census, fresh, staged)
@@ -210,7 +235,7 @@ class _Evidence:
             self.rows.fill_nothing(self.fresh)
             self.rows.fill_keys(self.plan.keys, self.fresh)
             return self.fresh
-        if joined.probes(self.plan.table) and staged is not None:
+        if self._reads_root_keys() and staged is not None:
             self.rows.fill_nothing(self.fresh)
             noted = self.target.staging.noted_root_keys(str(self.row.stage_table))
             self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
@@ -224,6 +249,11 @@ class _Evidence:
                 self.rows.fill(query, self.fresh, append=True)
         self.target.staging.deduplicate(self.entity, self.fresh)
         return self.fresh
+
+    def _reads_root_keys(self) -> bool:
+        """Whether the extract noted which root keys it read."""
+        roots = root_keys_query(self.plan.table, self.plan.strategy, window_of(self.plan))
+        return roots is not None or bool(joined.probes(self.plan.table))
 
     def _compare(self, fresh: str, staged: str | None) -> Comparison:
         return self.target.certifier.compare(
@@ -247,15 +277,38 @@ class _Evidence:
         moved = [each for each in differences if each.changed_since_read]
         if not moved:
             return []
-        reachable = self._reachable_keys()
-        return [
-            each
-            for each in moved
-            if each.kind == "extra_in_target"
-            or each.unstamped
-            or reachable is None
-            or _spelt(each.key) in reachable
-        ]
+
+        def shown() -> list[RowDifference]:
+            reachable = self._reachable_keys()
+            return [
+                each
+                for each in moved
+                if each.kind == "extra_in_target"
+                or each.unstamped
+                or reachable is None
+                or _spelt(each.key) in reachable
+            ]
+
+        return self._once_caught_up(shown, len(moved))
+
+    def _once_caught_up(self, shown: Callable[[], _Shown], wanted: int) -> _Shown:
+        """What the strategy's feed shows; asked again while it lags behind the source and does not show all
+        that was wanted.
+        """
+        strategy, found = strategy_named(self.plan.strategy), shown()
+        if not isinstance(strategy, LaggingFeed):
+            return found
+        moment = str(self.rows.source.query(clock_query("local").sql)[0]["now"])
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while len(found) < wanted and time.monotonic() < deadline:
+            query = strategy.caught_up(moment)
+            caught_up = self.rows.source.query(query.sql, query.params)[0]["caught_up"] == 1
+            if not caught_up:
+                time.sleep(LOOK_SECONDS)
+            found = shown()
+            if caught_up:
+                break
+        return found
 
     def _reachable_keys(self) -> set[str] | None:
         """Keys that the next run's window will read; None where it reads every row."""
@@ -265,6 +318,14 @@ class _Evidence:
         reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
         if strategy is None or self.plan.upper is None or reads_all:
             return None
+        bounds = self._bounds(strategy, self.plan.upper)
+        late = strategy.late(self.plan.table)
+        keys = key_list_query(self.plan.table, late, bounds["lo"])
+        stream = self.rows.source.stream(keys.sql, keys.params)
+        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+
+    def _bounds(self, strategy: IncrementalStrategy, upper: str | None) -> dict[str, Any]:
+        """The bounds of the next run's window, up to a bound or, with None, as far as the source is now."""
         query = strategy.bounds(
             BoundsRequest(
                 change_type=str(self.plan.change_type),
@@ -274,13 +335,11 @@ class _Evidence:
                 lag_seconds=self.config.sync.lag_seconds,
                 overlap_minutes=self.config.sync.overlap_minutes,
                 offset_minutes=self._offset_minutes(),
+                table=self.plan.table,
+                upper=upper,
             )
         )
-        bounds = self.rows.source.query(query.sql, query.params)[0]
-        late = strategy.late(self.plan.table)
-        keys = key_list_query(self.plan.table, late, bounds["lo"])
-        stream = self.rows.source.stream(keys.sql, keys.params)
-        return {_spelt(str(key)) for batch in stream for key in batch.column(0).to_pylist() if key}
+        return self.rows.source.query(query.sql, query.params)[0]
 
     def _offset_minutes(self) -> int:
         """How far the clock of the windows is ahead of UTC; only a datetimeoffset needs to know."""
@@ -325,16 +384,14 @@ class _Evidence:
         self, compared: Comparison, census: SourceCensus, fresh: str, staged: str | None
     ) -> EntityCertificate:
         """The rows of the window by their images; all others by count and by the sum of their keys."""
-        gone_since: tuple[str, ...] = ()
+        gone_since: set[str] = set()
         extra: list[RowDifference] = []
         if not self._keys_agree(census, fresh):
             compared, gone = self._listed(fresh, staged)
             still = set(self._still_gone(fresh, gone))
-            if still and self._was_complete():
-                gone_since = tuple(sorted(still))
-            else:
-                extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
-            census = self.rows.census()
+            gone_since = self._gone_since(still)
+            extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still - gone_since)]
+            census = self.rows.census(keys=False, sums=True)
         newer = self._newer(compared.differences)
         if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
             # A row that the run did not read came since, or was lost here since: its own count tells which.
@@ -358,6 +415,31 @@ class _Evidence:
             method="the window was read again; all other keys were counted and summed",
         )
 
+    def _gone_since(self, keys: set[str]) -> set[str]:
+        """Those of the keys that went at the source after the run's bound: by the strategy's feed, else where
+        the extract's own count proves that the target held no row too many then.
+        """
+        if not keys:
+            return set()
+        if not self.plan.probes_deletes:
+            return self._once_caught_up(partial(self._shown_gone, keys), len(keys))
+        return keys if self._was_complete() else set()
+
+    def _shown_gone(self, keys: set[str]) -> set[str]:
+        """Those of the keys of which the strategy's feed shows a change since the run's bound."""
+        table, strategy = self.plan.table, strategy_named(self.plan.strategy)
+        if strategy is None:
+            return set()
+        since = Window(self.plan.upper, str(self._bounds(strategy, None)["hi"]))
+        for query, part in (
+            (gone_query(table, self.plan.strategy, since), _spelt),
+            (root_keys_query(table, self.plan.strategy, since), _root_of),
+        ):
+            if query is not None:
+                shown = {part(key) for key in column_of(self.rows.source, query)}
+                return {key for key in keys if part(key) in shown}
+        return set()
+
     def _listed(self, fresh: str, staged: str | None) -> tuple[Comparison, list[str]]:
         """All keys of the source laid beside both; those that only one side has, and those that repeat, are
         read again.
@@ -375,16 +457,26 @@ class _Evidence:
         return self._compare(fresh, staged), gone
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
-        """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
+        """Whether the source holds exactly the keys that are published, quarantined or freshly read.
+
+        Their number, and their sum: the extract held it against the source's, so that here the target must
+        still have it; where the extract did not count, the source is asked for it.
+        """
         must, _ = self.target.staging.expected_totals(
             self.entity,
             self.config.fips,
             fresh,
-            complete=self.covered == "all_rows",
-            spelling=key_spelling(self.plan.table),
+            complete=False,
+            spelling=key_spelling(self.plan.table) if self._sums_keys else None,
             late=False,
         )
-        return (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        agree = (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        return agree and (self._sums_keys or self._was_complete())
+
+    @property
+    def _sums_keys(self) -> bool:
+        """Whether the source is asked for the sum of its keys here: the extract of this window did not."""
+        return self.covered == "window" and self.row.source_key_sum is None
 
     def _was_complete(self) -> bool:
         """Whether the extract's own count of the source proves that the target held every key then."""

@@ -17,7 +17,14 @@ from psycopg.rows import class_row, dict_row
 from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.records import AuditRow, Certificate, PendingDeletes, QuarantinedRow
+from airflow_provider_pacs.sync.records import (
+    AuditRow,
+    Certificate,
+    Hold,
+    PendingDeletes,
+    QuarantinedRow,
+    RowChange,
+)
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.breakdown import SetBreakdown, break_down
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
@@ -33,6 +40,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     QualityRow,
     QuarantineExportRow,
     QuarantineRow,
+    RealtimeRow,
     RefusedRun,
     RunRow,
 )
@@ -113,17 +121,24 @@ class OpsReader:
         refused: dict[str, list[RefusedRun]] = {}
         for row in self._all(RefusedRun, read_sql.REFUSED, values):
             refused.setdefault(row.county_id, []).append(row)
+        realtime = {row.county_id: row for row in self._realtime(values)}
         return [
             CountyStanding(
                 facts[county_id],
                 runs.get(county_id),
                 failures.get(county_id),
                 tuple(refused.get(county_id, ())),
+                realtime.get(county_id),
                 others.get(county_id),
                 decisions.get(county_id),
             )
             for county_id in sorted(facts)
         ]
+
+    def _realtime(self, values: Mapping[str, Any]) -> list[RealtimeRow]:
+        """Of each county; nothing before the next run has brought the journal up to date."""
+        known = self._one("SELECT to_regclass('pacs_ops.realtime_state') IS NOT NULL AS ready", {})
+        return self._all(RealtimeRow, read_sql.REALTIME, values) if known and known["ready"] else []
 
     def runs(self, county_id: str, kind: str, limit: int) -> list[RunRow]:
         """The newest runs with their sums, newest first."""
@@ -232,6 +247,14 @@ class OpsReader:
     def audit(self, county_id: str, before: int | None, limit: int) -> list[AuditRow]:
         """Audit rows, newest first, older than `before`."""
         return self._all(AuditRow, read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
+
+    def row_history(self, county_id: str, key: str, limit: int) -> list[RowChange]:
+        """Changes of the rows that a key means, newest first; columns, no values."""
+        return self._all(RowChange, read_sql.ROW_HISTORY, {"county": county_id, "key": key, "limit": limit})
+
+    def hold(self, county_id: str) -> Hold | None:
+        """The county's open hold."""
+        return self._first(Hold, read_sql.HOLD, {"county": county_id})
 
     def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
         with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:

@@ -208,6 +208,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/counties/{county}/property-history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Property History
+         * @description Give every change of a row, or of a property with what belongs to it: columns and runs, no values.
+         */
+        get: operations["property_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/counties/{county}/quality": {
         parameters: {
             query?: never;
@@ -610,7 +630,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "clean" | "pending" | "blocked" | "drift";
+            state: "clean" | "pending" | "blocked" | "drift" | "rolled_back";
             /** Target Control */
             target_control: {
                 [key: string]: {
@@ -651,7 +671,55 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "clean" | "pending" | "blocked" | "drift";
+            state: "clean" | "pending" | "blocked" | "drift" | "rolled_back";
+        };
+        /**
+         * ChangeLine
+         * @description One change of one row, and what the run that published it was. `airflow_path` leads to the run.
+         */
+        ChangeLine: {
+            /** Actor */
+            actor: string;
+            /** Airflow Path */
+            airflow_path: string | null;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Changed */
+            changed: string[];
+            /** Entity */
+            entity: string;
+            /** Lower Bound */
+            lower_bound: string | null;
+            /** Op */
+            op: string;
+            /** Pacs User */
+            pacs_user: string;
+            /** Property Id */
+            property_id: string | null;
+            /**
+             * Row Key
+             * Format: uuid
+             */
+            row_key: string;
+            /** Run Id */
+            run_id: string | null;
+            /** Run Kind */
+            run_kind: string | null;
+            /** Run State */
+            run_state: string | null;
+            /** Source Key */
+            source_key: string;
+            /** Source Version */
+            source_version: string | null;
+            /** Strategy */
+            strategy: string | null;
+            /** Trigger */
+            trigger: string | null;
+            /** Upper Bound */
+            upper_bound: string | null;
         };
         /**
          * CheckFinding
@@ -755,6 +823,7 @@ export interface components {
          *         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
          *             that was refused in preflight is one of them.
          *         trend: rows read by the last runs, oldest first.
+         *         realtime: None where the county's file does not enable it.
          */
         CountyLine: {
             /**
@@ -805,6 +874,7 @@ export interface components {
              * @default 0
              */
             quarantined: number;
+            realtime: components["schemas"]["RealtimeLine"] | null;
             /**
              * Recent Runs
              * @default 0
@@ -1057,7 +1127,7 @@ export interface components {
             /** Run Id */
             run_id: string | null;
             /** Run State */
-            run_state: ("running" | "published" | "succeeded" | "pending" | "blocked" | "drift" | "failed" | "superseded") | null;
+            run_state: ("running" | "published" | "succeeded" | "pending" | "blocked" | "drift" | "failed" | "superseded" | "rolled_back") | null;
             /** Seq */
             seq: number;
             /** Step */
@@ -1105,6 +1175,37 @@ export interface components {
         History: {
             /** Runs */
             runs: components["schemas"]["RunLine"][];
+        };
+        /**
+         * Hold
+         * @description A row of `pacs_ops.county_hold`.
+         *
+         *     Attributes:
+         *         reason: why, in a person's words, or a rollback's.
+         *         held_by: who put the county on hold.
+         *         run_id: the rollback that did; None where a person did.
+         *         resumed_by: who lifted the hold; None while it stands.
+         */
+        Hold: {
+            /** County Id */
+            county_id: string;
+            /**
+             * Held At
+             * Format: date-time
+             */
+            held_at: string;
+            /** Held By */
+            held_by: string;
+            /** Hold Id */
+            hold_id: number;
+            /** Reason */
+            reason: string;
+            /** Resumed At */
+            resumed_at: string | null;
+            /** Resumed By */
+            resumed_by: string | null;
+            /** Run Id */
+            run_id: string | null;
         };
         /**
          * Overview
@@ -1231,6 +1332,24 @@ export interface components {
             run: boolean;
         };
         /**
+         * PropertyHistory
+         * @description Every change of the rows that a key means, newest first.
+         *
+         *     Attributes:
+         *         key: what was asked for: a row's key, the source's key, or a property's parcel number.
+         *         changes: the first of them; `more` where there are others.
+         *         hold: the county's hold, where it is on hold.
+         */
+        PropertyHistory: {
+            /** Changes */
+            changes: components["schemas"]["ChangeLine"][];
+            hold: components["schemas"]["Hold"] | null;
+            /** Key */
+            key: string;
+            /** More */
+            more: boolean;
+        };
+        /**
          * Quality
          * @description What the rules said in the newest validated run, and what waits in quarantine.
          */
@@ -1341,6 +1460,60 @@ export interface components {
             run_id: string;
             /** Source Key */
             source_key: string;
+        };
+        /**
+         * RealtimeLine
+         * @description How a county is followed.
+         *
+         *     Attributes:
+         *         state: `live`; `starting` before its first realtime run; `held` by a person; `paused` in Airflow;
+         *             `closed` outside business hours; `away`: the source does not answer; `refused`: somebody must
+         *             change something; `silent`: the triggerer has not said anything for minutes; `unknown`: nobody
+         *             can be asked.
+         *         cause: why the state is not `live`, in one sentence.
+         *         lag_seconds: how long the oldest change that was seen and is not in the target yet waits; 0 where
+         *             there is none, None where nobody looks.
+         *         last_change_at: when a change was seen last.
+         *         last_run_at: when rows of a realtime run were published last.
+         *         polled_at: when the trigger said last how it goes; once a minute where nothing happens.
+         *         working: a task follows the county this moment.
+         *         left_out: entity -> why its changes can't be followed; they come with the scheduled runs.
+         */
+        RealtimeLine: {
+            /**
+             * Cause
+             * @default
+             */
+            cause: string;
+            /** Dag Id */
+            dag_id: string;
+            /** Lag Seconds */
+            lag_seconds: number | null;
+            /** Last Change At */
+            last_change_at: string | null;
+            /** Last Run At */
+            last_run_at: string | null;
+            /**
+             * Left Out
+             * @default {}
+             */
+            left_out: {
+                [key: string]: string;
+            };
+            /** Live */
+            live: boolean;
+            /** Polled At */
+            polled_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "live" | "starting" | "held" | "paused" | "closed" | "away" | "refused" | "silent" | "unknown";
+            /**
+             * Working
+             * @default false
+             */
+            working: boolean;
         };
         /**
          * RetryWish
@@ -1922,6 +2095,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PendingSetDetail"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    property_history: {
+        parameters: {
+            query: {
+                key: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                county: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PropertyHistory"];
                 };
             };
             /** @description Validation Error */

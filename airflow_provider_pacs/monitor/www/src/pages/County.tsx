@@ -71,6 +71,7 @@ export const County = ({ county, inDag = false }: CountyProps) => {
             <StateBadge size="md" state={line.state} />
             <Activities line={line} />
             {line.paused ? <Badge palette="gray">paused in Airflow</Badge> : null}
+            {line.realtime ? <Realtime realtime={line.realtime} /> : null}
             <Box flex={1} />
             {inDag ? (
               <To to={countyPath(county)}>Open in PACS Sync</To>
@@ -132,6 +133,14 @@ const Activities = ({ line }: { readonly line: Schemas["CountyLine"] }) => {
     </>
   );
 };
+
+/** Whether the county is followed in realtime now, and how far behind. */
+const Realtime = ({ realtime }: { readonly realtime: Schemas["RealtimeLine"] }) => (
+  <Badge palette={realtime.live ? "green" : "orange"} title={realtime.cause || undefined}>
+    realtime: {realtime.state}
+    {realtime.lag_seconds ? `, ${duration(realtime.lag_seconds)} behind` : ""}
+  </Badge>
+);
 
 const Back = () => (
   <Box fontSize="sm" mb={1}>
