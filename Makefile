@@ -52,6 +52,7 @@ cases: prepare  ## docs/correctness.md, from the docstrings of the tests
 bench: prepare  ## figures for build/bench/*.json
 	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
 	$(PYTHON_BIN) tests/benchmarks/page.py
+	$(PYTHON_BIN) tests/benchmarks/realtime.py
 	$(PYTHON_BIN) tests/benchmarks/history.py
 
 mutants: prepare  ## do the tests notice when the code is broken on purpose?

@@ -53,6 +53,41 @@ class RunLine(BaseModel):
     airflow_path: str | None = None
 
 
+RealtimeState = Literal[
+    "live", "starting", "held", "paused", "closed", "away", "refused", "silent", "unknown"
+]
+
+
+class RealtimeLine(BaseModel):
+    """How a county is followed.
+
+    Attributes:
+        state: `live`; `starting` before its first realtime run; `held` by a person; `paused` in Airflow;
+            `closed` outside business hours; `away`: the source does not answer; `refused`: somebody must
+            change something; `silent`: the triggerer has not said anything for minutes; `unknown`: nobody
+            can be asked.
+        cause: why the state is not `live`, in one sentence.
+        lag_seconds: how long the oldest change that was seen and is not in the target yet waits; 0 where
+            there is none, None where nobody looks.
+        last_change_at: when a change was seen last.
+        last_run_at: when rows of a realtime run were published last.
+        polled_at: when the trigger said last how it goes; once a minute where nothing happens.
+        working: a task follows the county this moment.
+        left_out: entity -> why its changes can't be followed; they come with the scheduled runs.
+    """
+
+    dag_id: str
+    state: RealtimeState
+    live: bool
+    cause: str = ""
+    lag_seconds: float | None = None
+    last_change_at: datetime | None = None
+    last_run_at: datetime | None = None
+    polled_at: datetime | None = None
+    working: bool = False
+    left_out: dict[str, str] = {}
+
+
 class CountyLine(BaseModel):
     """One county at a glance; of one whose file can't be used only the name, the state and the cause.
 
@@ -63,6 +98,7 @@ class CountyLine(BaseModel):
         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
             that was refused in preflight is one of them.
         trend: rows read by the last runs, oldest first.
+        realtime: None where the county's file does not enable it.
     """
 
     county: str
@@ -89,6 +125,7 @@ class CountyLine(BaseModel):
     rules_warned: int = 0
     pending_rows: int = 0
     certificate: CertificateSummary | None = None
+    realtime: RealtimeLine | None = None
 
 
 class TargetLine(BaseModel):

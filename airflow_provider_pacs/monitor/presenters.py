@@ -74,6 +74,11 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
         "The county is on hold",
         "Nothing was published. `pacs resume` lifts the hold when its reason is gone.",
     ),
+    "PACS-009": (
+        "Retryable",
+        "The source's change feed stands still",
+        "Have SQL Server Agent and its capture job run; nothing is lost meanwhile.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",

@@ -42,6 +42,7 @@ from airflow_provider_pacs.monitor.presenters import (
     run_line,
     target_line,
 )
+from airflow_provider_pacs.monitor.realtime import kept_by_airflow, realtime_line
 from airflow_provider_pacs.sync.certificate_page import certificate_page
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.quality import rule_text
@@ -95,9 +96,14 @@ def detail(config: CountyDep) -> CountyDetail:
     asked, answer = targets.ask_each([config], question)[config.target.connection]
     answer = answer or _Answer()
     dag = dag_states([config.county]).get(config.county)
+    line = county_line(config, dag, answer.standing, asked, now)
+    if config.realtime.enabled:
+        follows = dag_states([config.county], "realtime").get(config.county)
+        row = answer.standing.realtime if answer.standing is not None else None
+        line.realtime = realtime_line(config, follows, kept_by_airflow([config]).get(config.county), row, now)
     return CountyDetail(
         at=now,
-        line=county_line(config, dag, answer.standing, asked, now),
+        line=line,
         target=target_line(asked, 1),
         source=config.source.connection,
         profile=config.source.profile,
@@ -114,7 +120,7 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
 
     def question(reader: OpsReader) -> list[RunLine]:
         rows = reader.runs(config.fips, "sync", limit)
-        for kind in ("reconcile", "backfill", "approval", "rollback"):
+        for kind in ("realtime", "reconcile", "backfill", "approval", "rollback"):
             rows += reader.runs(config.fips, kind, max(1, limit // 4))
         lines = [run_line(row, config.county) for row in rows]
         return lines + [refused_line(each, config.county) for each in reader.refused(config.fips)[:limit]]

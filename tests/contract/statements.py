@@ -19,14 +19,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airflow_provider_pacs.sync import incremental
+from airflow_provider_pacs.sync import incremental, polling
 from airflow_provider_pacs.sync.incremental import STRATEGIES
 from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
+from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
+from airflow_provider_pacs.sync.schema.features import TableFeed
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from tests.contract.tsql_parser import ROOT
@@ -225,10 +228,13 @@ def joined_shapes() -> list[ResolvedTable]:
 
 
 def builders() -> dict[str, Callable[..., Built]]:
-    """`module.function` -> every public function of `sync/incremental` that returns a ChangeQuery."""
+    """`module.function` -> every public function of `sync/incremental` and `sync/polling` that returns a
+    ChangeQuery.
+    """
     functions = {}
-    for info in pkgutil.iter_modules(incremental.__path__):
-        module: ModuleType = importlib.import_module(f"{incremental.__name__}.{info.name}")
+    names = [f"{incremental.__name__}.{info.name}" for info in pkgutil.iter_modules(incremental.__path__)]
+    for module_name in [*names, polling.__name__]:
+        module: ModuleType = importlib.import_module(module_name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             returns = str(inspect.signature(function).return_annotation)
             if (
@@ -236,13 +242,29 @@ def builders() -> dict[str, Callable[..., Built]]:
                 and not name.startswith("_")
                 and "ChangeQuery" in returns
             ):
-                functions[f"{info.name}.{name}"] = function
+                functions[f"{module_name.rpartition('.')[2]}.{name}"] = function
     return functions
+
+
+def every_feed(table: ResolvedTable) -> SourceFacts:
+    """A source that keeps every feed of the table, and names its rows by the mapped key."""
+    places = [(table.map.schema, table.map.table, (table.map.key,))]
+    if table.selection is not None:
+        places = [(track.schema, track.table, track.key) for track in table.selection.tracks]
+    feeds = [TableFeed("change_tracking", *place[:2], key=place[2]) for place in places]
+    journal = table.selection.journal if table.selection is not None else None
+    if table.selection is None:
+        instances = (CaptureInstance("dbo_Property"),)
+        feeds.append(TableFeed("cdc", table.map.schema, table.map.table, instances=instances))
+    for each in journal.tables if journal is not None else ():
+        columns = frozenset(name.lower() for name in each.columns)
+        feeds.append(TableFeed("change_log", journal.schema, each.table, columns=columns))
+    return SourceFacts(feeds=tuple(feeds))
 
 
 def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:
     """The strategies that fit a table, each with the table as it wants it."""
-    supports = [(strategy, strategy.supports(table, SourceFacts()).table) for strategy in STRATEGIES]
+    supports = [(strategy, strategy.supports(table, every_feed(table)).table) for strategy in STRATEGIES]
     return [(strategy, fitting) for strategy, fitting in supports if fitting is not None]
 
 
@@ -256,9 +278,20 @@ def _asked_for(function: Callable[..., Built], table: ResolvedTable) -> Resolved
     return None
 
 
+def poll_plans(table: ResolvedTable) -> list[PollPlan]:
+    """Polls of one table: by each strategy that fits it, on both clocks, counted and not."""
+    plans = []
+    for strategy, fitting in strategies_of(table):
+        for clock, ahead, counted in (("local", 0, False), ("utc", -480, True)):
+            polled = polled_table(fitting, clock, ahead, 60)
+            plans.append(PollPlan((PolledEntity("property", strategy.name, polled, counted),), {}, 60))
+    return plans
+
+
 def _late_values(table: ResolvedTable) -> list[Late | None]:
     """What can be asked for as newer than a bound. Strategies that want another change column are left out."""
-    return [None, *(strategy.late(table) for strategy, fitting in strategies_of(table) if fitting == table)]
+    fitting = [(strategy, fits) for strategy, fits in strategies_of(table) if fits.map == table.map]
+    return [None, *(strategy.late(fits) for strategy, fits in fitting)]
 
 
 def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> Iterator[ChangeQuery]:
@@ -266,7 +299,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
     would not ask it.
     """
     parameters = list(inspect.signature(function).parameters)
-    asked = _asked_for(function, table) if "table" in parameters else table
+    asked = _asked_for(function, table) if {"table", "request"} & {*parameters} else table
     if asked is None:
         return
     values: dict[str, list[Any]] = {
@@ -277,14 +310,17 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "sums": [True, False],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
+        "place": ["[dbo].[Property]"],
         "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
+        "query": [ChangeQuery("SELECT 1 AS n")],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],
         "ahead_minutes": [0, 90, -480],
         "change_type": DATE_TYPES,
+        "plan": poll_plans(asked),
         "request": [
-            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset)
+            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset, asked)
             for change_type in DATE_TYPES
             for cursor in (None, STAMP)
             for oldest in (None, STAMP)
@@ -358,7 +394,8 @@ def constants() -> dict[str, set[str]]:
         texts[name] = {
             text
             for function, text in _strings(path)
-            if text is not None and not (function and "/sync/incremental/" in name)
+            if text is not None
+            and not (function and ("/sync/incremental/" in name or name.endswith("/sync/polling.py")))
         }
     return {name: some for name, some in texts.items() if some}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -408,6 +410,37 @@ def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
         text = client.get(f"/static/{file}").text.replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("https?", "")
         assert "dangerouslySetInnerHTML" not in text
+
+
+def test_a_followed_county_says_whether_it_is_live(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the overview and in its own answer, from what Airflow keeps of it; a county that is not has none."""
+    from airflow_provider_pacs.monitor import realtime
+    from airflow_provider_pacs.sync.polling import Followed, Polled, PollPlan
+
+    plain = "county: adams_wa\nsync:\n  cron: null\n"
+    (tmp_path / "adams_wa.yaml").write_text(plain + "realtime: {enabled: true}\n", "utf-8")
+    (tmp_path / "benton_wa.yaml").write_text(plain.replace("adams", "benton"), "utf-8")
+    monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(tmp_path))
+    now = datetime.now(UTC)
+    kept = {
+        "adams_wa": realtime.Kept(
+            Followed(PollPlan((), {"owner": "read whole"}, 60), handled_at=now).as_json(),
+            Polled(now, "away", message="port 1433 is closed").as_json(),
+        )
+    }
+    for routes in ("routes_overview", "routes_county"):
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.kept_by_airflow", lambda configs: kept)
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.dag_states", lambda *_: {})
+    shown = {line["county"]: line["realtime"] for line in client.get("/api/overview").json()["counties"]}
+    assert shown["benton_wa"] is None
+    own = client.get("/api/counties/adams_wa").json()["line"]["realtime"]
+    for one in (shown["adams_wa"], own):
+        assert (one["state"], one["live"], one["lag_seconds"]) == ("away", False, 0)
+        assert one["cause"] == "The source does not answer: port 1433 is closed"
+        assert one["left_out"] == {"owner": "read whole"}
+        assert one["dag_id"] == "pacs_adams_wa_realtime"
 
 
 def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, journal: Journal) -> None:

@@ -7,14 +7,23 @@ a table without one is read in the few columns that count, and its contents are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_provider_pacs.sync.incremental.statements import (
+    RESTORED,
     ChangeQuery,
     Late,
     Window,
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import CHANGED, ChangeProbe
 
@@ -98,9 +107,21 @@ class Joined:
         """The next window."""
         return bounds_query(request)
 
+    def full_because(self, bounds: Mapping[str, Any]) -> str | None:
+        """A counter behind the cursor."""
+        return RESTORED if bounds["behind"] == 1 else None
+
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of every root key that a rowversion shows as written in the window."""
         return window_query(table, window)
+
+    def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """The root keys of `select`, also those that have no row left."""
+        return root_keys_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The bound of a run that is planned now: it moves when a writer ends, whatever table it wrote."""
+        return "CONVERT(varchar(18), CONVERT(binary(8), MIN_ACTIVE_ROWVERSION()), 1)"
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of a root key written at the bound or after."""

@@ -73,6 +73,7 @@ JOURNAL = frozenset(
         "pending_delete",
         "check_report",
         "county_hold",
+        "realtime_state",
         "audit",
         "audit_head",
         "change_set",

@@ -38,6 +38,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     FailureRow,
     QualityRow,
     QuarantineRow,
+    RealtimeRow,
     RefusedRun,
     RunRow,
 )
@@ -116,15 +117,22 @@ class OpsReader:
         refused: dict[str, list[RefusedRun]] = {}
         for row in self._all(RefusedRun, read_sql.REFUSED, values):
             refused.setdefault(row.county_id, []).append(row)
+        realtime = {row.county_id: row for row in self._realtime(values)}
         return [
             CountyStanding(
                 facts[county_id],
                 runs.get(county_id),
                 failures.get(county_id),
                 tuple(refused.get(county_id, ())),
+                realtime.get(county_id),
             )
             for county_id in sorted(facts)
         ]
+
+    def _realtime(self, values: Mapping[str, Any]) -> list[RealtimeRow]:
+        """Of each county; nothing before the next run has brought the journal up to date."""
+        known = self._one("SELECT to_regclass('pacs_ops.realtime_state') IS NOT NULL AS ready", {})
+        return self._all(RealtimeRow, read_sql.REALTIME, values) if known and known["ready"] else []
 
     def runs(self, county_id: str, kind: str, limit: int) -> list[RunRow]:
         """The newest runs with their sums, newest first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from airflow_provider_pacs.sync.records import (
@@ -155,6 +156,24 @@ class CountyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RealtimeRow:
+    """What the target knows of a followed county.
+
+    Attributes:
+        held: why the county is on hold; None where it is not.
+        run_at: when the newest realtime run was published.
+        followed: what a realtime task kept here, before Airflow 3.3.
+        polled: what the trigger kept here, before Airflow 3.3.
+    """
+
+    county_id: str
+    held: str | None
+    run_at: datetime | None
+    followed: dict[str, Any] | None
+    polled: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class CountyStanding:
     """What a target knows of one county.
 
@@ -163,12 +182,14 @@ class CountyStanding:
         run: its newest sync.
         failure: its newest failed step, of any run.
         refused: runs that never started, newest first.
+        realtime: of a followed county; None in a journal that is older than this.
     """
 
     facts: CountyFacts
     run: RunRow | None = None
     failure: FailureRow | None = None
     refused: tuple[RefusedRun, ...] = ()
+    realtime: RealtimeRow | None = None
 
     @property
     def newest_refused(self) -> RefusedRun | None:

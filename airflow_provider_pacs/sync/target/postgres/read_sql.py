@@ -93,6 +93,16 @@ LEFT JOIN LATERAL (SELECT 'since ' || to_char(x.held_at AT TIME ZONE 'UTC', 'YYY
 ORDER BY c.county_id
 """
 
+REALTIME = """
+SELECT c.county_id, h.reason AS held, r.published_at AS run_at, f.value AS followed, p.value AS polled
+FROM unnest(%(counties)s::text[]) AS c(county_id)
+LEFT JOIN pacs_ops.county_hold AS h ON h.county_id = c.county_id AND h.resumed_at IS NULL
+LEFT JOIN LATERAL (SELECT x.published_at FROM pacs_ops.sync_run AS x WHERE x.county_id = c.county_id
+  AND x.kind = 'realtime' AND x.published_at IS NOT NULL ORDER BY x.started_at DESC LIMIT 1) AS r ON true
+LEFT JOIN pacs_ops.realtime_state AS f ON f.county_id = c.county_id AND f.key = 'followed'
+LEFT JOIN pacs_ops.realtime_state AS p ON p.county_id = c.county_id AND p.key = 'polled'
+"""
+
 _RUN = _list(RunRecord, "r")
 
 NEWEST_RUNS = f"""
