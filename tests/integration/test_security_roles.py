@@ -330,7 +330,9 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
     assert {name.partition("(")[0] for name, *_ in found} == {
         "pacs_ops.append_audit",
         "pacs_ops.attach_partition",
+        "pacs_ops.grant_county",
         "pacs_ops.readable_counties",
+        "pacs_ops.revoke_county",
     }
     for name, settings, body, owner, public in found:
         assert settings == ["search_path=pg_catalog, pg_temp"], name
@@ -458,7 +460,12 @@ def test_what_the_grants_give_is_exactly_what_a_run_needs(
 
 
 def _revoke(right: rights.Right) -> sql.Composed:
-    text = rights._grant(right).as_string(None).replace("GRANT ", "REVOKE ", 1).replace(" TO ", " FROM ")
+    text = (
+        rights.grant_statement(right)
+        .as_string(None)
+        .replace("GRANT ", "REVOKE ", 1)
+        .replace(" TO ", " FROM ")
+    )
     return sql.SQL(text) + sql.SQL("")
 
 

@@ -65,6 +65,29 @@ def target_grants(login: str = LOGIN, monitor: str = MONITOR_LOGIN) -> list[str]
     return [statement.as_string(None) for statement in statements]
 
 
+def role_grants() -> list[str]:
+    """One statement a line: the roles of people and their rights in a target that `pacs migrate` has made.
+
+    A login gets a role of these, and the counties that it may read; the last lines show how.
+    """
+    statements: list[sql.Composable] = [
+        rights.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in rights.STAFF.items()
+    ]
+    statements += [_on_database("CONNECT", role) for role in (*rights.STAFF, rights.AUDITOR)]
+    statements += [_where_it_is(right) for right in rights.staff_rights()]
+    return [statement.as_string(None) for statement in statements]
+
+
+def _where_it_is(right: rights.Right) -> sql.Composed:
+    """The grant; of a table of the journal, which came and went with versions, where it is there."""
+    grant = rights.grant_statement(right)
+    if right.schema != "pacs_ops" or right.kind != "table":
+        return grant + sql.SQL(";")
+    return sql.SQL("DO $do$ BEGIN IF to_regclass({}) IS NOT NULL THEN {}; END IF; END $do$;").format(
+        sql.Literal(f"pacs_ops.{right.name}"), grant
+    )
+
+
 def _login(name: str) -> sql.Composed:
     """A login without any attribute of power, unless it is there."""
     return sql.SQL(

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.records import AuditRow, Certificate, PendingDeletes, QuarantinedRow
+from airflow_provider_pacs.sync.reports import Report, ReportRows, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.read_records import (
@@ -34,6 +36,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     RefusedRun,
     RunRow,
 )
+from airflow_provider_pacs.sync.target.postgres.report_reader import open_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,6 +217,17 @@ class OpsReader:
     def audit(self, county_id: str, before: int | None, limit: int) -> list[AuditRow]:
         """Audit rows, newest first, older than `before`."""
         return self._all(AuditRow, read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
+
+    def report(self, report: Report, county_ids: Sequence[str], limit: int) -> tuple[ReportRows, list[Row]]:
+        """A report of sums for these counties, at most `limit` rows.
+
+        Raises:
+            ConfigError: the page's login may not read it, or one of the counties.
+        """
+        with mapped_errors(), self._connection.transaction():
+            self._connection.execute(_SETTINGS.encode())
+            with open_report(self._connection, report, county_ids) as found:
+                return found, list(islice(found.rows, limit))
 
     def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
         with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:

@@ -5,9 +5,19 @@ Roles without login; a DBA grants them to logins (`pacs grants --target` prints 
 * `pacs_owner` owns schemas, tables and functions. Nobody logs in as it; `pacs migrate` acts for it.
 * `pacs_sync` is what a run needs: it writes the journal without deleting evidence, writes the counties'
   partitions, owns the staging tables, and makes partitions and appends to the audit through functions.
-* `pacs_monitor` reads the journal for the page: no staging, no rows, no before-images.
+* `pacs_monitor` reads the journal and the reports of sums for the page: no staging, no rows, no
+  before-images.
 * `pacs_auditor` reads the journal, the audit and who was granted which county.
 * `pacs_read` reads schema `pacs`, by county (row-level security).
+
+Roles of people, which `pacs grants --roles` makes and `migrate` only grants to where they are there; each
+sees the counties that it or its login was granted:
+
+* `pacs_assessor` reads schema `pacs`, owners too, and every report.
+* `pacs_valuation` reads schema `pacs` without owners, and every report.
+* `pacs_reporting` reads the reports: no row of schema `pacs`, no personal data.
+* `pacs_it_admin` reads the journal for operations and decides, audited, who reads which county; it reads no
+  row.
 
 Everything here can be repeated at any time (docs/adr/0020-roles-and-audit.md).
 """
@@ -21,8 +31,13 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.reports import load_reports
+
 Connection = psycopg.Connection[Any]
 OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
+ASSESSOR, VALUATION, REPORTING = "pacs_assessor", "pacs_valuation", "pacs_reporting"
+IT_ADMIN = "pacs_it_admin"
 OLD_MONITOR = "pacs_ops_read"
 """The monitor's name before: its members are members of `pacs_monitor` now."""
 ROLES: dict[str, str] = {
@@ -33,6 +48,13 @@ ROLES: dict[str, str] = {
     READ: "reads schema pacs, by county",
     OLD_MONITOR: "an older name of pacs_monitor",
 }
+STAFF: dict[str, str] = {
+    ASSESSOR: "the assessor: every row of the granted counties, and the reports",
+    VALUATION: "valuation staff: the same without owners",
+    REPORTING: "reporting staff: the reports, which hold no personal data",
+    IT_ADMIN: "IT administration: the journal, and who may read which county",
+}
+"""Roles of people, beside `pacs_auditor`; made by `pacs grants --roles`."""
 SCHEMAS = ("pacs", "pacs_part", "pacs_ops", "pacs_report", "pacs_stage")
 
 EVIDENCE = frozenset(
@@ -104,14 +126,26 @@ _SCHEMA_RIGHTS: tuple[tuple[str, str, str], ...] = (
     (SYNC, "USAGE", "pacs_stage"),
     (SYNC, "CREATE", "pacs_stage"),
     (MONITOR, "USAGE", "pacs_ops"),
+    (MONITOR, "USAGE", "pacs_report"),
     (AUDITOR, "USAGE", "pacs_ops"),
+    (ASSESSOR, "USAGE", "pacs"),
+    (ASSESSOR, "USAGE", "pacs_report"),
+    (VALUATION, "USAGE", "pacs"),
+    (VALUATION, "USAGE", "pacs_report"),
+    (REPORTING, "USAGE", "pacs_report"),
+    (IT_ADMIN, "USAGE", "pacs_ops"),
 )
 _FUNCTION_RIGHTS: tuple[tuple[str, str], ...] = (
     (SYNC, "append_audit(text,uuid,text,text,jsonb)"),
     (SYNC, "attach_partition(text,text)"),
     (SYNC, "readable_counties()"),
     (READ, "readable_counties()"),
+    (MONITOR, "readable_counties()"),
+    *((role, "readable_counties()") for role in (ASSESSOR, VALUATION, REPORTING)),
+    (IT_ADMIN, "grant_county(name,text)"),
+    (IT_ADMIN, "revoke_county(name,text)"),
 )
+_NOT_FOR_VALUATION = frozenset({"owner"})
 
 
 def wanted(connection: Connection) -> list[Right]:
@@ -155,7 +189,7 @@ def wanted(connection: Connection) -> list[Right]:
 def _of_relation(schema: str, name: str, kind: str) -> Iterator[Right]:
     if schema != "pacs_ops":
         if kind != "S":
-            yield Right(READ, "SELECT", "table", schema, name)
+            yield from (Right(role, "SELECT", "table", schema, name) for role in _readers(schema, name))
         return
     if kind == "S":
         if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
@@ -168,15 +202,41 @@ def _of_relation(schema: str, name: str, kind: str) -> Iterator[Right]:
         yield Right(SYNC, "UPDATE", "table", schema, name)
         if name not in EVIDENCE:
             yield Right(SYNC, "DELETE", "table", schema, name)
-    if name in JOURNAL:
-        yield Right(MONITOR, "SELECT", "table", schema, name)
-    if name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY:
-        yield Right(AUDITOR, "SELECT", "table", schema, name)
+    readers = {
+        MONITOR: name in JOURNAL,
+        IT_ADMIN: name in JOURNAL | {"county_grant"},
+        AUDITOR: name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY,
+    }
+    for role in (role for role, reads in readers.items() if reads):
+        yield Right(role, "SELECT", "table", schema, name)
+
+
+def _readers(schema: str, name: str) -> tuple[str, ...]:
+    """Who reads a table of schema `pacs` or a view of `pacs_report`."""
+    if schema == "pacs":
+        return (READ, ASSESSOR) if name in _NOT_FOR_VALUATION else (READ, ASSESSOR, VALUATION)
+    if (report := load_reports().get(name)) is None:
+        return (READ,)
+    return (READ, ASSESSOR, VALUATION, REPORTING, *(() if report.per_row else (MONITOR,)))
+
+
+def staff_rights() -> list[Right]:
+    """What people's roles get, without asking a database: of a migrated target of this version."""
+    rights = [Right(role, privilege, "schema", schema) for role, privilege, schema in _SCHEMA_RIGHTS]
+    rights += [
+        right for entity in load_entities().values() for right in _of_relation("pacs", entity.table, "p")
+    ]
+    rights += [right for name in load_reports() for right in _of_relation("pacs_report", name, "v")]
+    rights += [
+        right for name in sorted(JOURNAL | OWNERS_ONLY) for right in _of_relation("pacs_ops", name, "r")
+    ]
+    rights += [Right(role, "EXECUTE", "function", "pacs_ops", name) for role, name in _FUNCTION_RIGHTS]
+    return [right for right in rights if right.role in STAFF]
 
 
 def existing_roles(connection: Connection) -> set[str]:
     """Which of the group roles the server has."""
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (list(ROLES),))
+    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", ([*ROLES, *STAFF],))
     return {name for (name,) in rows}
 
 
@@ -241,7 +301,7 @@ def apply(connection: Connection) -> None:
     _revoke_strangers(connection, there)
     for right in wanted(connection):
         if right.role in there:
-            connection.execute(_grant(right))
+            connection.execute(grant_statement(right))
     _keep_readers(connection)
     if OWNER in there and _may_become(connection, OWNER):
         connection.execute(_DEFAULTS.encode())
@@ -343,6 +403,8 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
                 "append_audit",
                 "attach_partition",
                 "readable_counties",
+                "grant_county",
+                "revoke_county",
             ],
         ),
     ).fetchall():
@@ -353,7 +415,7 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
     """Rights that earlier versions gave, and everything on partitions and staging that is not the sync's: a
     grant on a partition bypasses row-level security, also where it came from a DBA's default privileges.
     """
-    for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR}):
+    for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR, *STAFF}):
         who = sql.Identifier(role)
         for schema in ("pacs", "pacs_ops", "pacs_report"):
             connection.execute(
@@ -380,7 +442,8 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
         connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(thing, sql.SQL(grantee)))
 
 
-def _grant(right: Right) -> sql.Composed:
+def grant_statement(right: Right) -> sql.Composed:
+    """The statement that gives the right; repeatable."""
     thing: sql.Composable
     if right.kind == "schema":
         thing = sql.SQL("SCHEMA {}").format(sql.Identifier(right.schema))
