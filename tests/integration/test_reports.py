@@ -225,6 +225,23 @@ def test_a_county_that_drifts_says_so_in_its_reports(world: World) -> None:
     assert after["as_of"] < before["as_of"]
 
 
+def test_a_sale_stands_on_its_weakest_entity(world: World) -> None:
+    """A report over several entities says the worst of their certificates."""
+    newest = (
+        "(SELECT max(certificate_id) FROM pacs_ops.certificate WHERE county_id = '53005' AND entity = 'sale')"
+    )
+    with connect(world.url) as admin:
+        admin.execute(
+            f"UPDATE pacs_ops.certificate SET state = 'blocked' WHERE certificate_id = {newest}".encode()
+        )
+        states = {row["certificate"] for name in ("sales", "ratio_study") for row in world.report(name)}
+        values = {row["certificate"] for row in world.report("values")}
+        admin.execute(
+            f"UPDATE pacs_ops.certificate SET state = 'clean' WHERE certificate_id = {newest}".encode()
+        )
+    assert (states, values) == ({"blocked"}, {"clean"})
+
+
 def test_the_roll_by_status_and_what_supplements_change(world: World) -> None:
     """Story 7: certified, pending and accepted stand apart; the change is against the certified roll's own row."""
     status = {
