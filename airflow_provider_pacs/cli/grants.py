@@ -49,7 +49,7 @@ def command(
             tables = [
                 table
                 for choice in resolve_tables(config, source).values()
-                for table in source_tables(choice.shape)
+                for table in source_tables(choice.table)
             ]
     source_part = source_grants(tables, login or LOGIN)
     data = {"source": source_part.as_dict()}

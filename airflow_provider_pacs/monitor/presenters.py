@@ -310,8 +310,8 @@ def _control(row: CertificateRow) -> list[ControlTotal]:
 def by_class(failures: Sequence[FailureLine]) -> list[ErrorGroup]:
     """Group failures, newest first, by code."""
     groups: dict[str, list[FailureLine]] = {}
-    for one in failures:
-        groups.setdefault(one.code, []).append(one)
+    for failure in failures:
+        groups.setdefault(failure.code, []).append(failure)
     return [
         ErrorGroup(
             code=code,

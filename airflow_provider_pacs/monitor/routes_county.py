@@ -126,23 +126,23 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
 @router.get("/runs/{run_id}")
 def run(config: CountyDep, run_id: UUID) -> RunDetail:
     """Give one run: its entities and what went wrong."""
-    found = targets.ask(config, lambda reader: _run(reader, config, str(run_id)))
-    if found is None:
+    view = targets.ask(config, lambda reader: _run(reader, config, str(run_id)))
+    if view is None:
         raise HTTPException(404, f"{config.county} has no run {run_id}.")
-    return found
+    return view
 
 
 @router.get("/runs/{run_id}/certificate", response_class=Response)
 def certificate(config: CountyDep, run_id: UUID) -> Response:
     """Give the run's certificate as a page of its own, to be saved: no script, nothing loaded."""
-    found = targets.ask(config, lambda reader: reader.certificate(config.fips, str(run_id)))
-    if found is None:
+    issued = targets.ask(config, lambda reader: reader.certificate(config.fips, str(run_id)))
+    if issued is None:
         raise HTTPException(404, f"{config.county} has no certificate of run {run_id}.")
     headers = {
         "Content-Disposition": f'attachment; filename="certificate-{config.county}-{run_id}.html"',
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     }
-    page = certificate_page(found, config.name)
+    page = certificate_page(issued, config.name)
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
@@ -238,8 +238,8 @@ def _refusal(reader: OpsReader, config: CountyConfig, standing: CountyStanding |
     if refused is None:
         return None
     rows = (row for row in reader.failures(config.fips, 60) if row.run_id is None and row.step == "plan")
-    found = next((row for row in rows if row.trigger == refused.trigger), None)
-    return failure_line(found, config.county) if found else None
+    audited = next((row for row in rows if row.trigger == refused.trigger), None)
+    return failure_line(audited, config.county) if audited else None
 
 
 def _changes(planned: list[EntityRow], cursors: list[CursorRow]) -> tuple[SchemaLine, ...]:

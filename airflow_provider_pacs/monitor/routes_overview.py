@@ -26,8 +26,8 @@ CARD_LINES = 5
 @router.get("/overview")
 def overview(user: GetUserDep) -> Overview:
     """Give every county's line, the most urgent first, and which targets answered."""
-    found = find_counties()
-    configs = readable(user, found.good.values())
+    loaded = find_counties()
+    configs = readable(user, loaded.good.values())
     now = datetime.now(UTC)
     answers = ask_each(configs, _by_county)
     dags = dag_states([config.county for config in configs])
@@ -41,7 +41,7 @@ def overview(user: GetUserDep) -> Overview:
         totals={state: counts[state] for state in get_args(CountyState)},
         running=sum(line.running for line in lines),
         targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
-        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in found.broken]
+        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in loaded.broken]
         if may_read_import_errors(user)
         else [],
     )

@@ -3,8 +3,8 @@ is down or hangs costs one short wait, not one per request.
 
 Airflow's api-server answers everything from one pool of threads, so a request of the page may wait for a
 target for a moment only, and few requests at a time: threads of the page's own do the asking, a target has a
-few of them at most, and a request that finds none free is told so at once. A target that failed is left alone
-for a while; then one request tries it again.
+few of them at most, and a request that finds none free gets that answer at once. A target that failed is
+left alone for a while; then one request tries it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEADLINE_SECONDS = 2.0
 PER_TARGET, IN_ALL = 4, 12
 """Questions that are asked at the same time, of one target and of all."""
 REST_SECONDS = 10.0
-"""A target that could not be reached is left alone this long; requests in between are told the same."""
+"""A target that could not be reached is left alone this long; requests in between get the same answer."""
 
 
 class OverloadedError(RetryableError):
@@ -56,7 +56,7 @@ class _Asking:
     until: float
     future: Future[Any] | None = None
     reader: OpsReader | None = None
-    given_up: bool = False
+    abandoned: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -101,17 +101,17 @@ def ask_each(
     for config in configs:
         wanted.setdefault(config.target.connection, []).append(config)
     began = time.monotonic()
-    under_way: dict[str, _Asking | PacsError] = {}
+    started: dict[str, _Asking | PacsError] = {}
     for connection, counties in wanted.items():
         try:
             strict = any(config.target.tls == "strict" for config in counties)
-            under_way[connection] = _start(
+            started[connection] = _start(
                 connection, _about(counties, question), "strict" if strict else "warn"
             )
         except PacsError as error:
-            under_way[connection] = error
+            started[connection] = error
     answers: dict[str, tuple[Asked, T | None]] = {}
-    for connection, asking in under_way.items():
+    for connection, asking in started.items():
         try:
             answer = _result(asking)
         except PacsError as error:
@@ -165,7 +165,7 @@ def _start(connection: str, question: Callable[[OpsReader], T], tls: str) -> _As
         if circuit.error is not None:
             if time.monotonic() < circuit.until or circuit.trying:
                 raise circuit.error
-            circuit.trying = True  # one request tries; the others are told the same until it knows
+            circuit.trying = True  # one request tries; the others get the last answer until it knows
         if circuit.busy >= PER_TARGET or sum(each.busy for each in _circuits.values()) >= IN_ALL:
             circuit.trying = False
             raise OverloadedError(
@@ -185,7 +185,7 @@ def _work(asking: _Asking, question: Callable[[OpsReader], T], tls: str) -> T | 
         with OpsReader(params) as reader:
             with asking.lock:
                 asking.reader = reader
-                late = asking.given_up
+                late = asking.abandoned
             return question(reader) if not late and reader.is_ready() else None
     finally:
         with _lock:
@@ -201,7 +201,7 @@ def _result(asking: _Asking | PacsError) -> Any:
         answer = asking.future.result(max(0.0, asking.until - time.monotonic()))
     except TimeoutError:
         with asking.lock:
-            asking.given_up = True
+            asking.abandoned = True
             if asking.reader is not None:
                 asking.reader.abort()
         late = RetryableError(

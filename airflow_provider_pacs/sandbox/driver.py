@@ -9,7 +9,7 @@ from typing import Final
 
 DRIVER_NAME: Final = "ODBC Driver 18 for SQL Server"
 
-_FAMILIES = ("debian_ubuntu", "rhel", "suse", "alpine")
+_SYSTEMS = ("debian_ubuntu", "rhel", "suse", "alpine")
 _MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
 
 
@@ -22,9 +22,9 @@ def driver_library() -> Path:
     """
     root = Path(importlib.import_module("mssql_python_odbc").get_libs_dir()) / "linux"
     machine = platform.machine().lower()
-    for family in sorted(_FAMILIES, key=lambda name: name != _family()):
+    for system in sorted(_SYSTEMS, key=lambda name: name != _system()):
         result = sorted(
-            (root / family / _MACHINES.get(machine, machine) / "lib").glob("libmsodbcsql-18*.so*")
+            (root / system / _MACHINES.get(machine, machine) / "lib").glob("libmsodbcsql-18*.so*")
         )
         if result:
             return result[-1]
@@ -53,7 +53,7 @@ def odbc_environment(directory: Path, ca_file: Path | None = None) -> dict[str, 
     return environment
 
 
-def _family() -> str:
+def _system() -> str:
     release = Path("/etc/os-release")
     text = release.read_text(encoding="utf-8") if release.exists() else ""
     fields = dict(line.partition("=")[::2] for line in text.splitlines())

@@ -20,24 +20,24 @@ class Run:
     """One command, from start to end.
 
     Attributes:
-        wall: seconds.
+        elapsed: seconds.
         client: CPU seconds of the command's own processes.
         sandbox: CPU seconds that the sandbox spent meanwhile.
         postgres: CPU seconds that PostgreSQL spent meanwhile.
         peak_mb: largest resident set of the command's process.
         started: time.time() at the start.
         out: standard output.
-        told: standard error.
+        errors: standard error.
     """
 
-    wall: float
+    elapsed: float
     client: float
     sandbox: float
     postgres: float
     peak_mb: float
     started: float
     out: str
-    told: str
+    errors: str
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, source: Sandbox) -> Run:
@@ -47,15 +47,15 @@ def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, so
         RuntimeError: it failed; with what it said.
     """
     before = cpu_seconds(source.process), cpu_seconds(pg.process)
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as told:
-        started, wall = time.time(), time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=told)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        started, elapsed = time.time(), time.monotonic()
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - wall
+        elapsed = time.monotonic() - elapsed
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        told.seek(0)
-        texts = out.read(), told.read()
+        errors.seek(0)
+        texts = out.read(), errors.read()
     if process.returncode:
         raise RuntimeError(
             f"{' '.join(command[:4])} ... ended with {process.returncode}: "
@@ -64,7 +64,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], pg: Postgres, so
     client = usage.ru_utime + usage.ru_stime
     after = cpu_seconds(source.process), cpu_seconds(pg.process)
     return Run(
-        wall, client, after[0] - before[0], after[1] - before[1], usage.ru_maxrss / 1024, started, *texts
+        elapsed, client, after[0] - before[0], after[1] - before[1], usage.ru_maxrss / 1024, started, *texts
     )
 
 
@@ -97,7 +97,7 @@ def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """The runs of one measurement, summed up."""
     return {
-        "wall_s": spread([run.wall for run in runs]),
+        "wall_s": spread([run.elapsed for run in runs]),
         "client_cpu_s": spread([run.client for run in runs]),
         "sandbox_cpu_s": spread([run.sandbox for run in runs]),
         "postgres_cpu_s": spread([run.postgres for run in runs]),

@@ -172,13 +172,13 @@ def main() -> int:
                 "AIRFLOW__PACS__COUNTIES_PATH": str(folder / "counties"),
                 "AIRFLOW_CONN_TERRAFUSION": as_airflow(server.get_uri()),
             }
-            found = ask_all()
+            measured = ask_all()
         finally:
             server.cleanup()
-    slowest = max(one["median_seconds"] for one in found.values())
-    for view, one in found.items():
-        times = f"first {one['first_seconds']:6.3f} s   then {one['median_seconds']:6.3f} s   of it Python {one['python_seconds']:6.3f} s"
-        print(f"{view:24} {times}   {one['bytes']:>9,} bytes")
+    slowest = max(view_figures["median_seconds"] for view_figures in measured.values())
+    for view, view_figures in measured.items():
+        times = f"first {view_figures['first_seconds']:6.3f} s   then {view_figures['median_seconds']:6.3f} s   of it Python {view_figures['python_seconds']:6.3f} s"
+        print(f"{view:24} {times}   {view_figures['bytes']:>9,} bytes")
     print(
         f"slowest {slowest:.3f} s, limit {LIMIT_SECONDS} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
@@ -189,7 +189,7 @@ def main() -> int:
             {
                 "counties": len(counties),
                 "rows": rows,
-                "views": found,
+                "views": measured,
                 "page_slowest_seconds": slowest,
                 "limit_seconds": LIMIT_SECONDS,
                 "load": os.getloadavg()[0],

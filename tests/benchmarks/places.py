@@ -1,5 +1,5 @@
 """The two ends of the benchmark: an embedded PostgreSQL and a served sandbox PACS, each a process tree whose
-CPU seconds can be told.
+CPU seconds can be measured.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ START_SECONDS = 300
 def cpu_seconds(process: psutil.Process) -> float:
     """User and system seconds of a process tree, of children that have ended too."""
     seconds = 0.0
-    for one in (process, *process.children(recursive=True)):
+    for each in (process, *process.children(recursive=True)):
         try:
-            times = one.cpu_times()
+            times = each.cpu_times()
         except psutil.NoSuchProcess:  # it is in its parent's sum by now
             continue
         seconds += times.user + times.system + times.children_user + times.children_system

@@ -14,10 +14,10 @@ from airflow_provider_pacs.sync.source.address import SourceAddress
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
 with SqlServerReader(SourceAddress.from_url(sys.argv[1])) as reader:
-    shape = describe(reader, load_tables("generic", {})["property"])
-    lobs = lob_query(shape)
+    table = describe(reader, load_tables("generic", {})["property"])
+    lobs = lob_query(table)
 
     def longest() -> int:
         return max(int(value or 0) for value in reader.query(lobs.sql)[0].values()) if lobs else 0
 
-    print(sum(batch.num_rows for batch in reader.stream(full_query(shape).sql, lob_bound=longest)))
+    print(sum(batch.num_rows for batch in reader.stream(full_query(table).sql, lob_bound=longest)))

@@ -3,7 +3,7 @@ in the same run.
 
 Per round, one after the other: `pacs sync` as a user types it into an empty target (from the process's start
 to its full certificate); the limits, `COPY ... TO STDOUT | COPY ... FROM STDIN` of the rows it published; 1 %
-changed at the source and `pacs sync` again; the rows read to nowhere. Judge by ratios of one run and by CPU
+changed at the source and `pacs sync` again; the rows read to nowhere. Compare by ratios of one run and by CPU
 seconds: walls depend on what else the machine does, so nothing here asserts one.
 """
 
@@ -29,7 +29,7 @@ from places import PYTHONPATH, ROOT, Postgres, Sandbox, postgres, sandbox
 
 from airflow_provider_pacs.sandbox.commands import call
 
-COUNTY, LEAF = "bench_wa", "pacs_part.property_53999"
+COUNTY, PARTITION = "bench_wa", "pacs_part.property_53999"
 COUNTY_FILE = (
     'county: bench_wa\nfips: "53999"\nsource: {connection: pacs_bench, profile: generic}\nsync: '
     "{entities: [property]}\n"
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _round(folder, pg, source, arguments.rows, samples)
                 print(
                     f"round {number} of {arguments.rounds}: "
-                    + ", ".join(f"{what} {runs[-1].wall:.2f} s" for what, runs in samples.items()),
+                    + ", ".join(f"{what} {runs[-1].elapsed:.2f} s" for what, runs in samples.items()),
                     flush=True,
                 )
             imported = [
@@ -129,11 +129,11 @@ def _round(folder: Path, pg: Postgres, source: Sandbox, rows: int, samples: Samp
 
 def _certified(done: Run, scope: str, rows: int) -> Run:
     """The run, if it did what it is measured for: a figure for half the work would be a lie."""
-    found = _DONE.search(done.out)
-    written = sum(int(count.replace(",", "")) for count in found.groups()) if found else 0
+    match = _DONE.search(done.out)
+    written = sum(int(count.replace(",", "")) for count in match.groups()) if match else 0
     if f"Certificate ({scope}): clean." not in done.out or not rows * 0.99 <= written <= rows:
         raise RuntimeError(
-            f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.told}"
+            f"the {scope} run did not write {rows} rows and certify them: {done.out}{done.errors}"
         )
     return done
 
@@ -143,19 +143,27 @@ def _limit(pg: Postgres, source: Sandbox, target: str, *, key_first: bool) -> Ru
     table, key = "public.limit_copy", "ALTER TABLE public.limit_copy ADD PRIMARY KEY (county_id, property_id)"
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-        connection.execute(f"CREATE TABLE {table} (LIKE {LEAF} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        connection.execute(
+            f"CREATE TABLE {table} (LIKE {PARTITION} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+        )
         if key_first:
             connection.execute(key)
     done = copied(
-        pg, source, target, "", f"COPY {LEAF} TO STDOUT", f"COPY {table} FROM STDIN", "" if key_first else key
+        pg,
+        source,
+        target,
+        "",
+        f"COPY {PARTITION} TO STDOUT",
+        f"COPY {table} FROM STDIN",
+        "" if key_first else key,
     )
     with psycopg.connect(target, autocommit=True) as connection:
-        found = connection.execute(
-            f"SELECT (SELECT count(*) FROM {table}) = (SELECT count(*) FROM {LEAF})"
+        row = connection.execute(
+            f"SELECT (SELECT count(*) FROM {table}) = (SELECT count(*) FROM {PARTITION})"
         ).fetchone()
         connection.execute(f"DROP TABLE {table}")
         connection.execute("CHECKPOINT")
-    if found != (True,):
+    if row != (True,):
         raise RuntimeError("the limit did not copy every row")
     return done
 
@@ -179,20 +187,23 @@ def _report(
     short = _short(rows)
     ratios = {
         name: spread(
-            [a.wall / b.wall for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]
+            [a.elapsed / b.elapsed for a, b in zip(samples["full"], samples[f"limit_{name}"], strict=True)]
         )
         for name in LIMITS
     }
     return {
         f"full_{short}_checked_to_limit": ratios["in_place"]["median"],
         f"full_{short}_checked_to_limit_key_after": ratios["key_after"]["median"],
-        f"full_{short}_rows_per_s": round(median(rows / done.wall for done in samples["full"])),
-        "delta_1pct_s": round(median(done.wall for done in samples["delta"]), 2),
+        f"full_{short}_rows_per_s": round(median(rows / done.elapsed for done in samples["full"])),
+        "delta_1pct_s": round(median(done.elapsed for done in samples["delta"]), 2),
         "peak_mb": round(max(done.peak_mb for what in ("full", "delta") for done in samples[what]), 1),
         "ratio_to_limit": ratios,
         "limits": LIMITS,
         "stages": {what: _stages(samples[what]) for what in ("full", "delta")},
-        "great_expectations_import": {"wall_s": round(imported.wall, 2), "cpu_s": round(imported.client, 2)},
+        "great_expectations_import": {
+            "wall_s": round(imported.elapsed, 2),
+            "cpu_s": round(imported.client, 2),
+        },
         "sandbox_to_client_cpu": round(median(done.sandbox / done.client for done in samples["read"]), 2),
         "measured": {what: figures(runs) for what, runs in samples.items()},
         "rows": rows,
@@ -217,8 +228,10 @@ def _stages(runs: Sequence[Run]) -> dict[str, Any]:
     """
     steps: dict[str, list[float]] = defaultdict(list)
     for done in runs:
-        told = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.told)}
-        for step, seconds in ({"start and end": done.wall - sum(told.values())} | told).items():
+        seconds_of = {match["step"]: float(match["seconds"]) for match in _STEP.finditer(done.errors)}
+        for step, seconds in (
+            {"start and end": done.elapsed - sum(seconds_of.values())} | seconds_of
+        ).items():
             steps[step].append(seconds)
     return {step: spread(seconds) for step, seconds in steps.items()}
 
@@ -235,11 +248,11 @@ def _short(rows: int) -> str:
 
 def _table(report: dict[str, Any], rows: int) -> str:
     lines = [f"{'':16}{'wall s':>22}{'client CPU':>12}{'sandbox CPU':>12}{'pg CPU':>10}{'peak MB':>9}"]
-    for what, found in report["measured"].items():
-        wall = f"{found['wall_s']['median']:.2f} ({found['wall_s']['min']:.2f}-{found['wall_s']['max']:.2f})"
-        cpu = [found[f"{who}_cpu_s"]["median"] for who in ("client", "sandbox", "postgres")]
-        peak = f"{found['peak_mb']['max']:.0f}" if not what.startswith("limit") else ""
-        lines.append(f"{what:16}{wall:>22}{cpu[0]:>12.2f}{cpu[1]:>12.2f}{cpu[2]:>10.2f}{peak:>9}")
+    for what, measured in report["measured"].items():
+        elapsed = f"{measured['wall_s']['median']:.2f} ({measured['wall_s']['min']:.2f}-{measured['wall_s']['max']:.2f})"
+        cpu = [measured[f"{who}_cpu_s"]["median"] for who in ("client", "sandbox", "postgres")]
+        peak = f"{measured['peak_mb']['max']:.0f}" if not what.startswith("limit") else ""
+        lines.append(f"{what:16}{elapsed:>22}{cpu[0]:>12.2f}{cpu[1]:>12.2f}{cpu[2]:>10.2f}{peak:>9}")
     for what, steps in report["stages"].items():
         lines.append(
             f"{what}: " + ", ".join(f"{step} {seconds['median']:.2f} s" for step, seconds in steps.items())

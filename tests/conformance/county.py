@@ -14,6 +14,7 @@ from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     Certificate,
+    Comparison,
     DeleteBounds,
     EntityCertificate,
     ReadPlan,
@@ -23,7 +24,7 @@ from airflow_provider_pacs.sync.records import (
 )
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.steps.source_rows import stage_name
-from airflow_provider_pacs.sync.target.port import Comparison, Target
+from airflow_provider_pacs.sync.target.port import Target
 
 PROPERTY = load_entities()["property"]
 OWNER = load_entities()["owner"]
@@ -119,7 +120,7 @@ class StagedCounty:
     ) -> None:
         """The verdict of validation."""
         result = RuleResult("F3.24", "warn", "Parcel number is present", True, 1, 0, False)
-        self.target.runs.record_verdict(
+        self.target.runs.record_validation(
             plan.run_id,
             entity,
             table=table,

@@ -90,7 +90,7 @@ def test_a_bad_row_goes_to_quarantine_and_its_last_good_version_stays(county: St
     (open_,) = county.target.approvals.quarantine(county.fips)
     assert (open_.source_key, open_.rules, open_.entity) == (key(2), ["F9.9"], "property")
     assert live(county) == 2
-    assert county.target.staging.quarantined_keys(PROPERTY, county.fips, 10) == [key(2)]
+    assert county.target.staging.quarantined_keys(PROPERTY, county.fips) == [key(2)]
 
     plan = county.plan()
     county.stage(plan, [row(1), row(2, "Finley")])

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 
 
 @pytest.fixture(scope="session")
-def tsql() -> Iterator[Judge]:
+def tsql() -> Iterator[TsqlParser]:
     """Microsoft's T-SQL parser.
 
     Where it is missing every test that asks for it fails and says what to run.
     """
-    with Judge() as judge:
-        yield judge
+    with TsqlParser() as running:
+        yield running

@@ -27,9 +27,9 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, Incre
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
-from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
+from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
-from tests.contract.tsql_judge import ROOT
+from tests.contract.tsql_parser import ROOT
 
 DATE_TYPES = [
     "datetime",
@@ -412,7 +412,7 @@ def plan_statements(tables: Sequence[ResolvedTable]) -> dict[str, set[str]]:
         check_stamping_clock(source, [table])  # type: ignore[arg-type]
         made["newest"].update(sql for sql in source.asked if "AS newest" in sql)
         if has_moments(table):
-            made["settled"].add(settled_query(table, STAMP).sql)
+            made["settled"].add(next_cursor_query(table, STAMP).sql)
     return made
 
 

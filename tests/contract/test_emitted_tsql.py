@@ -10,11 +10,11 @@ import pytest
 
 from airflow_provider_pacs.sync.incremental.full import KEYS_PER_STATEMENT, keys_query
 from tests.contract import statements
-from tests.contract.tsql_judge import Judge, Statement, with_parameters
+from tests.contract.tsql_parser import Statement, TsqlParser, with_parameters
 
 FUNCTIONS_OF_2012 = frozenset(
     "COUNT COUNT_BIG DATABASEPROPERTYEX DATALENGTH DATEADD DATEDIFF DATEPART DB_ID DB_NAME "
-    "FN_MY_PERMISSIONS HAS_PERMS_BY_NAME IS_MEMBER "
+    "FN_MY_PERMISSIONS HASHBYTES HAS_PERMS_BY_NAME IS_MEMBER "
     "IS_SRVROLEMEMBER MAX MIN MIN_ACTIVE_ROWVERSION OBJECT_ID ORIGINAL_LOGIN QUOTENAME REPLACE ROW_NUMBER "
     "RTRIM SERVERPROPERTY SUBSTRING SUM SWITCHOFFSET SYSDATETIME "
     "SYSUTCDATETIME TODATETIMEOFFSET UPPER".split()
@@ -32,17 +32,17 @@ PLANNED = statements.plan_statements(statements.all_shapes())
 CONSTANTS = statements.constants()
 
 
-def judge_read(found: list[Statement], sql: str) -> Statement:
+def read_as_one(read: list[Statement], sql: str) -> Statement:
     """The one SELECT, after nothing but DECLAREs, that neither hints nor writes."""
-    *declares, select = found
+    *declares, select = read
     assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
     assert select.type == "SelectStatement", sql
     assert not select.into, sql
-    for each in found:
+    for each in read:
         assert not NODES_THAT_WRITE_OR_HINT & each.kinds.keys(), sql
         assert each.functions <= FUNCTIONS_OF_2012, sql
     assert all(not each.kinds["QuerySpecification"] for each in declares), sql
-    assert select.kinds["QuerySpecification"] == 1 or "_source_key" in sql or "scope" in sql, sql
+    assert select.kinds["QuerySpecification"] == 1 or "_source_key" in sql or "root_key" in sql, sql
     return select
 
 
@@ -73,7 +73,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
     """Text with names in it comes from `sync/incremental`, `schema/joined.py` and the looks at data; elsewhere
     only the isolation level, one of a list, and the questions of `plan` about single tables.
 
-    What `pacs grants` makes is printed, and sent by nobody: test_preflight_tsql.py judges it and the looks.
+    What `pacs grants` makes is printed, and sent by nobody: test_preflight_tsql.py parses it and the looks.
     """
     package = "airflow_provider_pacs/sync"
     allowed = (f"{package}/incremental/", f"{package}/preflight/queries.py:", f"{package}/schema/joined.py:")
@@ -83,7 +83,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/preflight/grants.py:source_grants",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
-        f"{package}/schema/stamping.py:settled_query",
+        f"{package}/schema/stamping.py:next_cursor_query",
         f"{package}/schema/surrogate.py:_probes",  # test_source_side_tsql.py parses both
         f"{package}/schema/surrogate.py:with_surrogate",
     }
@@ -95,11 +95,11 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
 
 
 @pytest.mark.parametrize("what", sorted(PLANNED))
-def test_what_plan_asks_about_a_table_is_one_select(tsql: Judge, what: str) -> None:
+def test_what_plan_asks_about_a_table_is_one_select(tsql: TsqlParser, what: str) -> None:
     """Case D7: the newest stamps are looked at, whatever the names; only `settled` reads inside a DECLARE."""
     texts = sorted(PLANNED[what])
-    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        *declares, select = verdict.statements()
+    for sql, result in zip(texts, tsql.parse_all(texts), strict=True):
+        *declares, select = result.statements()
         assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
         assert select.type == "SelectStatement", sql
         assert not select.into, sql
@@ -110,10 +110,10 @@ def test_what_plan_asks_about_a_table_is_one_select(tsql: Judge, what: str) -> N
 
 
 @pytest.mark.parametrize("builder", sorted(BUILDERS))
-def test_what_a_builder_makes_is_one_select(tsql: Judge, builder: str) -> None:
+def test_what_a_builder_makes_is_one_select(tsql: TsqlParser, builder: str) -> None:
     texts = sorted(BUILDERS[builder])
-    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        select = judge_read(verdict.statements(), sql)
+    for sql, result in zip(texts, tsql.parse_all(texts), strict=True):
+        select = read_as_one(result.statements(), sql)
         if select.kinds["QuerySpecification"] == 1:
             assert None not in select.aliases, f"a column has no name\n{sql}"
             assert len(set(select.aliases)) == len(select.aliases), f"two columns have one name\n{sql}"
@@ -121,46 +121,50 @@ def test_what_a_builder_makes_is_one_select(tsql: Judge, builder: str) -> None:
 
 
 @pytest.mark.parametrize("place", sorted(CONSTANTS))
-def test_a_constant_is_a_select_or_a_setting(tsql: Judge, place: str) -> None:
+def test_a_constant_is_a_select_or_a_setting(tsql: TsqlParser, place: str) -> None:
     texts = sorted(CONSTANTS[place])
-    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        found = verdict.statements()
+    for sql, result in zip(texts, tsql.parse_all(texts), strict=True):
+        parsed = result.statements()
         if sql.startswith("SET "):
-            assert [each.type for each in found] in (["PredicateSetStatement"], ["SetCommandStatement"]), sql
+            assert [each.type for each in parsed] in (["PredicateSetStatement"], ["SetCommandStatement"]), sql
         else:
-            judge_read(found, sql)
+            read_as_one(parsed, sql)
 
 
-def test_an_isolation_level_is_one(tsql: Judge) -> None:
-    for verdict in tsql.verdicts(sorted(statements.session_statements())):
-        assert [each.type for each in verdict.statements()] == ["SetTransactionIsolationLevelStatement"]
+def test_an_isolation_level_is_one(tsql: TsqlParser) -> None:
+    for result in tsql.parse_all(sorted(statements.session_statements())):
+        assert [each.type for each in result.statements()] == ["SetTransactionIsolationLevelStatement"]
 
 
 @pytest.mark.parametrize(
-    "shape", statements.all_shapes()[: len(statements.CHANGE_TYPES)], ids=lambda shape: str(shape.change_type)
+    "resolved",
+    statements.all_shapes()[: len(statements.CHANGE_TYPES)],
+    ids=lambda resolved: str(resolved.change_type),
 )
-def test_the_change_column_is_compared_in_its_own_type(tsql: Judge, shape: statements.ResolvedTable) -> None:
+def test_the_change_column_is_compared_in_its_own_type(
+    tsql: TsqlParser, resolved: statements.ResolvedTable
+) -> None:
     """A text converted to another type would be widened, and rows at the bound lost (correctness.md 0.3)."""
-    own = str(shape.change_type).partition("(")[0]
-    own = "binary" if shape.change_type == "varbinary(8)" else own
+    own = str(resolved.change_type).partition("(")[0]
+    own = "binary" if resolved.change_type == "varbinary(8)" else own
     texts = [
         query.sql
         for name, function in statements.builders().items()
         if "table" in inspect.signature(function).parameters
-        for query in statements.queries(name, function, shape)
+        for query in statements.queries(name, function, resolved)
     ]
     declaring = [
-        verdict.statements() for verdict in tsql.verdicts(sql for sql in texts if sql.startswith("DECLARE"))
+        result.statements() for result in tsql.parse_all(sql for sql in texts if sql.startswith("DECLARE"))
     ]
-    assert bool(declaring) == bool(statements.strategies_of(shape))
+    assert bool(declaring) == bool(statements.strategies_of(resolved))
     for *declares, _ in declaring:
         assert all(declare.types == {own} for declare in declares)
 
 
-def test_the_longest_list_of_keys_stays_below_the_limit_of_parameters(tsql: Judge) -> None:
-    shape = statements.make_shape()
-    sql = keys_query(shape, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
-    judge_read(tsql.verdict(sql).statements(), sql)
+def test_the_longest_list_of_keys_stays_below_the_limit_of_parameters(tsql: TsqlParser) -> None:
+    resolved = statements.make_shape()
+    sql = keys_query(resolved, tuple(map(str, range(KEYS_PER_STATEMENT)))).sql
+    read_as_one(tsql.parse(sql).statements(), sql)
     assert f"@P{KEYS_PER_STATEMENT})" in with_parameters(sql)
     assert KEYS_PER_STATEMENT <= 2_100
-    assert statements.template(sql) == statements.template(keys_query(shape, ("1",)).sql)
+    assert statements.template(sql) == statements.template(keys_query(resolved, ("1",)).sql)

@@ -16,8 +16,8 @@ from airflow_provider_pacs.sync.incremental.statements import flagged_query
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from tests.contract import statements
-from tests.contract.test_emitted_tsql import judge_read
-from tests.contract.tsql_judge import Judge
+from tests.contract.test_emitted_tsql import read_as_one
+from tests.contract.tsql_parser import TsqlParser
 
 PIECES = [
     *(
@@ -70,10 +70,10 @@ UNFIT = st.sampled_from(
 )
 WHOLE = {
     "full": full_query,
-    "keys": lambda shape: keys_query(shape, ("1", "2")),
-    "window": lambda shape: window_query(shape, statements.Window(None, statements.STAMP)),
-    "since": lambda shape: since_query(shape, statements.STAMP),
-    "flagged": lambda shape: flagged_query(shape, late(shape), statements.STAMP),
+    "keys": lambda resolved: keys_query(resolved, ("1", "2")),
+    "window": lambda resolved: window_query(resolved, statements.Window(None, statements.STAMP)),
+    "since": lambda resolved: since_query(resolved, statements.STAMP),
+    "flagged": lambda resolved: flagged_query(resolved, late(resolved), statements.STAMP),
 }
 
 
@@ -96,7 +96,7 @@ def is_name(text: str) -> bool:
     )
 
 
-def test_three_thousand_names_stay_one_name_each(tsql: Judge) -> None:
+def test_three_thousand_names_stay_one_name_each(tsql: TsqlParser) -> None:
     """Case 83: whatever is in a name, it is one name."""
     count = 0
 
@@ -105,12 +105,12 @@ def test_three_thousand_names_stay_one_name_each(tsql: Judge) -> None:
     def stays(names: list[str]) -> None:
         nonlocal count
         count += len(names)
-        verdicts = tsql.verdicts(
+        parsed_names = tsql.parse_all(
             f"SELECT s.{quote(name)} AS {quote(name)} FROM {qualified(name, name)} AS s" for name in names
         )
-        for name, verdict in zip(names, verdicts, strict=True):
-            (select,) = verdict.statements()
-            judge_read([select], verdict.sql)
+        for name, result in zip(names, parsed_names, strict=True):
+            (select,) = result.statements()
+            read_as_one([select], result.sql)
             assert (select.tables, select.columns, select.aliases) == (
                 ((name, name),),
                 (("s", name),),
@@ -136,32 +136,40 @@ def test_what_is_no_name_is_refused_and_nothing_else(name: str) -> None:
     names=st.lists(GOOD, min_size=15, max_size=15, unique_by=str.lower),
     builder=st.sampled_from(sorted(WHOLE)),
 )
-def test_a_table_of_hostile_names_is_read_by_these_names(tsql: Judge, names: list[str], builder: str) -> None:
+def test_a_table_of_hostile_names_is_read_by_these_names(
+    tsql: TsqlParser, names: list[str], builder: str
+) -> None:
     """Case 83: schema, table and every column at once, through every builder that reads whole rows."""
     renamed = dict(zip(["dbo", "Property", *statements.make_shape().map.sources], names, strict=True))
-    shape = statements.make_shape(rename=renamed.__getitem__)
-    sql = WHOLE[builder](shape).sql
-    select = judge_read(tsql.verdict(sql).statements(), sql)
+    resolved = statements.make_shape(rename=renamed.__getitem__)
+    sql = WHOLE[builder](resolved).sql
+    select = read_as_one(tsql.parse(sql).statements(), sql)
     assert select.tables == ((names[0], names[1]),)
     assert set(select.columns) - {("DAY",), ("NANOSECOND",)} == {
         ("s", name) for name in names[2:]
     }  # units of DATEADD are read as columns
-    assert select.aliases[:13] == (*(canonical for canonical, _ in shape.map.columns), "extra.0", "extra.1")
-    measured = lob_query(shape)
+    assert select.aliases[:13] == (
+        *(canonical for canonical, _ in resolved.map.columns),
+        "extra.0",
+        "extra.1",
+    )
+    measured = lob_query(resolved)
     assert measured is not None
-    (lobs,) = tsql.verdict(measured.sql).statements()
-    assert {parts[-1] for parts in lobs.columns} == {name for name in names[2:] if shape.columns[name].is_lob}
+    (lobs,) = tsql.parse(measured.sql).statements()
+    assert {parts[-1] for parts in lobs.columns} == {
+        name for name in names[2:] if resolved.columns[name].is_lob
+    }
 
 
 @examples(60)
 @given(type_name=GOOD.map(str.lower))
-def test_a_type_of_hostile_name_stays_one_type(tsql: Judge, type_name: str) -> None:
+def test_a_type_of_hostile_name_stays_one_type(tsql: TsqlParser, type_name: str) -> None:
     """The name of a type comes from the county's catalog too: CREATE TYPE takes any name."""
-    shape = statements.make_shape()
-    key = replace(shape.columns[shape.map.key], type_name=type_name)
-    shape = replace(shape, columns={**shape.columns, shape.map.key: key})
-    sql = keys_query(shape, ("1",)).sql
-    select = judge_read(tsql.verdict(sql).statements(), sql)
+    resolved = statements.make_shape()
+    key = replace(resolved.columns[resolved.map.key], type_name=type_name)
+    resolved = replace(resolved, columns={**resolved.columns, resolved.map.key: key})
+    sql = keys_query(resolved, ("1",)).sql
+    select = read_as_one(tsql.parse(sql).statements(), sql)
     assert type_name in select.types
 
 
@@ -175,9 +183,9 @@ def test_a_refusal_names_the_remedy_in_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("declared", [*statements.DATE_TYPES, *statements.KEY_TYPES, *statements.OTHER_TYPES])
-def test_a_declared_type_is_written_as_it_was_declared(tsql: Judge, declared: str) -> None:
+def test_a_declared_type_is_written_as_it_was_declared(tsql: TsqlParser, declared: str) -> None:
     table = statements.make_shape().map
     column = statements.shape_of(table, {source: declared for source in table.sources}).columns[table.key]
     assert column.declared == declared
-    (statement,) = tsql.verdict(f"DECLARE @x {column.declared}").statements()
+    (statement,) = tsql.parse(f"DECLARE @x {column.declared}").statements()
     assert statement.types == {declared.partition("(")[0]}

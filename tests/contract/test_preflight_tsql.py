@@ -18,9 +18,9 @@ from airflow_provider_pacs.sync.schema.tables import SourceTable, source_tables
 from airflow_provider_pacs.sync.schema.tsql import quote
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import FUNCTIONS_OF_2012, NODES_THAT_WRITE_OR_HINT
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 
-SHAPES = statements.all_shapes()
+TABLES = statements.all_shapes()
 ONE_LINE = [name for name in statements.ODD_NAMES if name.isprintable()]
 
 
@@ -41,17 +41,17 @@ def all_looks(table: SourceTable, columns: Sequence[str] = ()) -> Iterator[str]:
             yield queries.empty_query(table, table.columns[start : start + size])
 
 
-def test_every_look_is_one_bounded_select(tsql: Judge) -> None:
+def test_every_look_is_one_bounded_select(tsql: TsqlParser) -> None:
     texts = sorted(
         {
             sql
-            for shape in SHAPES
-            for table in source_tables(shape)
+            for resolved in TABLES
+            for table in source_tables(resolved)
             for sql in all_looks(table, table.key or table.columns[:1])
         }
     )
-    for sql, verdict in zip(texts, tsql.verdicts(texts), strict=True):
-        *declares, select = verdict.statements()
+    for sql, result in zip(texts, tsql.parse_all(texts), strict=True):
+        *declares, select = result.statements()
         assert {each.type for each in declares} <= {"DeclareVariableStatement"}, sql
         assert select.type == "SelectStatement", sql
         assert not select.into, sql
@@ -66,13 +66,13 @@ def names(rename: str) -> list[SourceTable]:
     return list(source_tables(statements.make_shape(rename=statements.odd(rename))))
 
 
-def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge) -> None:
+def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: TsqlParser) -> None:
     """Story 27: the job writes to nobody's PACS: the login can't."""
     config = CountyConfig.model_validate({"county": "benton_wa"})
     made = source_grants(mapped_tables(config))
-    found = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
-    assert all(len(one) == 1 for one in found)
-    types = [one[0].type for one in found]
+    parsed = [result.statements() for result in tsql.parse_all(made.statements)]
+    assert all(len(statements) == 1 for statements in parsed)
+    types = [statements[0].type for statements in parsed]
     assert types[:3] == ["CreateUserStatement", "CreateRoleStatement", "AlterRoleStatement"]
     assert types[3:] == ["GrantStatement"] * 8 + ["DenyStatement"]
     granted = [
@@ -90,23 +90,23 @@ def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: Judge
     )
     assert owner == f"GRANT SELECT ON OBJECT::[dbo].[PropertyOwner] ({columns}) TO [tf_reader];"
     more = [made.login_statement, *(each.statement for each in made.optional)]
-    assert [verdict.statements()[0].type for verdict in tsql.verdicts(more)] == ["CreateLoginStatement"] + [
+    assert [result.statements()[0].type for result in tsql.parse_all(more)] == ["CreateLoginStatement"] + [
         "GrantStatement"
     ] * 6
 
 
 @pytest.mark.parametrize("name", ONE_LINE)
-def test_a_hostile_name_stays_a_name_in_a_grant(tsql: Judge, name: str) -> None:
+def test_a_hostile_name_stays_a_name_in_a_grant(tsql: TsqlParser, name: str) -> None:
     made = source_grants(names(name), login=name[:100])
-    types = [verdict.statements() for verdict in tsql.verdicts(made.statements)]
-    assert [[one.type for one in each] for each in types] == [
+    types = [result.statements() for result in tsql.parse_all(made.statements)]
+    assert [[statement.type for statement in each] for each in types] == [
         ["CreateUserStatement"],
         ["CreateRoleStatement"],
         ["AlterRoleStatement"],
     ] + [["GrantStatement"]] * 2 + [["DenyStatement"]]
     script = "\n".join(made.lines())
-    whole = tsql.verdict(script).statements()
-    assert [one.type for one in whole] == [one.type for each in types for one in each]
+    whole = tsql.parse(script).statements()
+    assert [statement.type for statement in whole] == [statement.type for each in types for statement in each]
     assert quote(name[:100]) in made.statements[0]
 
 

@@ -1,4 +1,4 @@
-"""What a run really sends, recorded behind Microsoft's driver, is what the other tests judge: no statement
+"""What a run really sends, recorded behind Microsoft's driver, is what the other tests parse: no statement
 comes from anywhere else.
 """
 
@@ -35,7 +35,7 @@ from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.contract import statements
 from tests.contract.test_emitted_tsql import CONSTANTS
 from tests.contract.test_preflight_tsql import all_looks
-from tests.contract.tsql_judge import Judge, with_parameters
+from tests.contract.tsql_parser import TsqlParser, with_parameters
 from tests.integration.conftest import pg_server as pg_server
 from tests.integration.conftest import pg_url as pg_url
 from tests.support.county import counted_rules
@@ -60,9 +60,9 @@ class Recorder:
     @contextmanager
     def asked(self) -> Iterator[set[str]]:
         """Gives a set that holds, at the end, what was sent meanwhile."""
-        start, found = len(self.sent), set[str]()
-        yield found
-        found.update(self.sent[start:])
+        start, texts = len(self.sent), set[str]()
+        yield texts
+        texts.update(self.sent[start:])
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def disturb(recorder: Recorder, target: PostgresTarget, number: int) -> None:
     del recorder.sent[mark:]  # what the county's people send is not ours
 
 
-def judged(tables: Iterable[ResolvedTable]) -> dict[str, set[str]]:
+def parsed_texts(tables: Iterable[ResolvedTable]) -> dict[str, set[str]]:
     """Builder -> what it makes for these tables, as the driver sends it, for any number of keys."""
     return {
         name: {statements.template(with_parameters(sql)) for sql in texts}
@@ -151,7 +151,7 @@ def normal(sent: Iterable[str]) -> set[str]:
 
 @pytest.fixture
 def target(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTarget]:
-    """Rules are judged by their predicates: what a run sends to its source does not depend on who judges."""
+    """Rules are validated by their predicates: what a run sends to its source does not depend on that."""
     monkeypatch.setattr(
         import_module("airflow_provider_pacs.sync.steps.validate"), "validate_stage", counted_rules
     )
@@ -159,8 +159,8 @@ def target(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresTar
         yield opened
 
 
-def test_a_run_sends_nothing_that_is_not_judged(
-    tsql: Judge, recorder: Recorder, target: PostgresTarget
+def test_a_run_sends_nothing_that_is_not_parsed(
+    tsql: TsqlParser, recorder: Recorder, target: PostgresTarget
 ) -> None:
     """First load, changes, comparison, reconcile, backfill and the hook's records, over all entities: every
     builder is used, and nothing else.
@@ -190,7 +190,7 @@ def test_a_run_sends_nothing_that_is_not_judged(
         for entity in ("owner", "value", "structure"):
             list(records.changed_records(reader, entity, statements.STAMP, "generic"))
         list(records.related_records(reader, "property", KEYS, "owner", "generic"))
-    known_texts = judged(tables)
+    known_texts = parsed_texts(tables)
     (owner,) = [table for table in tables if table.map.entity == "owner"][:1]
     planned = {text for texts in statements.plan_statements(tables).values() for text in texts}
     strangers = (
@@ -203,36 +203,36 @@ def test_a_run_sends_nothing_that_is_not_judged(
     assert not strangers
     unused = {name for name, texts in known_texts.items() if texts and not texts & normal(asked)}
     assert unused <= {"joined.bounds_query", "rowversion.bounds_query"}, "the county has no rowversion"
-    for verdict in tsql.verdicts(sorted(asked)):
-        verdict.statements()
+    for result in tsql.parse_all(sorted(asked)):
+        result.statements()
 
 
-def test_a_check_sends_nothing_that_is_not_judged(tsql: Judge, recorder: Recorder) -> None:
-    """`pacs check`, all of it: constants, and looks at data that test_preflight_tsql.py judges for every kind
+def test_a_check_sends_nothing_that_is_not_parsed(tsql: TsqlParser, recorder: Recorder) -> None:
+    """`pacs check`, all of it: constants, and looks at data that test_preflight_tsql.py parses for every kind
     of table.
     """
     with SqlServerReader(recorder.address(), attempts=1) as reader, recorder.asked() as asked:
         report = examine(county(), reader, ConfigError("no target here"), thorough=True)
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
     with SqlServerReader(recorder.address(), attempts=1) as reader:
-        found = [reading.shape for reading in resolve_tables(county(), reader).values()]
-    tables = [table for shape in found for table in source_tables(shape)]
+        resolved = [choice.table for choice in resolve_tables(county(), reader).values()]
+    tables = [table for each in resolved for table in source_tables(each)]
     looks = {with_parameters(sql) for table in tables for sql in all_looks(table)}
-    built = {text for texts in judged(found).values() for text in texts}
+    built = {text for texts in parsed_texts(resolved).values() for text in texts}
     assert asked & looks
     assert not normal(asked) - normal(looks) - normal(fixed()) - built
-    for verdict in tsql.verdicts(sorted(asked)):
-        verdict.statements()
+    for result in tsql.parse_all(sorted(asked)):
+        result.statements()
 
 
-def related(shape: ResolvedTable) -> set[str]:
+def related(table: ResolvedTable) -> set[str]:
     """The statement of `related_records`, of which `built` knows the form but not the column."""
-    query = statements.builders()["full.keys_query"](shape, tuple(KEYS), "PropertyID")
+    query = statements.builders()["full.keys_query"](table, tuple(KEYS), "PropertyID")
     assert query is not None
     return {statements.template(with_parameters(query.sql))}
 
 
-def test_the_hook_sends_nothing_that_is_not_judged(recorder: Recorder) -> None:
+def test_the_hook_sends_nothing_that_is_not_parsed(recorder: Recorder) -> None:
     where = {"host": "127.0.0.1", "port": recorder.port, "schema": "PACS"}
     hook = PacsHook("pacs_benton_wa")
     hook._stored = Connection(

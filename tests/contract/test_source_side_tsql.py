@@ -15,7 +15,7 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn, in_database
 from airflow_provider_pacs.sync.schema.joined import CHANGED, render
 from airflow_provider_pacs.sync.schema.surrogate import with_surrogate
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 
 ODD = "od]d 'name"
 
@@ -53,31 +53,31 @@ def moments(declared: str) -> ResolvedTable:
 
 
 def statements() -> list[str]:
-    found = list(constants())
-    found += [in_database(sql, ODD) for sql in found if "sys." in sql]
+    texts = list(constants())
+    texts += [in_database(sql, ODD) for sql in texts if "sys." in sql]
     for options in ({}, {"future_layer": True}):
         for table in load_tables("harris_pacs_9", options=options).values():
-            found += [sql for _, sql in render(table).settings]
+            texts += [sql for _, sql in render(table).settings]
     extra = {"owner": {"extra": {"dba": "a.file_as_name"}}}
-    found.append(render(load_tables("harris_pacs_9", extra)["owner"]).sql)
+    texts.append(render(load_tables("harris_pacs_9", extra)["owner"]).sql)
     for stamp in (True, False):
         selection = with_surrogate(numbered(stamp, ODD)).selection
         assert selection is not None
-        found.append(selection.sql)
-        found += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
+        texts.append(selection.sql)
+        texts += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
     for declared in ("datetime", "datetime2", "smalldatetime"):
-        found.append(stamping.settled_query(moments(declared), "2026-01-15").sql)
-        found.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)
-    return found
+        texts.append(stamping.next_cursor_query(moments(declared), "2026-01-15").sql)
+        texts.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)
+    return texts
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_microsofts_parser_reads_what_the_source_side_asks(tsql: Judge, number: int) -> None:
+def test_microsofts_parser_reads_what_the_source_side_asks(tsql: TsqlParser, number: int) -> None:
     """Cases C17, C22, D5, D7, D12, D14, D16: SQL Server 2012 and later read each of them as we mean it."""
     texts = statements()[number::2]
     assert len(texts) > 15
-    for verdict in tsql.verdicts(texts):
-        *declared, last = verdict.statements()
-        assert last.type == "SelectStatement", verdict.sql
+    for result in tsql.parse_all(texts):
+        *declared, last = result.statements()
+        assert last.type == "SelectStatement", result.sql
         assert {statement.type for statement in declared} <= {"DeclareVariableStatement"}
-        assert not any(statement.into for statement in verdict.statements())
+        assert not any(statement.into for statement in result.statements())

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.source.address import SourceAddress
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 from tests.integration.bad_counties import odd_tables
 from tests.support.county import County, county_config, retype
 from tests.support.generated import generated_county, reading_login
@@ -91,8 +91,8 @@ def sent() -> list[str]:
     return sorted(set(server.sent))
 
 
-def test_each_statement_is_what_it_begins_with(sent: list[str], tsql: Judge) -> None:
+def test_each_statement_is_what_it_begins_with(sent: list[str], tsql: TsqlParser) -> None:
     begins = {sql: next((words for words in MEANT if sql.startswith(words)), "") for sql in sent}
     assert set(begins.values()) == set(MEANT)
-    for sql, verdict in zip(sent, tsql.verdicts(sent), strict=True):
-        assert [statement.type for statement in verdict.statements()] == [MEANT[begins[sql]]], sql
+    for sql, result in zip(sent, tsql.parse_all(sent), strict=True):
+        assert [statement.type for statement in result.statements()] == [MEANT[begins[sql]]], sql

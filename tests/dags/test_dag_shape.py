@@ -40,7 +40,7 @@ def write(folder: Path, county: str, text: str = "owner: me", name: str = "") ->
     return path
 
 
-def shape(dag: DAG) -> dict[str, set[str]]:
+def downstream(dag: DAG) -> dict[str, set[str]]:
     return {task.task_id: set(task.downstream_task_ids) for task in dag.tasks}
 
 
@@ -58,9 +58,9 @@ def model() -> dict[str, DAG]:
 
 def test_the_model_county_has_three_dags_of_golden_shape(model: dict[str, DAG]) -> None:
     assert list(model) == ["pacs_benton_wa", "pacs_benton_wa_reconcile", "pacs_benton_wa_approvals"]
-    assert shape(model["pacs_benton_wa"]) == SYNC
-    assert shape(model["pacs_benton_wa_reconcile"]) == SYNC
-    assert shape(model["pacs_benton_wa_approvals"]) == {
+    assert downstream(model["pacs_benton_wa"]) == SYNC
+    assert downstream(model["pacs_benton_wa_reconcile"]) == SYNC
+    assert downstream(model["pacs_benton_wa_approvals"]) == {
         "pending": {"decide"},
         "decide": {"apply"},
         "apply": set(),

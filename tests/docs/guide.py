@@ -37,17 +37,17 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     """The page's blocks of commands, in order."""
     text = page.read_text("utf-8")
-    for found in BLOCK.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        yield Block(page.name, line, found["kind"] or "", textwrap.dedent(found["text"]))
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield Block(page.name, line, match["kind"] or "", textwrap.dedent(match["text"]))
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """The commands with our value in every `export` of a name that we have one for."""
 
-    def line(found: re.Match[str]) -> str:
-        name = found[1]
-        return f"export {name}={shlex.quote(values[name])}" if name in values else found[0]
+    def line(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"export {name}={shlex.quote(values[name])}" if name in values else match[0]
 
     return EXPORT.sub(line, text)
 

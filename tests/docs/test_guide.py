@@ -157,6 +157,6 @@ def test_a_placeholder_is_filled_and_everything_else_is_left() -> None:
 
 
 def test_a_block_in_a_list_is_taken_out_of_its_indent() -> None:
-    found = [block for page in [FIRST_HOUR, *PHASES] for block in blocks(page)]
-    assert all(isinstance(block, Block) and not block.text.startswith(" ") for block in found)
-    assert any("airflow connections add terrafusion" in block.text for block in found)
+    taken = [block for page in [FIRST_HOUR, *PHASES] for block in blocks(page)]
+    assert all(isinstance(block, Block) and not block.text.startswith(" ") for block in taken)
+    assert any("airflow connections add terrafusion" in block.text for block in taken)

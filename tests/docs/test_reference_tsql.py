@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.tsql_judge import Judge
+from tests.contract.tsql_parser import TsqlParser
 
 FOLDER = Path(__file__).resolve().parents[2] / "airflow_provider_pacs" / "docs" / "reference" / "tsql"
 STATEMENTS = sorted(FOLDER.glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
-def parser() -> Iterator[Judge]:
+def parser() -> Iterator[TsqlParser]:
     """Microsoft's parser; where it is missing the tests fail and say what to run."""
-    with Judge() as judge:
-        yield judge
+    with TsqlParser() as running:
+        yield running
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda path: path.stem)
-def test_a_reference_statement_is_accepted_for_each_release(statement: Path, parser: Judge) -> None:
-    verdict = parser.verdict(statement.read_text("utf-8"))
-    assert {release: errors for release, errors in verdict.errors.items() if errors} == {}
+def test_a_reference_statement_is_accepted_for_each_release(statement: Path, parser: TsqlParser) -> None:
+    result = parser.parse(statement.read_text("utf-8"))
+    assert {release: errors for release, errors in result.errors.items() if errors} == {}
 
 
 def test_every_statement_is_in_the_index() -> None:

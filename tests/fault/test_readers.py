@@ -24,9 +24,9 @@ def benton(postgres: Postgres) -> Iterator[World]:
 
 
 def read_through_publish(world: World) -> None:
-    with world.disturbed() as target, target.watch() as reader:
+    with world.disturbed() as target, target.observer() as reader:
         with world.sync(target) as run:
-            with target.held(HOLD_PUBLISH):
+            with target.locked(HOLD_PUBLISH):
                 until(
                     "publish stores a cursor, rows of the parent are written",
                     lambda: target.waits_in("pacs_ops.sync_state"),
@@ -37,7 +37,7 @@ def read_through_publish(world: World) -> None:
                     "the reader looked while publish was open", lambda: reader.polls >= looks + 3, alive=run
                 )
                 assert len(reader.seen) == 1
-            assert run.wait() == 0, run.told()
+            assert run.wait() == 0, run.output()
         looks = reader.polls
         until("the reader looked afterwards", lambda: reader.polls >= looks + 2)
     print(

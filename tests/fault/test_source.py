@@ -22,7 +22,7 @@ def test_breaks_behind_the_first_batch(world: World, fault: str) -> None:
     with world.disturbed() as target:
         world.sandbox.fault(f"{fault} match=PropertyValue times=1")
         with world.sync(target) as run:
-            assert run.wait() == 1, run.told()
+            assert run.wait() == 1, run.output()
             last = run.err.splitlines()[-1]
         assert last.startswith("PACS-001: ")
         [(state, message)] = target.runs()
@@ -48,7 +48,7 @@ def test_breaks_before_the_first_row(world: World, fault: str) -> None:
     with world.disturbed() as target:
         world.sandbox.fault(f"{fault} times=1")
         with world.sync(target) as run:
-            assert run.wait() == 0, run.told()
+            assert run.wait() == 0, run.output()
             assert (
                 fault == "refuse" or "Trying again." in run.err
             )  # a refused connection is tried again by the driver itself already

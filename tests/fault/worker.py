@@ -22,10 +22,10 @@ from airflow_provider_pacs.sandbox.site import Endpoint
 def answer(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     if "sql" in asked:
         return {"status": 0, "rows": call(Endpoint.read(folder), asked["sql"])}
-    told, failed = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(failed):
+    out, failed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(failed):
         status = main(asked["argv"])
-    return {"status": status, "out": told.getvalue(), "err": failed.getvalue()}
+    return {"status": status, "out": out.getvalue(), "err": failed.getvalue()}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow_provider_pacs.sync.entities import default_entities
+from tests.fault.observer import Poll
 from tests.fault.processes import Run, until
 from tests.fault.source import Sandbox
 from tests.fault.target import Postgres, Target
-from tests.fault.watch import Poll
 
 
 class World:
@@ -63,13 +63,13 @@ class World:
         its reader saw whole states only.
         """
         target = self.target()
-        with target.watch(survives_restarts=restarts) as watch:
+        with target.observer(survives_restarts=restarts) as observer:
             yield target
             self.sandbox.clear_faults()
             self.undisturbed(target)
         self.assert_equal(target)
-        assert set(watch.seen) <= self.whole, f"{len(watch.seen)} states seen in {watch.polls} looks"
-        assert not watch.errors
+        assert set(observer.seen) <= self.whole, f"{len(observer.seen)} states seen in {observer.polls} looks"
+        assert not observer.errors
         until("every run of this test has left the target", target.is_left_alone)
         self.postgres.drop(target.database)
 

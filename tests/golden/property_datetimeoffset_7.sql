@@ -30,7 +30,7 @@ SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[
 
 -- census
 DECLARE @hi datetimeoffset(7) = CONVERT(datetimeoffset(7), ?, 121);
-SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN s.[LastModified] > @hi THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 1, 4))) + CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 13, 4))))) AS key_sum FROM [dbo].[Property] AS s
+SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN s.[LastModified] > @hi THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(decimal(38, 0), CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', CONVERT(varchar(900), CONVERT(varchar(60), s.[PropertyID]))), 1, 7))))) AS key_sum FROM [dbo].[Property] AS s
 -- ('hi',)
 
 -- key_list
@@ -47,7 +47,7 @@ SELECT s.[PropertyID] AS [property_id], s.[ParcelNumber] AS [parcel_number], s.[
 -- ('a', 'b')
 
 -- census_without_bound
-SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN 1 = 0 THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 1, 4))) + CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), s.[PropertyID]), 13, 4))))) AS key_sum FROM [dbo].[Property] AS s
+SELECT '' AS grp, COUNT_BIG(*) AS n, COUNT_BIG(CASE WHEN 1 = 0 THEN 1 END) AS late, CONVERT(varchar(60), SUM(CONVERT(decimal(38, 0), CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', CONVERT(varchar(900), CONVERT(varchar(60), s.[PropertyID]))), 1, 7))))) AS key_sum FROM [dbo].[Property] AS s
 -- ()
 
 -- key_list_without_bound

@@ -1,5 +1,5 @@
 """Counties that cannot work, each wrong in one way: what its file, its connections and its certificates say,
-and what must be told about it.
+and what must be said about it.
 
 The same list goes through the command line and through a DAG. Everything is real but the county: Microsoft's
 driver, TLS, PostgreSQL.

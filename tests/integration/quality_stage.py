@@ -36,7 +36,7 @@ def create_stage(connection: psycopg.Connection[Any], entity: Entity, table: str
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
 
 
-def create_leaf(connection: psycopg.Connection[Any], entity: Entity, table: str) -> None:
+def create_partition(connection: psycopg.Connection[Any], entity: Entity, table: str) -> None:
     """An empty published partition: the entity's columns and the stamp of a tombstone."""
     create_stage(connection, entity, table)
     connection.execute(
@@ -56,7 +56,7 @@ def insert_rows(connection: psycopg.Connection[Any], table: str, rows: Iterable[
         )
 
 
-def found_rows(
+def broken_rows(
     connection: psycopg.Connection[Any], entity: Entity, rule: Rule, context: ValidationContext
 ) -> list[int]:
     """The `_seq` of the rows that a rule's predicate finds."""

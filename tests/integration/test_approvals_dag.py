@@ -46,7 +46,7 @@ for row in chosen:
     call(place, "DELETE FROM [dbo].[Property] WHERE PropertyID = ?", row["k"])
 """
 SECONDS = 300
-SETTLED = 12
+QUIET_SECONDS = 12
 """Seconds that a question has stood before it is answered: Airflow 3.3 can fail one that is answered at once.
 """
 # A real Airflow has to start (about a minute) and then runs seven DAG runs.
@@ -91,7 +91,7 @@ class Site:
             )
 
         wait(waits, f"run {number} of {APPROVALS} does not ask")
-        time.sleep(SETTLED)
+        time.sleep(QUIET_SECONDS)
         return str(self.approvals()[number]["dag_run_id"])
 
     def answer(self, run_id: str, option: str) -> None:

@@ -20,9 +20,9 @@ def waiting_county(county: County) -> County:
 
 
 def waiting(county: County) -> tuple[int, str]:
-    (found,) = steps.pending_deletes(county.config, county.target)
-    assert found.row_count == 30
-    return found.pending_id, found.digest
+    (pending,) = steps.pending_deletes(county.config, county.target)
+    assert pending.row_count == 30
+    return pending.pending_id, pending.digest
 
 
 def test_an_approved_set_is_applied_once(waiting_county: County) -> None:

@@ -20,7 +20,7 @@ from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, new_engine, of, retype
 
-PLANNING = import_module("airflow_provider_pacs.sync.steps.plan")
+PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 DAYS = [f"2025-12-{day:02d}" for day in (1, 8, 15, 22, 29)]
 WINDOWS = list(pairwise(DAYS))
 
@@ -188,7 +188,7 @@ def test_a_sync_and_a_backfill_never_write_at_once(county: County, monkeypatch: 
     """Case 119: neither overtakes the other: a backfill that meets a sync at work is refused at once, a sync that meets
     a backfill waits for it, and is refused where that takes too long.
     """
-    monkeypatch.setattr(PLANNING, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(PRECONDITIONS, "WAIT_SECONDS", 0.1)
     stamped(county)
     staged = county.stage()
     with pytest.raises(RetryableError, match="a sync of this county is at work") as refused:

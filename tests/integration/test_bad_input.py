@@ -44,7 +44,7 @@ def arguments(folder: Path, source: str, target: str) -> list[str]:
     return ["benton_wa", "--counties", str(folder), "--source-url", source, "--target-url", target]
 
 
-def told(captured: str) -> str:
+def line_of(captured: str) -> str:
     """The last line of standard error, which must be the only one that is an error."""
     lines = [
         line
@@ -66,7 +66,7 @@ def test_sync_says_what_is_wrong_and_publishes_nothing(
 ) -> None:
     folder = write_county(tmp_path, bad.settings, twice=bad.name == "duplicate county")
     status = main(["sync", *arguments(folder, bad.source(world).url, target_url(target | bad.target))])
-    line = told(capsys.readouterr().err)
+    line = line_of(capsys.readouterr().err)
     assert line.startswith(f"{bad.code}: ")
     assert all(word in line for word in (*bad.words, "Remedy: ")), line
     assert (status, published(pg_url)) == (bad.status, 0)
@@ -87,10 +87,10 @@ def test_check_finds_it_before_a_sync_and_says_it_in_json(
         == 1
     )
     report = json.loads(capsys.readouterr().out)
-    (found,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
-    assert found["text"].startswith(f"{bad.code}: ")
-    assert all(word in f"{found['text']} {found['remedy']}" for word in bad.words)
-    assert found["remedy"]
+    (failed,) = [finding for finding in report["findings"] if finding["state"] == "fail"]
+    assert failed["text"].startswith(f"{bad.code}: ")
+    assert all(word in f"{failed['text']} {failed['remedy']}" for word in bad.words)
+    assert failed["remedy"]
     assert report["state"] == "fail"
 
 
@@ -124,7 +124,7 @@ def test_a_county_that_is_nowhere_names_those_that_are(
 ) -> None:
     folder = write_county(tmp_path, {"county": "yakima_wa"})
     assert main(["sync", *arguments(folder, world.source.url, pg_url)]) == 2
-    line = told(capsys.readouterr().err)
+    line = line_of(capsys.readouterr().err)
     assert all(word in line for word in ("'benton_wa'", "yakima_wa", "Remedy: "))
 
 
@@ -138,7 +138,7 @@ def test_a_role_without_rights_in_the_target_is_told_to_be_granted_them(
         parts = urlsplit(pg_url)
         url = parts._replace(netloc="nobody_yet@").geturl()
         assert main(["sync", *arguments(write_county(tmp_path, {}), world.source.url, url)]) == 2
-        line = told(capsys.readouterr().err)
+        line = line_of(capsys.readouterr().err)
         assert line.startswith("PACS-003: ")
         assert "42501" in line
         assert "Remedy: Grant" in line

@@ -71,11 +71,11 @@ def test_plan_asks_the_catalog_one_round_per_table(
     make_county: CountyMaker, request_: steps.RunRequest
 ) -> None:
     """No question is asked twice, and four tables cost four rounds of the same questions as one table's."""
-    one = _asked_by_plan(loaded(make_county, "property"), request_)
+    single = _asked_by_plan(loaded(make_county, "property"), request_)
     two = _asked_by_plan(loaded(make_county, "property", "owner"), request_)
     four = _asked_by_plan(loaded(make_county, *ENTITIES), request_)
-    for asked in (one, two, four):
+    for asked in (single, two, four):
         assert [question for question, times in asked.items() if times > 1] == []
-    per_table = len(two) - len(one)
+    per_table = len(two) - len(single)
     assert 0 < per_table <= 5
     assert len(four) - len(two) == 2 * per_table

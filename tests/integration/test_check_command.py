@@ -40,13 +40,13 @@ def test_a_check_ends_with_0_and_a_table(
     """Nothing failed: what the login may not see and what is only to be looked at are no failures."""
     asked = arguments(write_county(tmp_path, {}), world.source.url, pg_url)
     assert main(["check", *asked]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("reachability  ok")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("reachability  ok")
     assert any(
-        line.startswith("rights        ok      The login can read, and nothing else.") for line in told
+        line.startswith("permissions   ok      The login can read, and nothing else.") for line in printed
     )
-    assert any("msodbcsql" in line for line in told)
-    assert "0 failed" in told[-1]
+    assert any("msodbcsql" in line for line in printed)
+    assert "0 failed" in printed[-1]
 
 
 def test_a_check_in_json_is_the_report(
@@ -91,15 +91,17 @@ def test_a_remedy_is_wrapped_below_its_finding() -> None:
     from airflow_provider_pacs.sync.preflight import PreflightReport
 
     finding = Finding(
-        "rights.beyond_reading",
-        "rights",
+        "permissions.beyond_reading",
+        "permissions",
         "warn",
         "It could write.",
         "Use a login that only reads, as is printed by pacs grants.",
     )
-    told = lines(PreflightReport("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63)
-    assert told == [
-        "rights        WARN    It could write.",
+    printed = lines(
+        PreflightReport("benton_wa", datetime(2026, 1, 1, tzinfo=UTC), True, (finding,)), width=63
+    )
+    assert printed == [
+        "permissions   WARN    It could write.",
         "                      -> Use a login that only reads, as is",
         "                         printed by pacs grants.",
         "",
@@ -122,16 +124,16 @@ def test_a_servers_own_tables_are_looked_at_over_the_wire(mssql: MssqlServer) ->
             )
         config = county_config(tables={"property": {"table": name}})
         report = examine(config, reader, ConfigError("no target"), thorough=True)
-    found = {finding.id: finding for finding in report.findings}
-    assert {name for name, finding in found.items() if finding.state == "fail"} == {"target.reachability"}
-    assert "sysadmin" in found["rights.beyond_reading"].text
-    assert found["rights.read.property"].state == "ok"
-    assert found["sizes.property"].text.startswith("6 rows of property")
-    assert "the newest is 2020-01-02 03:04:05.677" in found["data.property.stamps"].text
-    assert f"dbo.{name}.City, most often: 'Prosser' 6." in found["data.property.codes.City"].text
-    assert "1 values occur more than once" in found["data.property.keys.ParcelNumber"].text
-    assert "SQL Server" in found["database.version"].text
-    assert found["driver.source"].state == "ok"
+    findings = {finding.id: finding for finding in report.findings}
+    assert {name for name, finding in findings.items() if finding.state == "fail"} == {"target.reachability"}
+    assert "sysadmin" in findings["permissions.beyond_reading"].text
+    assert findings["permissions.read.property"].state == "ok"
+    assert findings["sizes.property"].text.startswith("6 rows of property")
+    assert "the newest is 2020-01-02 03:04:05.677" in findings["data.property.stamps"].text
+    assert f"dbo.{name}.City, most often: 'Prosser' 6." in findings["data.property.codes.City"].text
+    assert "1 values occur more than once" in findings["data.property.keys.ParcelNumber"].text
+    assert "SQL Server" in findings["database.version"].text
+    assert findings["driver.source"].state == "ok"
 
 
 def test_grants_are_printed_without_a_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +184,7 @@ def test_grants_ask_a_source_that_is_named_for_the_columns_changes_are_found_by(
 def test_what_the_targets_grants_give_is_enough_for_a_whole_run(
     bare_platform: Platform, county: County
 ) -> None:
-    """A role with these grants and nothing else runs and certifies what the owner migrated, and is told that it
+    """A role with these grants and nothing else runs and certifies what the owner migrated, and reads that it
     may; that it is no more than that, test_security_roles.py proves.
     """
     bare_platform.run_grants()
@@ -190,11 +192,11 @@ def test_what_the_targets_grants_give_is_enough_for_a_whole_run(
     county.target.close()
     with bare_platform.target(bare_platform.sync) as target:
         county.target = target
-        assert target.readiness().missing_rights == ()
+        assert target.readiness().missing_privileges == ()
         county.add("property", 1, 2)
         _, certificate = county.sync()
         assert certificate.clean
-        assert target.readiness().pending == target.readiness().missing_rights == ()
+        assert target.readiness().pending == target.readiness().missing_privileges == ()
         assert county.sql(
             "SELECT rolsuper OR rolcreaterole OR rolcreatedb AS more FROM pg_roles WHERE rolname = session_user"
         ) == [{"more": False}]

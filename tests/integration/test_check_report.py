@@ -40,9 +40,9 @@ def look(county: County, *, thorough: bool = True, **sections: Any) -> dict[str,
 
 
 def by_id(report: PreflightReport) -> dict[str, Finding]:
-    found = {finding.id: finding for finding in report.findings}
-    assert len(found) == len(report.findings)
-    return found
+    findings = {finding.id: finding for finding in report.findings}
+    assert len(findings) == len(report.findings)
+    return findings
 
 
 def as_reader(county: County) -> None:
@@ -62,8 +62,8 @@ def changing(make_county: CountyMaker) -> County:
     return make_county(["property"], engine=new_engine())
 
 
-def states(found: dict[str, Finding], state: str) -> set[str]:
-    return {name for name, finding in found.items() if finding.state == state}
+def states(findings: dict[str, Finding], state: str) -> set[str]:
+    return {name for name, finding in findings.items() if finding.state == state}
 
 
 def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) -> None:
@@ -73,15 +73,15 @@ def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) ->
     as_reader(whole_county)
     whole_county.target.migrate()
     whole_county.add("property", *range(1, 9))
-    found = look(whole_county)
-    assert states(found, "fail") == states(found, "warn") == states(found, "unknown") == set()
-    areas = list(dict.fromkeys(finding.area for finding in found.values()))
+    findings = look(whole_county)
+    assert states(findings, "fail") == states(findings, "warn") == states(findings, "unknown") == set()
+    areas = list(dict.fromkeys(finding.area for finding in findings.values()))
     assert areas == [
         "reachability",
         "tls",
         "driver",
         "login",
-        "rights",
+        "permissions",
         "database",
         "schema",
         "sizes",
@@ -90,35 +90,35 @@ def test_a_county_as_it_should_be_has_nothing_to_repair(whole_county: County) ->
         "changes",
         "target",
     ]
-    assert found["sizes.property"].text.startswith("8 rows of property")
-    assert {name for name in found if name.startswith("changes.")} == {
+    assert findings["sizes.property"].text.startswith("8 rows of property")
+    assert {name for name in findings if name.startswith("changes.")} == {
         f"changes.{entity}" for entity in ENTITIES
     }
-    assert found["changes.property"].text == "property is read by last_modified: LastModified is datetime."
+    assert findings["changes.property"].text == "property is read by last_modified: LastModified is datetime."
 
 
 def test_a_check_writes_nothing(read_only: County) -> None:
     """An empty target stays empty: no schema is made for the sake of a look."""
     read_only.sql("DROP SCHEMA IF EXISTS pacs, pacs_part, pacs_ops, pacs_report, pacs_stage CASCADE")
-    found = look(read_only)
+    findings = look(read_only)
     assert read_only.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'pacs%%'") == []
-    assert found["target.schema"].state == "warn"
-    assert "0001_schemas_and_state" in found["target.schema"].text
-    assert states(found, "fail") == set()
+    assert findings["target.schema"].state == "warn"
+    assert "0001_schemas_and_state" in findings["target.schema"].text
+    assert states(findings, "fail") == set()
     assert all(sql.lstrip().startswith(("SELECT", "DECLARE")) for sql in read_only.source.asked)
 
 
 def test_a_login_that_can_write_is_told(county: County) -> None:
     """Story 27: the sandbox's administrator could do everything; that is a warning with the way out."""
-    found = look(county, thorough=False)["rights.beyond_reading"]
-    assert found.state == "warn"
-    assert "db_owner" in found.text
-    assert "pacs grants" in found.remedy
+    findings = look(county, thorough=False)["permissions.beyond_reading"]
+    assert findings.state == "warn"
+    assert "db_owner" in findings.text
+    assert "pacs grants" in findings.remedy
 
 
 def test_strict_refuses_a_login_that_can_write_before_anything_is_claimed(county: County) -> None:
     county.configure(source={"read_only": "strict"})
-    assert look(county)["rights.beyond_reading"].state == "fail"
+    assert look(county)["permissions.beyond_reading"].state == "fail"
     with pytest.raises(ConfigError, match="could do more than read: member of sysadmin") as refused:
         county.sync()
     assert "pacs grants" in refused.value.remedy
@@ -151,7 +151,7 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
         ),
         (
             "fn_my_permissions(?",
-            "rights.read.property",
+            "permissions.read.property",
             "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
         ),
         (
@@ -171,10 +171,10 @@ def test_a_view_that_is_denied_is_unknown_and_never_a_failure(
 ) -> None:
     read_only.target.migrate()
     read_only.source.denied = tuple(view.split("|"))
-    found = look(read_only, thorough=finding.startswith("sizes"))
-    assert found[finding].state == "unknown"
-    assert grant in found[finding].remedy
-    assert states(found, "fail") == set()
+    findings = look(read_only, thorough=finding.startswith("sizes"))
+    assert findings[finding].state == "unknown"
+    assert grant in findings[finding].remedy
+    assert states(findings, "fail") == set()
 
 
 def test_one_look_that_fails_hides_no_other(read_only: County) -> None:
@@ -186,10 +186,10 @@ def test_one_look_that_fails_hides_no_other(read_only: County) -> None:
             raise RetryableError("the connection was lost")
 
     read_only.source.before_query = breaks
-    found = look(read_only)
-    assert states(found, "fail") == {"sizes"}
-    assert "PACS-001: the connection was lost" in found["sizes"].text
-    assert {"clock.zone", "data.property.stamps", "changes.property", "target.schema"} <= found.keys()
+    findings = look(read_only)
+    assert states(findings, "fail") == {"sizes"}
+    assert "PACS-001: the connection was lost" in findings["sizes"].text
+    assert {"clock.zone", "data.property.stamps", "changes.property", "target.schema"} <= findings.keys()
 
 
 def test_a_target_that_is_down_hides_nothing_of_the_source(read_only: County) -> None:
@@ -199,28 +199,30 @@ def test_a_target_that_is_down_hides_nothing_of_the_source(read_only: County) ->
         RetryableError("the target does not answer", remedy="Start it"),
         thorough=True,
     )
-    found = by_id(report)
-    assert found["target.reachability"] == Finding(
+    findings = by_id(report)
+    assert findings["target.reachability"] == Finding(
         "target.reachability", "target", "fail", "PACS-001: the target does not answer", "Start it"
     )
     assert {
-        "rights.read.property",
+        "permissions.read.property",
         "schema.property",
         "sizes.property",
         "data.property.keys.PropertyID",
-    } <= found.keys()
+    } <= findings.keys()
     assert (report.state, report.count("fail")) == ("fail", 1)
 
 
 def test_a_missing_column_and_a_wrong_type_are_told_with_the_nearest_name(changing: County) -> None:
     """Story 24: the fingerprint is compared before anything is read, and the difference is named."""
     redeclare(changing.engine, retype("Property", City=None, CityName=SqlType("varchar", 100)))
-    found = look(changing)
-    assert "has no column 'City' (nearest: 'cityname')" in found["schema.property"].text
-    assert found["schema.property"].state == "fail"
-    assert found["changes.property"].state == "unknown"
-    found = look(changing, tables={"property": {"columns": {"city": "CityName", "acreage": "LastModified"}}})
-    assert "column 'LastModified' is datetime, but acreage takes numeric" in found["schema.property"].text
+    findings = look(changing)
+    assert "has no column 'City' (nearest: 'cityname')" in findings["schema.property"].text
+    assert findings["schema.property"].state == "fail"
+    assert findings["changes.property"].state == "unknown"
+    findings = look(
+        changing, tables={"property": {"columns": {"city": "CityName", "acreage": "LastModified"}}}
+    )
+    assert "column 'LastModified' is datetime, but acreage takes numeric" in findings["schema.property"].text
 
 
 def test_drift_since_the_last_run_is_told(changing: County) -> None:
@@ -230,9 +232,9 @@ def test_drift_since_the_last_run_is_told(changing: County) -> None:
     redeclare(
         changing.engine, retype("Property", Zoning=SqlType("varchar", 10), City=SqlType("varchar", 4000))
     )
-    found = look(changing, thorough=False)["schema.property"]
-    assert found.state == "warn"
-    assert "added Zoning; widened City: varchar(100) -> varchar(4000)" in found.text
+    findings = look(changing, thorough=False)["schema.property"]
+    assert findings.state == "warn"
+    assert "added Zoning; widened City: varchar(100) -> varchar(4000)" in findings.text
     redeclare(changing.engine, retype("Property", City=SqlType("varchar", 5)))
     assert look(changing, thorough=False)["schema.property"].state == "fail"
 
@@ -246,9 +248,9 @@ def test_another_database_behind_the_connection_is_told(county: County) -> None:
         """UPDATE pacs_ops.county SET source_identity = '{"server": "OTHER", "db": "PACS"}' WHERE county_id = %s""",
         county.fips,
     )
-    found = look(county, thorough=False)["database.identity"]
-    assert found.state == "fail"
-    assert "--accept-source" in found.remedy
+    findings = look(county, thorough=False)["database.identity"]
+    assert findings.state == "fail"
+    assert "--accept-source" in findings.remedy
 
 
 def test_clocks_and_zones_that_differ_are_told(read_only: County) -> None:
@@ -262,8 +264,12 @@ def test_clocks_and_zones_that_differ_are_told(read_only: County) -> None:
     )
     assert "3,600 s behind" in by_id(report)["clock.skew"].text
     read_only.configure(timezone="America/Boise")
-    found = look(read_only, thorough=False)["clock.zone"]
-    assert (found.state, "UTC-08:00" in found.text, "UTC-07:00" in found.text) == ("warn", True, True)
+    findings = look(read_only, thorough=False)["clock.zone"]
+    assert (findings.state, "UTC-08:00" in findings.text, "UTC-07:00" in findings.text) == (
+        "warn",
+        True,
+        True,
+    )
     read_only.configure(sync={"clock": "utc"})
     assert {look(read_only, thorough=False)[name].state for name in ("clock.skew", "clock.zone")} == {"ok"}
 
@@ -278,11 +284,11 @@ def test_stamps_that_no_window_reaches_are_counted(changing: County) -> None:
             "INSERT INTO [dbo].[Property] (PropertyID, ParcelNumber, Changed, IsActive) VALUES (NEWID(), "
             f"'{number}', {stamp}, 1)"
         )
-    found = look(changing)["data.property.stamps"]
-    assert found.state == "warn"
+    findings = look(changing)["data.property.stamps"]
+    assert findings.state == "warn"
     assert (
         "Of 3 rows of dbo.Property 1 have no Changed and 1 are stamped over a day ahead; the newest is "
-        "2031-01-01" in found.text
+        "2031-01-01" in findings.text
     )
 
 
@@ -290,8 +296,8 @@ def test_sentinel_dates_are_counted(whole_county: County) -> None:
     """Story 18: a conversion's day 1980-01-01, and SQL Server's day 0."""
     whole_county.add("property", 1)
     whole_county.add("owner", 1, 2, 3, of=1, StartDate="1980-01-01", EndDate="1900-01-01")
-    found = look(whole_county)["data.owner.dates"]
-    assert (found.state, "3 x 1980-01-01 in StartDate, 3 x 1900-01-01 in EndDate" in found.text) == (
+    findings = look(whole_county)["data.owner.dates"]
+    assert (findings.state, "3 x 1980-01-01 in StartDate, 3 x 1900-01-01 in EndDate" in findings.text) == (
         "warn",
         True,
     )
@@ -301,12 +307,12 @@ def test_parcel_numbers_that_could_be_taken_for_one_another_are_counted(county: 
     """Story 15: SQL Server takes ab-1 and AB-1, and trailing blanks, for the same; PostgreSQL does not."""
     for number, parcel in enumerate(("1-1", "1-1", "ab-1", "AB-1", "c-1", "c-1 ")):
         county.add("property", number, ParcelNumber=parcel)
-    found = look(county)
-    text = found["data.property.keys.ParcelNumber"].text
-    assert found["data.property.keys.ParcelNumber"].state == "warn"
+    findings = look(county)
+    text = findings["data.property.keys.ParcelNumber"].text
+    assert findings["data.property.keys.ParcelNumber"].state == "warn"
     assert "2 differ only by case or trailing blanks" in text
     assert "occur more than once" in text
-    assert found["data.property.keys.PropertyID"].state == "ok"
+    assert findings["data.property.keys.PropertyID"].state == "ok"
 
 
 def test_codes_are_shown_and_personal_values_are_not(whole_county: County) -> None:
@@ -314,11 +320,11 @@ def test_codes_are_shown_and_personal_values_are_not(whole_county: County) -> No
     whole_county.add("property", *range(1, 9), Address="12 Secret Ln")
     whole_county.add("property", 9, City="Ann Lee's", Address=None)
     whole_county.add("owner", *range(1, 9), OwnerName="Ann Lee")
-    found = look(whole_county)
-    assert found["data.property.codes.City"].text == "dbo.Property.City, most often: 'Prosser' 8."
-    assert "'Individual' 8" in found["data.owner.codes.OwnerType"].text
-    assert "1 without Address" in found["data.property.personal"].text
-    text = json.dumps([finding.text + finding.remedy for finding in found.values()])
+    findings = look(whole_county)
+    assert findings["data.property.codes.City"].text == "dbo.Property.City, most often: 'Prosser' 8."
+    assert "'Individual' 8" in findings["data.owner.codes.OwnerType"].text
+    assert "1 without Address" in findings["data.property.personal"].text
+    text = json.dumps([finding.text + finding.remedy for finding in findings.values()])
     assert not [word for word in ("Secret", "Ann", "1-0000") if word in text]
 
 
@@ -326,18 +332,20 @@ def test_a_short_personal_column_is_no_code(changing: County) -> None:
     """However short its type and however often a value comes."""
     redeclare(changing.engine, retype("Property", Address=SqlType("varchar", 40)))
     changing.add("property", *range(1, 9), Address="12 Secret Ln")
-    found = look(changing)
-    assert "data.property.codes.Address" not in found
-    assert "Secret" not in str(found)
-    assert found["data.property.personal"].text == "dbo.Property, counts alone, in 8 rows: 0 without Address."
+    findings = look(changing)
+    assert "data.property.codes.Address" not in findings
+    assert "Secret" not in str(findings)
+    assert (
+        findings["data.property.personal"].text == "dbo.Property, counts alone, in 8 rows: 0 without Address."
+    )
 
 
 def test_a_quick_look_reads_no_rows(read_only: County) -> None:
     """The DAG's first task may not cost the county a scan."""
-    found = look(read_only, thorough=False)
+    findings = look(read_only, thorough=False)
     assert not [sql for sql in read_only.source.asked if "FROM [dbo]" in sql]
-    assert "data" not in {finding.area for finding in found.values()}
-    assert found["sizes.property"].state == "unknown"
+    assert "data" not in {finding.area for finding in findings.values()}
+    assert findings["sizes.property"].state == "unknown"
 
 
 def answering(county: County, part: str, **row: Any) -> None:
@@ -348,8 +356,10 @@ def answering(county: County, part: str, **row: Any) -> None:
 
 def test_rows_are_taken_from_the_catalog_where_it_counts_them(read_only: County) -> None:
     answering(read_only, "FROM sys.partitions", n=95_450)
-    found = look(read_only, thorough=False)["sizes.property"]
-    assert found.text == "95,450 rows of property: about 5 s to read whole, at 20,000 rows/s (an assumption)."
+    findings = look(read_only, thorough=False)["sizes.property"]
+    assert (
+        findings.text == "95,450 rows of property: about 5 s to read whole, at 20,000 rows/s (an assumption)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -369,8 +379,8 @@ def test_a_server_that_is_not_as_it_should_be(
     asked for.
     """
     answering(read_only, part, **row)
-    found = look(read_only, thorough=False)[finding]
-    assert (found.state, bool(found.remedy)) == (state, state in ("fail", "warn"))
+    findings = look(read_only, thorough=False)[finding]
+    assert (findings.state, bool(findings.remedy)) == (state, state in ("fail", "warn"))
 
 
 @pytest.mark.parametrize(("encrypt", "any_certificate"), [("no", False), ("yes", True)])
@@ -378,9 +388,9 @@ def test_a_connection_that_proves_nothing_is_told(
     read_only: County, encrypt: str, any_certificate: bool
 ) -> None:
     read_only.source.facts = lambda: ConnectionFacts("msodbcsql17", encrypt, any_certificate, "sql.example")  # type: ignore[method-assign]
-    found = look(read_only, thorough=False)
-    assert (found["tls.source"].state, found["driver.source"].state) == ("warn", "warn")
-    assert found["tls.source"].remedy
+    findings = look(read_only, thorough=False)
+    assert (findings["tls.source"].state, findings["driver.source"].state) == ("warn", "warn")
+    assert findings["tls.source"].remedy
 
 
 def test_the_speed_is_the_countys_own_once_it_has_read_enough(county: County) -> None:
@@ -400,8 +410,8 @@ def test_the_speed_is_the_countys_own_once_it_has_read_enough(county: County) ->
 
 def test_a_table_without_a_change_column_is_told_as_dear(changing: County) -> None:
     redeclare(changing.engine, retype("Property", LastModified=SqlType("varchar", 30)))
-    found = look(changing, thorough=False)["changes.property"]
-    assert (found.state, "compare" in found.text) == ("warn", True)
+    findings = look(changing, thorough=False)["changes.property"]
+    assert (findings.state, "compare" in findings.text) == ("warn", True)
     assert look(changing, thorough=False, sync={"enable_cdc": False})["changes.property"].state == "ok"
 
 
@@ -481,9 +491,9 @@ def test_a_parcel_number_of_type_text_is_looked_at_as_far_as_it_goes(changing: C
         changing.engine, retype("Property", ParcelNumber=SqlType("text", -1), IsActive=SqlType("text", -1))
     )
     changing.add("property", 1)
-    found = look(changing)
-    assert states(found, "fail") == set()
-    assert "data.property.keys.ParcelNumber" not in found
+    findings = look(changing)
+    assert states(findings, "fail") == set()
+    assert "data.property.keys.ParcelNumber" not in findings
 
 
 def test_reports_do_not_pile_up(county: County) -> None:
@@ -503,17 +513,17 @@ def test_a_target_login_without_rights_is_told_what_it_lacks(county: County) -> 
     county.sql("CREATE ROLE check_nobody")
     county.sql("SET ROLE check_nobody")
     try:
-        found = look(county, thorough=False)
+        findings = look(county, thorough=False)
     finally:
         county.sql("RESET ROLE")
         county.sql("DROP ROLE check_nobody")
-    assert found["target.rights"].state == "fail"
-    assert "USAGE on schema pacs" in found["target.rights"].text
-    assert "pacs grants" in found["target.rights"].remedy
+    assert findings["target.permissions"].state == "fail"
+    assert "USAGE on schema pacs" in findings["target.permissions"].text
+    assert "pacs grants" in findings["target.permissions"].remedy
 
 
 def test_the_tables_of_an_entity_name_every_column_that_is_read(county: County) -> None:
-    (table,) = source_tables(resolve_tables(county.config, county.source)["property"].shape)
+    (table,) = source_tables(resolve_tables(county.config, county.source)["property"].table)
     assert (table.text, table.quoted, table.key, table.change_column) == (
         "dbo.Property",
         "[dbo].[Property]",

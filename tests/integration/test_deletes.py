@@ -52,8 +52,8 @@ def test_a_hard_delete(county: County, by: str) -> None:
     else:
         published, certificate = county.reconciled()
         assert of(published, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
-    found = of(published, "property")
-    assert (found.mode, found.deleted) == ("window" if by == "its cursor" else "full", 1)
+    outcome = of(published, "property")
+    assert (outcome.mode, outcome.deleted) == ("window" if by == "its cursor" else "full", 1)
     assert certificate.clean
     assert set(county.rows("property")) == {key("property", 1), key("property", 3)}
     assert county.rows("property", deleted=True)[key("property", 2)]["parcel_number"] == "1-00002"
@@ -130,7 +130,7 @@ def test_a_key_that_changes(county: County) -> None:
 
 
 def test_a_row_inserted_while_reconcile_reads(county: County) -> None:
-    """Case 37: a row that appears after the first look is never taken for a ghost."""
+    """Case 37: a row that appears after the first look is never taken for a row too many."""
     county.add("property", 1, 2)
     county.sync()
     county.remove("property", 2)
@@ -146,7 +146,7 @@ def test_a_row_inserted_while_reconcile_reads(county: County) -> None:
     assert set(county.rows("property")) == {key("property", 1), key("property", 3)}
 
 
-def hidden_for_one_read(county: County, number: int) -> None:
+def hidden_once(county: County, number: int) -> None:
     """One read passes the row by, as a scan may that meets a moving row; it is there again right after."""
 
     def hide(sql: str) -> None:
@@ -166,12 +166,12 @@ def test_a_read_that_misses_a_row(county: County) -> None:
     """
     county.add("property", 1, 2, at="2026-01-15 04:00:00.000")
     county.sync()
-    hidden_for_one_read(county, 2)
+    hidden_once(county, 2)
     published, certificate = county.reconciled()
     assert of(published, "property").sample_keys == (f"extra_in_target:{key('property', 2)}",)
     assert of(published, "property").changed == 0
     assert certificate.clean
-    hidden_for_one_read(county, 2)
+    hidden_once(county, 2)
     published, _ = county.sync(mode="full")
     assert of(published, "property").deleted == 0
     assert len(county.rows("property")) == 2
@@ -214,10 +214,10 @@ def test_too_many_deletes_wait_for_a_person(make_county: CountyMaker) -> None:
     keys = sorted(key("property", number) for number in gone)
     assert (pending["row_count"], pending["live_count"]) == (30, 60)
     assert bytes(pending["digest"]) == hashlib.sha256(",".join(keys).encode()).digest()
-    found = county.sql(
+    rows = county.sql(
         "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = %s", pending["pending_id"]
     )
-    assert sorted(row["source_key"] for row in found) == keys
+    assert sorted(row["source_key"] for row in rows) == keys
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_all_runs_share_one_guard(make_county: CountyMaker, how: str, days: int)
         county.reconciled() if how == "reconcile" else county.sync(mode="full" if how == "full" else "auto")
     )
     waits = days > 0
-    found = of(published, "property")
-    assert (found.deleted, found.pending_deletes) == ((0, 20) if waits else (20, 0))
+    outcome = of(published, "property")
+    assert (outcome.deleted, outcome.pending_deletes) == ((0, 20) if waits else (20, 0))
     assert certificate.state == ("pending" if waits else "clean")
     assert len(county.rows("property")) == (40 if waits else 20)
 

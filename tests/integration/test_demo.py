@@ -118,6 +118,6 @@ def test_after_the_end_nothing_runs_and_the_runs_verdict_is_the_exit_status(kept
         process.info for process in psutil.process_iter(["name", "cmdline"])
     ]  # one that has just ended has neither
     assert not any(
-        "postgres" in (found["name"] or "") and str(kept.folder) in " ".join(found["cmdline"] or ())
-        for found in seen
+        "postgres" in (match["name"] or "") and str(kept.folder) in " ".join(match["cmdline"] or ())
+        for match in seen
     )

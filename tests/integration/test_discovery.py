@@ -88,12 +88,12 @@ def test_a_county_with_the_profiles_own_names_is_proposed_without_a_doubt() -> N
     """Every column of the generic profile is recognised, and nothing is marked."""
     engine = InProcessPacs()
     with engine.reader() as reader:
-        found = discover(reader)
+        proposal = discover(reader)
     engine.close()
-    assert (found.profile, found.all_doubts, found.absent) == ("generic", (), ())
+    assert (proposal.profile, proposal.all_doubts, proposal.absent) == ("generic", (), ())
     from airflow_provider_pacs.sync.profiles import load_tables
 
-    for table in found.tables:
+    for table in proposal.tables:
         known = load_tables("generic")[table.entity]
         assert (table.table, table.mode) == (known.table, None)
         assert tuple((c.canonical, c.source) for c in table.columns) == known.columns
@@ -159,17 +159,17 @@ def test_what_was_proposed_is_read(proposal: Proposal, odd: InProcessReader, tmp
     _, config = written(proposal, tmp_path)
     only = config.model_copy(update={"sync": config.sync.model_copy(update={"entities": ("property",)})})
     choices = resolve_tables(only, odd)
-    assert choices["property"].family == "rowversion"
-    assert "legal_description" not in dict(choices["property"].shape.map.columns)
+    assert choices["property"].strategy == "rowversion"
+    assert "legal_description" not in dict(choices["property"].table.map.columns)
     assert [row.rejected for row in preview(only, odd, "property", rows=3)] == [()] * 3
 
 
 def test_a_harris_pacs_is_told_from_any_other() -> None:
     engine = HarrisPacs()
     with engine.reader() as reader:
-        found = discover(reader)
+        proposal = discover(reader)
     engine.close()
-    assert (found.profile, found.tables, found.all_doubts) == ("harris_pacs_9", (), ())
+    assert (proposal.profile, proposal.tables, proposal.all_doubts) == ("harris_pacs_9", (), ())
 
 
 def test_a_login_that_sees_nothing_says_so(odd: InProcessReader) -> None:
@@ -192,8 +192,8 @@ def test_names_that_would_break_out_of_a_comment_stay_in_it(tmp_path: Path) -> N
         "property", evil, evil, (ColumnProposal("parcel_number", evil, evil),), (ExtraProposal("a", evil, evil),),
         strategy=evil, doubt=evil,
     )  # fmt: skip
-    found = Proposal("generic", (table,), doubts=(evil,))
-    path, config = written(found, tmp_path)
+    proposal = Proposal("generic", (table,), doubts=(evil,))
+    path, config = written(proposal, tmp_path)
     assert config.target.connection == "terrafusion"
     assert config.tables["property"].table == evil
     assert set(yaml.safe_load(path.read_text("utf-8"))) == {

@@ -21,7 +21,7 @@ from airflow_provider_pacs.sync.incremental import last_modified as ordered
 from airflow_provider_pacs.sync.incremental.statements import Window
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
 from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
-from tests.integration.test_semantics_that_bite import STAMPED, shape_of
+from tests.integration.test_semantics_that_bite import STAMPED, resolved_of
 from tests.support.server import MssqlServer, only_the_sandbox, sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -134,13 +134,13 @@ def test_rows_stamped_in_the_hour_that_repeats_arrive(autumn: MssqlServer) -> No
     the overlap covers it.
     """
     with autumn.table(STAMPED) as table, SqlServerReader(autumn.address, attempts=1) as reader:
-        shape = shape_of(table, "LastModified", "datetime")
+        resolved = resolved_of(table, "LastModified", "datetime")
 
         def run(cursor: str | None) -> tuple[str, set[int]]:
             now = reader.query(ordered.clock_query("local").sql)[0]["now"]
             query = ordered.bounds_query(request(now, cursor))
             row = reader.query(query.sql, query.params)[0]
-            window = ordered.window_query(shape, Window(row["lo"] or "1900-01-01 00:00:00.000", row["hi"]))
+            window = ordered.window_query(resolved, Window(row["lo"] or "1900-01-01 00:00:00.000", row["hi"]))
             keys = {
                 key
                 for batch in reader.stream(window.sql, window.params)
@@ -210,7 +210,7 @@ def test_faults_from_the_command_line() -> None:
                 "SELECT 1 /* from_serve from_fault */",
             ]
             request = {"environment": endpoint.environment, "address": address, "statements": statements}
-            told = subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-c", CLIENT],
                 input=json.dumps(request),
                 capture_output=True,
@@ -223,7 +223,7 @@ def test_faults_from_the_command_line() -> None:
             process.wait(30)
     assert bad.returncode == 2
     assert "expected one of refuse" in bad.stderr
-    answers = [json.loads(line) for line in told.stdout.splitlines()]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [state for state, _ in answers] == ["42000", "42000", "00000"]
     assert "(1222)" in answers[0][1]
     assert "(10928)" in answers[1][1]

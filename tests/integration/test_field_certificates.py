@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 
 from airflow_provider_pacs.sync import steps
+from airflow_provider_pacs.sync.records import KeyTotals
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
-from airflow_provider_pacs.sync.target.port import KeyTotals
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
 WINDOW_OFF = {"delete_guard": {"window_days": 0}}
-PLAN = import_module("airflow_provider_pacs.sync.steps.plan")
+PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 
 
 def pending_of(county: County, entity: str = "property") -> tuple[int, str]:
     """The undecided set, as a decision names it."""
-    (found,) = county.target.approvals.pending(county.fips)
-    assert found.entity == entity
-    return found.pending_id, found.digest
+    (pending,) = county.target.approvals.pending(county.fips)
+    assert pending.entity == entity
+    return pending.pending_id, pending.digest
 
 
 def approve(county: County, sets: list[tuple[int, str]]) -> Any:
@@ -107,15 +107,15 @@ def test_a_row_that_turned_bad_without_its_stamp_is_counted(county: County) -> N
     in_balance(county, certificate)
 
 
-@pytest.mark.parametrize("way", ["reconcile", "sync"])
-def test_a_corrected_row_leaves_quarantine_without_its_stamp(county: County, way: str) -> None:
+@pytest.mark.parametrize("kind", ["reconcile", "sync"])
+def test_a_corrected_row_leaves_quarantine_without_its_stamp(county: County, kind: str) -> None:
     """Case C6: a quarantined row is corrected and its stamp does not move: the next run of any kind publishes it."""
     county.add("property", *range(10))
     county.add("property", 10, Acreage=-1)
     county.sync()
     county.clock.step(hours=5)
     county.change("property", 10, at=None, Acreage=1)
-    certificate = county.sync()[1] if way == "sync" else county.reconcile()
+    certificate = county.sync()[1] if kind == "sync" else county.reconcile()
     assert certificate.clean
     assert county.row("property", 10)["acreage"] == 1
     assert county.quarantine("property") == {}
@@ -275,7 +275,7 @@ def test_a_verdict_counts_for_its_table_alone(county: County) -> None:
 
 
 def test_counts_that_agree_for_the_wrong_reason(county: County) -> None:
-    """Case C16: two hard deletes and two inserts within the lag: the ghosts are found in the same run."""
+    """Case C16: two hard deletes and two inserts within the lag: the rows too many are found in the same run."""
     county.add("property", *range(10))
     county.sync()
     county.clock.step(hours=3)
@@ -387,7 +387,7 @@ def test_a_sync_gives_up_on_a_run_that_does_not_end(
     make_county: CountyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case C20: it says what is at work, and that it may be tried again; a run whose process is gone holds nobody."""
-    monkeypatch.setattr(PLAN, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(PRECONDITIONS, "WAIT_SECONDS", 0.3)
     county = make_county()
     county.add("property", 1)
     county.sync()

@@ -12,7 +12,7 @@ from airflow_provider_pacs.sync.incremental.last_modified import window_query
 from airflow_provider_pacs.sync.incremental.statements import Window
 from airflow_provider_pacs.sync.preflight import examine
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
-from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, settled_query
+from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, next_cursor_query
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, InProcessReader, key
 
@@ -58,9 +58,9 @@ def test_a_cursor_that_follows_the_stamps_loses_nothing(make_county: CountyMaker
     county.add("property", 1, 2, at=county.stamp(hours=hours + 2))
     lost = 0
     for night in range(3):
-        table = resolve_tables(county.config, county.source)["property"].shape
+        table = resolve_tables(county.config, county.source)["property"].table
         hi = county.stamp()
-        query = settled_query(table, hi)
+        query = next_cursor_query(table, hi)
         cursor = county.source.query(query.sql, query.params)[0]["cursor"]
         county.clock.step(hours=3)
         stamp = (county.clock.local() - timedelta(hours=hours)).isoformat(" ", "milliseconds")
@@ -81,9 +81,9 @@ def cities(county: County, table: Any, lo: str, hi: str) -> dict[str, str]:
 def test_a_table_in_which_nothing_happens_is_not_read_again_for_ever(county: County) -> None:
     """Case D7: the cursor falls back by a day at most, so the stamps of a conversion are read once."""
     county.add("property", 1, 2, at=county.stamp(hours=30))
-    table = resolve_tables(county.config, county.source)["property"].shape
+    table = resolve_tables(county.config, county.source)["property"].table
     hi = county.stamp()
-    query = settled_query(table, hi)
+    query = next_cursor_query(table, hi)
     cursor = county.source.query(query.sql, query.params)[0]["cursor"]
     assert county.stamp(hours=30) < cursor < county.stamp(hours=23)
 

@@ -32,14 +32,14 @@ Maker = Callable[..., HarrisCounty]
 def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     made: list[HarrisCounty] = []
 
-    def one(*entities: str, options: dict[str, Any] | None = None, **sections: Any) -> HarrisCounty:
+    def make_one(*entities: str, options: dict[str, Any] | None = None, **sections: Any) -> HarrisCounty:
         source = {"profile": "harris_pacs_9", "options": options or {}}
         config = county_config(entities, source=source, **sections)
         target = PostgresTarget.from_url(pg_url)
         made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
         return made[-1]
 
-    yield one
+    yield make_one
     for county in made:
         county.target.close()
     pacs.end_sessions()
@@ -166,7 +166,7 @@ def test_an_option_that_lives_in_the_source_means_a_full_read(make: Maker) -> No
         assert max(years) == 2027
         # 2028 is beyond next year, so these rows are read as what they are now, and set aside.
         assert {rule for rules in county.quarantine("value").values() for rule in rules} == {"F3.30"}
-        assert {found.rpartition("/")[2] for found in county.quarantine("value")} == {"2028"}
+        assert {key.rpartition("/")[2] for key in county.quarantine("value")} == {"2028"}
     finally:
         county.pacs("UPDATE dbo.pacs_system SET future_yr = 2027")
 

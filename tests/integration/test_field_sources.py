@@ -69,7 +69,7 @@ def stamped(make_county: CountyMaker, odd_engine: SandboxEngine) -> County:
 def chosen(county: County) -> tuple[str, str]:
     """How the properties would be read, and why."""
     choice = resolve_tables(county.config, county.source)["property"]
-    return choice.family, choice.reason
+    return choice.strategy, choice.reason
 
 
 VIEW = {"kind": "V "}
@@ -163,7 +163,7 @@ def test_a_view_of_this_database_keeps_its_rowversion(stamped: County) -> None:
 def test_a_pinned_rowversion_of_another_database_is_refused(
     make_county: CountyMaker, odd_engine: SandboxEngine
 ) -> None:
-    """Case D5: a county that insists is told what is wrong, not that the column is not there."""
+    """Case D5: a county that insists learns what is wrong, not that the column is not there."""
     redeclare(odd_engine, retype("Property", RowVer=SqlType("rowversion")))
     sections = {"tables": {"property": {"mode": "rowversion"}}}
     county = make_county(engine=odd_engine, keep_engine=True, sections=sections)
@@ -297,7 +297,7 @@ def test_a_synonym_for_another_database_has_no_usable_rowversion(stamped: County
         def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
             if "[OLTP].sys" in sql:
                 asked.append(sql)
-                params = tuple(str(one).replace("[OLTP].", "") if one else one for one in params)
+                params = tuple(str(value).replace("[OLTP].", "") if value else value for value in params)
                 return super().query(sql.replace("[OLTP].", ""), params)
             if "FROM sys.columns AS c\nLEFT JOIN" in sql:
                 return []
@@ -306,8 +306,8 @@ def test_a_synonym_for_another_database_has_no_usable_rowversion(stamped: County
     reader = Elsewhere(stamped.engine)  # type: ignore[arg-type]
     reader.answers, reader.changes = {"FROM sys.synonyms": [{"base": "[OLTP].[dbo].[Property]"}]}, {}
     stamped.source = reader
-    family, reason = chosen(stamped)
-    assert family == "last_modified"
+    strategy, reason = chosen(stamped)
+    assert strategy == "last_modified"
     assert "synonym for a table of database OLTP" in reason
     assert asked
     assert all(re.search(r"\[OLTP\]\.sys\.(columns|objects|indexes)", sql) for sql in asked)
@@ -384,7 +384,7 @@ def test_a_check_says_what_a_server_lacks(stamped: County) -> None:
     report = examine(stamped.config, stamped.source, stamped.target)
     states = {finding.id: finding.state for finding in report.findings}
     assert {states[name] for name in names} == {"unknown"}
-    assert "next strategy" in next(one.text for one in report.findings if "min_active" in one.id)
+    assert "next strategy" in next(each.text for each in report.findings if "min_active" in each.id)
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_both_of_the_documents_names_of_a_table_are_read(
 
 
 def finding(report: Any, name: str) -> str:
-    return str(next(one.text for one in report.findings if one.id == name))
+    return str(next(each.text for each in report.findings if each.id == name))
 
 
 def test_a_county_that_names_its_table_gets_no_other(make_county: CountyMaker) -> None:

@@ -93,18 +93,18 @@ def test_keys_are_the_same_for_ever_and_children_find_their_parent(make: Maker) 
     """Case 117: one source key, one UUID in every load, another in another county; a child's link is its
     parent's key (story 25).
     """
-    one, other = make("property", "value"), make("property")
-    one.sync()
-    other.sync()
-    first, second = one.keyed("property"), other.keyed("property")
+    early, late = make("property", "value"), make("property")
+    early.sync()
+    late.sync()
+    first, second = early.keyed("property"), late.keyed("property")
     assert first.keys() == second.keys()
     assert not {row["property_id"] for row in first.values()} & {
         row["property_id"] for row in second.values()
     }
-    made = one.sql("SELECT pacs_ops.surrogate_key(%s, 'property', '10001') AS made", one.fips)[0]["made"]
+    made = early.sql("SELECT pacs_ops.surrogate_key(%s, 'property', '10001') AS made", early.fips)[0]["made"]
     assert made == first["10001"]["property_id"]
     assert (made.version, made.variant) == (8, "specified in RFC 4122")
-    assert {row["property_id"] for row in one.rows("value").values()} <= {
+    assert {row["property_id"] for row in early.rows("value").values()} <= {
         row["property_id"] for row in first.values()
     }
 
@@ -173,7 +173,7 @@ def test_related_records_come_in_one_statement(make: Maker) -> None:
         for row in batch.to_pylist()
     ]
     assert {row["_parent_key"] for row in rows} == set(keys)
-    assert len([sql for sql in county.source.asked if "[_scope]" in sql]) == 1
+    assert len([sql for sql in county.source.asked if "[_root_key]" in sql]) == 1
 
 
 def test_an_account_rename_reaches_every_parcel_of_the_owner(make: Maker) -> None:
@@ -528,7 +528,7 @@ def test_no_statement_reads_what_is_personal_and_no_business_of_ours(make: Maker
     ]
     for table in (t for options in choices for t in load_tables("harris_pacs_9", options=options).values()):
         selection = render(table)
-        texts += [selection.sql.lower(), *(watch.sql.lower() for watch in selection.probes)]
+        texts += [selection.sql.lower(), *(probe.sql.lower() for probe in selection.probes)]
         texts += [f"{source.table}.{column}" for source in selection.tables for column in source.columns]
     for word in NEVER_READ:
         assert not [text for text in texts if word in text], word
@@ -539,13 +539,13 @@ def test_no_statement_reads_what_is_personal_and_no_business_of_ours(make: Maker
     }
     assert licences
     for entity in load_entities():
-        held = " ".join(
+        sent = " ".join(
             str(value)
             for row in county.rows(entity).values()
             for value in row.values()
             if isinstance(value, str)
         )
-        assert not [one for one in licences if one in held]
+        assert not [licence for licence in licences if licence in sent]
 
 
 def test_a_column_that_an_upgrade_took_away_is_refused_before_reading(make: Maker) -> None:
@@ -609,7 +609,7 @@ def test_an_extra_column_is_a_column_and_nothing_else(make: Maker, place: str) -
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ({"options": {"supplements": "newest"}}, "supplements: must be one of: latest, accepted, base"),
         ({"options": {"yeers": 2}}, "unknown option 'yeers'"),
@@ -620,8 +620,8 @@ def test_an_extra_column_is_a_column_and_nothing_else(make: Maker, place: str) -
         ({"tables": {"property": {"columns": {"geo": "x"}}}}, "tables.property.columns.geo"),
     ],
 )
-def test_a_wrong_choice_is_told(make: Maker, source: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_a_wrong_choice_is_told(make: Maker, source: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         make("property", source=source)
 
 
@@ -667,24 +667,24 @@ def test_a_county_with_names_of_its_own_needs_one_yaml_and_nothing_else(make: Ma
 
 def test_a_check_looks_at_every_joined_table_once(make: Maker) -> None:
     """D4: of a joined entity each table has findings of its own; nothing that is personal and no business of
-    ours is read or told.
+    ours is read or shown.
     """
     county = make(*ENTITIES)
     county.target.migrate()
     report = examine(county.config, county.source, county.target, thorough=True)
-    found = {finding.id: finding for finding in report.findings}
-    assert len(found) == len(report.findings)
-    assert {name: finding.text for name, finding in found.items() if finding.state == "fail"} == {}
+    findings = {finding.id: finding for finding in report.findings}
+    assert len(findings) == len(report.findings)
+    assert {name: finding.text for name, finding in findings.items() if finding.state == "fail"} == {}
     assert {f"schema.{entity}" for entity in ENTITIES} | {
         f"changes.{entity}" for entity in ENTITIES
-    } <= found.keys()
+    } <= findings.keys()
     assert {
-        "rights.read.property.property",
-        "rights.read.value.property",
+        "permissions.read.property.property",
+        "permissions.read.value.property",
         "data.property.property_val.dates",
-    } <= found.keys()
+    } <= findings.keys()
     assert (
-        "data.property.property_val.codes.prop_inactive_dt" not in found
+        "data.property.property_val.codes.prop_inactive_dt" not in findings
     )  # a day is no code, whatever it is mapped to
-    told = " ".join(finding.text for finding in report.findings).lower()
-    assert not [word for word in NEVER_READ if word in told]
+    texts = " ".join(finding.text for finding in report.findings).lower()
+    assert not [word for word in NEVER_READ if word in texts]

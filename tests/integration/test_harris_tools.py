@@ -73,20 +73,20 @@ def test_the_grants_name_every_column_that_is_read_and_no_other(county: Path) ->
 def test_a_check_looks_at_every_table_and_shows_nothing_personal(
     county: Path, reader: InProcessReader
 ) -> None:
-    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are told; names and
+    """Stories 15, 18, 24: the fingerprint, sentinel dates and duplicate parcel numbers are reported; names and
     addresses are counted only.
     """
     report = examine(load_county(county), reader, ConfigError("no target here"), thorough=True)
-    found = {finding.id: finding for finding in report.findings}
-    assert len(found) == len(report.findings), "two findings have one id"
+    findings = {finding.id: finding for finding in report.findings}
+    assert len(findings) == len(report.findings), "two findings have one id"
     assert {finding.area for finding in report.findings if finding.state == "fail"} == {"target"}
-    assert all(found[f"schema.{entity}"].state == "ok" for entity in ENTITIES)
-    assert "1980-01-01 in prop_inactive_dt" in found["data.property.property_val.dates"].text
-    assert "occur more than once" in found["data.property.property.keys.geo_id"].text
-    assert "rowversion" in found["changes.value"].text
-    told = " ".join(finding.text for finding in report.findings)
+    assert all(findings[f"schema.{entity}"].state == "ok" for entity in ENTITIES)
+    assert "1980-01-01 in prop_inactive_dt" in findings["data.property.property_val.dates"].text
+    assert "occur more than once" in findings["data.property.property.keys.geo_id"].text
+    assert "rowversion" in findings["changes.value"].text
+    texts = " ".join(finding.text for finding in report.findings)
     names = {row["file_as_name"] for row in reader.query("SELECT TOP (50) file_as_name FROM dbo.account")}
-    assert not [name for name in names if name and name in told]
+    assert not [name for name in names if name and name in texts]
 
 
 def test_a_preview_shows_ten_rows_beside_their_source(county: Path, reader: InProcessReader) -> None:

@@ -78,10 +78,10 @@ def test_all_records_are_all_rows_under_our_names(stored: World, entity: str) ->
         "structure": "Structure",
     }[entity]
     ((expected,),) = stored.rows(f"SELECT COUNT(*) FROM [dbo].[{source}]")
-    found = table(PacsHook("pacs_benton_wa").get_all_records(entity, batch_rows=150))
-    assert found.num_rows == expected
-    assert found.schema.names[-1] == "_source_version"
-    assert "last_modified" in found.schema.names
+    records = table(PacsHook("pacs_benton_wa").get_all_records(entity, batch_rows=150))
+    assert records.num_rows == expected
+    assert records.schema.names[-1] == "_source_version"
+    assert "last_modified" in records.schema.names
 
 
 def test_long_texts_arrive_whole(stored: World) -> None:
@@ -91,8 +91,8 @@ def test_long_texts_arrive_whole(stored: World) -> None:
         "FROM [dbo].[Property])",
         longest,
     )
-    found = table(PacsHook("pacs_benton_wa").get_all_records("property"))["legal_description"].to_pylist()
-    assert longest in found
+    texts = table(PacsHook("pacs_benton_wa").get_all_records("property"))["legal_description"].to_pylist()
+    assert longest in texts
 
 
 def test_changed_records_start_at_a_stamp_and_take_it_back(stored: World) -> None:
@@ -110,10 +110,10 @@ def test_related_records_belong_to_the_keys(stored: World) -> None:
     hook = PacsHook("pacs_benton_wa")
     keys = table(hook.get_all_records("property"))["property_id"].to_pylist()
     some = keys[:20]
-    found = table(hook.get_related_records("property", some, "owner"))
+    related = table(hook.get_related_records("property", some, "owner"))
     owners = table(hook.get_all_records("owner"))["property_id"].to_pylist()
-    assert found.num_rows == sum(owner in some for owner in owners) > 0
-    assert set(found["property_id"].to_pylist()) <= set(some)
+    assert related.num_rows == sum(owner in some for owner in owners) > 0
+    assert set(related["property_id"].to_pylist()) <= set(some)
     assert list(hook.get_related_records("property", [], "owner")) == []
 
 

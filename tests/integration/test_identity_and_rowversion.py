@@ -78,8 +78,8 @@ def test_rowversion_sees_what_no_stamp_shows(versioned: County) -> None:
     """Case 26: a bulk update that leaves LastModified alone."""
     versioned.change("property", 1, at=None, City="Silent")
     published, certificate = versioned.sync()
-    found = of(published, "property")
-    assert (found.mode, found.read, found.updated) == ("window", 1, 1)
+    outcome = of(published, "property")
+    assert (outcome.mode, outcome.read, outcome.updated) == ("window", 1, 1)
     assert versioned.row("property", 1)["city"] == "Silent"
     assert certificate.clean
 

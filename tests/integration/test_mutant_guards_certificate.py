@@ -10,9 +10,8 @@ import pytest
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
-from airflow_provider_pacs.sync.records import EntityCertificate
+from airflow_provider_pacs.sync.records import Comparison, EntityCertificate
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows
-from airflow_provider_pacs.sync.target.port import Comparison
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
@@ -118,15 +117,14 @@ def test_what_moved_since_the_read_and_what_did_not(county: County) -> None:
     fresh = read_again(county, run_id)
     mark(county, fresh, "_reject = '{F1.5}'", 11)
     moved = {each.key: each.changed_since_read for each in compare(county, fresh, staged).differences}
-    assert {one for one, since in moved.items() if since} == set(keys(0, 3, 5, 8, 12))
-    assert {one for one, since in moved.items() if not since} == set(keys(1, 2, 4, 6, 7, 10, 11))
+    assert {moved_key for moved_key, since in moved.items() if since} == set(keys(0, 3, 5, 8, 12))
+    assert {moved_key for moved_key, since in moved.items() if not since} == set(keys(1, 2, 4, 6, 7, 10, 11))
 
 
-def test_a_window_beside_rows_that_wait(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_beside_rows_that_wait(county: County) -> None:
     """Cases 40, 122: pending and quarantined rows outside the window are in a term of their own, also where a
     row goes between publish and certificate.
     """
-    monkeypatch.setattr(CERTIFY, "QUARANTINED_KEYS", 0)  # as where more rows wait than one run reads again
     county.add("property", *range(40))
     county.add("property", 50, Acreage=-1)
     county.sync()

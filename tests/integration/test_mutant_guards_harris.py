@@ -32,14 +32,14 @@ def pacs() -> Iterator[HarrisPacs]:
 def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     made: list[HarrisCounty] = []
 
-    def one(*entities: str, options: dict[str, Any] | None = None) -> HarrisCounty:
+    def make_one(*entities: str, options: dict[str, Any] | None = None) -> HarrisCounty:
         source = {"profile": "harris_pacs_9", "options": options or {}}
         target = PostgresTarget.from_url(pg_url)
         config = county_config(entities, source=source)
         made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
         return made[-1]
 
-    yield one
+    yield make_one
     for county in made:
         county.target.close()
     pacs.end_sessions()
@@ -72,7 +72,7 @@ def test_the_year_0_layer_is_probed(make: Maker) -> None:
     """Section M: where the county carries the future layer, a value of year 0 that changes is read again."""
     county = make("property", "value", options={"future_layer": True})
     county.sync()
-    future = [found for found, row in county.keyed("value").items() if row["roll_status"] == "future"]
+    future = [key for key, row in county.keyed("value").items() if row["roll_status"] == "future"]
     prop_id = future[0].split("/")[0]
     before = county.live("value", future[0])["market_value"]
     county.pacs(
@@ -101,13 +101,15 @@ def test_bounds_of_joined_entities(make: Maker) -> None:
 
     def root_keys(lo: str, hi: str) -> set[str]:
         query = joined.root_keys_query(table, Window(lo, hi))
-        return {str(found["scope"]) for found in county.source.query(query.sql, query.params)}
+        return {str(row["root_key"]) for row in county.source.query(query.sql, query.params)}
 
     assert str(prop_id) in root_keys(row["first"], row["after"])
     assert root_keys(row["first"], row["first"]) == set()
     query = flagged_query(table, joined.late(table), row["first"])
-    late = {one["_source_key"] for one in county.source.query(query.sql, query.params) if one["_late"] == 1}
-    assert {found.split("/")[0] for found in late} == {str(prop_id)}
+    late = {
+        each["_source_key"] for each in county.source.query(query.sql, query.params) if each["_late"] == 1
+    }
+    assert {key.split("/")[0] for key in late} == {str(prop_id)}
 
 
 def test_keys_of_a_joined_entity_fit_into_a_statement(make: Maker) -> None:
@@ -124,8 +126,8 @@ def test_an_overtaken_run_redacts_nothing(make: Maker) -> None:
     county.sync()
     (prop_id,) = county.plain(1, skip=40)
     (owner,) = county.rows_in("owner", "owner_id", f"prop_id = {prop_id} AND owner_tax_yr = 2026")[:1]
-    found = f"{prop_id}/{owner['owner_id']}"
-    name = county.live("owner", found)["owner_name"]
+    key = f"{prop_id}/{owner['owner_id']}"
+    name = county.live("owner", key)["owner_name"]
     county.pacs(f"UPDATE dbo.account SET confidential_flag = 'T' WHERE acct_id = {owner['owner_id']}")
     try:
         stale = county.stage()
@@ -134,6 +136,6 @@ def test_an_overtaken_run_redacts_nothing(make: Maker) -> None:
         county.target.runs.claim(county_id=config.fips, county=config.county, name=config.name, identity={})
         with pytest.raises(ConflictError):
             county.publish(stale)
-        assert county.live("owner", found)["owner_name"] == name != "[Confidential]"
+        assert county.live("owner", key)["owner_name"] == name != "[Confidential]"
     finally:
         county.pacs(f"UPDATE dbo.account SET confidential_flag = 'F' WHERE acct_id = {owner['owner_id']}")

@@ -113,7 +113,7 @@ def test_more_keys_than_a_statement_takes(county: County) -> None:
     table = plan_of(county).table
     keys = [key("property", number) for number in range(4_500)]
     parts = list(chunks(keys))
-    assert [one for part in parts for one in part] == keys
+    assert [each for part in parts for each in part] == keys
     assert max(len(keys_query(table, part).params) for part in parts) <= 2_100
 
 

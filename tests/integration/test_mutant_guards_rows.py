@@ -8,7 +8,7 @@ from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental.full import full_query
 from airflow_provider_pacs.sync.steps.source_rows import SourceRows
-from airflow_provider_pacs.sync.target.postgres import probes, staging
+from airflow_provider_pacs.sync.target.postgres import probes, stage_tables
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
@@ -35,8 +35,8 @@ def whole(county: County) -> SourceRows:
 
 def staged(county: County) -> list[tuple[str, str]]:
     """(key, what it is) of `STAGE`."""
-    found = county.sql(f"SELECT property_id::text AS key, _op AS op FROM pacs_stage.{STAGE} ORDER BY 1")
-    return [(row["key"], row["op"]) for row in found]
+    rows = county.sql(f"SELECT property_id::text AS key, _op AS op FROM pacs_stage.{STAGE} ORDER BY 1")
+    return [(row["key"], row["op"]) for row in rows]
 
 
 def test_a_row_that_a_later_look_misses_is_gone(county: County) -> None:
@@ -87,20 +87,8 @@ def test_a_comparison_names_what_is_missing_and_what_differs(county: County) -> 
     county.sql(f"UPDATE {partition} SET city = 'Spoilt' WHERE property_id = %s", key("property", 1))
     county.sql(f"DELETE FROM {partition} WHERE property_id = %s", key("property", 2))
     county.sql(f"UPDATE {partition} SET _deleted_at = now() WHERE property_id = %s", key("property", 3))
-    found = county.target.staging.differing_keys(PROPERTY, county.fips, STAGE)
-    assert sorted(found) == sorted(zip(keys(1, 2, 3), ["differing", "missing", "missing"], strict=True))
-
-
-def test_quarantine_beyond_the_bound_is_looked_at_in_turn(county: County) -> None:
-    """Case C6: where more rows wait than one run reads again, none is passed by for ever."""
-    county.add("property", 1, 2, Acreage=-1)
-    county.add("property", *range(10, 60))
-    county.sync()
-    county.sql(
-        "UPDATE pacs_ops.quarantine SET last_seen_at = now() - interval '1 day' WHERE source_key = %s",
-        key("property", 2),
-    )
-    assert county.target.staging.quarantined_keys(PROPERTY, county.fips, 1) == keys(2)
+    differing = county.target.staging.differing_keys(PROPERTY, county.fips, STAGE)
+    assert sorted(differing) == sorted(zip(keys(1, 2, 3), ["differing", "missing", "missing"], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +115,7 @@ def test_staging_of_a_run_at_work_is_not_abandoned(
         run_id,
     )
     table = county.plan_of(run_id, "property").stage_table
-    assert (table in staging.abandoned(county.target.connection, county.fips)) is abandoned
+    assert (table in stage_tables.abandoned(county.target.connection, county.fips)) is abandoned
 
 
 def test_what_the_target_must_hold(county: County) -> None:
@@ -147,14 +135,20 @@ def test_what_the_target_must_hold(county: County) -> None:
     rows.fill_nothing(STAGE)
     rows.fill_keys(keys(7, 1, 2), STAGE)
     census = rows.census()
-    options = {"complete": False, "numbers": "guid"}
-    must, held = county.target.staging.expected_totals(PROPERTY, county.fips, STAGE, late=False, **options)  # type: ignore[arg-type]
-    assert must == held
+    options = {"complete": False, "spelling": "guid"}
+    must, target_totals = county.target.staging.expected_totals(
+        PROPERTY,
+        county.fips,
+        STAGE,
+        late=False,
+        **options,  # type: ignore[arg-type]
+    )
+    assert must == target_totals
     assert (must.rows, must.key_sum) == (census.rows, census.key_sum)
     county.target.staging.write_keys(STAGE, ["\n".join(keys(3, 6, 7, 8)).encode() + b"\n"])
     must, again = county.target.staging.expected_totals(PROPERTY, county.fips, STAGE, late=True, **options)  # type: ignore[arg-type]
-    assert again == held
-    assert must.rows == held.rows + 1  # 8 alone is newer: 3 is live, 6 waits, 7 is staged
+    assert again == target_totals
+    assert must.rows == target_totals.rows + 1  # 8 alone is newer: 3 is live, 6 waits, 7 is staged
 
 
 def test_pending_deletes_are_not_expected_at_the_source(county: County) -> None:
@@ -166,7 +160,7 @@ def test_pending_deletes_are_not_expected_at_the_source(county: County) -> None:
     rows = reader(county)
     rows.fill_nothing(STAGE)
     must, _ = county.target.staging.expected_totals(
-        PROPERTY, county.fips, STAGE, complete=False, numbers=None, late=False
+        PROPERTY, county.fips, STAGE, complete=False, spelling="guid", late=False
     )
     assert must.rows == rows.census().rows == 10
 
@@ -179,10 +173,10 @@ def test_a_list_of_keys_beside_what_is_known(county: County) -> None:
     rows = reader(county)
     rows.fill_nothing(STAGE)
     rows.list_keys(STAGE)
-    found = county.target.staging.compare_keys(PROPERTY, county.fips, STAGE, complete=False)
-    assert (found.gone, found.unknown, found.rows) == ((), (), 3)
-    found = county.target.staging.compare_keys(PROPERTY, county.fips, STAGE, complete=True)
-    assert set(found.unknown) == set(keys(1, 2, 3))
+    difference = county.target.staging.compare_keys(PROPERTY, county.fips, STAGE, complete=False)
+    assert (difference.gone, difference.unknown, difference.rows) == ((), (), 3)
+    difference = county.target.staging.compare_keys(PROPERTY, county.fips, STAGE, complete=True)
+    assert set(difference.unknown) == set(keys(1, 2, 3))
 
 
 def probed(county: County, payload: bytes) -> set[str]:
@@ -211,8 +205,8 @@ def test_approved_deletes_do_not_count_for_the_next_run(county: County) -> None:
     county.sync()
     county.remove("property", *range(30))
     assert county.reconcile().state == "pending"
-    (found,) = steps.pending_deletes(county.config, county.target)
-    sets = [(found.pending_id, found.digest)]
+    (pending,) = steps.pending_deletes(county.config, county.target)
+    sets = [(pending.pending_id, pending.digest)]
     steps.approve(county.config, county.source, county.target, sets=sets, actor="ann", trigger="test")
     county.remove("property", 30, 31)
     outcome, certificate = county.sync()
@@ -230,8 +224,8 @@ def test_what_the_same_run_deleted_before_counts(make_county: CountyMaker) -> No
     county.remove("property", *range(20, 30))
     county.extract(run_id, "property", attempt=2)
     county.validate(run_id, "property")
-    found = of(county.publish(run_id), "property")
-    assert (found.deleted, found.pending_deletes) == (0, 10)
+    counts = of(county.publish(run_id), "property")
+    assert (counts.deleted, counts.pending_deletes) == (0, 10)
 
 
 def test_quarantine_follows_the_image_of_a_bad_row(county: County) -> None:
@@ -276,7 +270,7 @@ def test_many_orphans_block_their_entity(make_county: CountyMaker) -> None:
     county.add("property", *range(10))
     county.add("owner", *range(60))
     outcome, certificate = county.sync()
-    found = of(outcome, "owner")
-    assert (found.state, certificate.state) == ("blocked", "blocked")
-    assert "50 of 60 rows have no property" in found.message
+    counts = of(outcome, "owner")
+    assert (counts.state, certificate.state) == ("blocked", "blocked")
+    assert "50 of 60 rows have no property" in counts.message
     assert county.rows("owner") == {}

@@ -14,13 +14,13 @@ from airflow_provider_pacs.sync.target.postgres import PostgresTarget
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, key, of
 
-PLAN = import_module("airflow_provider_pacs.sync.steps.plan")
+PRECONDITIONS = import_module("airflow_provider_pacs.sync.steps.preconditions")
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sync waits for others a moment only."""
-    monkeypatch.setattr(PLAN, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(PRECONDITIONS, "WAIT_SECONDS", 0.3)
 
 
 def waiting(county: County) -> PendingDeletes:
@@ -29,8 +29,8 @@ def waiting(county: County) -> PendingDeletes:
     county.sync()
     county.remove("property", *range(30))
     assert county.reconcile().state == "pending"
-    (found,) = steps.pending_deletes(county.config, county.target)
-    return found
+    (pending,) = steps.pending_deletes(county.config, county.target)
+    return pending
 
 
 def approval(county: County, pending: PendingDeletes) -> str:
@@ -57,9 +57,7 @@ def test_an_overtaken_approval_deletes_nothing(county: County) -> None:
     with pytest.raises(ConflictError, match="epoch"):
         county.publish(run_id)
     assert len(county.rows("property")) == 40
-    assert [found.pending_id for found in county.target.approvals.pending(county.fips)] == [
-        pending.pending_id
-    ]
+    assert [each.pending_id for each in county.target.approvals.pending(county.fips)] == [pending.pending_id]
 
 
 def test_a_set_that_was_rejected_meanwhile_is_not_applied(county: County) -> None:
@@ -99,9 +97,9 @@ def test_a_verdict_on_another_table_publishes_nothing(county: County) -> None:
     county.sql(
         "UPDATE pacs_ops.run_entity SET stage_table = stage_table || 'x' WHERE run_id = %s::uuid", run_id
     )
-    found = of(county.publish(run_id), "property")
-    assert (found.state, county.rows("property")) == ("failed", {})
-    assert "not the ones that were validated" in found.message
+    outcome = of(county.publish(run_id), "property")
+    assert (outcome.state, county.rows("property")) == ("failed", {})
+    assert "not the ones that were validated" in outcome.message
     county.sql(f"DROP TABLE pacs_stage.{table}x")
 
 
@@ -134,9 +132,9 @@ def test_a_blocked_verdict_allows_no_table(county: County) -> None:
 def test_a_blocked_entity_is_not_even_tried(county: County) -> None:
     """Case 72: it keeps its state and its reason."""
     run_id = blocked_run(county)
-    found = of(county.publish(run_id), "property")
-    assert found.state == "blocked"
-    assert "F4.36" in found.message
+    outcome = of(county.publish(run_id), "property")
+    assert outcome.state == "blocked"
+    assert "F4.36" in outcome.message
     assert county.rows("property") == {}
 
 
@@ -149,9 +147,9 @@ def test_a_verdict_of_an_older_try_is_refused(county: County) -> None:
     true: dict[str, Any] = {"table": str(row.stage_table), "attempt": 2, "rows": row.rows_staged}
     for other in ({"attempt": 1}, {"table": "stage_other"}, {"rows": 7}):
         with pytest.raises(ConflictError, match="another try"):
-            county.target.runs.record_verdict(plan.run_id, "property", results=[], **true | other)
+            county.target.runs.record_validation(plan.run_id, "property", results=[], **true | other)
         assert county.plan_of(plan.run_id, "property").state == "staged"
-    county.target.runs.record_verdict(plan.run_id, "property", results=[], **true)
+    county.target.runs.record_validation(plan.run_id, "property", results=[], **true)
     assert county.plan_of(plan.run_id, "property").state == "passed"
 
 

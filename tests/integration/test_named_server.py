@@ -85,16 +85,16 @@ def last_session(server: MssqlServer) -> int:
 
 
 def outcomes(report: Path) -> dict[str, str]:
-    found = {}
+    results = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = f"{case.get('classname', '').rpartition('.')[2]}.py::{case.get('name')}"
-        told = [
+        lines = [
             child.get("message") or child.tag
             for child in case
             if child.tag in ("skipped", "failure", "error")
         ]
-        found[name] = told[0] if told else "passed"
-    return found
+        results[name] = lines[0] if lines else "passed"
+    return results
 
 
 def test_a_few_of_each_kind_run_against_the_server_that_is_named(
@@ -104,7 +104,7 @@ def test_a_few_of_each_kind_run_against_the_server_that_is_named(
     ran = run_there(
         taken_for_genuine, [f"{HERE}/{name}" for name in A_FEW], tmp_path / "report.xml", pg_server
     )
-    assert {name: told.partition(":")[0] for name, told in ran.outcomes.items()} == A_FEW, ran.said
+    assert {name: result.partition(":")[0] for name, result in ran.outcomes.items()} == A_FEW, ran.said
     assert ran.sessions > 5 * len(A_FEW)
     assert ran.left == 0
 
@@ -122,12 +122,12 @@ def test_every_integration_test_runs_against_the_server_that_is_named(
     """Each passes, or says why it needs the sandbox. Slow: the whole folder once more, over the wire."""
     ran = run_there(taken_for_genuine, tests, tmp_path / "report.xml", pg_server)
     wrong = {
-        name: told
-        for name, told in ran.outcomes.items()
-        if told != "passed" and not any(reason in told for reason in LEFT_OUT)
+        name: result
+        for name, result in ran.outcomes.items()
+        if result != "passed" and not any(reason in result for reason in LEFT_OUT)
     }
     assert wrong == {}, ran.said
-    passed = sum(told == "passed" for told in ran.outcomes.values())
+    passed = sum(result == "passed" for result in ran.outcomes.values())
     print(f"{passed} passed, {len(ran.outcomes) - passed} left out, {ran.sessions} sessions")
     assert passed > 0.8 * len(ran.outcomes)
     assert ran.left == 0

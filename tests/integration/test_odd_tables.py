@@ -55,7 +55,7 @@ def test_a_table_that_is_dropped_and_made_again(county: County) -> None:
     county.add("property", 1, 3, at="2020-01-01 00:00:00", City="Finley")
     published, certificate = county.sync()
     assert of(published, "property").mode == "full"
-    live = {one for one, row in county.rows("property").items() if row["_deleted_at"] is None}
+    live = {key_ for key_, row in county.rows("property").items() if row["_deleted_at"] is None}
     assert live == {key("property", 1), key("property", 3)}
     assert {county.row("property", number)["city"] for number in (1, 3)} == {"Finley"}
     assert certificate.clean
@@ -132,8 +132,8 @@ def test_stamps_with_an_offset(make_county: CountyMaker) -> None:
             county.change("property", number, at=stamp, City=f"City {moment.hour}")
         county.clock.step(seconds=1)
         published, certificate = county.sync()
-        told = of(published, "property")
-        assert (told.mode, told.read, told.updated) == ("window", 2, 2)
+        outcome = of(published, "property")
+        assert (outcome.mode, outcome.read, outcome.updated) == ("window", 2, 2)
         assert certificate.clean
     assert county.row("property", 1)["last_modified"] == county.row("property", 2)["last_modified"]
     assert county.row("property", 3)["city"] == "Prosser"
@@ -205,7 +205,7 @@ def test_a_key_of_text_that_changes_only_its_spelling(
     county = make_county(engine=odd_engine, keep_engine=True)
     county.add("property", *range(len(SPELLINGS)))
     county.sync()
-    first_seen = {one: row["_first_seen_at"] for one, row in county.rows("property").items()}
+    first_seen = {key: row["_first_seen_at"] for key, row in county.rows("property").items()}
     for number, spelling in enumerate(SPELLINGS):
         # Without a stamp: only the full comparison sees it, looks at each differing row once more by its key,
         # and repairs it.
@@ -218,7 +218,7 @@ def test_a_key_of_text_that_changes_only_its_spelling(
     certificate = county.reconcile()
     rows = county.rows("property")
     assert {row["city"] for row in rows.values()} == {"Finley"}
-    assert {one: row["_first_seen_at"] for one, row in rows.items()} == first_seen
+    assert {key: row["_first_seen_at"] for key, row in rows.items()} == first_seen
     assert not [row for row in rows.values() if row["_deleted_at"]]
     assert certificate.clean
     assert not county.quarantine("property")

@@ -20,7 +20,7 @@ import pytest
 from airflow_provider_pacs.sandbox.site import Endpoint
 
 ROOT = Path(__file__).parents[2]
-LEAVES = ("property", "owner", "value_history", "structure")
+PARTITIONS = ("property", "owner", "value_history", "structure")
 KEYS = {
     "property": "property_id",
     "owner": "owner_id",
@@ -77,14 +77,14 @@ def physical_rows(url: str) -> dict[str, str]:
                 "SELECT md5(string_agg(tableoid::text || ctid::text || xmin::text, ',' ORDER BY tableoid, "
                 f"ctid)) FROM pacs.{partition}"
             ).fetchone()[0]  # type: ignore[index]
-            for partition in LEAVES
+            for partition in PARTITIONS
         }
 
 
 def data(url: str) -> dict[str, tuple[int, str]]:
     """Per table the live rows and a digest of their data columns, without what a run adds."""
     with psycopg.connect(url) as connection:
-        found = {}
+        rows = {}
         for partition, key in KEYS.items():
             names = connection.execute(
                 "SELECT string_agg(quote_ident(column_name), ', ' ORDER BY column_name) FROM "
@@ -93,11 +93,11 @@ def data(url: str) -> dict[str, tuple[int, str]]:
                 (partition,),
             ).fetchone()
             assert names is not None
-            found[partition] = connection.execute(
+            rows[partition] = connection.execute(
                 f"SELECT count(*), md5(string_agg(ROW({names[0]})::text, ';' ORDER BY {key})) FROM "
                 f"pacs.{partition} WHERE _deleted_at IS NULL"
             ).fetchone()
-        return found  # type: ignore[return-value]
+        return rows  # type: ignore[return-value]
 
 
 def airflow_environment(home: Path, endpoint: Endpoint, target: str) -> dict[str, str]:
@@ -172,12 +172,12 @@ def test_the_first_run_reads_everything_and_ends_in_a_clean_full_certificate(tes
         modes = connection.execute(
             "SELECT DISTINCT mode FROM pacs_ops.run_entity WHERE run_id = %s", (runs[0][0],)
         ).fetchall()
-        verdicts = connection.execute(
+        validated = connection.execute(
             "SELECT covered, state FROM pacs_ops.certificate WHERE run_id = %s", (runs[0][0],)
         ).fetchall()
     assert [state for _, state in runs] == ["succeeded", "succeeded"]
     assert modes == [("full",)]
-    assert verdicts == [("all_rows", "clean")] * 4
+    assert validated == [("all_rows", "clean")] * 4
 
 
 def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
@@ -190,7 +190,7 @@ def test_each_run_keeps_what_its_first_task_found(tested: Outcome) -> None:
     for _, state, report in kept:
         assert state != "fail"
         assert report["thorough"] is False
-        assert {"rights", "schema", "changes", "target"} <= {
+        assert {"permissions", "schema", "changes", "target"} <= {
             finding["area"] for finding in report["findings"]
         }
 
@@ -231,9 +231,9 @@ def test_without_airflow_the_command_line_gives_the_same_rows(
         "2100-01-01",
         "--json",
     ]
-    told = json.loads(run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment).splitlines()[-1])
-    read = told["run"]["entities"]["owner"]["read"]
-    assert (read, told["run"]["changed"], told["certificate"]["clean"]) == (300, 0, True)
+    answer = json.loads(run([sys.executable, "-c", WITHOUT_AIRFLOW, *words], environment).splitlines()[-1])
+    read = answer["run"]["entities"]["owner"]["read"]
+    assert (read, answer["run"]["changed"], answer["certificate"]["clean"]) == (300, 0, True)
     words = [
         "quarantine",
         "benton_wa",

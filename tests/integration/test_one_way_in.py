@@ -35,7 +35,7 @@ class _Writes(ast.NodeVisitor):
     """(line, place) of each write of a module, placeholders resolved to the expression that fills them."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[int, str]] = []
+        self.writes: list[tuple[int, str]] = []
         self._assigned: list[dict[str, str]] = [{}]
         self._seen: set[int] = set()
 
@@ -103,14 +103,14 @@ class _Writes(ast.NodeVisitor):
                 number = text[: match.start("place")].count("{}")
                 place = named.get(place[1:-1], place) if place != "{}" else [*unnamed, "?"][number]
                 place = self._assigned[-1].get(place, place)
-            self.found.append((node.lineno, place))
+            self.writes.append((node.lineno, place))
 
 
 def writes(text: str) -> list[tuple[int, str]]:
     """The writes of a module's text."""
     visitor = _Writes()
     visitor.visit(ast.parse(text))
-    return visitor.found
+    return visitor.writes
 
 
 def may_publish(place: str) -> bool:
@@ -210,7 +210,7 @@ LEFT JOIN pacs_ops.sync_run AS r ON r.run_id = j.run_id
 
 
 @pytest.fixture
-def watched(make_county: CountyMaker) -> Iterator[County]:
+def county_(make_county: CountyMaker) -> Iterator[County]:
     """A county whose platform notes every written row with its transaction."""
     only_the_sandbox("one run after another with a clock that a test moves")
     county = make_county(("property", "owner"), sections={"delete_guard": {"max_rows": 5, "max_percent": 0}})
@@ -221,11 +221,11 @@ def watched(make_county: CountyMaker) -> Iterator[County]:
     county.sql("DROP EVENT TRIGGER watch_tables")
 
 
-def test_every_write_belongs_to_a_publish_transaction(watched: County) -> None:
+def test_every_write_belongs_to_a_publish_transaction(county_: County) -> None:
     """Sync, reconcile, backfill and an approval all write; each written row's transaction is one that published a
     run. Somebody else's write is noticed, so the watch itself works.
     """
-    county = watched
+    county = county_
     county.add("property", *range(1, 31))
     county.add("owner", *range(1, 31))
     county.sync()

@@ -175,7 +175,7 @@ def test_a_target_that_only_reads(county: County) -> None:
 
 
 def test_bad_rows_are_set_aside(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; judged by
+    """Case 110: rows that break a rule go to quarantine with their rules, the rest is published; validated by
     Great Expectations.
     """
     monkeypatch.setattr(VALIDATION, "validate_stage", quality.validate_stage)
@@ -402,14 +402,14 @@ def test_readers_see_all_or_nothing(whole_county: County, monkeypatch: pytest.Mo
                 seen.add(other.execute(f"SELECT {counts}".encode(), {"c": county.fips}).fetchone())  # type: ignore[arg-type]
                 polled.release()
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def recorded(*args: Any, **kwargs: Any) -> Any:
         result = apply_stage(*args, **kwargs)
         for _ in range(3):
             polled.acquire()
         return result
 
     apply_stage = apply.apply_stage
-    monkeypatch.setattr(apply, "apply_stage", watched)
+    monkeypatch.setattr(apply, "apply_stage", recorded)
     reader = threading.Thread(target=poll)
     reader.start()
     try:
@@ -451,7 +451,7 @@ def test_another_mapping(make_county: CountyMaker) -> None:
 
 
 def test_another_suite(county: County, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 124: a changed rule judges every row anew, not only those that change next."""
+    """Case 124: a changed rule validates every row anew, not only those that change next."""
     plan = import_module("airflow_provider_pacs.sync.steps.plan")
     county.add("property", 1)
     county.sync()

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
+from quality_stage import SCHEMA, broken_rows, create_partition, create_stage, insert_rows, key
 from roll_rule_cases import ROLL_GOOD, roll_cases
 
 from airflow_provider_pacs.sync.entities import load_entities
@@ -176,7 +176,7 @@ def connection(pg_url: str) -> Iterator[psycopg.Connection[Any]]:
             for name in ("rejected", "rejected, published before")
         ]
         insert_rows(connection, "parents", [{"property_id": key("staged")}, *refused])
-        create_leaf(connection, ENTITIES["property"], "published")
+        create_partition(connection, ENTITIES["property"], "published")
         gone = {"property_id": key("deleted"), "_deleted_at": datetime(2025, 1, 1)}
         there = [{"property_id": key(name)} for name in ("published", "rejected, published before")]
         insert_rows(connection, "published", [gone, *there])
@@ -206,7 +206,7 @@ def test_each_rule_finds_its_bad_rows_and_no_other(
     for rule in rules:
         broken = [number for number, (_, expected) in enumerate(cases) if rule.id in expected]
         assert broken, f"{rule.id} has no failing fixture"
-        assert found_rows(connection, entity, rule, context) == broken, rule.id
+        assert broken_rows(connection, entity, rule, context) == broken, rule.id
 
     results = validate_stage(pg_url, entity, rules, context)
     assert [result.rule_id for result in results] == [rule.id for rule in rules]

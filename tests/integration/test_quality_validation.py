@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quality_stage import SCHEMA, create_leaf, create_stage, found_rows, insert_rows, key
+from quality_stage import SCHEMA, broken_rows, create_partition, create_stage, insert_rows, key
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
 from airflow_provider_pacs.sync.quality import Rule, RuleResult, ValidationContext, load_suite, validate_stage
@@ -43,7 +43,7 @@ def owners(connection: psycopg.Connection[Any]) -> ValidationContext:
     create_stage(connection, OWNER, "owners")
     create_stage(connection, ENTITIES["property"], "parents")
     insert_rows(connection, "parents", [{"property_id": key("home")}])
-    create_leaf(connection, OWNER, "owner_leaf")
+    create_partition(connection, OWNER, "owner_partition")
     return ValidationContext("53005", 2026, SCHEMA, "owners", parent_stage=f'"{SCHEMA}"."parents"')
 
 
@@ -112,14 +112,14 @@ def test_where_only_changes_are_staged_the_published_rest_of_a_group_counts(
     gone = _owner(3, ownership_percentage=50, _deleted_at=datetime(2025, 1, 1))
     insert_rows(
         connection,
-        "owner_leaf",
+        "owner_partition",
         [_owner(1, ownership_percentage=20), _owner(2, ownership_percentage=50), gone],
     )
-    changes = replace(owners, partition=f'"{SCHEMA}"."owner_leaf"')
+    changes = replace(owners, partition=f'"{SCHEMA}"."owner_partition"')
     (rule,) = (rule for rule in load_suite(OWNER) if rule.id == "F2.18")
     for context, unexpected in ((owners, 1), (changes, 0)):
         (result,) = validate_stage(pg_url, OWNER, [rule], context)
-        assert result.unexpected == unexpected == len(found_rows(connection, OWNER, rule, context))
+        assert result.unexpected == unexpected == len(broken_rows(connection, OWNER, rule, context))
 
 
 def test_a_rule_that_cannot_be_judged_fails_and_blocks(
@@ -130,7 +130,7 @@ def test_a_rule_that_cannot_be_judged_fails_and_blocks(
     results = _by_id(validate_stage(pg_url, OWNER, load_suite(OWNER), owners))
     assert (results["F2.22"].success, results["F2.22"].blocks) == (False, True)
     assert "could not be evaluated" in results["F2.22"].detail
-    assert results["F1.1"].success, "the other rules are judged"
+    assert results["F1.1"].success, "the other rules are evaluated"
 
 
 def test_no_value_of_a_row_leaves_in_results_logs_or_output(
@@ -301,7 +301,7 @@ def test_great_expectations_and_the_predicate_always_agree(
     insert_rows(connection, "Odd name's", rows)
     context = replace(owners, stage_table="Odd name's")
     results = validate_stage(pg_url, THING, EVERY_CHECK, context)
-    counts = [len(found_rows(connection, THING, rule, context)) for rule in EVERY_CHECK]
+    counts = [len(broken_rows(connection, THING, rule, context)) for rule in EVERY_CHECK]
     assert [(result.unexpected, result.success, "judged" in result.detail) for result in results] == [
         (bad, bad == 0, False) for bad in counts
     ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
-from airflow_provider_pacs.sync.records import Backfill
-from airflow_provider_pacs.sync.target.port import Comparison
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery
+from airflow_provider_pacs.sync.records import Backfill, Comparison
 from tests.integration.conftest import CountyMaker
-from tests.support.county import County, certificate_of, key, new_engine, retype
+from tests.support.county import County, Pacs, certificate_of, key, new_engine, retype
 
+CERTIFY = import_module("airflow_provider_pacs.sync.steps.certify")
 SEQUENTIAL = "{:08x}-1111-4222-8333-444455556666"
 """NEWSEQUENTIALID counts the first four bytes up; the last are the machine's."""
 
@@ -43,6 +46,119 @@ def test_sequential_guids_are_told_apart(make_county: CountyMaker) -> None:
     live = county.rows("property")
     assert SEQUENTIAL.format(0) not in live
     assert SEQUENTIAL.format(55) in live
+
+
+def test_sums_of_keys_do_not_cancel(make_county: CountyMaker) -> None:
+    """Case C16: two rows leave, and two come whose numbers have the same sum."""
+    county = make_county()
+    county.add("property", *range(60))
+    for n in (1, 4):
+        county.add("property", 100 + n, PropertyID=SEQUENTIAL.format(n))
+    county.sync()
+    county.clock.step(hours=20)
+    for n in (1, 4):
+        county.pacs(f"DELETE FROM [dbo].[Property] WHERE [PropertyID] = '{SEQUENTIAL.format(n)}'")
+    for n in (2, 3):
+        county.add("property", 100 + n, PropertyID=SEQUENTIAL.format(n), at=county.stamp(hours=100))
+    assert county.sync()[1].state == "clean"
+    assert set(county.rows("property")) == {
+        *(key("property", n) for n in range(60)),
+        *(SEQUENTIAL.format(n) for n in (2, 3)),
+    }
+
+
+def sync_ten(county: County) -> None:
+    """Ten rows that were synced and that no later window reads again."""
+    for n in range(10):
+        county.add("property", n, PropertyID=key("property", n), at=county.stamp(hours=9))
+    county.add("property", 1000, at=county.stamp(minutes=3))
+    county.sync()
+
+
+def text_keys(*, unique: bool = True) -> Pacs:
+    """A county that keeps its GUIDs as text."""
+    table = retype("Property", PropertyID=SqlType("varchar", 40))
+    return new_engine(table if unique else replace(table, primary_key=()))
+
+
+@pytest.mark.parametrize("spelled", ["{}", "{{{}}}"])
+def test_keys_kept_as_text_are_told_apart(make_county: CountyMaker, spelled: str) -> None:
+    """Case C16: as with sequential GUIDs; counting alone would say that nothing happened."""
+    county = make_county(engine=text_keys())
+    for n in range(10):
+        county.add("property", n, PropertyID=spelled.format(key("property", n).upper()))
+    county.sync()
+    county.clock.step(hours=20)
+    county.pacs(f"DELETE FROM [dbo].[Property] WHERE [PropertyID] LIKE '%{key('property', 0).upper()}%'")
+    county.add("property", 10, at=county.stamp(hours=100), PropertyID=spelled.format(key("property", 10)))
+    assert county.sync()[1].state == "clean"
+    assert set(county.rows("property")) == {key("property", n) for n in range(1, 11)}
+
+
+def test_a_key_that_is_no_guid_and_has_an_old_stamp(make_county: CountyMaker) -> None:
+    """Case D12: found by the count; it blocks as in a full run, by name, until the source is mended."""
+    county = make_county(engine=text_keys())
+    sync_ten(county)
+    county.clock.step(hours=20)
+    county.add("property", 61, PropertyID="not-a-guid", at=county.stamp(hours=100))
+    county.change("property", 3, City="Finley")
+    county.clock.step(minutes=5)
+    part = certificate_of(county.sync()[1], "property")
+    assert part.state == "blocked"
+    assert "unreadable:not-a-guid" in part.sample_keys
+    county.pacs("DELETE FROM [dbo].[Property] WHERE [PropertyID] = 'not-a-guid'")
+    assert county.sync()[1].state == "clean"
+    assert county.row("property", 3)["city"] == "Finley"
+
+
+@pytest.mark.parametrize("hours", [0, 100])
+@pytest.mark.parametrize("text", [False, True])
+def test_a_repeated_key_half_in_the_window_blocks(make_county: CountyMaker, text: bool, hours: int) -> None:
+    """Case C18: a table without a primary key has the key twice; the window brings one of the two, or none."""
+    engine = text_keys(unique=False) if text else new_engine(replace(retype("Property"), primary_key=()))
+    county = make_county(engine=engine)
+    sync_ten(county)
+    county.clock.step(hours=20)
+    county.add("property", 5, PropertyID=key("property", 5), at=county.stamp(hours=hours), City="Two")
+    county.clock.step(minutes=5)
+    certificate = county.sync()[1]
+    assert certificate.state == "blocked"
+    assert county.row("property", 5)["city"] != "Two"
+
+
+def test_a_repeated_key_that_comes_after_the_extract(make_county: CountyMaker) -> None:
+    """Case C18: the second row of a key comes with an old stamp between publish and certificate."""
+    county = make_county(engine=text_keys(unique=False))
+    sync_ten(county)
+    county.clock.step(hours=20)
+    run_id = county.stage()
+    county.publish(run_id)
+    county.add("property", 5, PropertyID=key("property", 5), at=county.stamp(hours=100), City="Two")
+    part = certificate_of(county.certify(run_id), "property")
+    assert part.state == "drift"
+    assert f"differing:{key('property', 5)}" in part.sample_keys
+
+
+def test_a_second_read_of_every_row_that_is_cut_short(
+    make_county: CountyMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case C1: a row that the source has and the target lost is missing, also where the certificate's own read
+    of all rows did not bring it.
+    """
+    county = make_county()
+    county.add("property", *range(10))
+    run_id = county.stage("full")
+    county.publish(run_id)
+    county.sql(f"DELETE FROM {county.partition('property')} WHERE property_id = %s", key("property", 3))
+    flagged = CERTIFY.flagged_query
+
+    def short(*arguments: Any) -> ChangeQuery:
+        query = flagged(*arguments)
+        return replace(query, sql=f"{query.sql} WHERE s.[PropertyID] <> '{key('property', 3)}'")
+
+    monkeypatch.setattr(CERTIFY, "flagged_query", short)
+    part = certificate_of(county.certify(run_id), "property")
+    assert (part.state, part.missing) == ("drift", 1)
 
 
 def late_and_published(county: County) -> str:

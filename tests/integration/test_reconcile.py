@@ -30,7 +30,7 @@ from tests.support.county import (
 TEXTS = {"property": "address", "owner": "owner_type", "value": "assessed_value", "structure": "condition"}
 
 
-def ghost(county: County, entity: str, number: int) -> None:
+def add_to_target(county: County, entity: str, number: int) -> None:
     """A row in the target that the source never had."""
     canonical = load_entities()[entity]
     names = [name for name in canonical.column_names if name != canonical.key]
@@ -44,7 +44,7 @@ def ghost(county: County, entity: str, number: int) -> None:
 
 
 def test_damage_in_the_target_is_shown_and_mended(whole_county: County) -> None:
-    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a ghost added, in every entity:
+    """Case 122: one byte changed, NULL turned into '' (or 0), a row dropped, a row too many added, in every entity:
     each key is named, each mended.
     """
     county = whole_county
@@ -65,7 +65,7 @@ def test_damage_in_the_target_is_shown_and_mended(whole_county: County) -> None:
         county.sql(f"UPDATE {partition} SET {column} = {one_byte} WHERE {canonical.key} = %s", key(entity, 0))
         county.sql(f"UPDATE {partition} SET {column} = {nothing} WHERE {canonical.key} = %s", key(entity, 1))
         county.sql(f"DELETE FROM {partition} WHERE {canonical.key} = %s", key(entity, 2))
-        ghost(county, entity, 99)
+        add_to_target(county, entity, 99)
     published, certificate = county.reconciled()
     for entity in ENTITIES:
         mended = of(published, entity)
@@ -224,8 +224,8 @@ def test_a_difference_must_be_there_twice(county: County) -> None:
     county.source.before_stream = corrected
     published, certificate = county.reconciled()
     assert len(looks) == 2
-    found = of(published, "property")
-    assert (found.sample_keys, found.changed) == ((f"differing:{key('property', 1)}",), 0)
+    outcome = of(published, "property")
+    assert (outcome.sample_keys, outcome.changed) == ((f"differing:{key('property', 1)}",), 0)
     assert certificate.clean
 
 
@@ -269,7 +269,12 @@ DAMAGES = {
     "a row of the window as a tombstone": (lambda county: buried(county, 1), (1, 0, 0), "missing", 1),
     "a row outside lost": (lambda county: lost(county, 2), (1, 0, 0), "missing", 2),
     "a row outside as a tombstone": (lambda county: buried(county, 2), (1, 0, 0), "missing", 2),
-    "a row too many": (lambda county: ghost(county, "property", 99), (0, 0, 1), "extra_in_target", 99),
+    "a row too many": (
+        lambda county: add_to_target(county, "property", 99),
+        (0, 0, 1),
+        "extra_in_target",
+        99,
+    ),
 }
 
 
@@ -310,7 +315,7 @@ def test_two_damages_that_keep_the_count(county: County) -> None:
     run_id = county.stage()
     county.publish(run_id)
     lost(county, 2)
-    ghost(county, "property", 99)
+    add_to_target(county, "property", 99)
     part = of(county.certify(run_id), "property")
     assert (part.state, part.missing, part.extra_in_target) == ("drift", 1, 1)
     published, certificate = county.sync()
@@ -453,7 +458,7 @@ def test_reconcile_on_a_county_that_was_never_loaded(county: County) -> None:
     assert len(county.rows("property")) == 3
 
 
-def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batch: int) -> str:
+def by_the_document(reader: WatchedReader, kept: dict[str, Any], mark: str, batch: int) -> str:
     """The design document's own query, one run of it; returns its new mark."""
     rows = reader.query(
         f"SELECT TOP ({batch}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm "
@@ -461,7 +466,7 @@ def by_the_document(reader: WatchedReader, held: dict[str, Any], mark: str, batc
         "WHERE LastModified >= CONVERT(datetime, ?, 121) AND IsActive = 1 ORDER BY LastModified DESC",
         (mark,),
     )
-    held.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
+    kept.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
     return max([mark, *(row["lm"] for row in rows)])
 
 
@@ -473,8 +478,8 @@ def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMak
     county.source.denied = ("dm_tran_database_transactions",)
     county.add("property", *range(10))
     county.sync()
-    held: dict[str, Any] = {}
-    mark = by_the_document(county.source, held, "1900-01-01", 20)
+    kept: dict[str, Any] = {}
+    mark = by_the_document(county.source, kept, "1900-01-01", 20)
     county.clock.step(hours=1)
     county.add("property", *range(100, 125), at=county.stamp(minutes=20))
     writer = county.writer()
@@ -482,18 +487,18 @@ def test_the_documents_query_loses_rows_and_ours_does_not(make_county: CountyMak
     writer.execute(county.change_statement("property", 1, at=county.stamp(minutes=25), City="Finley"))
     county.change("property", 2, at=county.stamp(minutes=22), IsActive=0)
     for minutes in (5, 5):
-        mark = by_the_document(county.source, held, mark, 20)
+        mark = by_the_document(county.source, kept, mark, 20)
         county.sync()
         county.clock.step(minutes=minutes)
     writer.commit()
-    mark = by_the_document(county.source, held, mark, 20)
+    mark = by_the_document(county.source, kept, mark, 20)
     county.sync()
     truth = {
         row["PropertyID"].lower(): (row["City"], row["IsActive"])
         for row in county.source.query("SELECT * FROM [dbo].[Property]")
     }
-    ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
+    ours = {each: (row["city"], row["is_active"]) for each, row in county.rows("property").items()}
     assert ours == truth
-    wrong = {one for one in truth if held.get(one) != truth[one]}
+    wrong = {each for each in truth if kept.get(each) != truth[each]}
     assert {key("property", 1), key("property", 2)} < wrong
-    assert len(set(truth) - set(held)) == 5
+    assert len(set(truth) - set(kept)) == 5

@@ -128,5 +128,5 @@ def test_a_bound_value_comes_back_equal(
     opened.execute(f"DELETE FROM dbo.{name}")
     opened.execute(f"INSERT INTO dbo.{name} VALUES (1{', ?' * len(TYPES)})", *values)
     row = opened.execute(f"SELECT * FROM dbo.{name}").fetchone()
-    for (declared, _, shown), value, found in zip(TYPES, values, tuple(row)[1:], strict=True):
-        assert found == (None if value is None else shown(value)), declared
+    for (declared, _, shown), value, returned in zip(TYPES, values, tuple(row)[1:], strict=True):
+        assert returned == (None if value is None else shown(value)), declared

@@ -73,12 +73,12 @@ def owners(world: World) -> set[str]:
     return names
 
 
-def found(text: str, names: set[str]) -> set[str]:
+def leaked_names(text: str, names: set[str]) -> set[str]:
     return {word for word in SECRETS | names if word in text}
 
 
 def test_the_search_finds_what_is_there(owners: set[str]) -> None:
-    assert found(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {
+    assert leaked_names(f"x{quote(PASSWORD, safe='')}x{TOKEN} {NAME}.", owners) == {
         quote(PASSWORD, safe=""),
         TOKEN,
         NAME,
@@ -101,7 +101,7 @@ def ledger(url: str) -> str:
     return repr(rows)
 
 
-def break_the_leaf(url: str) -> None:
+def break_the_partition(url: str) -> None:
     """From now on PostgreSQL refuses every new row of the owners, and says in DETAIL what was in it."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE pacs_part.owner_53005 ADD CHECK (owner_name = 'nobody') NOT VALID")
@@ -124,7 +124,7 @@ def test_failing_commands_leak_nothing(
         'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
         f"value '{NAME}' to data type int.\""
     )
-    ways: dict[str, tuple[str, str, str | None]] = {
+    failures: dict[str, tuple[str, str, str | None]] = {
         "wrong password": (replace(good, password=WRONG).url, goal, None),
         "unknown database": (replace(good, database="PAX").url, goal, None),
         "unencoded password": (f"mssql://reader:{WRONG}/x@127.0.0.1/PACS", goal, None),
@@ -138,9 +138,9 @@ def test_failing_commands_leak_nothing(
         "target database": (good.url, target_url(target | {"dbname": "nowhere_db"}), None),
     }
     if world.ports:
-        ways["bad certificate"] = (world.behind("expired").url, goal, None)
+        failures["bad certificate"] = (world.behind("expired").url, goal, None)
     said = ""
-    for name, (source, goal_url, fault) in ways.items():
+    for name, (source, goal_url, fault) in failures.items():
         if fault and not world.breaks(fault):
             continue
         words = ["sync", "benton_wa", "-v", "--counties", folder, "--source-url", source]
@@ -164,14 +164,14 @@ def test_failing_commands_leak_nothing(
         )
         == 0
     )
-    break_the_leaf(pg_url)
+    break_the_partition(pg_url)
     world.execute("UPDATE [dbo].[PropertyOwner] SET OwnerType = ? WHERE OwnerName = ?", "Trust", NAME)
     words = ["sync", "benton_wa", "--full", "--counties", folder, "--source-url", good.url]
     with pytest.raises(PacsError, match="23514") as caught:
         cli.run([*words, "--target-url", goal], cli.Invocation())
     said += "".join(traceback.format_exception(caught.value))
     captured = capfd.readouterr()
-    assert found(said + captured.out + captured.err + caplog.text + ledger(pg_url), owners) == set()
+    assert leaked_names(said + captured.out + captured.err + caplog.text + ledger(pg_url), owners) == set()
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, source: Source, target: dict[str, str]) -> None:
@@ -211,13 +211,13 @@ def test_failing_dags_leak_nothing(
     logging.getLogger("airflow_provider_pacs.sandbox").setLevel(logging.INFO)
     folder = write_county(tmp_path, OWNERS)
     said = ""
-    ways = [(replace(world.source, password=WRONG), target), (world.source, target | {"password": WRONG})]
+    failures = [(replace(world.source, password=WRONG), target), (world.source, target | {"password": WRONG})]
     if world.breaks(
         'error=245 match=PropertyOwner times=1 message="Conversion failed when converting the varchar '
         f"value '{NAME}'.\""
     ):
-        ways.append((world.source, target))
-    for source, goal in ways:
+        failures.append((world.source, target))
+    for source, goal in failures:
         connect(monkeypatch, source, goal)
         ran = run_dag(county_dag, "pacs_benton_wa", folder, monkeypatch, capfd)
         assert ran.state == "failed"
@@ -228,8 +228,10 @@ def test_failing_dags_leak_nothing(
     assert any(
         file.name == "airflow.db" for file in kept
     )  # connections come from the environment, so the whole file must be clean
-    assert found(said + caplog.text + ledger(pg_url), owners) == set()
-    assert {file.name: found(text, owners) for file, text in kept.items() if found(text, owners)} == {}
+    assert leaked_names(said + caplog.text + ledger(pg_url), owners) == set()
+    assert {
+        file.name: leaked_names(text, owners) for file, text in kept.items() if leaked_names(text, owners)
+    } == {}
 
 
 BACKEND = """

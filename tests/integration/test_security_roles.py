@@ -17,7 +17,7 @@ from security_platform import platform as platform
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.facts import TargetReadiness
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget, audit, ddl, read_sql, rights
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget, audit, ddl, privileges, read_sql
 from airflow_provider_pacs.sync.target.postgres.grants import target_grants
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, connect
@@ -57,11 +57,11 @@ def tenant_of(platform: Platform, county: str, name: str) -> str:
 
 
 def counties_seen(connection: psycopg.Connection[Any]) -> set[str]:
-    found: set[str] = set()
+    seen: set[str] = set()
     for table in ("property", "owner", "value_history", "structure"):
         rows = connection.execute(f"SELECT DISTINCT county_id FROM pacs.{table}".encode()).fetchall()
-        found |= {county for (county,) in rows}
-    return found
+        seen |= {county for (county,) in rows}
+    return seen
 
 
 def test_a_tenant_reader_cannot_stand_in_for_the_catalog(platform: Platform, loaded: tuple[str, str]) -> None:
@@ -268,7 +268,7 @@ MONITOR_READS = {
     "FAILURES": {"county": "53005", "limit": 5},
     "AUDIT": {"county": "53005", "before": None, "limit": 5},
     "LAST_CHECK": {"county": "53005"},
-    "LEAF_ROWS": {"tables": ["property_53005"]},
+    "PARTITION_ROWS": {"tables": ["property_53005"]},
     "LAST_FULL": {"county": "53005"},
     "LAST_VALIDATED": {"county": "53005"},
     "RULE_TITLES": {"county": "53005"},
@@ -322,19 +322,19 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
     with its schema.
     """
     with platform.as_superuser() as admin:
-        found = admin.execute(
+        functions = admin.execute(
             "SELECT p.oid::regprocedure::text, p.proconfig, p.prosrc, p.proowner::regrole::text, "
             "has_function_privilege('public', p.oid, 'EXECUTE') FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid "
             "= p.pronamespace WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
         ).fetchall()
-    assert {name.partition("(")[0] for name, *_ in found} == {
+    assert {name.partition("(")[0] for name, *_ in functions} == {
         "pacs_ops.append_audit",
         "pacs_ops.attach_partition",
         "pacs_ops.grant_county",
         "pacs_ops.readable_counties",
         "pacs_ops.revoke_county",
     }
-    for name, settings, body, owner, public in found:
+    for name, settings, body, owner, public in functions:
         assert settings == ["search_path=pg_catalog, pg_temp"], name
         assert not public, name
         assert owner == "pacs_owner", name
@@ -352,7 +352,7 @@ def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]
         powers = admin.execute(
             "SELECT rolname, rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR "
             "rolreplication FROM pg_roles WHERE rolname = ANY(%s)",
-            (list(rights.ROLES),),
+            (list(privileges.ROLES),),
         ).fetchall()
         owners = admin.execute(
             "SELECT DISTINCT n.nspname, c.relowner::regrole::text FROM pg_class AS c JOIN pg_namespace AS n ON "
@@ -361,7 +361,7 @@ def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]
         schemas = admin.execute(
             "SELECT DISTINCT nspowner::regrole::text FROM pg_namespace WHERE nspname LIKE 'pacs%'"
         ).fetchall()
-    assert dict(powers) == dict.fromkeys(rights.ROLES, False)
+    assert dict(powers) == dict.fromkeys(privileges.ROLES, False)
     assert schemas == [("pacs_owner",)]
     assert {owner for schema, owner in owners if schema == "pacs_stage"} <= {"pacs_sync"}
     assert {owner for schema, owner in owners if schema != "pacs_stage"} == {"pacs_owner"}
@@ -404,9 +404,9 @@ def test_default_privileges_of_a_dba_do_not_open_a_partition(
 
 
 def readiness(target: PostgresTarget) -> TargetReadiness:
-    found = target.readiness()
-    assert isinstance(found, TargetReadiness)
-    return found
+    ready = target.readiness()
+    assert isinstance(ready, TargetReadiness)
+    return ready
 
 
 def test_two_logins_of_the_sync_and_a_superuser_take_turns(
@@ -429,14 +429,14 @@ def test_two_logins_of_the_sync_and_a_superuser_take_turns(
             county.add("property", number, at=county.stamp(minutes=5))
             _, certificate = county.sync()
             assert certificate.clean
-            assert readiness(target).missing_rights == ()
+            assert readiness(target).missing_privileges == ()
             assert not readiness(target).owns_schemas
 
 
 def test_what_the_grants_give_is_exactly_what_a_run_needs(
     bare_platform: Platform, make_county: CountyMaker
 ) -> None:
-    """The printed script and `pacs migrate`, then a run as the login: it is enough. Each right taken away
+    """The printed script and `pacs migrate`, then a run as the login: it is enough. Each grant taken away
     again: `check` names it, so nothing that it lacks goes unseen.
     """
     bare_platform.run_grants()
@@ -447,21 +447,21 @@ def test_what_the_grants_give_is_exactly_what_a_run_needs(
         target.migrate()
     bare_platform.migrate()
     county = fill(bare_platform, make_county(ENTITIES))
-    assert readiness(county.target).missing_rights == ()
+    assert readiness(county.target).missing_privileges == ()
     assert readiness(county.target).pending == ()
     assert county.reconcile().clean
     with bare_platform.as_superuser() as admin:
-        wanted = [right for right in rights.wanted(admin) if right.role == rights.SYNC]
+        wanted = [grant for grant in privileges.wanted(admin) if grant.role == privileges.SYNC]
         assert len(wanted) > 40
-        for right in wanted:
+        for grant in wanted:
             with admin.transaction(force_rollback=True):
-                admin.execute(_revoke(right))
-                assert f"{right} for pacs_sync" in rights.missing(admin), right
+                admin.execute(_revoke(grant))
+                assert f"{grant} for pacs_sync" in privileges.missing(admin), grant
 
 
-def _revoke(right: rights.Right) -> sql.Composed:
+def _revoke(grant: privileges.Grant) -> sql.Composed:
     text = (
-        rights.grant_statement(right)
+        privileges.grant_statement(grant)
         .as_string(None)
         .replace("GRANT ", "REVOKE ", 1)
         .replace(" TO ", " FROM ")
@@ -477,8 +477,8 @@ def test_the_roles_can_be_made_again_at_any_time(bare_platform: Platform) -> Non
         before = _everything_granted(admin)
         bare_platform.run_grants()
         with admin.transaction():
-            rights.apply(admin)
-            rights.apply(admin)
+            privileges.apply(admin)
+            privileges.apply(admin)
         assert _everything_granted(admin) == before
         assert before
 
@@ -492,16 +492,16 @@ def test_rights_that_somebody_took_away_are_told_and_given_back(bare_platform: P
         admin.execute("REVOKE SELECT ON pacs_ops.sync_run FROM pacs_monitor")
         admin.execute("REVOKE EXECUTE ON FUNCTION pacs_ops.append_audit FROM pacs_sync")
     with bare_platform.target(bare_platform.sync) as target:
-        found = readiness(target)
-        assert found.pending == ()
-        assert found.missing_rights == (
+        ready = readiness(target)
+        assert ready.pending == ()
+        assert ready.missing_privileges == (
             "INSERT on pacs_ops.certificate",
             "EXECUTE on pacs_ops.append_audit(text,uuid,text,text,jsonb)",
         )
-        assert "SELECT on pacs_ops.sync_run for pacs_monitor" in found.lost_rights
+        assert "SELECT on pacs_ops.sync_run for pacs_monitor" in ready.lost_privileges
     assert bare_platform.migrate() == []
     with bare_platform.target(bare_platform.sync) as target:
-        assert readiness(target).missing_rights == readiness(target).lost_rights == ()
+        assert readiness(target).missing_privileges == readiness(target).lost_privileges == ()
 
 
 def _everything_granted(admin: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
@@ -530,7 +530,7 @@ def test_a_deploying_login_without_superuser_migrates(bare_platform: Platform) -
             ).fetchall()
             == []
         )
-        assert rights.missing(admin) == []
+        assert privileges.missing(admin) == []
 
 
 def test_an_owner_of_before_still_works(bare_platform: Platform, make_county: CountyMaker) -> None:
@@ -551,8 +551,8 @@ def test_an_owner_of_before_still_works(bare_platform: Platform, make_county: Co
         county.add("property", 1, 2)
         _, certificate = county.sync()
         assert certificate.clean
-        found = readiness(target)
-        assert (found.missing_rights, found.owns_schemas) == ((), True)
+        ready = readiness(target)
+        assert (ready.missing_privileges, ready.owns_schemas) == ((), True)
         assert audit.verify(target.connection, county.fips).is_intact
 
 
@@ -562,7 +562,7 @@ def apply_up_to(connection: psycopg.Connection[Any], last: str) -> None:
     connection.execute("CREATE SCHEMA IF NOT EXISTS pacs_ops")
     connection.execute(ddl._RECORD.encode())
     for file in sorted(
-        (one for one in folder.iterdir() if one.name.endswith(".sql")), key=lambda one: one.name
+        (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
     ):
         if file.name[:4] <= last:
             text = file.read_text("utf-8")
@@ -578,7 +578,7 @@ def apply_up_to(connection: psycopg.Connection[Any], last: str) -> None:
 
 def test_an_upgrade_keeps_data_runs_and_audit(bare_platform: Platform, make_county: CountyMaker) -> None:
     """From the state before roles and chain, with data, a run in the middle and direct grants: everything is
-    there, chained, and belongs to the right role.
+    there, chained, and belongs to the grant role.
     """
     county = make_county(ENTITIES)
     county.target.close()
@@ -616,7 +616,7 @@ def test_an_upgrade_keeps_data_runs_and_audit(bare_platform: Platform, make_coun
         assert admin.execute(
             "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'property_53005'"
         ).fetchone() == ("pacs_owner",)
-        assert rights.missing(admin) == []
+        assert privileges.missing(admin) == []
         with bare_platform.as_login(direct) as reader:
             assert reader.execute("SELECT count(*) FROM pacs.property").fetchone() == (0,)
     county.target, county.url = bare_platform.target(bare_platform.sync), bare_platform.url
@@ -671,14 +671,14 @@ ON_A_PARTITION = (
 )
 
 
-@pytest.mark.parametrize("right", ["TRIGGER", "SELECT (city)"])
-def test_a_partition_brings_no_grant_along(platform: Platform, loaded: tuple[str, str], right: str) -> None:
+@pytest.mark.parametrize("grant", ["TRIGGER", "SELECT (city)"])
+def test_a_partition_brings_no_grant_along(platform: Platform, loaded: tuple[str, str], grant: str) -> None:
     """Case E1: what its maker granted would outlast the attach, which takes the table over."""
     fips = f"{60_000 + next(_NUMBERS)}"
     made, published = f"pacs_part.property_{fips}", f"pacs_part.property_{loaded[0]}"
     with platform.as_login(platform.sync) as login:
         login.execute(f"CREATE TABLE {made} AS SELECT * FROM {published} LIMIT 0".encode())
-        login.execute(f"GRANT {right} ON {made} TO pacs_monitor".encode())
+        login.execute(f"GRANT {grant} ON {made} TO pacs_monitor".encode())
         with pytest.raises(DENIED, match="of its own"):
             login.execute("SELECT pacs_ops.attach_partition('property', %s)", (fips,))
 
@@ -692,7 +692,7 @@ def test_only_our_functions_get_the_owner(platform: Platform) -> None:
             "AS 'SELECT current_user::text'".encode()
         )
     with platform.as_superuser() as admin, admin.transaction():
-        rights.apply(admin)
+        privileges.apply(admin)
     with platform.as_login(platform.sync) as login:
         assert login.execute(f"SELECT pacs_stage.{name}()".encode()).fetchone() != ("pacs_owner",)
 

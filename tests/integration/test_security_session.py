@@ -99,9 +99,11 @@ def test_a_database_that_cannot_hold_utf8_is_refused(
         with pytest.raises(ConfigError, match=rf"encoding {encoding}.*ENCODING 'UTF8'"):
             county.sync()
         assert county.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'pacs%%'") == []
-        found = {finding.id: finding for finding in run.check(county.config, county.source, target).findings}
-        assert found["target.encoding"].state == "fail"
-        assert encoding in found["target.encoding"].text
+        findings = {
+            finding.id: finding for finding in run.check(county.config, county.source, target).findings
+        }
+        assert findings["target.encoding"].state == "fail"
+        assert encoding in findings["target.encoding"].text
 
 
 HOSTILE = {
@@ -284,10 +286,10 @@ def test_three_counties_at_once_behind_a_pooler(
         for county in counties:
             county.target.close()
             county.target = PostgresTarget(behind(granted, granted.sync, port))
-            found = county.target.readiness()
-            assert isinstance(found, TargetReadiness)
-            assert found.session.pooled
-            assert found.missing_rights == ()
+            ready = county.target.readiness()
+            assert isinstance(ready, TargetReadiness)
+            assert ready.session.pooled
+            assert ready.missing_privileges == ()
 
         def twice(number: int) -> list[bool]:
             outcomes = [counties[number].sync("full")[1].clean for _ in range(2)]

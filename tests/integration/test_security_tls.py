@@ -155,10 +155,10 @@ def test_a_host_from_the_environment_is_a_network_too(monkeypatch: pytest.Monkey
 def test_a_weaker_connection_is_a_finding(strict: bool, state: str) -> None:
     """Case E2: `check` has target.tls."""
     facts = SessionFacts("UTF8", "UTF8", False, False, ("sslmode=disable: nothing is encrypted",), False)
-    found = {finding.id: finding for finding in check_session(facts, strict=strict)}
-    assert found["target.tls"].state == state
-    assert "sslmode=disable" in found["target.tls"].text
-    assert {found["target.encoding"].state, found["target.pooler"].state} == {"ok"}
+    findings = {finding.id: finding for finding in check_session(facts, strict=strict)}
+    assert findings["target.tls"].state == state
+    assert "sslmode=disable" in findings["target.tls"].text
+    assert {findings["target.encoding"].state, findings["target.pooler"].state} == {"ok"}
 
 
 def test_a_socket_and_verified_tls_are_fine() -> None:

@@ -30,7 +30,7 @@ def number_of(error: pytest.ExceptionInfo[pyodbc.Error]) -> int:
     return int(str(error.value.args[1]).rsplit("(", 2)[1].split(")")[0])
 
 
-def shape_of(table: str, change_column: str, declared: str, scale: int = 3) -> ResolvedTable:
+def resolved_of(table: str, change_column: str, declared: str, scale: int = 3) -> ResolvedTable:
     columns = {
         "k": SourceColumn("k", "int", 4, 10, 0, False),
         change_column: SourceColumn(change_column, declared, 8, 23, scale, False),
@@ -72,20 +72,20 @@ def test_a_naive_keyset_loses_rows_and_the_products_window_does_not(mssql: Mssql
         connection.close()
         assert set(range(len(stamps))) - set(seen), "the naive keyset should lose rows here"
 
-        shape = shape_of(table, "LastModified", "datetime")
+        resolved = resolved_of(table, "LastModified", "datetime")
         with SqlServerReader(mssql.address, attempts=1) as reader:
             got: list[str] = []
             cursor: str | None = "1900-01-01 00:00:00.000"
             for stamp in stamps[::15]:
                 hi = stamp.isoformat(" ", "milliseconds")
-                query = ordered.window_query(shape, Window(cursor, hi))
+                query = ordered.window_query(resolved, Window(cursor, hi))
                 got += [
                     key
                     for batch in reader.stream(query.sql, query.params)
                     for key in batch.column("parcel_number").to_pylist()
                 ]
                 cursor = hi
-            query = ordered.window_query(shape, Window(cursor, "9999-12-31 00:00:00.000"))
+            query = ordered.window_query(resolved, Window(cursor, "9999-12-31 00:00:00.000"))
             got += [
                 key
                 for batch in reader.stream(query.sql, query.params)
@@ -100,20 +100,20 @@ def test_the_seventh_digit_of_a_datetime2_tells_rows_apart(mssql: MssqlServer) -
         mssql.execute(
             *(f"INSERT INTO dbo.{table} VALUES ({n}, '2026-03-01 08:00:00.123456{n}')" for n in range(10))
         )
-        shape = shape_of(table, "LastModified", "datetime2", 7)
+        resolved = resolved_of(table, "LastModified", "datetime2", 7)
         with SqlServerReader(mssql.address, attempts=1) as reader:
             query = ordered.window_query(
-                shape, Window("2026-03-01 08:00:00.1234563", "2026-03-01 08:00:00.1234566")
+                resolved, Window("2026-03-01 08:00:00.1234563", "2026-03-01 08:00:00.1234566")
             )
             batches = list(reader.stream(query.sql, query.params))
-    found = {
+    keys = {
         (key, text)
         for batch in batches
         for key, text in zip(
             *(batch.column(name).to_pylist() for name in ("parcel_number", "_source_version")), strict=True
         )
     }
-    assert found == {(n, f"2026-03-01 08:00:00.123456{n}") for n in (3, 4, 5, 6)}
+    assert keys == {(n, f"2026-03-01 08:00:00.123456{n}") for n in (3, 4, 5, 6)}
 
 
 def test_a_datetime_widens_to_its_exact_third_of_a_millisecond(mssql: MssqlServer) -> None:
@@ -135,8 +135,8 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
     with mssql.table("k uniqueidentifier NOT NULL") as table:
         mssql.execute(*(f"INSERT INTO dbo.{table} VALUES ('{key}')" for key in keys))
         connection = mssql.connect()
-        found = [UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} ORDER BY k")]
-        middle = found[len(found) // 2]
+        served = [UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} ORDER BY k")]
+        middle = served[len(served) // 2]
         above = {
             UUID(row.k) for row in connection.execute(f"SELECT k FROM dbo.{table} WHERE k > ?", str(middle))
         }
@@ -146,9 +146,9 @@ def test_guids_come_in_the_servers_order_not_in_pythons(mssql: MssqlServer) -> N
         wire = key.bytes_le
         return wire[10:16] + wire[8:10] + wire[6:8] + wire[4:6] + wire[0:4]
 
-    assert found == sorted(keys, key=order)
-    assert found != sorted(keys)
-    assert above == set(found[len(found) // 2 + 1 :])
+    assert served == sorted(keys, key=order)
+    assert served != sorted(keys)
+    assert above == set(served[len(served) // 2 + 1 :])
 
 
 def test_text_compares_without_case_and_trailing_blanks(mssql: MssqlServer) -> None:
@@ -206,7 +206,7 @@ def test_rowversion_is_bounded_by_open_writers(mssql: MssqlServer) -> None:
     """
     with mssql.table("k int NOT NULL PRIMARY KEY, rv rowversion NOT NULL") as table:
         mssql.execute(f"INSERT INTO dbo.{table} (k) VALUES (1)")
-        shape = shape_of(table, "rv", "timestamp")
+        resolved = resolved_of(table, "rv", "timestamp")
         slow = mssql.connect(autocommit=False)
         slow.execute(f"INSERT INTO dbo.{table} (k) VALUES (2)")
         mssql.execute(f"INSERT INTO dbo.{table} (k) VALUES (3)")
@@ -218,7 +218,7 @@ def test_rowversion_is_bounded_by_open_writers(mssql: MssqlServer) -> None:
                 )
                 hi = reader.query(bounds.sql, bounds.params)[0]["hi"]
                 lo = cursor or "0x0000000000000000"
-                query = rowversion.window_query(shape, Window(lo, hi))
+                query = rowversion.window_query(resolved, Window(lo, hi))
                 # The rows that a window may read are committed: READPAST would hide nothing here, the bound
                 # does.
                 return hi, {
@@ -274,8 +274,8 @@ def test_fast_executemany_keeps_microseconds_and_nulls(mssql: MssqlServer) -> No
     ) as table:
         mssql.load(table, rows)
         connection = mssql.connect()
-        found = [
+        stored = [
             tuple(row) for row in connection.execute(f"SELECT k, at, name, share FROM dbo.{table} ORDER BY k")
         ]
         connection.close()
-    assert found == rows
+    assert stored == rows

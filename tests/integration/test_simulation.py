@@ -92,7 +92,7 @@ class Office:
         return self.random.sample(usable, min(many, len(usable)))
 
 
-def by_the_document(county: County, held: dict[str, tuple[str, bool]], mark: str) -> str:
+def by_the_document(county: County, kept: dict[str, tuple[str, bool]], mark: str) -> str:
     """One run of the design document's own query; returns its new mark."""
     rows = county.source.query(
         f"SELECT TOP ({BATCH}) PropertyID, City, IsActive, CONVERT(varchar(33), LastModified, 121) AS lm "
@@ -100,7 +100,7 @@ def by_the_document(county: County, held: dict[str, tuple[str, bool]], mark: str
         "WHERE LastModified >= CONVERT(datetime, ?, 121) AND IsActive = 1 ORDER BY LastModified DESC",
         (mark,),
     )
-    held.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
+    kept.update({row["PropertyID"].lower(): (row["City"], row["IsActive"]) for row in rows})
     return max([mark, *(row["lm"] for row in rows)])
 
 
@@ -144,18 +144,18 @@ def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
         )  # without that right the overlap alone covers late commits
     county.add("property", *range(200), at="2026-10-30 12:00:00.000")
     county.sync()
-    held: dict[str, tuple[str, bool]] = {}
-    mark = by_the_document(county, held, "1900-01-01")
+    kept: dict[str, tuple[str, bool]] = {}
+    mark = by_the_document(county, kept, "1900-01-01")
     office = Office(county, chance)
     for poll in range(polls):
         office.work(poll)
         poll_with_crashes(county, chance)
-        mark = by_the_document(county, held, mark)
+        mark = by_the_document(county, kept, mark)
     office.finish()
     county.sync()
-    by_the_document(county, held, mark)
+    by_the_document(county, kept, mark)
     truth = truth_of(county)
-    ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
+    ours = {key: (row["city"], row["is_active"]) for key, row in county.rows("property").items()}
     _, certificate = county.sync()
     clean = certificate.clean
     certificate = county.reconcile()
@@ -163,22 +163,22 @@ def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
     return {
         "rows": len(truth),
         "missing": len(set(truth) - set(ours)),
-        "stale": sum(ours[one] != row for one, row in truth.items() if one in ours),
+        "stale": sum(ours[key] != row for key, row in truth.items() if key in ours),
         "extra after reconcile": len(after - set(truth)),
         "clean": int(clean and certificate.clean),
-        "document missing": len(set(truth) - set(held)),
-        "document stale": sum(held[one] != row for one, row in truth.items() if one in held),
+        "document missing": len(set(truth) - set(kept)),
+        "document stale": sum(kept[key] != row for key, row in truth.items() if key in kept),
     }
 
 
-def _check(found: dict[str, int]) -> None:
-    assert {name: found[name] for name in ("missing", "stale", "extra after reconcile", "clean")} == {
+def _check(totals: dict[str, int]) -> None:
+    assert {name: totals[name] for name in ("missing", "stale", "extra after reconcile", "clean")} == {
         "missing": 0,
         "stale": 0,
         "extra after reconcile": 0,
         "clean": 1,
     }
-    assert found["document missing"] + found["document stale"] > 0
+    assert totals["document missing"] + totals["document stale"] > 0
 
 
 def test_a_night_is_brought_over_whole(make_county: CountyMaker) -> None:
@@ -190,6 +190,6 @@ def test_a_night_is_brought_over_whole(make_county: CountyMaker) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_eight_offices_lose_nothing(make_county: CountyMaker, seed: int) -> None:
     """Finding 2: eight seeds of six hours."""
-    found = simulate(make_county(), seed)
-    print(seed, found)
-    _check(found)
+    totals = simulate(make_county(), seed)
+    print(seed, totals)
+    _check(totals)

@@ -14,7 +14,7 @@ from security_platform import Platform
 from security_platform import platform as platform
 
 from airflow_provider_pacs.sync.reports import load_reports
-from airflow_provider_pacs.sync.target.postgres import rights
+from airflow_provider_pacs.sync.target.postgres import privileges
 from airflow_provider_pacs.sync.target.postgres.grants import role_grants
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County
@@ -202,7 +202,7 @@ def test_rights_come_back_when_a_report_is_made_anew(staff: Staff) -> None:
     with staff.platform.as_superuser() as admin:
         admin.execute("REVOKE SELECT ON pacs_report.values FROM pacs_reporting")
         admin.execute("GRANT SELECT ON pacs.owner TO pacs_reporting")
-        assert "SELECT on pacs_report.values for pacs_reporting" in rights.missing(admin)
+        assert "SELECT on pacs_report.values for pacs_reporting" in privileges.missing(admin)
     staff.platform.migrate()
     assert staff.run("pacs_reporting", "SELECT county_id FROM pacs_report.values") == [(staff.county,)]
     with pytest.raises(DENIED):

@@ -87,31 +87,31 @@ def test_row_level_security(make_county: CountyMaker) -> None:
     """Case 116: a login that was granted one county sees that county's rows and no other's, also through SET
     ROLE.
     """
-    one, other = make_county(ENTITIES), make_county(ENTITIES)
+    first, second = make_county(ENTITIES), make_county(ENTITIES)
     for entity in ENTITIES:
-        one.add(entity, 1, 2)
-    one.sync()
-    other.sync()
-    role = f"clerk_{one.fips}"
-    with connect(one.url) as admin:
+        first.add(entity, 1, 2)
+    first.sync()
+    second.sync()
+    role = f"clerk_{first.fips}"
+    with connect(first.url) as admin:
         admin.execute(f"CREATE ROLE {role} LOGIN IN ROLE pacs_read".encode())
-        admin.execute("INSERT INTO pacs_ops.county_grant VALUES (%s, %s)", (role, one.fips))
-    with connect(one.url) as clerk:
+        admin.execute("INSERT INTO pacs_ops.county_grant VALUES (%s, %s)", (role, first.fips))
+    with connect(first.url) as clerk:
         clerk.execute(f"SET SESSION AUTHORIZATION {role}".encode())
         for table in ("property", "owner", "value_history", "structure"):
             assert clerk.execute(f"SELECT DISTINCT county_id FROM pacs.{table}".encode()).fetchall() == [
-                (one.fips,)
+                (first.fips,)
             ]
         for refused in (
-            f"SELECT 1 FROM {one.partition('property')}",
-            f"SELECT 1 FROM {other.partition('property')}",
+            f"SELECT 1 FROM {first.partition('property')}",
+            f"SELECT 1 FROM {second.partition('property')}",
             "SELECT 1 FROM pacs_ops.audit",
             "DELETE FROM pacs.property",
             "INSERT INTO pacs_ops.county_grant VALUES (session_user, '*')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 clerk.execute(refused.encode())
-    with connect(one.url) as admin:
+    with connect(first.url) as admin:
         admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
         admin.execute(f"DROP OWNED BY {role}".encode())
         admin.execute(f"DROP ROLE {role}".encode())

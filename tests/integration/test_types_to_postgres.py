@@ -85,20 +85,20 @@ def test_every_type_arrives_as_its_text_or_with_a_reason(
             if c in chosen or c == "parcel_number"
         )
         reader = stack.enter_context(SqlServerReader(mssql.address, attempts=1))
-        shape = describe(reader, TableMap("property", "dbo", name, None, mapped))
+        resolved = describe(reader, TableMap("property", "dbo", name, None, mapped))
         stage = f"types_{number}"
-        plan = ReadPlan(shape, "full", "compare", "a test", None, None, None, "f", "s")
-        assert SourceRows(reader, target, plan, "53005").fill(full_query(shape), stage) == 4
+        plan = ReadPlan(resolved, "full", "compare", "a test", None, None, None, "f", "s")
+        assert SourceRows(reader, target, plan, "53005").fill(full_query(resolved), stage) == 4
         wanted = ", ".join(f"{slot}::text" for slot in chosen)
-        found = target.connection.execute(
+        stored = target.connection.execute(
             f"SELECT {wanted}, _reject FROM pacs_stage.{stage} ORDER BY parcel_number"
         ).fetchall()
-    for row, got in enumerate(found[:3]):
+    for row, got in enumerate(stored[:3]):
         expected = tuple(case.expected[row] for case in chosen.values())
         assert got[:-1] == expected, [f"{slot} {case.declared}" for slot, case in chosen.items()]
         reasons = sorted(f"MAP.{slot}" for slot, case in chosen.items() if case.expected[row] is None)
         assert sorted(got[-1] or []) == reasons
-    assert found[3] == (None,) * len(chosen) + (None,)
+    assert stored[3] == (None,) * len(chosen) + (None,)
 
 
 @pytest.mark.parametrize("declared", ["text", "ntext", "varchar(max)"])
@@ -113,10 +113,10 @@ def test_a_long_text_whose_length_nobody_knows_is_measured(mssql: MssqlServer, d
         mssql.execute(
             f"INSERT INTO dbo.{name} VALUES (1, REPLICATE(CONVERT(varchar(max), 'abc'), 9000)), (2, NULL)"
         )
-        found = [
+        lengths = [
             row for batch in reader.stream(f"SELECT k, words FROM dbo.{name}") for row in batch.to_pylist()
         ]
-    assert sorted(found, key=lambda row: row["k"]) == [
+    assert sorted(lengths, key=lambda row: row["k"]) == [
         {"k": 1, "words": "abc" * 9000},
         {"k": 2, "words": None},
     ]

@@ -81,7 +81,7 @@ def count_target(url: str) -> dict[str, dict[str, int]]:
     """Live rows, open quarantine rows, and of these the ones without a live older version, per entity."""
     import psycopg
 
-    found = {}
+    counts = {}
     with psycopg.connect(url) as connection:
         for entity, (table, key) in TABLES.items():
             live = connection.execute(
@@ -90,8 +90,8 @@ def count_target(url: str) -> dict[str, dict[str, int]]:
             waiting = connection.execute(WAITING.format(table=table, key=key), (COUNTY_ID, entity)).fetchone()
             assert live is not None
             assert waiting is not None
-            found[entity] = {"live": live[0], "quarantined": waiting[0], "absent": waiting[1]}
-    return found
+            counts[entity] = {"live": live[0], "quarantined": waiting[0], "absent": waiting[1]}
+    return counts
 
 
 def compare_counts(source: dict[str, int], target: dict[str, dict[str, int]]) -> list[str]:
@@ -110,9 +110,9 @@ def compare_summary(
     """One line per figure of summary.json that the counts contradict."""
     wrong: list[str] = []
 
-    def same(what: str, told: object, counted: object) -> None:
-        if told != counted:
-            wrong.append(f"{what}: summary.json says {told}, counted {counted}")
+    def same(what: str, reported: object, counted: object) -> None:
+        if reported != counted:
+            wrong.append(f"{what}: summary.json says {reported}, counted {counted}")
 
     same("version", summary["version"], 2)
     same("ok", summary["ok"], True)
@@ -120,14 +120,14 @@ def compare_summary(
     same("airflow states", {run["airflow_state"] for run in summary["runs"]}, {"success"})
     written = dict.fromkeys(TABLES, 0)
     for run in summary["runs"]:
-        for told in run["entities"]:
-            written[told["entity"]] += told["inserted"] - told["deleted"]
+        for reported in run["entities"]:
+            written[reported["entity"]] += reported["inserted"] - reported["deleted"]
     same(
         "rows inserted minus deleted",
         written,
         {entity: counted["live"] for entity, counted in target.items()},
     )
-    last = {told["entity"]: told["certificate"] for told in summary["runs"][-1]["entities"]}
+    last = {reported["entity"]: reported["certificate"] for reported in summary["runs"][-1]["entities"]}
     for entity, counted in target.items():
         certificate = last[entity]
         same(

@@ -495,17 +495,17 @@ class CountyMachine(RuleBasedStateMachine):
         return self.compare, self.oracle.city if entity == "property" else ""
 
     def _tombstones(self, entity: str, kinds: set[str], approved: set[tuple[str, int]]) -> None:
-        held = look(self.county, entity)
-        gone = {number for number in self.live[entity] - set(held.live) if number in held.dead}
-        if lost := self.live[entity] - set(held.live) - held.dead:
+        platform = look(self.county, entity)
+        gone = {number for number in self.live[entity] - set(platform.live) if number in platform.dead}
+        if lost := self.live[entity] - set(platform.live) - platform.dead:
             raise Findings(f"{entity} {lost} vanished without a tombstone")
-        self.live[entity] = set(held.live)
-        for number in held.live:
+        self.live[entity] = set(platform.live)
+        for number in platform.live:
             self.deleted.pop((entity, number), None)
         for number in gone:
             let_go = (entity, number) in approved or "approval" in kinds
             self.deleted[entity, number] = let_go
-        counted = [one for one, free in self.deleted.items() if one[0] == entity and not free]
+        counted = [each for each, free in self.deleted.items() if each[0] == entity and not free]
         if len(counted) > GUARD:
             raise Findings(f"{len(counted)} rows of {entity} became tombstones, the guard allows {GUARD}")
 

@@ -112,7 +112,7 @@ class Oracle:
                     raise Findings(f"{entity} {number} is live and breaks {rule}")
                 past = self.model.history.get((entity, number), [])
                 said = (image(entity, number, then, city) for then in past for city in ("City", "State"))
-                if not any(is_image(row, one) for one in said):
+                if not any(is_image(row, each) for each in said):
                     raise Findings(f"{entity} {number} is live with values that the source never had")
 
     def check(
@@ -136,22 +136,22 @@ class Oracle:
         self, made: EntityCertificate, run: EntityRun, read: int, parents: set[int]
     ) -> None:
         entity, where = made.entity, f"{made.entity} ({made.covered}, {made.state})"
-        held = look(self.county, entity)
+        platform = look(self.county, entity)
         if (made.state == "blocked") != (run.state != "published"):
             raise Findings(f"{where}: the entity is {run.state}")
         if made.state == "blocked":
-            if made.target_rows != len(held.live) or made.kept != made.target_rows:
-                raise Findings(f"{where}: {len(held.live)} rows are live, it says {made.target_rows}")
+            if made.target_rows != len(platform.live) or made.kept != made.target_rows:
+                raise Findings(f"{where}: {len(platform.live)} rows are live, it says {made.target_rows}")
             return
         if made.source_remainder or made.target_remainder:
             raise Findings(f"{where}: an equation does not hold: {made}")
         status = {
-            number: self._status(made, number, row, held, read, parents)
-            for number, row in self._covered(made, run, held).items()
+            number: self._status(made, number, row, platform, read, parents)
+            for number, row in self._covered(made, run, platform).items()
         }
         extra = {
-            number: self._extra(entity, number, held, read)
-            for number in held.live
+            number: self._extra(entity, number, platform, read)
+            for number in platform.live
             if number not in self.model.rows[entity] and made.covered != "keys"
         }
         said = Counter(status.values()) + Counter(extra.values())
@@ -164,17 +164,17 @@ class Oracle:
         if (made.state == "pending") != (made.pending_deletes > 0 and made.state != "drift"):
             raise Findings(f"pending is said wrongly {details}")
         if made.covered != "keys" and not moved:
-            self._count(made, status, extra, held, details)
+            self._count(made, status, extra, platform, details)
         for number, each in status.items():
             if each == "equal":
                 self.model.in_step(entity, number)
 
-    def _covered(self, made: EntityCertificate, run: EntityRun, held: Platform) -> dict[int, SourceRow]:
+    def _covered(self, made: EntityCertificate, run: EntityRun, platform: Platform) -> dict[int, SourceRow]:
         rows = self.model.rows[made.entity]
         if made.covered != "keys":
             return dict(rows)
         if run.mode == "keys":
-            named = {NUMBER_OF[made.entity, one] for one in run.read_plan.keys}
+            named = {NUMBER_OF[made.entity, key] for key in run.read_plan.keys}
             return {number: row for number, row in rows.items() if number in named}
         lower, upper = datetime.fromisoformat(str(made.lower)), datetime.fromisoformat(str(made.upper))
         return {number: row for number, row in rows.items() if lower <= row.stamp < upper}
@@ -184,12 +184,12 @@ class Oracle:
         made: EntityCertificate,
         number: int,
         row: SourceRow,
-        held: Platform,
+        platform: Platform,
         read: int,
         parents: set[int],
     ) -> str:
         entity, wanted = made.entity, self.image(made.entity, number, row)
-        live, waits = held.live.get(number), held.quarantine.get(number)
+        live, waits = platform.live.get(number), platform.quarantine.get(number)
         set_aside = waits is not None and waits[1] == digest(self.county, entity, wanted)
         if live is not None and is_image(live, wanted) and not (set_aside and made.method == _OWN_READ):
             return "equal"
@@ -208,12 +208,12 @@ class Oracle:
     ) -> str:
         own = self.model.broken(made.entity, row)
         if rules == [WAITING] and not own:
-            settled = made.covered != "keys" and row.changed <= read
-            return "unexplained" if settled and row.parent in parents else "waiting"
+            is_final = made.covered != "keys" and row.changed <= read
+            return "unexplained" if is_final and row.parent in parents else "waiting"
         return "quarantined" if rules == own else "unexplained"
 
-    def _extra(self, entity: str, number: int, held: Platform, read: int) -> str:
-        if number in held.pending:
+    def _extra(self, entity: str, number: int, platform: Platform, read: int) -> str:
+        if number in platform.pending:
             return "pending"
         return "moved away" if self.model.removed[entity, number] > read else "unexplained"
 
@@ -222,20 +222,20 @@ class Oracle:
         made: EntityCertificate,
         status: dict[int, str],
         extra: dict[int, str],
-        held: Platform,
+        platform: Platform,
         details: str,
     ) -> None:
         said = Counter(status.values())
         aside = {n for n, each in status.items() if each in ("quarantined", "waiting", "newer")}
         terms = {
             "source_rows": len(self.model.rows[made.entity]),
-            "target_rows": len(held.live),
+            "target_rows": len(platform.live),
             "equal": said["equal"] + said["unseen"],
             "quarantined": said["quarantined"],
             "waiting": said["waiting"],
             "newer": said["newer"],
-            "kept": len((aside & set(held.live)) - held.pending),
-            "pending_deletes": len(extra) + len(aside & set(held.live) & held.pending),
+            "kept": len((aside & set(platform.live)) - platform.pending),
+            "pending_deletes": len(extra) + len(aside & set(platform.live) & platform.pending),
             "missing": 0,
             "differing": 0,
             "extra_in_target": 0,

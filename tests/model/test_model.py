@@ -47,7 +47,7 @@ def machine(
     validation = import_module("airflow_provider_pacs.sync.steps.validate")
     monkeypatch.setattr(validation, "validate_stage", counted_rules)
     monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.run"), "warm_up", lambda: None)
-    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.plan"), "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(import_module("airflow_provider_pacs.sync.steps.preconditions"), "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(quality_model, "BLOCK_FLOOR", FLOOR)
     monkeypatch.setattr(publisher, "ORPHAN_FLOOR", FLOOR)
     fault, kept = Fault(), {}

@@ -60,11 +60,11 @@ def reduced_part(text: str) -> str:
 def places(text: str, old: str, *, is_python: bool) -> list[tuple[int, int]]:
     """Where `old` stands in a file's text: (start, end) of each place."""
     whole, part = reduced(text, is_python=is_python), reduced_part(old)
-    found, start = [], whole.text.find(part)
+    starts, start = [], whole.text.find(part)
     while start >= 0:
-        found.append((whole.places[start], whole.places[start + len(part) - 1] + 1))
+        starts.append((whole.places[start], whole.places[start + len(part) - 1] + 1))
         start = whole.text.find(part, start + 1)
-    return found
+    return starts
 
 
 def mutated(file: Path, old: str, new: str) -> str:
@@ -75,12 +75,12 @@ def mutated(file: Path, old: str, new: str) -> str:
     """
     text = file.read_text("utf-8")
     is_python = file.suffix == ".py"
-    found = places(text, old, is_python=is_python)
-    if len(found) != 1:
-        raise StaleMutantError(f"its text is found {len(found)} times in {file.name}: {old!r}")
+    starts = places(text, old, is_python=is_python)
+    if len(starts) != 1:
+        raise StaleMutantError(f"its text is found {len(starts)} times in {file.name}: {old!r}")
     if reduced_part(old) == reduced_part(new):
         raise StaleMutantError("what it makes is the same program")
-    start, end = found[0]
+    start, end = starts[0]
     changed = text[:start] + new + text[end:]
     if is_python:
         try:

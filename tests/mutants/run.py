@@ -65,7 +65,7 @@ class Worker:
             timeout=LONGEST_SECONDS,
         )
 
-    def judge(self, mutant: Mutant) -> tuple[bool, str]:
+    def run_mutant(self, mutant: Mutant) -> tuple[bool, str]:
         """(killed, what pytest said last)."""
         file = self.copy / mutant.file
         original = file.read_text("utf-8")
@@ -190,16 +190,16 @@ def main() -> int:
             print(*said, "The tests fail without any mutant.", sep="\n")
             return 1
 
-        def judge(worker: Worker, piece: object) -> None:
+        def run_piece(worker: Worker, piece: object) -> None:
             assert isinstance(piece, Mutant)
             started = time.monotonic()
-            killed, last = worker.judge(piece)
+            killed, last = worker.run_mutant(piece)
             word = "killed  " if killed else "SURVIVED"
             print(f"{word} {piece.name:55} {time.monotonic() - started:5.1f} s  {last}", flush=True)
             if not killed:
                 survivors.append(piece.name)
 
-        side_by_side(workers, chosen, judge)
+        side_by_side(workers, chosen, run_piece)
     print(
         f"{len(chosen) - len(survivors)} of {len(chosen)} mutants killed."
         + (f" Survivors: {', '.join(sorted(survivors))}" if survivors else "")

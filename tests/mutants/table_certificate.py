@@ -64,7 +64,7 @@ MUTANTS = (
         of("mutant_guards_certificate", "test_each_verdict_of_a_comparison"),
     ),
     Mutant(
-        "verdict: differing is told from missing",
+        "verdict: differing is not missing",
         COMPARISON,
         "WHEN l.county_id IS NOT NULL THEN 'differing'",
         "",
@@ -232,6 +232,20 @@ MUTANTS = (
         of("reconcile", "test_two_damages_that_keep_the_count"),
     ),
     Mutant(
+        "a key that repeats outside the window is read again",
+        CERTIFY,
+        "self.rows.fill_keys([*keys.unknown, *gone, *keys.duplicated], fresh)",
+        "self.rows.fill_keys([*keys.unknown, *gone], fresh)",
+        of("reader_attacks", "test_a_repeated_key_that_comes_after_the_extract"),
+    ),
+    Mutant(
+        "a read of every row holds every key",
+        CERTIFY,
+        "if fresh == self.fresh and not self._keys_agree(census, fresh):",
+        "if False:",
+        of("reader_attacks", "test_a_second_read_of_every_row_that_is_cut_short"),
+    ),
+    Mutant(
         "a row gone since needs a complete extract",
         CERTIFY,
         "if still and self._was_complete():",
@@ -241,7 +255,7 @@ MUTANTS = (
     Mutant(
         "a complete extract holds its keys still",
         CERTIFY,
-        "return held == KeyTotals(self.row.source_count, self.row.source_key_sum)",
+        "return target_totals == KeyTotals(self.row.source_count, str(self.row.source_key_sum))",
         "return True",
         of(
             "reconcile",

@@ -90,7 +90,7 @@ MUTANTS = (
     Mutant(
         "the epoch fences the certificate",
         CERTIFIER,
-        "run_store.fence(connection, run)",
+        "run_records.fence(connection, run)",
         "pass",
         of("publish", "test_a_stale_run_cannot_certify"),
     ),

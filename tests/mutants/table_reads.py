@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.mutant import STEPS, Mutant, of
 
-PLAN, EXTRACT, ROWS = (f"{STEPS}{name}.py" for name in ("plan", "extract", "source_rows"))
+PLAN, PRECONDITIONS, EXTRACT, ROWS = (
+    f"{STEPS}{name}.py" for name in ("plan", "preconditions", "extract", "source_rows")
+)
 FINGERPRINT = of("field_certificates", "test_what_gives_a_row_its_meaning_is_in_the_fingerprint")
 
 MUTANTS = (
@@ -91,7 +93,7 @@ MUTANTS = (
     Mutant(
         "row versions that went back mean a full read",
         PLAN,
-        'if behind and choice.family in ("rowversion", "joined"):',
+        'if behind and choice.strategy in ("rowversion", "joined"):',
         "if False:",
         of("mutant_guards_reads", "test_row_versions_behind_the_cursor_mean_a_full_comparison"),
     ),
@@ -105,27 +107,27 @@ MUTANTS = (
     Mutant(
         "the cursor follows the stamps",
         PLAN,
-        "if upper is None or family != LAST_MODIFIED or not has_moments(table):",
+        "if upper is None or strategy != LAST_MODIFIED or not has_moments(table):",
         "if True:",
         of("field_clock", "test_a_cursor_that_follows_the_stamps_loses_nothing"),
     ),
     Mutant(
         "extra: only where it is asked for",
         PLAN,
-        'table = carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape',
-        "table = carrying(choice.shape, added)",
+        'table = carrying(choice.table, added) if self._config.sync.new_columns == "add" else choice.table',
+        "table = carrying(choice.table, added)",
         of("extra", "test_a_new_column_is_noted_once_and_left"),
     ),
     Mutant(
         "strict refuses",
-        PLAN,
+        PRECONDITIONS,
         'if config.source.read_only != "strict":',
         "if True:",
         of("check_report", "test_strict_refuses_a_login_that_can_write_before_anything_is_claimed"),
     ),
     Mutant(
         "strict does not trust silence",
-        PLAN,
+        PRECONDITIONS,
         "if permissions.beyond_reading or not permissions.is_known:",
         "if permissions.beyond_reading:",
         of("check_report", "test_strict_does_not_trust_silence"),
@@ -217,15 +219,29 @@ MUTANTS = (
     Mutant(
         "keys that are unknown here are read",
         EXTRACT,
-        "self._again([*compared.unknown, *compared.gone])",
-        "self._again([*compared.gone])",
+        "self._again([*unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*compared.gone, *compared.duplicated])",
         of("reconcile", "test_an_incremental_run_counts"),
+    ),
+    Mutant(
+        "a key that can't be read is read once",
+        EXTRACT,
+        "if key not in self.rows.unreadable",
+        "if key",
+        of("odd_tables", "test_a_key_of_text_that_is_no_guid"),
+    ),
+    Mutant(
+        "keys that repeat are read",
+        EXTRACT,
+        "self._again([*unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*unknown, *compared.gone])",
+        of("reader_attacks", "test_a_repeated_key_half_in_the_window_blocks"),
     ),
     Mutant(
         "keys that are gone there are read",
         EXTRACT,
-        "self._again([*compared.unknown, *compared.gone])",
-        "self._again([*compared.unknown])",
+        "self._again([*unknown, *compared.gone, *compared.duplicated])",
+        "self._again([*unknown, *compared.duplicated])",
         of("field_certificates", "test_hard_deletes_go_in_the_same_run"),
     ),
     Mutant(

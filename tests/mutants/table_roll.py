@@ -49,7 +49,7 @@ MUTANTS = (
         "taxable: its table is looked at",
         HARRIS,
         'option: taxable_value scope: "{wp.prop_id}"',
-        'option: future_layer\n        scope: "{wp.prop_id}"',
+        'option: future_layer\n        root_key: "{wp.prop_id}"',
         of("roll", "test_a_night_reaches_every_entity"),
     ),
     Mutant(
@@ -139,14 +139,14 @@ MUTANTS = (
     ),
     Mutant(
         "role: valuation reads no owners",
-        f"{POSTGRES}rights.py",
+        f"{POSTGRES}privileges.py",
         "return (READ, ASSESSOR) if name in _NOT_FOR_VALUATION else (READ, ASSESSOR, VALUATION)",
         "return (READ, ASSESSOR, VALUATION)",
         ROLES,
     ),
     Mutant(
         "role: the page reads no rows",
-        f"{POSTGRES}rights.py",
+        f"{POSTGRES}privileges.py",
         "*(() if report.per_row else (MONITOR,))",
         "MONITOR",
         of("staff_roles", "test_the_page_reads_sums_and_no_rows"),

@@ -232,8 +232,8 @@ MUTANTS = (
     Mutant(
         "redaction is fenced",
         PUBLISHER,
-        "run_store.fence(connection, run) for row in rows: _redact(connection, run, row)",
-        'if any(row.state == "passed" for row in rows):\n        run_store.fence(connection, run)\n'
+        "run_records.fence(connection, run) for row in rows: _redact(connection, run, row)",
+        'if any(row.state == "passed" for row in rows):\n        run_records.fence(connection, run)\n'
         "    for row in rows:\n        _redact(connection, run, row)",
         of("mutant_guards_harris", "test_an_overtaken_run_redacts_nothing"),
     ),

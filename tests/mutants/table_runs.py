@@ -7,7 +7,10 @@ from tests.mutants.mutant import POSTGRES, STEPS, SYNC, Mutant, of
 RUN_STORE, APPROVALS, PUBLISHER, RETRY, ERRORS = (
     f"{POSTGRES}{name}.py" for name in ("run_store", "approvals", "publisher", "retry", "errors")
 )
-PLAN, FAILURES, VALIDATE, RUN = (f"{STEPS}{name}.py" for name in ("plan", "failures", "validate", "run"))
+PLAN, PRECONDITIONS, FAILURES, VALIDATE, RUN = (
+    f"{STEPS}{name}.py" for name in ("plan", "preconditions", "failures", "validate", "run")
+)
+RUN_RECORDS = f"{POSTGRES}run_records.py"
 SOURCE_RETRY = f"{SYNC}source/retry.py"
 AGAIN = "tests/unit/target/test_postgres_retry.py"
 SOURCE_AGAIN = "tests/unit/source/test_retry.py"
@@ -16,7 +19,7 @@ TRIES = of("field_certificates", "test_a_late_try_changes_nothing")
 MUTANTS = (
     Mutant(
         "the epoch fences publish",
-        RUN_STORE,
+        RUN_RECORDS,
         "if row is None or row[0] != record.epoch:",
         "if row is None:",
         of("publish", "test_a_stale_run_cannot_publish", "test_a_stale_run_cannot_certify"),
@@ -24,8 +27,8 @@ MUTANTS = (
     Mutant(
         "an approval is fenced too",
         PUBLISHER,
-        "run_store.fence(connection, run)",
-        'if run.kind != "approval":\n        run_store.fence(connection, run)',
+        "run_records.fence(connection, run)",
+        'if run.kind != "approval":\n        run_records.fence(connection, run)',
         of("mutant_guards_runs", "test_an_overtaken_approval_deletes_nothing"),
     ),
     Mutant(
@@ -87,8 +90,8 @@ MUTANTS = (
     Mutant(
         "a verdict is about so many rows",
         PUBLISHER,
-        "if staging.count(connection, row.stage_table) != row.verdict_rows:",
-        "if staging.count(connection, row.stage_table) < 0:",
+        "if stage_tables.count(connection, row.stage_table) != row.verdict_rows:",
+        "if stage_tables.count(connection, row.stage_table) < 0:",
         of("publish", "test_staging_that_a_crash_emptied"),
     ),
     Mutant(
@@ -157,21 +160,21 @@ MUTANTS = (
     ),
     Mutant(
         "the cursor is stored at all",
-        RUN_STORE,
+        RUN_RECORDS,
         "watermark = excluded.watermark, watermark_type",
         "watermark_type",
         of("windows", "test_an_empty_window"),
     ),
     Mutant(
         "the source's clock is stored with the cursor",
-        RUN_STORE,
+        RUN_RECORDS,
         "source_utc = excluded.source_utc, updated_at = now()",
         "updated_at = now()",
         of("mutant_guards_runs", "test_the_sources_clock_is_stored_with_each_cursor"),
     ),
     Mutant(
         "extra: the choice is kept",
-        RUN_STORE,
+        RUN_RECORDS,
         "added_columns = excluded.added_columns, epoch",
         "epoch",
         of("extra", "test_a_new_column_is_carried"),
@@ -276,28 +279,28 @@ MUTANTS = (
     ),
     Mutant(
         "a reconcile waits for a sync",
-        PLAN,
+        PRECONDITIONS,
         'if active.kind == "sync": return active',
         'if active.kind == "sync":\n        return None',
         of("approve", "test_a_reconcile_waits_for_a_sync_at_work"),
     ),
     Mutant(
         "a sync takes over from a sync",
-        PLAN,
-        'if active is None or (active.kind == "sync" and request.kind == "sync"):',
+        PRECONDITIONS,
+        'if active is None or (active.kind == "sync" and kind == "sync"):',
         "if active is None:",
         of("publish", "test_a_stale_run_cannot_publish"),
     ),
     Mutant(
         "a sync waits for an approval",
-        PLAN,
+        PRECONDITIONS,
         "time.sleep(LOOK_SECONDS)",
         "return",
         of("field_certificates", "test_a_sync_waits_for_an_approval"),
     ),
     Mutant(
         "a sync does not wait for ever",
-        PLAN,
+        PRECONDITIONS,
         'if active.kind in ("sync", "realtime") or time.monotonic() > deadline:',
         "if False:",
         of("field_certificates", "test_a_sync_gives_up_on_a_run_that_does_not_end"),

@@ -12,7 +12,7 @@ MAPPING, EXTRA, TEXTS = (f"{SYNC}mapping/{name}.py" for name in ("batches", "ext
 FLIGHT, PROFILE = f"{SYNC}preflight/", f"{SYNC}profiles/harris_pacs_9.yaml"
 KEYS_MADE = f"{POSTGRES}migrations/0007_joined_sources.sql"
 MAPS, CARRIED = "tests/unit/test_mapping.py", "tests/unit/test_extra.py"
-RIGHTS = "tests/unit/schema/test_permissions.py"
+PERMISSION_TESTS = "tests/unit/schema/test_permissions.py"
 DENIED = of("check_report", "test_a_view_that_is_denied_is_unknown_and_never_a_failure")
 DECIDED = of("field_harris", "test_what_the_source_decides_about_every_row_is_asked_for")
 CONFIDENTIAL = of("harris", "test_a_confidential_owner_is_silent_also_in_the_past")
@@ -283,21 +283,21 @@ MUTANTS = (
         PERMISSIONS,
         "if is_member == 1)",
         'if is_member == 1 and name != "db_owner")',
-        f"{RIGHTS}::test_a_role_alone_is_more_than_reading",
+        f"{PERMISSION_TESTS}::test_a_role_alone_is_more_than_reading",
     ),
     Mutant(
         "an unknown permission is more",
         PERMISSIONS,
         'return permission not in _READS and not permission.startswith("VIEW ")',
         'return permission in ("INSERT", "UPDATE", "DELETE", "ALTER", "CONTROL", "EXECUTE", "TAKE OWNERSHIP")',
-        f"{RIGHTS}::test_a_permission_that_is_not_known_to_read_is_more",
+        f"{PERMISSION_TESTS}::test_a_permission_that_is_not_known_to_read_is_more",
     ),
     Mutant(
-        "rights that are not told are unknown",
+        "permissions that are not shown are unknown",
         PERMISSIONS,
-        "return TableRights(None, None)",
-        "return TableRights((), ())",
-        f"{RIGHTS}::test_silence_is_unknown_and_no_proof",
+        "return TablePermissions(None, None)",
+        "return TablePermissions((), ())",
+        f"{PERMISSION_TESTS}::test_silence_is_unknown_and_no_proof",
     ),
     Mutant(
         "strict is a failure in the report",
@@ -344,8 +344,8 @@ MUTANTS = (
     Mutant(
         "a quick look reads no rows",
         f"{FLIGHT}tables.py",
-        "if visit.thorough else None",
-        "if visit.source else None",
+        "if context.thorough else None",
+        "if context.source else None",
         of("check_report", "test_a_quick_look_reads_no_rows"),
     ),
     Mutant(

@@ -172,5 +172,5 @@ CLIENTS: dict[str, Callable[[Request], Sequence[Sequence[Any]]]] = {
 
 
 if __name__ == "__main__":
-    found = CLIENTS[sys.argv[1]](json.load(sys.stdin))
-    json.dump([[plain(value) for value in row] for row in found], sys.stdout)
+    answer = CLIENTS[sys.argv[1]](json.load(sys.stdin))
+    json.dump([[plain(value) for value in row] for row in answer], sys.stdout)

@@ -62,7 +62,7 @@ def key(*parts: object) -> str:
 def counted_rules(
     url: Any, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
-    """Judge by each rule's own predicate, without Great Expectations: its start costs more than a whole run
+    """Validate by each rule's own predicate, without Great Expectations: its start costs more than a whole run
     of a county this small.
     """
     if not rules:
@@ -283,12 +283,12 @@ class County:
     def rows(self, entity: str, *, deleted: bool = False) -> dict[str, dict[str, Any]]:
         """The county's rows in schema pacs by key: the live ones, or with `deleted` the tombstones."""
         canonical = load_entities()[entity]
-        found = self.sql(
+        rows_ = self.sql(
             f"SELECT * FROM pacs.{canonical.table} WHERE county_id = %s AND (_deleted_at IS NOT NULL) = %s",
             self.fips,
             deleted,
         )
-        return {str(row[canonical.key]): row for row in found}
+        return {str(row[canonical.key]): row for row in rows_}
 
     def row(self, entity: str, number: int) -> dict[str, Any]:
         """The live row of `key(entity, number)`."""
@@ -298,8 +298,8 @@ class County:
         """The live data columns of every entity, for a comparison of two whole targets."""
         return {
             entity: {
-                one: {name: row[name] for name in load_entities()[entity].column_names}
-                for one, row in self.rows(entity).items()
+                key: {name: row[name] for name in load_entities()[entity].column_names}
+                for key, row in self.rows(entity).items()
             }
             for entity in self.config.sync.entities
         }
@@ -310,14 +310,14 @@ class County:
 
     def quarantine(self, entity: str, state: str = "open") -> dict[str, list[str]]:
         """Key -> broken rules."""
-        found = self.sql(
+        open_rows = self.sql(
             "SELECT source_key, rules FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND "
             "state = %s",
             self.fips,
             entity,
             state,
         )
-        return {row["source_key"]: row["rules"] for row in found}
+        return {row["source_key"]: row["rules"] for row in open_rows}
 
     def state(self, entity: str) -> Cursor:
         """The stored cursor."""
@@ -375,7 +375,7 @@ def new_engine(*replaced: Table) -> Pacs:
 
 def retype(table: str, **types: SqlType | None) -> Table:
     """A generic table with other types; None drops the column, a new name adds one."""
-    known = next(found for found in generic.TABLES if found.name == table)
+    known = next(each for each in generic.TABLES if each.name == table)
     columns = [
         Column(c.name, types.get(c.name, c.type), c.nullable)
         for c in known.columns

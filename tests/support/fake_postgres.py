@@ -109,13 +109,13 @@ def _startup(line: socket.socket) -> int:
 
 
 def _exactly(line: socket.socket, count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        part = line.recv(count - len(found))
+    data = b""
+    while len(data) < count:
+        part = line.recv(count - len(data))
         if not part:
             raise OSError("closed")
-        found += part
-    return found
+        data += part
+    return data
 
 
 @contextmanager

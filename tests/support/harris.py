@@ -100,7 +100,7 @@ class HarrisCounty(County):
         """Real properties with one owner in the current year, no supplement and an improvement: those that a
         test may change.
         """
-        found = self.rows_in(
+        rows_ = self.rows_in(
             "prop_supp_assoc",
             "prop_id",
             "owner_tax_yr = 2026 AND sup_num = 0 AND prop_id IN (SELECT prop_id FROM dbo.property WHERE "
@@ -114,7 +114,7 @@ class HarrisCounty(County):
             "AND prop_id IN (SELECT prop_id FROM dbo.owner WHERE owner_tax_yr = 2026 AND sup_num = 0 GROUP "
             "BY prop_id HAVING COUNT(*) = 1)",
         )
-        return sorted(row["prop_id"] for row in found)[skip : skip + count]
+        return sorted(row["prop_id"] for row in rows_)[skip : skip + count]
 
     def live(self, entity: str, source_key: str) -> dict[str, Any]:
         """The live row of a source key."""

@@ -54,9 +54,9 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except SqlError as error:
-        verdict = next((found for numbers, found in BY_NUMBER if error.number in numbers), None)
-        kind = verdict.kind if verdict else FatalError
-        raise kind(error.message, code=verdict.code if verdict else None) from error
+        decided = next((rule for numbers, rule in BY_NUMBER if error.number in numbers), None)
+        kind = decided.kind if decided else FatalError
+        raise kind(error.message, code=decided.code if decided else None) from error
 
 
 def as_the_driver_hands_it_over(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:
@@ -210,9 +210,9 @@ class InProcessPacs(SandboxEngine, Pacs):
         """
         guids = {
             column.name
-            for found in generic.TABLES
-            if found.name == table
-            for column in found.columns
+            for table_ in generic.TABLES
+            if table_.name == table
+            for column in table_.columns
             if column.type == generic.GUID
         }
         stored = [row | {name: str(permuted(UUID(str(row[name])))) for name in guids} for row in rows]

@@ -147,8 +147,8 @@ def _plan(
     county: County, trigger: str, kind: RunKind = "sync", *, full: bool = False, report: bool = False
 ) -> str:
     request = steps.RunRequest(kind, trigger, "full" if full else "auto")
-    found = steps.check(county.config, county.source, county.target) if report else None
-    return steps.plan(county.config, county.source, county.target, request, report=found).run_id
+    report_ = steps.check(county.config, county.source, county.target) if report else None
+    return steps.plan(county.config, county.source, county.target, request, report=report_).run_id
 
 
 def _history(county: County, runs: int, **rows: int) -> list[str]:

@@ -2,7 +2,7 @@
 T-SQL, read by the product's own reader.
 
 No test can set a genuine server's clock, so the county's clock is laid over the reader's answers: the product
-still asks the server for the time, and is told the standing one. The begin of an open writer is told the same
+still asks the server for the time, and gets the standing one. The begin of an open writer is set the same
 way. Nothing else of an answer is changed.
 """
 

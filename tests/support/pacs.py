@@ -90,9 +90,9 @@ class WatchedReader:
         self._note(sql)
         if self.before_stream is not None:
             self.before_stream(sql)
-        told = None if bound is None else lambda: bound
+        length_of = None if bound is None else lambda: bound
         batches = list(
-            self._inner.stream(sql, params, batch_rows=batch_rows or self.batch_rows, lob_bound=told)
+            self._inner.stream(sql, params, batch_rows=batch_rows or self.batch_rows, lob_bound=length_of)
         )
         if self.after_stream is not None:
             self.after_stream(sql)

@@ -1,8 +1,8 @@
-"""One table of values for every judge: a declared type, values as T-SQL literals, and the text that each must
+"""One table of values for every reader: a declared type, values as T-SQL literals, and the text that each must
 become in PostgreSQL.
 
 The texts are written by hand from SQL Server's and PostgreSQL's documentation, not taken from a program that
-the tests judge.
+the tests compare.
 """
 
 from __future__ import annotations

@@ -87,17 +87,17 @@ def site(journal: Journal) -> Iterator[Site]:
 def chromium() -> Iterator[Any]:
     """Debian's Chromium (or the machine's Chrome); playwright only drives it and downloads nothing."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is part of the extra dev")
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
         pytest.skip("no chromium: .ci/prepare --browser installs it")
     with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, headless=True, args=list(_FLAGS))
+        browser = driver.chromium.launch(executable_path=path, headless=True, args=list(_FLAGS))
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def visit(chromium: Any, site: Site) -> Iterator[Any]:
+def go_to(chromium: Any, site: Site) -> Iterator[Any]:
     """`visit(user, scheme="light")` gives a signed-in page; whatever it asks of another host, and every error
     it meets, fails the test; so does a field that the page asks for and no answer has.
     """

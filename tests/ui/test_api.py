@@ -171,9 +171,9 @@ def test_a_user_sees_only_counties_whose_dag_he_may_read(
 
 
 def test_a_running_county_says_how_far_each_entity_is(client: TestClient) -> None:
-    found = client.get("/api/counties/benton_wa").json()
-    assert found["line"]["running"] is True
-    entities = {one["entity"]: one for one in found["run"]["entities"]}
+    shown = client.get("/api/counties/benton_wa").json()
+    assert shown["line"]["running"] is True
+    entities = {each["entity"]: each for each in shown["run"]["entities"]}
     assert 0 < entities["value"]["rows_read"] < entities["value"]["expected"] == VALUES
     assert [entities[name]["state"] for name in ("property", "owner", "value", "structure")] == [
         "passed", "staged", "extracting", "planned",
@@ -181,7 +181,7 @@ def test_a_running_county_says_how_far_each_entity_is(client: TestClient) -> Non
     assert entities["structure"]["step"] == "waits for its turn"
     assert entities["value"]["rows_per_second"] > 1000
     assert entities["value"]["airflow_path"].endswith("/tasks/extract_value")
-    assert {one["entity"]: one["strategy"] for one in found["changes"]} == dict.fromkeys(
+    assert {each["entity"]: each["strategy"] for each in shown["changes"]} == dict.fromkeys(
         ("property", "owner", "value", "structure"), "last_modified"
     )
 
@@ -193,17 +193,17 @@ def test_the_source_is_named_as_the_engine_names_it(client: TestClient) -> None:
 
 
 def test_a_blocked_run_names_its_class_its_remedy_and_its_log(client: TestClient) -> None:
-    found = client.get("/api/counties/yakima_wa/evidence").json()
-    errors = {group["code"]: group for group in found["errors"]}
+    shown = client.get("/api/counties/yakima_wa/evidence").json()
+    errors = {group["code"]: group for group in shown["errors"]}
     newest = errors["PACS-004"]["newest"]
     assert errors["PACS-004"]["error_class"] == "Data"
     assert errors["PACS-004"]["remedy"]
     assert newest["airflow_path"].startswith("/dags/pacs_yakima_wa/runs/scheduled__2026-11-04")
     run = client.get(f"/api/counties/yakima_wa/runs/{newest['run_id']}").json()
     assert (run["run"]["state"], run["run"]["entities_blocked"]) == ("blocked", 1)
-    validated = next(one for one in run["failures"] if one["step"] == "validate_value")
+    validated = next(each for each in run["failures"] if each["step"] == "validate_value")
     assert validated["airflow_path"].endswith("/tasks/validate_value")
-    blocked = next(one for one in run["entities"] if one["entity"] == "value")
+    blocked = next(each for each in run["entities"] if each["entity"] == "value")
     assert (blocked["state"], blocked["step"]) == ("blocked", "keeps its last good data")
     assert blocked["airflow_path"].endswith("/tasks/validate_value")
     assert (
@@ -213,33 +213,33 @@ def test_a_blocked_run_names_its_class_its_remedy_and_its_log(client: TestClient
 
 def test_a_step_that_is_tried_again_shows_its_tries(client: TestClient) -> None:
     """Case F10: the source went down in the middle of a run; the county is not in step and green meanwhile."""
-    found = client.get("/api/counties/clark_wa").json()
-    assert (found["line"]["state"], found["line"]["running"]) == ("retrying", True)
-    owner = next(one for one in found["run"]["entities"] if one["entity"] == "owner")
+    shown = client.get("/api/counties/clark_wa").json()
+    assert (shown["line"]["state"], shown["line"]["running"]) == ("retrying", True)
+    owner = next(each for each in shown["run"]["entities"] if each["entity"] == "owner")
     assert (owner["state"], owner["attempt"], owner["failed_tries"]) == ("extracting", 3, 2)
     assert owner["most_tries"] >= owner["attempt"]
     assert "server closed the connection" in owner["last_failure"]
     assert owner["airflow_path"].endswith("/tasks/extract_owner")
-    others = [one for one in found["run"]["entities"] if one["entity"] != "owner"]
-    assert {one["last_failure"] for one in others} == {""}
+    others = [each for each in shown["run"]["entities"] if each["entity"] != "owner"]
+    assert {each["last_failure"] for each in others} == {""}
 
 
 def test_a_run_refused_in_preflight_is_the_last_run_and_a_failed_one(client: TestClient) -> None:
     """Case F11: it counts once whatever its tries, and the log is its own, not an older run's."""
-    found = client.get("/api/counties/ferry_wa").json()
-    line, path = found["line"], "/dags/pacs_ferry_wa/runs/scheduled__2026-11-03T10%3A00%3A00%2B00%3A00"
+    shown = client.get("/api/counties/ferry_wa").json()
+    line, path = shown["line"], "/dags/pacs_ferry_wa/runs/scheduled__2026-11-03T10%3A00%3A00%2B00%3A00"
     assert (line["last_run"]["run_id"], line["last_run"]["state"]) == (None, "failed")
     assert line["last_run"]["airflow_path"] == f"{path}/tasks/preflight"
     assert (line["recent_runs"], line["error_rate"]) == (2, 0.5)
-    assert found["refusal"]["airflow_path"] == f"{path}/tasks/preflight"
-    assert found["refusal"]["remedy"] == "check the password of connection pacs_ferry_wa"
+    assert shown["refusal"]["airflow_path"] == f"{path}/tasks/preflight"
+    assert shown["refusal"]["remedy"] == "check the password of connection pacs_ferry_wa"
     runs = client.get("/api/counties/ferry_wa/runs").json()["runs"]
     assert [(run["state"], run["run_id"] is None) for run in runs] == [("failed", True), ("succeeded", False)]
 
 
 def test_a_failure_is_noted_once_though_its_run_ended_by_it(client: TestClient) -> None:
     failures = client.get("/api/counties/grant_wa/evidence").json()["failures"]
-    assert [(one["step"], one["code"], one["airflow_path"]) for one in failures] == [
+    assert [(each["step"], each["code"], each["airflow_path"]) for each in failures] == [
         ("extract_property", "PACS-001", None)
     ]
 
@@ -250,9 +250,9 @@ def test_the_newest_preflight_report_is_shown_with_states_remedies_and_time(clie
     assert sum(warned["counts"].values()) == len(warned["findings"])
     assert warned["checked_at"]
     assert warned["run_id"]
-    found = {finding["id"]: finding for finding in warned["findings"]}
-    assert found["rights.beyond_reading"]["state"] == "warn"
-    assert "pacs grants chelan_wa" in found["rights.beyond_reading"]["remedy"]
+    shown = {finding["id"]: finding for finding in warned["findings"]}
+    assert shown["permissions.beyond_reading"]["state"] == "warn"
+    assert "pacs grants chelan_wa" in shown["permissions.beyond_reading"]["remedy"]
 
 
 def test_a_refused_run_has_a_preflight_report_too(client: TestClient) -> None:
@@ -384,8 +384,8 @@ def test_audit_rows_page_backwards(client: TestClient) -> None:
 
 
 def test_a_down_target_is_said_in_the_county_and_503_elsewhere(client: TestClient) -> None:
-    found = client.get("/api/counties/wahkiakum_wa").json()
-    assert (found["target"]["ok"], found["run"], found["line"]["state"]) == (False, None, "unknown")
+    shown = client.get("/api/counties/wahkiakum_wa").json()
+    assert (shown["target"]["ok"], shown["run"], shown["line"]["state"]) == (False, None, "unknown")
     answer = client.get("/api/counties/wahkiakum_wa/runs")
     assert answer.status_code == 503
     assert answer.json()["remedy"]

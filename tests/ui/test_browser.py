@@ -29,8 +29,8 @@ def state_of(page: Any, county: str) -> str:
     return str(page.get_by_role("row", name=re.compile(county)).get_by_role("cell").first.inner_text())
 
 
-def test_a_viewer_walks_from_the_overview_to_the_cause_and_the_history(visit: Any, journal: Journal) -> None:
-    page = visit("viewer")
+def test_a_viewer_walks_from_the_overview_to_the_cause_and_the_history(go_to: Any, journal: Journal) -> None:
+    page = go_to("viewer")
     page.get_by_role("link", name="PACS Sync").first.click()
     page.get_by_role("heading", name="PACS Sync").wait_for()
     states = {
@@ -66,9 +66,9 @@ def test_a_viewer_walks_from_the_overview_to_the_cause_and_the_history(visit: An
     assert page.get_by_role("table", name="Runs").get_by_role("row").count() == 5
 
 
-def test_a_run_that_was_refused_in_preflight_is_shown_with_its_own_log(visit: Any) -> None:
+def test_a_run_that_was_refused_in_preflight_is_shown_with_its_own_log(go_to: Any) -> None:
     """Case F11: the last run, among the failed ones, and the link leads to its log."""
-    page = visit("viewer")
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync/ferry_wa")
     page.get_by_text("preflight failed: login pacs_reader was refused").wait_for()
     log = page.get_by_role("link", name="Log of preflight").first.get_attribute("href")
@@ -82,9 +82,9 @@ def test_a_run_that_was_refused_in_preflight_is_shown_with_its_own_log(visit: An
     assert runs.get_by_role("row").count() == 3
 
 
-def test_a_run_whose_source_went_down_shows_its_tries(visit: Any) -> None:
+def test_a_run_whose_source_went_down_shows_its_tries(go_to: Any) -> None:
     """Case F10: retrying, in amber, with the try and the words of the failure."""
-    page = visit("viewer")
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync/clark_wa")
     page.get_by_role("list", name="Data flow").locator("[data-state=retry]").wait_for()
     row = page.get_by_role("row", name=re.compile("^owner"))
@@ -92,8 +92,8 @@ def test_a_run_whose_source_went_down_shows_its_tries(visit: Any) -> None:
     assert "server closed the connection" in row.inner_text()
 
 
-def test_a_certificate_is_read_and_saved(visit: Any, tmp_path: Path) -> None:
-    page = visit("viewer")
+def test_a_certificate_is_read_and_saved(go_to: Any, tmp_path: Path) -> None:
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync/mason_wa?tab=certificates")
     page.get_by_role("table", name="Source rows").wait_for()
     assert "drift · all rows" in page.get_by_role("table", name="Certificate by entity").first.inner_text()
@@ -111,14 +111,14 @@ NONSENSE = re.compile(r"undefined|NaN|\[object|Invalid Date|\bnull\b")
 LOOKED_INTO = ("mason_wa", "chelan_wa", "ferry_wa")
 
 
-def test_no_page_shows_a_value_that_is_none(visit: Any) -> None:
+def test_no_page_shows_a_value_that_is_none(go_to: Any) -> None:
     """Issue 21: every real run showed "PACS-SANDBOX · undefined"."""
-    page = visit("admin")
+    page = go_to("admin")
 
     def look(where: str) -> None:
         page.get_by_text("Reading…").first.wait_for(state="hidden")
-        found = NONSENSE.search(page.locator("body").inner_text())
-        assert found is None, f"{where}: {found}"
+        nonsense = NONSENSE.search(page.locator("body").inner_text())
+        assert nonsense is None, f"{where}: {nonsense}"
 
     page.goto("/plugin/pacs-sync")
     page.get_by_role("table", name="Counties").wait_for()
@@ -137,8 +137,8 @@ def test_no_page_shows_a_value_that_is_none(visit: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_admin_sees_every_tab_and_the_pictures_are_taken(visit: Any, scheme: str) -> None:
-    page = visit("admin", scheme)
+def test_an_admin_sees_every_tab_and_the_pictures_are_taken(go_to: Any, scheme: str) -> None:
+    page = go_to("admin", scheme)
     page.goto("/plugin/pacs-sync")
     page.get_by_role("table", name="Counties").wait_for()
     shot(page, f"overview-{scheme}")
@@ -172,8 +172,8 @@ def test_an_admin_sees_every_tab_and_the_pictures_are_taken(visit: Any, scheme: 
 
 
 @pytest.mark.slow
-def test_the_keyboard_is_enough(visit: Any) -> None:
-    page = visit("viewer")
+def test_the_keyboard_is_enough(go_to: Any) -> None:
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync")
     search = page.get_by_role("searchbox", name="Search counties")
     search.focus()
@@ -191,8 +191,8 @@ def test_the_keyboard_is_enough(visit: Any) -> None:
 
 
 @pytest.mark.slow
-def test_columns_sort_and_say_so(visit: Any) -> None:
-    page = visit("viewer")
+def test_columns_sort_and_say_so(go_to: Any) -> None:
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync")
     header = page.get_by_role("columnheader", name=re.compile("^Quarantined"))
     header.get_by_role("button").click()
@@ -204,8 +204,8 @@ def test_columns_sort_and_say_so(visit: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_page_that_nobody_sees_asks_nothing(visit: Any, site: Site) -> None:
-    page = visit("viewer")
+def test_a_page_that_nobody_sees_asks_nothing(go_to: Any, site: Site) -> None:
+    page = go_to("viewer")
     page.goto("/plugin/pacs-sync")
     page.get_by_role("table", name="Counties").wait_for()
     page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")

@@ -66,7 +66,7 @@ def hanging(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         yield server
 
 
-def settled(connection: str) -> bool:
+def finished(connection: str) -> bool:
     """Whether no thread asks the target any more, soon."""
     end = time.monotonic() + _SETTLES
     while targets._circuits[connection].busy:
@@ -89,7 +89,7 @@ def test_a_target_that_hangs_takes_few_threads_and_one_wait(
     refused = [answer for answer in answers if "Retry-After" in answer.headers]
     assert 1 <= hanging.logins <= PER_TARGET
     assert len(refused) >= 50 - 2 * PER_TARGET - len(waited)
-    assert settled("hangs")
+    assert finished("hangs")
     logins = hanging.logins
     assert "did not answer within" in client.get("/api/counties/benton_wa/runs").json()["detail"]
     assert hanging.logins == logins
@@ -109,13 +109,13 @@ def test_after_its_rest_one_request_tries_the_target_again(
 ) -> None:
     """Case E4: not the whole crowd."""
     client.get("/api/counties/benton_wa/runs")
-    assert settled("hangs")
+    assert finished("hangs")
     first = hanging.logins
     monkeypatch.setattr(targets, "REST_SECONDS", 600.0)
     targets._circuits["hangs"].until = 0.0
     with ThreadPoolExecutor(20) as crowd:
         list(crowd.map(lambda _: client.get("/api/counties/benton_wa/runs"), range(20)))
-    assert settled("hangs")
+    assert finished("hangs")
     assert hanging.logins == first + 1
 
 
@@ -146,12 +146,12 @@ def test_a_strict_county_sends_the_page_no_password_over_a_weaker_connection(
 
 def parameters(route: APIRoute) -> list[Any]:
     """Every path and query parameter of a route, those of its dependencies too."""
-    found, open_ = [], [route.dependant]
+    fields, open_ = [], [route.dependant]
     while open_:
-        one = open_.pop()
-        found += [*one.path_params, *one.query_params]
-        open_ += one.dependencies
-    return found
+        dependant = open_.pop()
+        fields += [*dependant.path_params, *dependant.query_params]
+        open_ += dependant.dependencies
+    return fields
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

@@ -27,7 +27,7 @@ def test_the_catalogue_is_whole() -> None:
     named one by one.
     """
     _, groups = cases.catalogue()
-    listed = [case for found in groups.values() for case in found]
+    listed = [case for cases_ in groups.values() for case in cases_]
     assert [case.number for case in listed] == list(range(1, 129))
     owed = {*range(1, 85), *range(104, 129)} - {126, 127}
     later = {32, 51, 52, 53, 72, 76, 77}
@@ -36,7 +36,7 @@ def test_the_catalogue_is_whole() -> None:
 
 def test_the_field_cases_are_whole() -> None:
     """Each letter's cases, each once and in order."""
-    listed = [case.number for found in cases.field_catalogue().values() for case in found]
+    listed = [case.number for group in cases.field_catalogue().values() for case in group]
     counts = {"C": 23, "D": 16, "E": 12, "F": 13}
     assert listed == [
         f"{letter}{number}" for letter, count in counts.items() for number in range(1, count + 1)
@@ -49,8 +49,8 @@ def test_an_explanation_goes_once_a_test_names_its_case(
     monkeypatch.setattr(cases, "TESTS", tmp_path)
     file = tmp_path / cases.OPEN_CASES
     file.write_text("# why\nC1: later\nC10: later\nC2: {part: half of it}\nD1: later\n", "utf-8")
-    found = [Covering("test_x.py::test_a", ("C1", "C2", 10), ("model",), False)]
-    assert cases.outdated(cases.explanations(), found) == ["C1"]
+    covering = [Covering("test_x.py::test_a", ("C1", "C2", 10), ("model",), False)]
+    assert cases.outdated(cases.explanations(), covering) == ["C1"]
     cases.forget(["C1"])
     assert file.read_text("utf-8") == "# why\nC10: later\nC2: {part: half of it}\nD1: later\n"
 
@@ -82,8 +82,8 @@ def test_what_is_wrong_is_said() -> None:
         ],
         "C": [Case("C1", "one"), Case("C2", "two", later="soon"), Case("C3", "three")],
     }
-    found = [Covering("test_x.py::test_a", (1, 3, 9, "C3", "C9"), ("model",), False)]
-    wrong = cases.faults(groups, found, ["test_x.py::test_b"])
+    covering = [Covering("test_x.py::test_a", (1, 3, 9, "C3", "C9"), ("model",), False)]
+    wrong = cases.faults(groups, covering, ["test_x.py::test_b"])
     assert [line.split()[0:3] for line in wrong] == [
         ["test_x.py::test_a", "names", "case"],
         ["test_x.py::test_a", "names", "case"],
@@ -151,5 +151,7 @@ def test_a_test_is_read_without_being_imported(tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_where_a_test_runs(file: Path, test: str, places: tuple[str, ...]) -> None:
-    found = [one for one in cases.coverings([file]) if test == "*"]
-    assert {one.places for one in found} == {places} if found else cases.places_of(file, test) == places
+    covering = [each for each in cases.coverings([file]) if test == "*"]
+    assert (
+        {each.places for each in covering} == {places} if covering else cases.places_of(file, test) == places
+    )

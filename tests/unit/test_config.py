@@ -1,4 +1,4 @@
-"""County files: both spellings, every default, and every problem told at once with file, field and line."""
+"""County files: both spellings, every default, and every problem at once with file, field and line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_column_that_the_county_lacks_is_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("entity", "column"), [("property", "property_id"), ("owner", "property_id")])
 def test_a_key_is_never_null(tmp_path: Path, entity: str, column: str) -> None:
-    """Told when the file is read: later it would take the DAGs of every county with it."""
+    """Reported when the file is read: later it would take the DAGs of every county with it."""
     path = write(tmp_path, f"tables: {{{entity}: {{columns: {{{column}: null}}}}}}")
     (problem,) = problems(path)
     assert f"tables.{entity}.columns.{column}: null, but no row is without it" in problem
@@ -114,8 +114,8 @@ def test_the_county_is_the_files_name(tmp_path: Path) -> None:
     """Case F7: a copy under another name is refused, whichever spelling it uses; the original is not."""
     assert load_county(write(tmp_path, "owner: me", "walla_walla_wa.yaml")).county == "walla_walla_wa"
     for text, field in (("county: walla_walla_wa", "county"), (DESIGN_DOCUMENT, "benton_wa_sync_schedule")):
-        (told,) = problems(write(tmp_path, text, "b_wa.yaml"))
-        assert f"{field}: must be the file's name" in told
+        (messages,) = problems(write(tmp_path, text, "b_wa.yaml"))
+        assert f"{field}: must be the file's name" in messages
     assert list(load_counties(tmp_path).good) == ["walla_walla_wa"]
 
 
@@ -164,8 +164,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
         "53005\n",
         "ada_id.yaml",
     )
-    told = problems(path)
-    assert all(line.startswith(f"{path}: ") for line in told)
+    messages = problems(path)
+    assert all(line.startswith(f"{path}: ") for line in messages)
     expected = {
         "timezone: has no default outside Washington": "",
         "foo: unknown key": "(line 1)",
@@ -180,14 +180,14 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
         "tables.owner.extra.Agent: String should match pattern": "(line 8)",
         "fips: Input should be a valid string (got 53005); write it in quotes": "(line 9)",
     }
-    assert len(told) == len(expected)
+    assert len(messages) == len(expected)
     for what, line in expected.items():
-        assert any(what in one and one.endswith(line) for one in told), (what, told)
+        assert any(what in line_ and line_.endswith(line) for line_ in messages), (what, messages)
 
 
 def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Path) -> None:
-    told = problems(write(tmp_path, DESIGN_DOCUMENT.replace("batch_size: 100", "batch_size: 0")))
-    assert told == [
+    messages = problems(write(tmp_path, DESIGN_DOCUMENT.replace("batch_size: 100", "batch_size: 0")))
+    assert messages == [
         f"{tmp_path}/benton_wa.yaml: benton_wa_sync_schedule.pacs_sync.batch_size: Input should be greater "
         "than or equal to 1 (got 0) (line 6)"
     ]
@@ -240,14 +240,14 @@ def test_problems_in_the_design_documents_form_name_its_own_fields(tmp_path: Pat
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, what: str) -> None:
-    told = problems(write(tmp_path, text))
-    assert any(what in line for line in told), told
+    messages = problems(write(tmp_path, text))
+    assert any(what in line for line in messages), messages
 
 
 def test_a_text_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
-    told = problems(write(tmp_path, "source: {connection: 'mssql://sa:hunter2@host', password: hunter2}"))
-    assert len(told) == 2
-    assert "hunter2" not in "\n".join(told)
+    messages = problems(write(tmp_path, "source: {connection: 'mssql://sa:hunter2@host', password: hunter2}"))
+    assert len(messages) == 2
+    assert "hunter2" not in "\n".join(messages)
 
 
 def test_not_utf8_and_missing_are_configuration_errors_too(tmp_path: Path) -> None:
@@ -314,12 +314,12 @@ OUT_OF_BOUNDS = {
 def test_what_is_out_of_bounds_is_one_countys_problem(tmp_path: Path, name: str) -> None:
     """Case E5: refused by name, in little time, and the other counties are there."""
     text, what = OUT_OF_BOUNDS[name]
-    told = problems(write(tmp_path, text))
-    assert any(what in line for line in told), told
-    assert max(map(len, told)) < 1_000
+    messages = problems(write(tmp_path, text))
+    assert any(what in line for line in messages), messages
+    assert max(map(len, messages)) < 1_000
     write(tmp_path, "owner: me", "king_wa.yaml")
-    found = load_counties(tmp_path)
-    assert (list(found.good), len(found.broken)) == (["king_wa"], 1)
+    loaded = load_counties(tmp_path)
+    assert (list(loaded.good), len(loaded.broken)) == (["king_wa"], 1)
 
 
 def test_nothing_is_made_of_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,9 +330,9 @@ def test_nothing_is_made_of_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_file_of_many_problems_names_the_first_fifty(tmp_path: Path) -> None:
-    told = problems(write(tmp_path, "".join(f"k{n}: 1\n" for n in range(500))))
-    assert len(told) == 51
-    assert told[-1].endswith("and 450 more")
+    messages = problems(write(tmp_path, "".join(f"k{n}: 1\n" for n in range(500))))
+    assert len(messages) == 51
+    assert messages[-1].endswith("and 450 more")
 
 
 def test_what_nobody_thought_of_is_one_countys_problem(
@@ -343,9 +343,9 @@ def test_what_nobody_thought_of_is_one_countys_problem(
     monkeypatch.setattr(folder, "load_county", lambda file: 1 / 0 if file.stem == "benton_wa" else load(file))
     write(tmp_path, "owner: me")
     write(tmp_path, "owner: me", "king_wa.yaml")
-    found = load_counties(tmp_path)
-    assert list(found.good) == ["king_wa"]
-    assert "ZeroDivisionError" in found.broken[0].message
+    loaded = load_counties(tmp_path)
+    assert list(loaded.good) == ["king_wa"]
+    assert "ZeroDivisionError" in loaded.broken[0].message
 
 
 def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
@@ -353,12 +353,12 @@ def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
     write(tmp_path, 'fips: "53005"')
     write(tmp_path, 'fips: "53005"\ntimezone: America/Boise', "ada_id.yaml")
     write(tmp_path, "owner: me", "king_wa.yaml")
-    found = load_counties(tmp_path)
-    assert list(found.good) == ["king_wa"]
-    (told,) = found.broken
-    assert "ada_id.yaml" in told.message
-    assert "benton_wa.yaml" in told.message
-    assert "'53005' is claimed by 2 counties" in told.message
+    loaded = load_counties(tmp_path)
+    assert list(loaded.good) == ["king_wa"]
+    (messages,) = loaded.broken
+    assert "ada_id.yaml" in messages.message
+    assert "benton_wa.yaml" in messages.message
+    assert "'53005' is claimed by 2 counties" in messages.message
 
 
 def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) -> None:
@@ -389,15 +389,15 @@ def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) 
     write(tmp_path, "county: benton_wa", "benton_wa.yml")
     write(tmp_path, "sync: {batch_size: 0}", "yakima_wa.yaml")
     write(tmp_path, "owner: me", "king_wa.yaml")
-    found = load_counties(tmp_path)
-    assert list(found.good) == ["king_wa"]
-    assert len(found.broken) == 2
-    told = "\n".join(error.message for error in found.broken)
+    loaded = load_counties(tmp_path)
+    assert list(loaded.good) == ["king_wa"]
+    assert len(loaded.broken) == 2
+    messages = "\n".join(error.message for error in loaded.broken)
     assert (
         f"{tmp_path}/benton_wa.yaml, {tmp_path}/benton_wa.yml: county: 'benton_wa' is claimed by 2 files"
-        in told
+        in messages
     )
-    assert "yakima_wa.yaml: sync.batch_size" in told
+    assert "yakima_wa.yaml: sync.batch_size" in messages
 
 
 @pytest.mark.parametrize(

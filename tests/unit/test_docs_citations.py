@@ -67,8 +67,8 @@ def has_place(page: Path, place: str) -> bool:
     if "." not in place:
         return False
     group, number = place.split(".")
-    found = re.search(rf"^#+ {re.escape(group)}\.? .*?(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
-    return found is not None and re.search(rf"(?:^|[.;] ){number}\.? ", found[0], re.MULTILINE) is not None
+    match = re.search(rf"^#+ {re.escape(group)}\.? .*?(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    return match is not None and re.search(rf"(?:^|[.;] ){number}\.? ", match[0], re.MULTILINE) is not None
 
 
 def wrong_citations(path: Path) -> list[str]:

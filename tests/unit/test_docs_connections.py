@@ -22,18 +22,16 @@ def row(*cells: str) -> str:
 def expected_rows() -> list[str]:
     """The tables of native numbers and states, as the two mapping points have them."""
     rows = []
-    for numbers, verdict in source.BY_NUMBER:
-        told = "33000-33999" if numbers == source.KEYS else ", ".join(map(str, sorted(numbers)))
-        rows.append(
-            row(told, verdict.code or verdict.kind.code, verdict.kind.__name__, verdict.remedy or "-")
-        )
-    for states, verdict in (*source.BY_STATE, *target.BY_STATE):
+    for numbers, rule in source.BY_NUMBER:
+        spelled = "33000-33999" if numbers == source.KEYS else ", ".join(map(str, sorted(numbers)))
+        rows.append(row(spelled, rule.code or rule.kind.code, rule.kind.__name__, rule.remedy or "-"))
+    for states, rule in (*source.BY_STATE, *target.BY_STATE):
         rows.append(
             row(
                 ", ".join(sorted(states)),
-                verdict.code or verdict.kind.code,
-                verdict.kind.__name__,
-                verdict.remedy or "-",
+                rule.code or rule.kind.code,
+                rule.kind.__name__,
+                rule.remedy or "-",
             )
         )
     return rows
@@ -46,8 +44,8 @@ def test_every_verdict_is_on_the_page() -> None:
 
 def test_the_page_has_no_verdict_that_the_code_does_not_know() -> None:
     tables = PAGE.split("## Every number and state")[1]
-    told = [line for line in tables.splitlines() if re.match(r"\| -?[\dA-Z]", line) and "PACS-" in line]
-    assert sorted(told) == sorted(expected_rows())
+    listed = [line for line in tables.splitlines() if re.match(r"\| -?[\dA-Z]", line) and "PACS-" in line]
+    assert sorted(listed) == sorted(expected_rows())
 
 
 def test_every_code_is_explained() -> None:

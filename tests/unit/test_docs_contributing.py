@@ -15,8 +15,9 @@ PACKAGE = ROOT / "airflow_provider_pacs"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 WALK = TEXT[TEXT.index("## Follow one property row") : TEXT.index("## Add an entity")]
 MADE_BY_THE_EXAMPLES = {
-    "sync/entities/land.yaml",
-    "sync/quality/suites/land.yaml",
+    "sync/entities/permit.yaml",
+    "sync/quality/suites/permit.yaml",
+    "sync/reports/NAME.yaml",
     "sync/incremental/change_number.py",
     "cli/runs.py",
 }
@@ -25,8 +26,8 @@ MADE_BY_THE_EXAMPLES = {
 def example(heading: str, language: str) -> list[str]:
     """The examples below a heading."""
     section = TEXT[TEXT.index(f"## {heading}") :].split("\n## ")[0]
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
-    return ["".join(line.removeprefix(indent) for line in text.splitlines(True)) for indent, text in found]
+    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
+    return ["".join(line.removeprefix(indent) for line in text.splitlines(True)) for indent, text in blocks]
 
 
 def test_the_walk_from_plan_to_certify_needs_at_most_eight_files() -> None:
@@ -71,12 +72,12 @@ def test_the_examples_in_python_are_python(heading: str) -> None:
 def test_the_examples_strategy_has_the_methods_of_one() -> None:
     protocol = PACKAGE / "sync/incremental/strategy.py"
     wanted = _methods(protocol.read_text("utf-8"), "IncrementalStrategy")
-    given = _methods(example("Add an incremental strategy", "python")[0], "ChangeNumber")
-    assert given | {"name", "shows_deletes"} == wanted | {"name", "shows_deletes"}
+    methods = _methods(example("Add an incremental strategy", "python")[0], "ChangeNumber")
+    assert methods | {"name", "shows_deletes"} == wanted | {"name", "shows_deletes"}
 
 
 def _methods(code: str, name: str) -> set[str]:
-    (found,) = (
+    (class_,) = (
         node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ClassDef) and node.name == name
     )
-    return {node.name for node in found.body if isinstance(node, ast.FunctionDef)}
+    return {node.name for node in class_.body if isinstance(node, ast.FunctionDef)}

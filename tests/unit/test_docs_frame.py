@@ -19,8 +19,8 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 
 
 def matrix(job: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = CI[job]["strategy"]["matrix"]
-    return found
+    axes: dict[str, list[str]] = CI[job]["strategy"]["matrix"]
+    return axes
 
 
 def recipe(target: str) -> list[str]:
@@ -100,4 +100,6 @@ def test_no_file_names_a_registry() -> None:
         ROOT / "Dockerfile",
         ROOT / "docker-compose.yaml",
     ]
-    assert {path.name: found for path in texts if (found := addresses.findall(path.read_text("utf-8")))} == {}
+    assert {
+        path.name: matches for path in texts if (matches := addresses.findall(path.read_text("utf-8")))
+    } == {}

@@ -46,7 +46,7 @@ def test_some_value_may_no_longer_fit(old: str, new: str) -> None:
 
 
 def test_drift_tells_what_happened_and_the_order_is_nothing() -> None:
-    """Cases 44, 45, 55: added and dropped columns are told, another order is no drift."""
+    """Cases 44, 45, 55: added and dropped columns are reported, another order is no drift."""
     drift = find_drift(
         {"a": "int", "b": "varchar(10)", "c": "bigint"}, {"d": "bit", "b": "varchar(20)", "a": "int"}
     )

@@ -40,7 +40,7 @@ def carried(array: pa.Array) -> Any:
     return json.loads(texts[0].as_py(), parse_float=Decimal)["x"]
 
 
-def shape(extra: dict[str, str] | None = None, **types: str) -> ResolvedTable:
+def resolved(extra: dict[str, str] | None = None, **types: str) -> ResolvedTable:
     """The generic Property with more columns; `extra` is what the county's file carries."""
     table = load_tables("generic", {"property": {"extra": extra or {}}})["property"]
     known = {source: "varchar" for _, source in table.columns} | types
@@ -106,7 +106,7 @@ def test_what_is_null_is_left_out_and_a_row_of_nulls_carries_nothing() -> None:
     ],
 )
 def test_a_value_that_cant_be_carried_sets_its_row_aside(array: pa.Array) -> None:
-    """Cases 44, 69, 70: nothing of such a row's extra is told; its neighbours stay."""
+    """Cases 44, 69, 70: nothing of such a row's extra is shown; its neighbours stay."""
     entity = Entity("thing", "thing", "k", (EntityColumn("k", "integer"), EXTRA))
     two = pa.RecordBatch.from_arrays(
         [pa.array([1, 2]), pa.concat_arrays([array, pa.nulls(1, array.type)])], names=["k", alias(0)]
@@ -128,21 +128,21 @@ def test_a_table_that_carries_nothing_pays_nothing() -> None:
 def test_a_type_without_a_place_in_json_is_refused_by_name(kind: str) -> None:
     """Case 44: in the county's file it is an error; among new columns it is passed over."""
     with pytest.raises(ConfigError, match=r"'Shape'.*tables\.property\.extra\.lot_shape") as refused:
-        refuse_uncarried(shape({"lot_shape": "Shape"}, Shape=kind))
+        refuse_uncarried(resolved({"lot_shape": "Shape"}, Shape=kind))
     assert refused.value.code == "PACS-003"
-    assert added_since(shape(Shape=kind, Zoning="varchar"), [], ["Shape", "Zoning"]) == ("Zoning",)
+    assert added_since(resolved(Shape=kind, Zoning="varchar"), [], ["Shape", "Zoning"]) == ("Zoning",)
 
 
 def test_new_columns_stay_chosen_until_they_are_gone() -> None:
     """Case 44: the choice is the same from run to run."""
-    assert added_since(shape(Zoning="int", Zip4="char"), ["Zoning"], ["Zip4"]) == ("Zoning", "Zip4")
-    assert added_since(shape(Zip4="char"), ["Zoning", "Zip4"], []) == ("Zip4",)
-    assert added_since(ResolvedTable(shape().map, {}), ["Zoning"], []) == ("Zoning",)
+    assert added_since(resolved(Zoning="int", Zip4="char"), ["Zoning"], ["Zip4"]) == ("Zoning", "Zip4")
+    assert added_since(resolved(Zip4="char"), ["Zoning", "Zip4"], []) == ("Zip4",)
+    assert added_since(ResolvedTable(resolved().map, {}), ["Zoning"], []) == ("Zoning",)
 
 
 def test_a_new_column_that_the_file_names_travels_once() -> None:
     made = carrying(
-        shape({"zone_code": "Zoning"}, Zoning="int", zone_code="int", Zip4="char"),
+        resolved({"zone_code": "Zoning"}, Zoning="int", zone_code="int", Zip4="char"),
         ["Zoning", "zone_code", "Zip4", "City"],
     )
     assert made.map.extra == (("zone_code", "Zoning"), ("Zip4", "Zip4"))
@@ -150,7 +150,7 @@ def test_a_new_column_that_the_file_names_travels_once() -> None:
 
 def test_what_extra_carries_is_part_of_the_map() -> None:
     """Case 44: another set of columns, or one of another type, means that every row is read again."""
-    plain, zoned = shape(Zoning="int"), shape({"zone_code": "Zoning"}, Zoning="int")
+    plain, zoned = resolved(Zoning="int"), resolved({"zone_code": "Zoning"}, Zoning="int")
     assert plain.map.fingerprint != zoned.map.fingerprint
-    assert zoned.fingerprint != shape({"zone_code": "Zoning"}, Zoning="varchar").fingerprint
-    assert plain.fingerprint == shape(Zoning="varchar").fingerprint
+    assert zoned.fingerprint != resolved({"zone_code": "Zoning"}, Zoning="varchar").fingerprint
+    assert plain.fingerprint == resolved(Zoning="varchar").fingerprint

@@ -58,7 +58,7 @@ def _parsed(text: str) -> list[list[str | None]]:
             rows[-1].append(text[place + 1 : end].replace('""', '"'))
             place = end + 1
         else:
-            end = min(found for mark in ",\n" if (found := text.find(mark, place)) >= 0)
+            end = min(position for mark in ",\n" if (position := text.find(mark, place)) >= 0)
             rows[-1].append(text[place:end] or None)
             place = end
         if text[place] == "\n":

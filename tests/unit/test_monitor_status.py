@@ -84,8 +84,8 @@ def standing(
 def test_the_most_urgent_state_wins_and_says_why(
     known: CountyStanding | None, state: str, words: str
 ) -> None:
-    found, cause = decide_state(known, NOW - 3 * HOUR, NOW, HOUR)
-    assert (found, words in cause) == (state, True)
+    state_, cause = decide_state(known, NOW - 3 * HOUR, NOW, HOUR)
+    assert (state_, words in cause) == (state, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.steps.source_rows import stage_name
-from airflow_provider_pacs.sync.target.postgres.staging import rows_view
+from airflow_provider_pacs.sync.target.postgres.stage_tables import rows_view
 
 RUN = "3f2a9c1e-0000-4000-8000-00000000000f"
 LONGEST = 63

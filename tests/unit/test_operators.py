@@ -228,12 +228,12 @@ def test_publish_gives_an_asset_its_counts_and_is_silent_for_a_blocked_entity(wo
     world.outcome = {"changed": 3, "entities": entities}
     publish = PacsPublishOperator(task_id="publish", config=CONFIG)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property", "pacs://benton_wa/owner"]
-    told = context()
-    publish.execute(told)
+    context_ = context()
+    publish.execute(context_)
     assert [asset.uri for asset in publish.outlets] == ["pacs://benton_wa/property"]
-    extra = told["outlet_events"][county_asset(CONFIG, "property")].extra
+    extra = context_["outlet_events"][county_asset(CONFIG, "property")].extra
     assert extra == {"county": "benton_wa", "entity": "property", "run_id": "run-1", "rows_inserted": 3}
-    assert told["outlet_events"][county_asset(CONFIG, "owner")].extra == {}
+    assert context_["outlet_events"][county_asset(CONFIG, "owner")].extra == {}
 
 
 def test_a_killed_task_stops_the_statement_at_the_source(world: World) -> None:

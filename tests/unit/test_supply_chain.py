@@ -78,8 +78,8 @@ def test_a_known_fault_is_named_with_what_helps() -> None:
 
 def test_every_advisory_is_complete() -> None:
     listed = tomllib.loads((ROOT / ".ci" / "advisories.toml").read_text("utf-8"))["advisory"]
-    assert all({"package", "fixed", "id", "about"} == set(one) for one in listed)
-    assert all(AUDIT.Version(one["fixed"]) for one in listed)
+    assert all({"package", "fixed", "id", "about"} == set(advisory) for advisory in listed)
+    assert all(AUDIT.Version(advisory["fixed"]) for advisory in listed)
 
 
 def test_every_requirement_is_bounded_and_met() -> None:

@@ -139,10 +139,10 @@ def test_the_check_finds_the_login_able_to_read_and_nothing_else(granted: Grante
         report = examine(load_county(granted.file), source, ConfigError("no target"), thorough=True)
     states = {finding.id: finding.state for finding in report.findings}
     assert {name for name, state in states.items() if state == "fail"} == {"target.reachability"}
-    assert states["rights.beyond_reading"] == "ok"
-    reading = {name: state for name, state in states.items() if name.startswith("rights.read.")}
-    assert reading
-    assert set(reading.values()) == {"ok"}
+    assert states["permissions.beyond_reading"] == "ok"
+    readable = {name: state for name, state in states.items() if name.startswith("permissions.read.")}
+    assert readable
+    assert set(readable.values()) == {"ok"}
 
 
 def test_every_other_column_and_table_is_refused(granted: Granted, reader: pyodbc.Connection) -> None:

@@ -128,20 +128,20 @@ def test_a_text_that_grows_after_it_was_measured_is_measured_again(
 
 
 @pytest.mark.parametrize("fault", ["error=1205", "error=40501", "drop", "half"])
-@pytest.mark.parametrize("way", ["query", "stream"])
+@pytest.mark.parametrize("operation", ["query", "stream"])
 def test_a_transient_fault_is_tried_again_on_a_fresh_connection(
     server: SandboxServer,
     reader: SqlServerReader,
     engine: ScriptedEngine,
     waits: list[float],
     fault: str,
-    way: str,
+    operation: str,
 ) -> None:
     """Case 106: a deadlock, a throttled server, a connection that drops before the first row."""
     server.faults.add(f"{fault} match=numbers times=2")
     rows = (
         reader.query("SELECT TOP 3 numbers")
-        if way == "query"
+        if operation == "query"
         else pa.Table.from_batches(reader.stream("SELECT TOP 3 numbers")).to_pylist()
     )
     assert [row["n"] for row in rows] == [0, 1, 2]
@@ -168,7 +168,7 @@ def test_a_stream_that_breaks_after_rows_are_out_is_not_tried_again(
     assert not waits
 
 
-@pytest.mark.parametrize("way", ["query", "stream"])
+@pytest.mark.parametrize("operation", ["query", "stream"])
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
@@ -183,12 +183,12 @@ def test_a_login_that_fails_says_why_and_no_secret(
     options: dict[str, Any],
     code: str,
     words: str,
-    way: str,
+    operation: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with SqlServerReader(address(server, **options), attempts=1) as bad, pytest.raises(PacsError) as caught:
-        bad.query("SELECT 1") if way == "query" else list(bad.stream("SELECT 1"))
+        bad.query("SELECT 1") if operation == "query" else list(bad.stream("SELECT 1"))
     assert caught.value.code == code
     assert words in caught.value.message
     assert caught.value.remedy
@@ -197,14 +197,14 @@ def test_a_login_that_fails_says_why_and_no_secret(
     assert "wr0ng" not in shown
 
 
-@pytest.mark.parametrize("way", ["query", "stream"])
-def test_a_certificate_of_an_unknown_authority_is_refused(engine: ScriptedEngine, way: str) -> None:
+@pytest.mark.parametrize("operation", ["query", "stream"])
+def test_a_certificate_of_an_unknown_authority_is_refused(engine: ScriptedEngine, operation: str) -> None:
     with (
         SandboxServer(engine, certificate=make_certificate(make_authority())) as server,
         SqlServerReader(address(server)) as reader,
     ):
         with pytest.raises(ConfigError, match="certificate verify failed") as caught:
-            reader.query("SELECT 1") if way == "query" else list(reader.stream("SELECT 1"))
+            reader.query("SELECT 1") if operation == "query" else list(reader.stream("SELECT 1"))
         assert "CA" in caught.value.remedy
         with SqlServerReader(address(server, trust_server_certificate=True)) as trusting:
             assert trusting.query("SELECT 1") == [{"one": 1}]
@@ -219,11 +219,13 @@ def test_a_stream_never_ends_early_without_an_error(server: SandboxServer, fault
         list(reader.stream("SELECT TOP 100000 numbers", batch_rows=5_000))
 
 
-@pytest.mark.parametrize("way", ["query", "stream"])
-def test_what_cannot_help_is_not_tried_again(reader: SqlServerReader, waits: list[float], way: str) -> None:
+@pytest.mark.parametrize("operation", ["query", "stream"])
+def test_what_cannot_help_is_not_tried_again(
+    reader: SqlServerReader, waits: list[float], operation: str
+) -> None:
     """Case 106: a table that is not there, or not granted, will not be there the next second."""
     with pytest.raises(ConfigError, match="'missing'") as caught:
-        reader.query("MISSING") if way == "query" else list(reader.stream("MISSING"))
+        reader.query("MISSING") if operation == "query" else list(reader.stream("MISSING"))
     assert caught.value.code == "PACS-003"
     assert not waits
 
@@ -241,8 +243,8 @@ def test_cancel_from_another_thread_stops_the_statement_at_the_server(
         reader.query("SELECT 1")
 
 
-@pytest.mark.parametrize("way", ["query", "stream"])
-def test_a_signal_is_heard_while_the_driver_waits(reader: SqlServerReader, way: str) -> None:
+@pytest.mark.parametrize("operation", ["query", "stream"])
+def test_a_signal_is_heard_while_the_driver_waits(reader: SqlServerReader, operation: str) -> None:
     class Terminated(BaseException):
         pass
 
@@ -254,7 +256,7 @@ def test_a_signal_is_heard_while_the_driver_waits(reader: SqlServerReader, way: 
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
         started = time.monotonic()
         with pytest.raises(Terminated):
-            reader.query("WAIT 20") if way == "query" else list(reader.stream("WAIT 20"))
+            reader.query("WAIT 20") if operation == "query" else list(reader.stream("WAIT 20"))
         assert time.monotonic() - started < 5
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -142,15 +142,15 @@ def test_rowversion_never_passes_an_open_writer() -> None:
         )
     )
     engine.publish()
-    one, two = engine.login(*ADMIN), engine.login(*ADMIN)
-    run(one, "INSERT INTO T (id) VALUES (1), (2)")
-    run(one, "BEGIN TRAN; UPDATE T SET id = 10 WHERE id = 1")
-    run(two, "INSERT INTO T VALUES (3)")
+    first, second = engine.login(*ADMIN), engine.login(*ADMIN)
+    run(first, "INSERT INTO T (id) VALUES (1), (2)")
+    run(first, "BEGIN TRAN; UPDATE T SET id = 10 WHERE id = 1")
+    run(second, "INSERT INTO T VALUES (3)")
     start = varchar("@lo_text", "0x0000000000000000")
-    seen = query(two, ROWVERSION, [start])
+    seen = query(second, ROWVERSION, [start])
     assert sorted(r[2] for r in seen) == [1, 2]
-    run(one, "COMMIT")
-    later = query(two, ROWVERSION, [varchar("@lo_text", max(r[0] for r in seen))])
+    run(first, "COMMIT")
+    later = query(second, ROWVERSION, [varchar("@lo_text", max(r[0] for r in seen))])
     assert sorted(r[2] for r in later) == [3, 10]
     engine.close()
 

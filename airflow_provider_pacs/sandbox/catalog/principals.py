@@ -187,15 +187,19 @@ class Principals:
         if "db_owner" in groups:
             return True
         granted = denied = False
-        for held in self._held(groups):
+        for permission in self._granted(groups):
             if (
-                held.state == "DENY"
-                and held.action in (action, "CONTROL")
-                and _covers(held.securable, securable)
+                permission.state == "DENY"
+                and permission.action in (action, "CONTROL")
+                and _covers(permission.securable, securable)
             ):
-                if not (held.securable.level == 2 and self._column_granted(groups, action, securable)):
+                if not (permission.securable.level == 2 and self._column_granted(groups, action, securable)):
                     denied = True
-            elif held.state == "GRANT" and _gives(held.action, action) and _covers(held.securable, securable):
+            elif (
+                permission.state == "GRANT"
+                and _gives(permission.action, action)
+                and _covers(permission.securable, securable)
+            ):
                 granted = True
         return granted and not denied
 
@@ -207,7 +211,7 @@ class Principals:
             and p.action == action
             and p.securable.column
             and _covers(securable, p.securable)
-            for p in self._held(groups)
+            for p in self._granted(groups)
         )
 
     def sees(self, user: str, target: Securable) -> bool:
@@ -217,14 +221,14 @@ class Principals:
             return True
         if any(
             p.state == "DENY" and p.action in ("VIEW DEFINITION", "CONTROL") and _covers(p.securable, target)
-            for p in self._held(groups)
+            for p in self._granted(groups)
         ):
             return False
         return any(
             p.state == "GRANT"
             and p.action in OF_OBJECTS
             and (_covers(p.securable, target) or _covers(target, p.securable))
-            for p in self._held(groups)
+            for p in self._granted(groups)
         )
 
     def effective(self, user: str, actions: Iterable[str], securable: Securable) -> list[str]:
@@ -233,10 +237,11 @@ class Principals:
 
     def _column_granted(self, groups: frozenset[str], action: str, securable: Securable) -> bool:
         return bool(securable.column) and any(
-            p.state == "GRANT" and p.action == action and p.securable == securable for p in self._held(groups)
+            p.state == "GRANT" and p.action == action and p.securable == securable
+            for p in self._granted(groups)
         )
 
-    def _held(self, groups: frozenset[str]) -> Iterator[Permission]:
+    def _granted(self, groups: frozenset[str]) -> Iterator[Permission]:
         for (role, state), actions in _OF_ROLES.items():
             if role in groups:
                 yield from (Permission(role, action, Securable(), state) for action in actions)
@@ -252,5 +257,5 @@ def _covers(outer: Securable, inner: Securable) -> bool:
     )
 
 
-def _gives(held: str, wanted: str) -> bool:
-    return held in (wanted, "CONTROL") or held in _IMPLIED_BY.get(wanted, ())
+def _gives(granted: str, wanted: str) -> bool:
+    return granted in (wanted, "CONTROL") or granted in _IMPLIED_BY.get(wanted, ())

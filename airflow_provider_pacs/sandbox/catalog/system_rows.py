@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_pacs.sandbox.catalog.declarations import Declarations
-from airflow_provider_pacs.sandbox.catalog.sqltypes import CHARACTER, make
+from airflow_provider_pacs.sandbox.catalog.sqltypes import CHARACTER, TEMPORAL, make
 from airflow_provider_pacs.sandbox.catalog.tables import COLLATION, Database, Index, Table, column_bytes
 
 Row = tuple[Any, ...]
@@ -233,8 +233,13 @@ def rows_of_i_columns(catalog: Declarations, database: Database) -> Iterator[Row
             text = c.type.name in CHARACTER
             length = 2147483647 if c.type.name == "text" else c.type.length if text else None
             _, precision, scale = column_bytes(c.type)
+            digits = (
+                (None, None, scale)
+                if c.type.name in TEMPORAL
+                else (precision or None, scale if precision else None, None)
+            )
             yield (t.database, t.schema, t.name, c.name, number, t.defaults.get(c.name), "YES" if c.nullable else "NO", c.type.name, length, length,
-                   precision or None, scale if precision else None, COLLATION if text else None)  # fmt: skip
+                   *digits, COLLATION if text else None)  # fmt: skip
 
 
 def rows_of_constraints(
@@ -313,8 +318,8 @@ def rows_of_role_members(catalog: Declarations, database: Database) -> Iterator[
 
 def rows_of_permissions(catalog: Declarations, database: Database) -> Iterator[Row]:
     """sys.database_permissions."""
-    for held in database.principals.permissions:
-        target = held.securable
+    for granted in database.principals.permissions:
+        target = granted.securable
         table = catalog.table(database.name, target.schema, target.name) if target.name else None
         if target.name and table is None:
             continue  # its object is gone
@@ -326,5 +331,5 @@ def rows_of_permissions(catalog: Declarations, database: Database) -> Iterator[R
         kind = ((0, "DATABASE"), (3, "SCHEMA"), (1, "OBJECT_OR_COLUMN"), (1, "OBJECT_OR_COLUMN"))[
             target.level
         ]
-        who = _principal_id(database, held.principal)
-        yield *kind, major, minor, who, 1, held.action, held.state[0], held.state
+        who = _principal_id(database, granted.principal)
+        yield *kind, major, minor, who, 1, granted.action, granted.state[0], granted.state

@@ -142,7 +142,7 @@ SPECS: dict[str, Spec] = {
                                        "int, COLUMN_DEFAULT nvarchar(4000), "
          "IS_NULLABLE varchar(3), DATA_TYPE sysname, CHARACTER_MAXIMUM_LENGTH int, CHARACTER_OCTET_LENGTH "
          "int, NUMERIC_PRECISION tinyint, "
-         "NUMERIC_SCALE int, "
+         "NUMERIC_SCALE int, DATETIME_PRECISION smallint, "
          "COLLATION_NAME sysname", system_rows.rows_of_i_columns),
         ("information_schema.schemata", "CATALOG_NAME sysname, SCHEMA_NAME sysname!, SCHEMA_OWNER sysname", system_rows.rows_of_i_schemata),
         ("information_schema.table_constraints", "CONSTRAINT_CATALOG sysname, CONSTRAINT_SCHEMA sysname, CONSTRAINT_NAME sysname!, TABLE_CATALOG "

@@ -201,8 +201,8 @@ def _show(options: Options, running: Running, console: Console) -> int:
     file = running.folder / "summary.json"
     file.write_text(json.dumps(summary, indent=1, default=str), "utf-8")
     console.print(run_summaries.table_of(runs))
-    verdict = "[bold green]In step: the last certificate is clean.[/]" if ok else "[bold red]Not in step.[/]"
-    console.print(f"{verdict} {total:.0f} s in all. The same figures: {file}")
+    outcome = "[bold green]In step: the last certificate is clean.[/]" if ok else "[bold red]Not in step.[/]"
+    console.print(f"{outcome} {total:.0f} s in all. The same figures: {file}")
     return 0 if ok else 1
 
 

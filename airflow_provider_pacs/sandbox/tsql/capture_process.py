@@ -36,20 +36,20 @@ def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) 
     """Reads the commits that are old enough and writes their changes into the change tables."""
     tracking, now = database.tracking, server.clock.local()
     commits = kept(database.name, "commits")
-    found = cursor.execute(
+    waiting = cursor.execute(
         f"SELECT number, local FROM {commits} WHERE number > ? AND local <= ? ORDER BY number",
         [tracking.captured, now - timedelta(seconds=tracking.lag)],
     ).fetchall()
-    if not found:
+    if not waiting:
         with LOCK:
             _show_alive(database, cursor, now - timedelta(seconds=tracking.lag))
         return
     cursor.execute("BEGIN TRANSACTION")
-    last = found[-1][0]
+    last = waiting[-1][0]
     for capture in tracking.captures.values():
         source = next(t for t in server.catalog.tables(database.name) if t.object_id == capture.source)
         _capture(source, capture, cursor, tracking.captured, last)
-    for number, local in found:
+    for number, local in waiting:
         _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]))
     cursor.execute("COMMIT")
     tracking.captured = last

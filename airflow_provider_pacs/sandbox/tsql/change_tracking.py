@@ -326,10 +326,10 @@ def _version(session: SessionState, table: Table, keys: list[Column], args: list
             "The number of columns specified in the CHANGETABLE(VERSION ...) function does not match the number "
             "of primary key columns for table '" + table.name + "'.",
         )
-    given = dict(zip((n.lower() for n in names), values, strict=True))
+    values_by_name = dict(zip((n.lower() for n in names), values, strict=True))
     cells = []
     for c in keys:
-        text = str(given[c.name.lower()]).replace("'", "''")
+        text = str(values_by_name[c.name.lower()]).replace("'", "''")
         cells.append(convert(f"'{text}'", SqlType("varchar", max(1, len(text))), c.type))
     match = " AND ".join(f"l.{quoted(c.name)} = {cell}" for c, cell in zip(keys, cells, strict=True))
     place = f"CAST(c.version AS HUGEINT) * {_SIZE} + l.__seq"
@@ -387,7 +387,7 @@ def rows_of_tables(session: SessionState) -> list[tuple[Any, ...]]:
     tracking = database.tracking
     if not tracking.columns:
         return []
-    found = session.cursor.execute(
+    tracked = session.cursor.execute(
         f"SELECT object_id, begin_version, cleanup_version FROM {kept(database.name, 'tables')}"
     ).fetchall()
     seen = {
@@ -397,6 +397,6 @@ def rows_of_tables(session: SessionState) -> list[tuple[Any, ...]]:
     }
     return [
         (number, tracking.columns[number], max(begin, cleaned), begin, cleaned)
-        for number, begin, cleaned in found
+        for number, begin, cleaned in tracked
         if number in seen and number in tracking.columns
     ]

@@ -142,14 +142,14 @@ class Expressions:
 
     def compare(self, operator: str, left: Typed, right: Typed) -> str:
         """`left operator right` by the rules of the type both sides become."""
-        for one, other in ((left, right), (right, left)):
+        for left_side, right_side in ((left, right), (right, left)):
             if (
-                one.type == BIT
-                and other.const in (0, 1)
+                left_side.type == BIT
+                and right_side.const in (0, 1)
                 and operator in ("=", "<>")
-                and other.type.name in INTEGER
+                and right_side.type.name in INTEGER
             ):
-                return f"({one.sql} {operator} {'TRUE' if other.const else 'FALSE'})"
+                return f"({left_side.sql} {operator} {'TRUE' if right_side.const else 'FALSE'})"
         kind = (
             right.type
             if left.is_null
@@ -171,18 +171,18 @@ class Expressions:
     def _comparison(self, operator: str, left: exp.Expression, right: exp.Expression) -> str:
         if isinstance(right, (exp.Any, exp.All)):
             inner = right.this.this if isinstance(right.this, exp.Subquery) else right.this
-            one, other = self._alike(self.value(left), self.query(inner, self.scope))
-            return f"({one} {operator} {'ANY' if isinstance(right, exp.Any) else 'ALL'} ({other}))"
+            left_side, right_side = self._alike(self.value(left), self.query(inner, self.scope))
+            return f"({left_side} {operator} {'ANY' if isinstance(right, exp.Any) else 'ALL'} ({right_side}))"
         return self.compare(operator, self.value(left), self.value(right))
 
     def _membership(self, node: exp.Expression) -> str:
         operand = self.value(node.this)
         inner = node.args.get("query")
         if inner is not None:
-            one, others = self._alike(
+            member, members = self._alike(
                 operand, self.query(inner.this if isinstance(inner, exp.Subquery) else inner, self.scope)
             )
-            return f"({one} IN ({others}))"
+            return f"({member} IN ({members}))"
         return "(" + " OR ".join(self.compare("=", operand, self.value(e)) for e in node.expressions) + ")"
 
     def _alike(self, operand: Typed, matched: Compiled) -> tuple[str, str]:

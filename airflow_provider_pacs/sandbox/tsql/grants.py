@@ -96,16 +96,16 @@ def _action(statement: Statement, piece: Sequence[Token]) -> tuple[str, tuple[st
     return name, _listed(piece[opening + 1 : -1])
 
 
-def _target(statement: Statement, found: Sequence[Token]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    if not found:
+def _target(statement: Statement, tokens: Sequence[Token]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    if not tokens:
         return "DATABASE", (), ()
     kind = "OBJECT"
-    if len(found) > 2 and found[1].text == found[2].text == ":":
-        kind, found = found[0].upper, found[3:]
+    if len(tokens) > 2 and tokens[1].text == tokens[2].text == ":":
+        kind, tokens = tokens[0].upper, tokens[3:]
     if kind not in _CLASSES:
         raise untranslated(statement.text, f"permissions ON {kind}::")
-    opening = next((n for n, token in enumerate(found) if token.upper == "("), len(found))
-    return kind, _joined(found[:opening]), _listed(found[opening + 1 : -1])
+    opening = next((n for n, token in enumerate(tokens) if token.upper == "("), len(tokens))
+    return kind, _joined(tokens[:opening]), _listed(tokens[opening + 1 : -1])
 
 
 def _joined(piece: Sequence[Token]) -> tuple[str, ...]:

@@ -241,11 +241,11 @@ class Server:
                 15151,
                 f"Cannot find the login '{login}', because it does not exist or you do not have permission.",
             )
-        held = self._server_permissions.setdefault(login.lower(), set())
+        granted = self._server_permissions.setdefault(login.lower(), set())
         if state == "GRANT":
-            held.add(action)
+            granted.add(action)
         else:
-            held.discard(action)
+            granted.discard(action)
 
     def _admit_listed(self, login: Login, database: str) -> None:
         """A login that the constructor lets into a database is a user there, who reads everything."""

@@ -90,7 +90,7 @@ class SqlSession(SessionState):
             return
         compiled = Queries(self)(tree)
         self._check_reads()
-        self.transactions.reading()
+        self.transactions.before_read()
         rows = batches(self._run(compiled.sql, statement.text), compiled.columns, lambda: None)
         self._reader = rows
         yield ResultSet(compiled.columns, rows)
@@ -181,7 +181,7 @@ class SqlSession(SessionState):
             self._converted(e, Typed(f"a.{n}", c.type), self.variables.kind(t))
             for n, c, t in zip(names, compiled.columns, targets, strict=True)
         ]
-        self.transactions.reading()
+        self.transactions.before_read()
         row = self._fetch_last(
             f"SELECT {', '.join(cells)} FROM ({compiled.sql}) AS a({', '.join(names)})", tree.sql("tsql")
         )
@@ -272,7 +272,7 @@ class SqlSession(SessionState):
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `SessionState`."""
-        self.transactions.reading()
+        self.transactions.before_read()
         self._finish()
         return self._cursor.execute(sql, list(params)).fetchall()
 

@@ -46,7 +46,7 @@ class Transactions:
         self.isolation = isolation or self.isolation
         self.count += 1
 
-    def reading(self) -> None:
+    def before_read(self) -> None:
         """Before a statement that reads.
 
         Raises:

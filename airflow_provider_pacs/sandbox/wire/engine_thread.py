@@ -72,7 +72,7 @@ class EngineThread:
             await asyncio.get_running_loop().run_in_executor(None, cancel)
             await asyncio.wait({running}, timeout=_CANCEL_AGAIN_SECONDS)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Wait for an interruption under way, so that it can't strike the next request."""
         if interruption := self._interruption:
             self._interruption = None

@@ -158,7 +158,7 @@ class Response:
 
     async def finish(self) -> None:
         """Send the last packet. Attention that came meanwhile is acknowledged in this message."""
-        await self.thread.settle()
+        await self.thread.finish()
         if self.thread.attention.is_set():
             await self.add(tokens.done(tokens.DONE, tokens.DONE_ATTENTION))
             self.thread.attention.clear()

@@ -193,7 +193,7 @@ async def _close(session: Session, thread: EngineThread) -> None:
     session.interrupt()
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
-            await thread.settle()
+            await thread.finish()
             await thread.call_always(session.engine.close)
     except Exception:
         log.exception("the engine's session could not be closed")

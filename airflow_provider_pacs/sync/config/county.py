@@ -208,11 +208,11 @@ def load_county(path: Path) -> CountyConfig:
     try:
         config = CountyConfig.model_validate(settings)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        below = {one["loc"][:size] for one in found for size in range(len(one["loc"]))}
+        errors = error.errors(include_url=False)
+        below = {item["loc"][:size] for item in errors for size in range(len(item["loc"]))}
         # A list whose only item is wrong counts as empty: the item's own problem says more.
         problems += [
-            _explain(one) for one in found if not (one["type"] == "too_short" and one["loc"] in below)
+            _explain(item) for item in errors if not (item["type"] == "too_short" and item["loc"] in below)
         ]
     else:
         if not problems:
@@ -297,20 +297,20 @@ def _column_problems(tables: Any) -> list[_Problem]:
     return problems
 
 
-def _explain(found: ErrorDetails) -> _Problem:
+def _explain(error: ErrorDetails) -> _Problem:
     """Say what pydantic found in the file's words.
 
     A value is repeated only if it is a number: a text may be a password in the wrong place.
     """
-    loc = tuple(part for part in found["loc"] if part != "[key]")
-    if found["type"] == "missing" and len(loc) == 1:
+    loc = tuple(part for part in error["loc"] if part != "[key]")
+    if error["type"] == "missing" and len(loc) == 1:
         return loc, _MISSING.get(str(loc[0]), "is required")
-    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return loc, f"unknown key; {did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))}"
-    given = found["input"]
-    got = f" (got {_short(given)})" if isinstance(given, int | float) else ""
-    got += "; write it in quotes" if got and found["type"] == "string_type" else ""
-    return loc, found["msg"].removeprefix("Value error, ") + got
+    value = error["input"]
+    got = f" (got {_short(value)})" if isinstance(value, int | float) else ""
+    got += "; write it in quotes" if got and error["type"] == "string_type" else ""
+    return loc, error["msg"].removeprefix("Value error, ") + got
 
 
 def _short(number: float) -> str:

@@ -119,7 +119,7 @@ def read_yaml(path: Path) -> YamlFile:
         _bounded(text)
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        found = [] if root is None else list(_nodes(root, (), set()))
+        nodes = [] if root is None else list(_nodes(root, (), set()))
         value = None if root is None else loader.construct_document(root)
     except _RefusedError as error:
         fault, line = error.args
@@ -137,7 +137,7 @@ def read_yaml(path: Path) -> YamlFile:
         )
     lines: dict[YamlPath, int] = {}
     duplicates: list[tuple[YamlPath, int]] = []
-    for where, line in found:
+    for where, line in nodes:
         if where in lines:
             duplicates.append((where, line))
         lines.setdefault(where, line)

@@ -80,9 +80,9 @@ def _read(text: str) -> Entity:
 def load_entities() -> dict[str, Entity]:
     """All canonical entities by name, parents before children."""
     folder = resources.files(__package__)
-    found = [_read(file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml")]
+    entities = [_read(file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml")]
     ordered: dict[str, Entity] = {}
-    pending = sorted(found, key=lambda entity: entity.name)
+    pending = sorted(entities, key=lambda entity: entity.name)
     while pending:
         ready = [entity for entity in pending if entity.parent is None or entity.parent in ordered]
         if not ready:

@@ -13,6 +13,8 @@ from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 COMPARE = "compare"
 """The name under which a table is read whole in every run and compared; it fits every table."""
 
+LAST_MODIFIED = last_modified.LastModified.name
+
 STRATEGIES: list[IncrementalStrategy] = [
     joined.Joined(),
     rowversion.Rowversion(),
@@ -22,7 +24,7 @@ STRATEGIES: list[IncrementalStrategy] = [
 
 
 def choose(
-    table: ResolvedTable, facts: SourceFacts, *, enable_cdc: bool, pin: str = "auto"
+    table: ResolvedTable, facts: SourceFacts, *, enable_cdc: bool, asked: str = "auto"
 ) -> tuple[str, str, ResolvedTable]:
     """The name of the strategy for a table, the reason in one sentence, and the table with its change column.
 
@@ -30,24 +32,24 @@ def choose(
         table: the table as the catalog has it.
         facts: what the source can serve.
         enable_cdc: False compares everything in every run.
-        pin: the strategy that the county's file asks for.
+        asked: the strategy that the county's file asks for.
 
     Raises:
-        ConfigError: the table can't be read in the pinned way.
+        ConfigError: the table can't be read by the strategy asked for.
     """
     entity = table.map.entity
-    if pin == COMPARE:
+    if asked == COMPARE:
         return COMPARE, "the county's file asks for it: every run reads the whole table and compares", table
     if not enable_cdc:
         return COMPARE, "enable_cdc is false: every run reads the whole table and compares", table
     supports = [(strategy.name, strategy.supports(table, facts)) for strategy in STRATEGIES]
-    if pin != "auto":
-        support = dict(supports).get(pin, Support(None, f"there is no strategy {pin!r}"))
+    if asked != "auto":
+        support = dict(supports).get(asked, Support(None, f"there is no strategy {asked!r}"))
         if support.table is None:
             raise ConfigError(
-                f"{entity} can't be read by {pin}: {support.reason}", remedy=f"change tables.{entity}.mode"
+                f"{entity} can't be read by {asked}: {support.reason}", remedy=f"change tables.{entity}.mode"
             )
-        return pin, support.reason, support.table
+        return asked, support.reason, support.table
     for name, support in supports:
         if support.table is not None:
             return name, support.reason, support.table

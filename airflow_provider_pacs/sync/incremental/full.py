@@ -5,18 +5,22 @@ First load, comparison and reconcile read this way.
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, rows_of, select_list
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    guid_digits,
+    is_guid_as_text,
+    rows_of,
+    select_list,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 from airflow_provider_pacs.sync.source.port import LobBound, SourceReader
 
-ROOT_KEY = "_scope"
+ROOT_KEY = "_root_key"
 """The column of a joined entity that says which root a row belongs to."""
 
 KEYS_PER_STATEMENT = 500
 """SQL Server takes 2,100 parameters in a statement; a few hundred keep plans small."""
-_SHORT_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 
 def full_query(table: ResolvedTable) -> ChangeQuery:
@@ -38,17 +42,16 @@ def keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str | None =
     Args:
         table: the table.
         keys: keys as text; of a joined entity its `_source_key`s.
-        column: a source column other than the key; `_scope` of a joined entity.
+        column: a source column other than the key; `_root_key` of a joined entity.
     """
     if table.selection is not None:
         return _joined_keys_query(table, keys, column)
     column = column or table.map.key
-    if _is_guid_as_text(table, column):
+    if is_guid_as_text(table, column):
         digits = tuple(key.strip("{}").replace("-", "").upper() for key in keys)
-        value = f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
         marks = ", ".join(["CONVERT(varchar(32), ?)"] * len(keys))
         return ChangeQuery(
-            f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {value} IN ({marks})",  # noqa: S608
+            f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE {guid_digits(column)} IN ({marks})",  # noqa: S608
             digits,
         )
     marks = ", ".join([_converted(table, column)] * len(keys))
@@ -62,11 +65,11 @@ def _joined_keys_query(table: ResolvedTable, keys: tuple[str, ...], column: str 
     """A key begins with its root key, by which the tables underneath are found; the key itself is made by the
     SELECT.
     """
-    scope_type = table.selection.scope_type if table.selection else ""
+    root_key_type = table.selection.root_key_type if table.selection else ""
     roots = tuple(dict.fromkeys(key.split("/")[0] for key in keys))
     text = (
-        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.[_scope] IN "  # noqa: S608
-        f"({', '.join([f'CONVERT({scope_type}, ?)'] * len(roots))})"
+        f"SELECT {select_list(table)} FROM {rows_of(table)} WHERE s.[_root_key] IN "  # noqa: S608
+        f"({', '.join([f'CONVERT({root_key_type}, ?)'] * len(roots))})"
     )
     if column == ROOT_KEY:
         return ChangeQuery(text, roots)
@@ -112,17 +115,6 @@ def lob_bound(source: SourceReader, table: ResolvedTable) -> LobBound | None:
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
     return longest
-
-
-def _is_guid_as_text(table: ResolvedTable, name: str) -> bool:
-    """Whether a text column of the source is mapped to GUIDs."""
-    declared = table.columns.get(name)
-    guids = {column.name for column in load_entities()[table.map.entity].columns if column.type == "uuid"}
-    return (
-        declared is not None
-        and declared.type_name in _SHORT_TEXTS
-        and any(n == name and canonical in guids for canonical, n in table.map.columns)
-    )
 
 
 def _converted(table: ResolvedTable, name: str) -> str:

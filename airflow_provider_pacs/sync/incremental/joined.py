@@ -28,23 +28,23 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of every root key that a rowversion shows as written in the window, in one statement."""
     return ChangeQuery(
         f"{_declared('lo', 'hi')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-        f"WHERE s.[_scope] IN (SELECT c.scope FROM ({_stamped(table, '>= @lo', '< @hi')}) AS c)",
+        f"WHERE s.[_root_key] IN (SELECT c.root_key FROM ({_stamped(table, '>= @lo', '< @hi')}) AS c)",
         (window.lo or window.hi, window.hi),
     )
 
 
 def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
-    """One column `scope` (text): the root keys of `window_query`, also those that have no row left."""
+    """One column `root_key` (text): the root keys of `window_query`, also those that have no row left."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.scope) AS scope FROM "  # noqa: S608
+        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM "  # noqa: S608
         f"({_stamped(table, '>= @lo', '< @hi')}) AS c",
         (window.lo or window.hi, window.hi),
     )
 
 
 def compared(table: ResolvedTable) -> tuple[tuple[str, ChangeQuery], ...]:
-    """(watch, statement) of the tables whose contents are compared: `scope`, then the columns that count."""
-    return tuple((watch.name, ChangeQuery(watch.sql)) for watch in probes(table) if watch.stamp is None)
+    """(probe, statement) of the tables whose contents are compared: `root_key`, then what counts."""
+    return tuple((probe.name, ChangeQuery(probe.sql)) for probe in probes(table) if probe.stamp is None)
 
 
 def _declared(*names: str) -> str:
@@ -53,9 +53,9 @@ def _declared(*names: str) -> str:
 
 def late(table: ResolvedTable) -> Late:
     """Rows of a root key written at the bound or after."""
-    keys = f"SELECT DISTINCT c.scope FROM ({_stamped(table, '>= @hi')}) AS c"  # noqa: S608
-    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.scope = s.[_scope]"
-    return Late(_declared("hi"), rows, "late.scope IS NOT NULL")
+    keys = f"SELECT DISTINCT c.root_key FROM ({_stamped(table, '>= @hi')}) AS c"  # noqa: S608
+    rows = f"{rows_of(table)}\nLEFT JOIN ({keys}) AS late ON late.root_key = s.[_root_key]"
+    return Late(_declared("hi"), rows, "late.root_key IS NOT NULL")
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
@@ -109,9 +109,9 @@ class Joined:
 
 def _stamped(table: ResolvedTable, *bounds: str) -> str:
     parts = []
-    for watch in probes(table):
-        if watch.stamp is not None:
+    for probe in probes(table):
+        if probe.stamp is not None:
             parts.append(
-                watch.sql.replace(CHANGED, " AND ".join(f"{watch.stamp} {bound}" for bound in bounds))
+                probe.sql.replace(CHANGED, " AND ".join(f"{probe.stamp} {bound}" for bound in bounds))
             )
     return " UNION ALL ".join(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import alias
-from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling, ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
@@ -115,7 +115,7 @@ def _expression(column: SourceColumn | None, name: str) -> str:
 _SUMMED = frozenset(
     {"tinyint", "smallint", "int", "bigint", "decimal", "numeric", "money", "smallmoney", "float", "real"}
 )
-_INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
+_SHORT_TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 
 def late_rows_query(table: ResolvedTable, late: Late, upper: str) -> ChangeQuery:
@@ -143,7 +143,8 @@ def census_query(
     ...
 
     The group is the tax year of a value and '' elsewhere; `c0` and on are the sums of `control_columns` over
-    the rows that are not newer than the bound, as text.
+    the rows that are not newer than the bound, as text. `key_sum` sums the first seven bytes of each key's
+    SHA-256: sums of the keys themselves would be equal for {1, 4} and {2, 3}.
     """
     known = late is not None and upper is not None
     newer = late.condition if late is not None and known else "1 = 0"
@@ -152,9 +153,7 @@ def census_query(
         f"CONVERT(varchar(12), {group}) AS grp" if group else "'' AS grp",
         "COUNT_BIG(*) AS n",
         f"COUNT_BIG(CASE WHEN {newer} THEN 1 END) AS late",
-        f"CONVERT(varchar(60), SUM({number})) AS key_sum"
-        if (number := _key_number(table))
-        else "CONVERT(varchar(60), NULL) AS key_sum",
+        f"CONVERT(varchar(60), SUM({_key_number(table)})) AS key_sum",
     ]
     for index, (_, source) in enumerate(control_columns(table) if sums else ()):
         value = f"TRY_CONVERT(decimal(38, 6), s.{quote(source)})"
@@ -196,13 +195,29 @@ def control_columns(table: ResolvedTable) -> tuple[tuple[str, str], ...]:
     )
 
 
-def key_number_kind(table: ResolvedTable) -> str | None:
-    """Which number both sides can make of a key: `guid`, `integer`, or None."""
+def key_spelling(table: ResolvedTable) -> KeySpelling:
+    """How both sides write a key before they hash it."""
     if table.selection is not None or (declared := table.columns.get(table.map.key)) is None:
-        return None
+        return "text"
     if declared.type_name == "uniqueidentifier":
         return "guid"
-    return "integer" if declared.type_name in _INTEGERS else None
+    return "digits" if is_guid_as_text(table, table.map.key) else "text"
+
+
+def is_guid_as_text(table: ResolvedTable, name: str) -> bool:
+    """Whether a text column of the source is mapped to GUIDs."""
+    declared = table.columns.get(name)
+    guids = {column.name for column in load_entities()[table.map.entity].columns if column.type == "uuid"}
+    return (
+        declared is not None
+        and declared.type_name in _SHORT_TEXTS
+        and any(n == name and canonical in guids for canonical, n in table.map.columns)
+    )
+
+
+def guid_digits(column: str) -> str:
+    """The digits of a GUID that is kept as text, in upper case, without dashes and braces."""
+    return f"REPLACE(REPLACE(REPLACE(RTRIM(UPPER(s.{quote(column)})), '-', ''), '{{', ''), '}}', '')"
 
 
 def _group(table: ResolvedTable) -> str | None:
@@ -211,20 +226,14 @@ def _group(table: ResolvedTable) -> str | None:
     return f"s.{quote(source)}" if source else None
 
 
-def _key_number(table: ResolvedTable) -> str | None:
-    """The number of a key: an integer itself, of a GUID its first four bytes, which a sequential
-    GUID counts up, and its last four.
+def _key_number(table: ResolvedTable) -> str:
+    """The first seven bytes of the key's SHA-256 as a number; NULL where the key is NULL.
+
+    Text outside ASCII has other bytes at the target: then the sums differ, and the keys are listed.
     """
-    kind = key_number_kind(table)
-    if kind is None:
-        return None
-    key = f"s.{quote(table.map.key)}"
-    if kind == "guid":
-        first, last = (
-            f"CONVERT(bigint, CONVERT(int, SUBSTRING(CONVERT(binary(16), {key}), {at}, 4)))" for at in (1, 13)
-        )
-        return f"{first} + {last}"
-    return f"CONVERT(decimal(38, 0), {key})"
+    key = guid_digits(table.map.key) if key_spelling(table) == "digits" else _key_text(table)
+    digest = f"HASHBYTES('SHA2_256', CONVERT(varchar(900), {key}))"
+    return f"CONVERT(decimal(38, 0), CONVERT(bigint, SUBSTRING({digest}, 1, 7)))"
 
 
 def _key_text(table: ResolvedTable) -> str:
@@ -232,7 +241,7 @@ def _key_text(table: ResolvedTable) -> str:
         return "CONVERT(varchar(60), s.[_source_key])"
     declared = table.columns.get(table.map.key)
     key = f"s.{quote(table.map.key)}"
-    if declared is not None and declared.type_name in {"char", "varchar", "nchar", "nvarchar"}:
+    if declared is not None and declared.type_name in _SHORT_TEXTS:
         return f"RTRIM({key})"
     return f"CONVERT(varchar(60), {key})"
 

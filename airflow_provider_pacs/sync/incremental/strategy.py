@@ -84,4 +84,4 @@ class IncrementalStrategy(Protocol):
         """The rows of one window, plus those that no window would ever reach."""
 
     def late(self, table: ResolvedTable) -> Late:
-        """How rows newer than an upper bound are told: they are the next run's business."""
+        """How rows newer than an upper bound are recognised: they are the next run's business."""

@@ -115,6 +115,17 @@ def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) 
     )
 
 
+def unreadable_keys(batch: pa.RecordBatch, mapped: pa.RecordBatch, entity: Entity, most: int) -> list[str]:
+    """At most `most` keys that the source sent and that no key of the target can be made of, as sent but
+    for blanks at their end.
+    """
+    if entity.key not in mapped.schema.names or entity.key not in batch.schema.names:
+        return []
+    sent = batch.column(entity.key)
+    bad = pc.and_(pc.is_valid(sent), pc.is_null(mapped.column(entity.key)))
+    return [str(key).rstrip(" ") for key in sent.filter(bad)[:most].to_pylist()]
+
+
 def to_csv(batch: pa.RecordBatch, entity: Entity) -> bytes:
     """The batch as PostgreSQL reads it with `FORMAT csv`: NULL is empty, '' is quoted.
 

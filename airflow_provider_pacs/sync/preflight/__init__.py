@@ -41,16 +41,16 @@ def examine(
             preflight should.
         now: our clock; for tests.
     """
-    visit = PreflightContext(config, source, target, thorough, now or datetime.now(UTC))
-    findings, refused = check_connection(visit)
+    context = PreflightContext(config, source, target, thorough, now or datetime.now(UTC))
+    findings, refused = check_connection(context)
     if refused is None:
-        findings += attempt("rights", "rights", lambda: check_permissions(visit))
-        findings += attempt("database", "database", lambda: check_database(visit))
-        findings += attempt("schema", "schema", lambda: check_schema(visit))
-        findings += attempt("sizes", "sizes", lambda: check_sizes(visit))
-        findings += attempt("clock", "clock", lambda: check_clock(visit))
+        findings += attempt("permissions", "permissions", lambda: check_permissions(context))
+        findings += attempt("database", "database", lambda: check_database(context))
+        findings += attempt("schema", "schema", lambda: check_schema(context))
+        findings += attempt("sizes", "sizes", lambda: check_sizes(context))
+        findings += attempt("clock", "clock", lambda: check_clock(context))
         if thorough:
-            findings += attempt("data", "data", lambda: check_data(visit))
-        findings += attempt("changes", "changes", lambda: check_change_feeds(visit))
-    findings += attempt("target", "target", lambda: check_target(visit))
-    return PreflightReport(config.county, visit.now, thorough, tuple(findings), refused)
+            findings += attempt("data", "data", lambda: check_data(context))
+        findings += attempt("changes", "changes", lambda: check_change_feeds(context))
+    findings += attempt("target", "target", lambda: check_target(context))
+    return PreflightReport(config.county, context.now, thorough, tuple(findings), refused)

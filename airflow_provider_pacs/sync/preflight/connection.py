@@ -20,20 +20,20 @@ _ENCRYPTED = (
 )
 
 
-def check_connection(visit: PreflightContext) -> tuple[list[Finding], PacsError | None]:
+def check_connection(context: PreflightContext) -> tuple[list[Finding], PacsError | None]:
     """Returns the findings, and why there is no connection to ask on."""
-    place = visit.source.address_text
+    place = context.source.address_text
     try:
-        facts = visit.source.facts()
-        row = visit.source.query(_LOGIN)[0]
+        facts = context.source.facts()
+        row = context.source.query(_LOGIN)[0]
     except PacsError as error:
         return list(_refused(place, error)), error
-    visit.login = str(row["login"])
+    context.login = str(row["login"])
     return [
         Finding("reachability.source", "reachability", "ok", f"{place} answers."),
-        *_encryption(visit, facts),
+        *_encryption(context, facts),
         _driver(facts),
-        Finding("login.source", "login", "ok", f"{visit.login} is let into database {row['db']}."),
+        Finding("login.source", "login", "ok", f"{context.login} is let into database {row['db']}."),
     ], None
 
 
@@ -54,9 +54,9 @@ def _refused(place: str, error: PacsError) -> Iterator[Finding]:
     )
 
 
-def _encryption(visit: PreflightContext, facts: ConnectionFacts) -> Iterator[Finding]:
+def _encryption(context: PreflightContext, facts: ConnectionFacts) -> Iterator[Finding]:
     weak = weak_settings(facts)
-    state: State = "fail" if visit.config.source.tls == "strict" else "warn"
+    state: State = "fail" if context.config.source.tls == "strict" else "warn"
     if weak:
         text = "; ".join(setting.text for setting in weak)
         yield Finding("tls.source", "tls", state, f"{text}.", " ".join(setting.remedy for setting in weak))
@@ -66,9 +66,9 @@ def _encryption(visit: PreflightContext, facts: ConnectionFacts) -> Iterator[Fin
             f"(encrypt={facts.encrypt})."
         )
         yield Finding("tls.source", "tls", "ok", text)
-    rows = optional_query(visit.source, _ENCRYPTED)
+    rows = optional_query(context.source, _ENCRYPTED)
     if not rows:
-        grant = f"GRANT VIEW SERVER STATE TO {visit.grantee}; (optional)"
+        grant = f"GRANT VIEW SERVER STATE TO {context.grantee}; (optional)"
         yield Finding(
             "tls.in_force",
             "tls",

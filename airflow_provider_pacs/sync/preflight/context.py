@@ -43,7 +43,7 @@ class PreflightContext:
     now: datetime
     login: str = ""
     source_now: str | None = None
-    _readings: dict[str, ReadChoice | PacsError] = field(default_factory=dict)
+    _choices: dict[str, ReadChoice | PacsError] = field(default_factory=dict)
 
     def journal(self) -> Target | None:
         """The target, where it is open and has kept something of earlier runs."""
@@ -62,27 +62,27 @@ class PreflightContext:
         return quote(self.login or "the login")
 
     @cached_property
-    def abilities(self) -> SourceFeatures:
+    def features(self) -> SourceFeatures:
         """The source's change feeds and snapshots."""
         return read_features(self.source)
 
-    def reading(self, entity: str) -> ReadChoice | PacsError:
+    def read_choice(self, entity: str) -> ReadChoice | PacsError:
         """How the entity is read, or why it can't be; asked once."""
-        if entity not in self._readings:
+        if entity not in self._choices:
             sync = self.config.sync.model_copy(update={"entities": (entity,)})
             try:
-                self._readings[entity] = resolve_tables(
-                    self.config.model_copy(update={"sync": sync}), self.source, self.abilities
+                self._choices[entity] = resolve_tables(
+                    self.config.model_copy(update={"sync": sync}), self.source, self.features
                 )[entity]
             except PacsError as error:
-                self._readings[entity] = error
-        return self._readings[entity]
+                self._choices[entity] = error
+        return self._choices[entity]
 
     def tables(self, entity: str) -> tuple[SourceTable, ...]:
         """The entity's tables; as the county's file names them where the source's catalog can't be read."""
-        choice = self.reading(entity)
+        choice = self.read_choice(entity)
         if isinstance(choice, ReadChoice):
-            return source_tables(choice.shape)
+            return source_tables(choice.table)
         maps = table_maps(self.config)
         return source_tables(ResolvedTable(maps[entity], {}))
 

@@ -27,11 +27,11 @@ _OFTEN = 5
 """A value that fewer rows have is not shown: it may be about somebody."""
 
 
-def check_data(visit: PreflightContext) -> Iterator[Finding]:
+def check_data(context: PreflightContext) -> Iterator[Finding]:
     """Findings per table; one that may not be read, or whose types are unknown, is `unknown`."""
-    for entity in visit.entities:
-        for table in visit.tables(entity):
-            name = visit.name("data", table)
+    for entity in context.entities:
+        for table in context.tables(entity):
+            name = context.name("data", table)
             if not table.declared:
                 yield Finding(
                     name,
@@ -40,7 +40,7 @@ def check_data(visit: PreflightContext) -> Iterator[Finding]:
                     f"The data of {table.text} was not looked at: its columns' types are unknown.",
                 )
                 continue
-            grant = f"GRANT SELECT ON OBJECT::{table.quoted} TO {visit.grantee};"
+            grant = f"GRANT SELECT ON OBJECT::{table.quoted} TO {context.grantee};"
             for part, look in (
                 ("stamps", _stamps),
                 ("dates", _dates),
@@ -48,7 +48,7 @@ def check_data(visit: PreflightContext) -> Iterator[Finding]:
                 ("keys", _keys),
                 ("personal", _personal),
             ):
-                yield from attempt(f"{name}.{part}", "data", partial(look, visit, table), grant)
+                yield from attempt(f"{name}.{part}", "data", partial(look, context, table), grant)
 
 
 def _of(n: int) -> str:
@@ -56,13 +56,13 @@ def _of(n: int) -> str:
     return f"{n:,} rows" if n < queries.MOST_ROWS else f"the first {n:,} rows that came"
 
 
-def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
+def _stamps(context: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     column = table.change_column
-    if column is None or visit.source_now is None or not is_ordered_type(table.declared[column].declared):
+    if column is None or context.source_now is None or not is_ordered_type(table.declared[column].declared):
         return
-    row = visit.source.query(queries.stamps_query(table, column), (visit.source_now,))[0]
+    row = context.source.query(queries.stamps_query(table, column), (context.source_now,))[0]
     if table.declared[column].type_name in MOMENTS:
-        yield from _stamps_ahead(visit, table, row["ahead"])
+        yield from _stamps_ahead(context, table, row["ahead"])
     odd = [f"{row['missing']:,} have no {column}"] * bool(row["missing"]) + [
         f"{row['future']:,} are stamped over a day ahead"
     ] * bool(row["future"])
@@ -72,7 +72,7 @@ def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         else f"Every stamp of {_of(row['n'])} of {table.text} is usable"
     )
     newest = (
-        f"; the newest is {row['newest']}, the source's clock says {visit.source_now}"
+        f"; the newest is {row['newest']}, the source's clock says {context.source_now}"
         if row["newest"]
         else ""
     )
@@ -82,11 +82,11 @@ def _stamps(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         else ""
     )
     yield Finding(
-        f"{visit.name('data', table)}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy
+        f"{context.name('data', table)}.stamps", "data", "warn" if odd else "ok", f"{text}{newest}.", remedy
     )
 
 
-def _stamps_ahead(visit: PreflightContext, table: SourceTable, ahead: int | None) -> Iterator[Finding]:
+def _stamps_ahead(context: PreflightContext, table: SourceTable, ahead: int | None) -> Iterator[Finding]:
     """Stamps an hour or more ahead come from another clock: such rows are read that much later, never
     earlier.
     """
@@ -99,14 +99,14 @@ def _stamps_ahead(visit: PreflightContext, table: SourceTable, ahead: int | None
     remedy = (
         "Set sync.clock: utc or sync.clock_offset_minutes; until then such rows are read that much later."
     )
-    yield Finding(f"{visit.name('data', table)}.clock", "data", "warn", text, remedy)
+    yield Finding(f"{context.name('data', table)}.clock", "data", "warn", text, remedy)
 
 
-def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
+def _dates(context: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     columns = [column for column in table.columns if is_ordered_type(table.declared[column].declared)]
     if not columns:
         return
-    row = visit.source.query(queries.dates_query(table, columns))[0]
+    row = context.source.query(queries.dates_query(table, columns))[0]
     sentinels = [
         f"{row[f'c{number}_{day}']:,} x {day[:4]}-{day[4:6]}-{day[6:]} in {column}"
         for number, column in enumerate(columns)
@@ -116,7 +116,7 @@ def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     if sentinels:
         text = f"{table.text} has days that often stand for none, in {_of(row['n'])}: {in_words(sentinels)}."
         yield Finding(
-            f"{visit.name('data', table)}.dates",
+            f"{context.name('data', table)}.dates",
             "data",
             "warn",
             text,
@@ -124,22 +124,22 @@ def _dates(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         )
     else:
         yield Finding(
-            f"{visit.name('data', table)}.dates",
+            f"{context.name('data', table)}.dates",
             "data",
             "ok",
             f"No 1900-01-01 and no 1980-01-01 in {_of(row['n'])} of {table.text}.",
         )
 
 
-def _codes(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
+def _codes(context: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     for column in (column for column in table.columns if _is_code(table, column)):
-        if visit.source.query(queries.distinct_query(table, column))[0]["n"] > _MOST_CODES:
+        if context.source.query(queries.distinct_query(table, column))[0]["n"] > _MOST_CODES:
             continue
-        rows = visit.source.query(queries.values_query(table, column))
+        rows = context.source.query(queries.values_query(table, column))
         parts = [f"{_shown(row['value'])} {row['n']:,}" for row in rows if row["n"] >= _OFTEN]
         if parts:
             yield Finding(
-                f"{visit.name('data', table)}.codes.{column}",
+                f"{context.name('data', table)}.codes.{column}",
                 "data",
                 "ok",
                 f"{table.text}.{column}, most often: {', '.join(parts)}.",
@@ -165,7 +165,7 @@ def _shown(value: Any) -> str:
     return "NULL" if value is None else repr(" ".join(str(value).split())[:40])
 
 
-def _keys(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
+def _keys(context: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     """The keys, and the number that people know a parcel by."""
     numbers = [
         column
@@ -176,15 +176,15 @@ def _keys(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         column for column in dict.fromkeys((*table.key, *numbers)) if not table.declared[column].is_lob
     ):
         name, is_text = (
-            f"{visit.name('data', table)}.keys.{column}",
+            f"{context.name('data', table)}.keys.{column}",
             table.declared[column].type_name in _TEXTS,
         )
         odd = []
         if column in numbers or len(table.key) == 1:
-            twice = visit.source.query(queries.duplicates_query(table, column))[0]["n"]
+            twice = context.source.query(queries.duplicates_query(table, column))[0]["n"]
             odd += [f"{twice:,} values occur more than once"] * bool(twice)
         if is_text:
-            same = visit.source.query(queries.collisions_query(table, column))[0]["n"]
+            same = context.source.query(queries.collisions_query(table, column))[0]["n"]
             odd += [f"{same:,} differ only by case or trailing blanks"] * bool(same)
         state: State = "warn" if odd else "ok"
         text = (
@@ -200,7 +200,7 @@ def _keys(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         )
 
 
-def _personal(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
+def _personal(context: PreflightContext, table: SourceTable) -> Iterator[Finding]:
     """Counts of what is missing; the values stay in the county."""
     columns = [
         column
@@ -210,10 +210,10 @@ def _personal(visit: PreflightContext, table: SourceTable) -> Iterator[Finding]:
         and column not in table.key
     ]
     if columns:
-        row = visit.source.query(queries.empty_query(table, columns))[0]
+        row = context.source.query(queries.empty_query(table, columns))[0]
         parts = [f"{row[f'c{number}']:,} without {column}" for number, column in enumerate(columns)]
         yield Finding(
-            f"{visit.name('data', table)}.personal",
+            f"{context.name('data', table)}.personal",
             "data",
             "ok",
             f"{table.text}, counts alone, in {_of(row['n'])}: {in_words(parts)}.",

@@ -29,18 +29,18 @@ OLDEST_SERVER, OLDEST_LEVEL = 11, 110
 SKEW_SECONDS = 120
 
 
-def check_database(visit: PreflightContext) -> Iterator[Finding]:
+def check_database(context: PreflightContext) -> Iterator[Finding]:
     """Version, compatibility level, isolation, change feeds, identity."""
-    yield from _version(visit)
-    yield from _level(visit)
-    yield from _snapshots(visit)
-    yield from _feeds(visit)
-    yield from _missing(visit)
-    yield from _identity(visit)
+    yield from _version(context)
+    yield from _level(context)
+    yield from _snapshots(context)
+    yield from _feeds(context)
+    yield from _missing(context)
+    yield from _identity(context)
 
 
-def _version(visit: PreflightContext) -> Iterator[Finding]:
-    row = (optional_query(visit.source, _VERSION) or [{"version": None, "edition": None}])[0]
+def _version(context: PreflightContext) -> Iterator[Finding]:
+    row = (optional_query(context.source, _VERSION) or [{"version": None, "edition": None}])[0]
     if row["version"] is None:
         yield Finding("database.version", "database", "unknown", "The server does not tell its version.")
         return
@@ -58,15 +58,15 @@ def _version(visit: PreflightContext) -> Iterator[Finding]:
     )
 
 
-def _level(visit: PreflightContext) -> Iterator[Finding]:
-    row = (optional_query(visit.source, _LEVEL) or [{"level": None, "read_only": None}])[0]
+def _level(context: PreflightContext) -> Iterator[Finding]:
+    row = (optional_query(context.source, _LEVEL) or [{"level": None, "read_only": None}])[0]
     if row["level"] is None:
         yield Finding(
             "database.level",
             "database",
             "unknown",
             "The login may not see the database's compatibility level.",
-            _settings_grant(visit),
+            _settings_grant(context),
         )
         return
     low = int(row["level"]) < OLDEST_LEVEL
@@ -87,17 +87,17 @@ def _level(visit: PreflightContext) -> Iterator[Finding]:
         )
 
 
-def _settings_grant(visit: PreflightContext) -> str:
-    return f"GRANT VIEW DEFINITION TO {visit.grantee}; in the database (optional)"
+def _settings_grant(context: PreflightContext) -> str:
+    return f"GRANT VIEW DEFINITION TO {context.grantee}; in the database (optional)"
 
 
-def _snapshots(visit: PreflightContext) -> Iterator[Finding]:
-    abilities, wanted = visit.abilities, visit.source.facts().isolation_level == "SNAPSHOT"
-    versions = ", READ COMMITTED reads row versions" if abilities.read_committed_snapshot else ""
-    if abilities.snapshot_isolation is None:
+def _snapshots(context: PreflightContext) -> Iterator[Finding]:
+    features, wanted = context.features, context.source.facts().isolation_level == "SNAPSHOT"
+    versions = ", READ COMMITTED reads row versions" if features.read_committed_snapshot else ""
+    if features.snapshot_isolation is None:
         text = "The login may not see whether SNAPSHOT isolation is allowed."
-        yield Finding("database.snapshot", "database", "unknown", text, _settings_grant(visit))
-    elif wanted and not abilities.snapshot_isolation:
+        yield Finding("database.snapshot", "database", "unknown", text, _settings_grant(context))
+    elif wanted and not features.snapshot_isolation:
         remedy = (
             "Have it allowed (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON), or drop "
             "isolation_level "
@@ -107,17 +107,17 @@ def _snapshots(visit: PreflightContext) -> Iterator[Finding]:
         yield Finding("database.snapshot", "database", "fail", text, remedy)
     else:
         text = (
-            f"SNAPSHOT isolation is {'allowed' if abilities.snapshot_isolation else 'not allowed'}{versions}."
+            f"SNAPSHOT isolation is {'allowed' if features.snapshot_isolation else 'not allowed'}{versions}."
         )
         yield Finding("database.snapshot", "database", "ok", text)
 
 
-def _feeds(visit: PreflightContext) -> Iterator[Finding]:
+def _feeds(context: PreflightContext) -> Iterator[Finding]:
     """Change Tracking and Change Data Capture, of the database and of the mapped tables."""
-    tables = [table for entity in visit.entities for table in visit.tables(entity)]
+    tables = [table for entity in context.entities for table in context.tables(entity)]
     for name, feed, on, which in (
-        ("database.change_tracking", "Change Tracking", visit.abilities.change_tracking, "change_tracking"),
-        ("database.cdc", "Change Data Capture", visit.abilities.cdc, "cdc"),
+        ("database.change_tracking", "Change Tracking", context.features.change_tracking, "change_tracking"),
+        ("database.cdc", "Change Data Capture", context.features.cdc, "cdc"),
     ):
         if on is None:
             yield Finding(
@@ -125,15 +125,15 @@ def _feeds(visit: PreflightContext) -> Iterator[Finding]:
                 "database",
                 "unknown",
                 f"The login may not see whether {feed} is on.",
-                _settings_grant(visit),
+                _settings_grant(context),
             )
             continue
-        of = {table.text: getattr(visit.abilities.of(table.schema, table.name), which) for table in tables}
+        of = {table.text: getattr(context.features.of(table.schema, table.name), which) for table in tables}
         tracked, unseen = (
             [table for table, on in of.items() if on],
             [table for table, on in of.items() if on is None],
         )
-        kept = visit.abilities.retention_minutes if which == "change_tracking" else None
+        kept = context.features.retention_minutes if which == "change_tracking" else None
         parts = [f"{feed} is {'on' if on else 'off'}"]
         parts += [f"for {in_words(tracked)}" if tracked else "for no mapped table"] * (on and not unseen)
         parts += [f"unknown for {in_words(unseen)}"] * bool(unseen) + [
@@ -141,35 +141,35 @@ def _feeds(visit: PreflightContext) -> Iterator[Finding]:
         ] * bool(kept)
         text = f"{', '.join(parts)}."
         yield Finding(
-            name, "database", "unknown" if unseen else "ok", text, _settings_grant(visit) if unseen else ""
+            name, "database", "unknown" if unseen else "ok", text, _settings_grant(context) if unseen else ""
         )
 
 
-def _missing(visit: PreflightContext) -> Iterator[Finding]:
+def _missing(context: PreflightContext) -> Iterator[Finding]:
     """What the server does not answer, and what a run does without it."""
-    for feature in missing_features(visit.source):
+    for feature in missing_features(context.source):
         yield Finding(
             f"database.without.{feature.name.removesuffix('()').removeprefix('sys.').lower()}",
             "database",
             "unknown",
             f"The server does not answer {feature.name}. {feature.consequence}",
-            feature.remedy.replace("{grantee}", visit.grantee),
+            feature.remedy.replace("{grantee}", context.grantee),
         )
 
 
-def _identity(visit: PreflightContext) -> Iterator[Finding]:
-    if isinstance(visit.target, PacsError):
+def _identity(context: PreflightContext) -> Iterator[Finding]:
+    if isinstance(context.target, PacsError):
         return
-    journal = visit.journal()
-    identity = read_identity(visit.source)
-    accept = f"pacs check {visit.config.county} --accept-source"
-    stored = journal.runs.source_identity(visit.config.fips) if journal else None
+    journal = context.journal()
+    identity = read_identity(context.source)
+    accept = f"pacs check {context.config.county} --accept-source"
+    stored = journal.runs.source_identity(context.config.fips) if journal else None
     if not stored:
         text = f"Not seen before: {identity['db']} on {identity['server']}; the first run will remember it."
         yield Finding("database.identity", "database", "ok", text)
         return
     try:
-        restored = check_identity(visit.config.county, stored, identity)
+        restored = check_identity(context.config.county, stored, identity)
     except ConfigError as error:
         yield Finding("database.identity", "database", "fail", in_one_line(error), error.remedy)
         return
@@ -188,16 +188,16 @@ def _identity(visit: PreflightContext) -> Iterator[Finding]:
     )
 
 
-def check_clock(visit: PreflightContext) -> Iterator[Finding]:
+def check_clock(context: PreflightContext) -> Iterator[Finding]:
     """The source's clock beside ours, and its time zone beside the county's."""
-    row = visit.source.query(clock_query(visit.config.sync.clock).sql)[0]
+    row = context.source.query(clock_query(context.config.sync.clock).sql)[0]
     stamp, offset = datetime.fromisoformat(str(row["now"])[:26]), int(row["tz_offset_min"] or 0)
-    ahead_of_it = timedelta(minutes=visit.config.sync.clock_offset_minutes or 0)
-    visit.source_now = (
+    ahead_of_it = timedelta(minutes=context.config.sync.clock_offset_minutes or 0)
+    context.source_now = (
         (stamp + ahead_of_it).isoformat(" ", "microseconds") if ahead_of_it else str(row["now"])
     )
-    ahead = offset if visit.config.sync.clock == "local" else 0
-    skew = (stamp - visit.now.replace(tzinfo=None)).total_seconds() - ahead * 60
+    ahead = offset if context.config.sync.clock == "local" else 0
+    skew = (stamp - context.now.replace(tzinfo=None)).total_seconds() - ahead * 60
     far = abs(skew) > SKEW_SECONDS
     text = (
         f"The source's clock is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} ours."
@@ -210,15 +210,15 @@ def check_clock(visit: PreflightContext) -> Iterator[Finding]:
         else ""
     )
     yield Finding("clock.skew", "clock", "warn" if far else "ok", text, remedy)
-    yield from _stamping(visit, offset)
-    zone = visit.config.timezone
-    ours = visit.now.astimezone(ZoneInfo(zone)).utcoffset()
+    yield from _stamping(context, offset)
+    zone = context.config.timezone
+    ours = context.now.astimezone(ZoneInfo(zone)).utcoffset()
     minutes = int(ours.total_seconds() // 60) if ours is not None else 0
     if minutes == offset:
         yield Finding(
             "clock.zone", "clock", "ok", f"The server's time zone is the county's: {zone}, {_offset(offset)}."
         )
-    elif visit.config.sync.clock == "utc":
+    elif context.config.sync.clock == "utc":
         yield Finding(
             "clock.zone",
             "clock",
@@ -236,16 +236,16 @@ def check_clock(visit: PreflightContext) -> Iterator[Finding]:
         )
 
 
-def _stamping(visit: PreflightContext, offset: int) -> Iterator[Finding]:
+def _stamping(context: PreflightContext, offset: int) -> Iterator[Finding]:
     """Whether the clock that stamps rows is the one that the county's file says, where the server's own
     record of its last writes can be seen.
     """
-    sync = visit.config.sync
-    choices = [visit.reading(entity) for entity in visit.entities]
+    sync = context.config.sync
+    choices = [context.read_choice(entity) for entity in context.entities]
     tables = [choice.dated for choice in choices if isinstance(choice, ReadChoice)]
     behind = (offset if sync.clock == "utc" else 0) - (sync.clock_offset_minutes or 0)
-    stamping = check_stamping_clock(visit.source, tables, utc_minutes=behind)
-    refusal = stamping.refusal(visit.config.county)
+    stamping = check_stamping_clock(context.source, tables, utc_minutes=behind)
+    refusal = stamping.refusal(context.config.county)
     if refusal is not None:
         state: State = "fail" if sync.clock_offset_minutes is None else "warn"
         yield Finding("clock.stamps", "clock", state, in_one_line(refusal), refusal.remedy)
@@ -255,7 +255,7 @@ def _stamping(visit: PreflightContext, offset: int) -> Iterator[Finding]:
             "Ask the county which machine stamps rows; sync.clock_offset_minutes says how far it is ahead."
         )
         yield Finding("clock.stamps", "clock", "warn", text, remedy)
-    elif any(reading.behind_written is not None for reading in stamping.readings):
+    elif any(sample.behind_written is not None for sample in stamping.stamps):
         text = "The newest stamps agree with the server's last writes."
         yield Finding("clock.stamps", "clock", "ok", text)
 

@@ -18,7 +18,7 @@ from airflow_provider_pacs.sync.config.new_county import (
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
 from airflow_provider_pacs.sync.mapping.batches import READS
 from airflow_provider_pacs.sync.preflight.personal import names_a_person
-from airflow_provider_pacs.sync.preflight.sample_shape import sample_doubts
+from airflow_provider_pacs.sync.preflight.sample_patterns import sample_doubts
 from airflow_provider_pacs.sync.preflight.similar_names import (
     COLUMN_WORDS,
     POSSIBLE,

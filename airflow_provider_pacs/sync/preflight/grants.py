@@ -115,11 +115,11 @@ def source_grants(tables: Iterable[SourceTable], login: str = LOGIN) -> Grants:
 
 def _columns_by_table(tables: Iterable[SourceTable]) -> dict[str, Sequence[str]]:
     """`[schema].[table]` -> its quoted columns, each once: two entities may read one table."""
-    found: dict[str, dict[str, None]] = {}
+    columns_of: dict[str, dict[str, None]] = {}
     for table in tables:
         name = f"{_one_line(table.schema)}.{_one_line(table.name)}"
-        found.setdefault(name, {}).update(dict.fromkeys(_one_line(column) for column in table.columns))
-    return {name: list(columns) for name, columns in found.items()}
+        columns_of.setdefault(name, {}).update(dict.fromkeys(_one_line(column) for column in table.columns))
+    return {name: list(columns) for name, columns in columns_of.items()}
 
 
 def _one_line(name: str) -> str:

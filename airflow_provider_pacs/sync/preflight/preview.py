@@ -75,12 +75,12 @@ def preview(
     """
     choices = resolve_tables(config, source)
     require_entity(config, entity)
-    shape, canonical = choices[entity].shape, load_entities()[entity]
-    origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
-    query, shown = sample_query(shape, max(1, min(rows, MOST_ROWS))), []
-    personal_extra = {name for name, origin in shape.map.extra if _may_name_a_person(shape, name, origin)}
-    for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, shape)):
-        mapped = map_batch(batch, canonical, [name for name, _ in shape.map.extra])
+    table, canonical = choices[entity].table, load_entities()[entity]
+    origins = dict(table.selection.expressions if table.selection else table.map.columns)
+    query, shown = sample_query(table, max(1, min(rows, MOST_ROWS))), []
+    personal_extra = {name for name, origin in table.map.extra if _may_name_a_person(table, name, origin)}
+    for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, table)):
+        mapped = map_batch(batch, canonical, [name for name, _ in table.map.extra])
         names = [column for column in canonical.columns if column.name in batch.schema.names]
         for number in range(batch.num_rows):
             cells = []
@@ -92,19 +92,19 @@ def preview(
                     else (_text(batch, column.name, number), _text(mapped, column.name, number))
                 )
                 cells.append(Cell(column.name, origins[column.name], *values))
-            cells += _extra_cells(shape, batch, mapped, number, set() if personal else personal_extra)
+            cells += _extra_cells(table, batch, mapped, number, set() if personal else personal_extra)
             reasons = _text(mapped, REJECT, number)
             shown.append(PreviewRow(tuple(cells), tuple(reasons.strip("{}").split(",")) if reasons else ()))
     return shown
 
 
 def _extra_cells(
-    shape: ResolvedTable, batch: pa.RecordBatch, mapped: pa.RecordBatch, number: int, hidden: set[str]
+    table: ResolvedTable, batch: pa.RecordBatch, mapped: pa.RecordBatch, number: int, hidden: set[str]
 ) -> Iterator[Cell]:
     """A cell per column of `extra`: the source's value, and what stands in the JSON object."""
     text = _text(mapped, "extra", number) if "extra" in mapped.schema.names else None
     carried = json.loads(text, parse_float=Decimal) if text else {}
-    for position, (name, origin) in enumerate(shape.map.extra):
+    for position, (name, origin) in enumerate(table.map.extra):
         value = carried.get(name)
         values = (
             (HIDDEN, HIDDEN)
@@ -114,20 +114,20 @@ def _extra_cells(
         yield Cell(f"extra.{name}", origin, *values)
 
 
-def _may_name_a_person(shape: ResolvedTable, name: str, origin: str) -> bool:
+def _may_name_a_person(table: ResolvedTable, name: str, origin: str) -> bool:
     """Whether a column of `extra` may name or locate a person: nobody has declared it, so its looks decide.
 
     It does where its name says so, where a personal column is made of it too, or where it holds free text.
     """
     column = origin.rpartition(".")[2]
-    origins = dict(shape.selection.expressions if shape.selection else shape.map.columns)
+    origins = dict(table.selection.expressions if table.selection else table.map.columns)
     personal = [
         origins[canonical.name]
-        for canonical in load_entities()[shape.map.entity].columns
+        for canonical in load_entities()[table.map.entity].columns
         if canonical.pii != "none" and canonical.name in origins
     ]
     feeds = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in personal)
-    return feeds or names_a_person(name, column, shape.columns.get(origin))
+    return feeds or names_a_person(name, column, table.columns.get(origin))
 
 
 def _text(batch: Any, column: str, number: int) -> str | None:

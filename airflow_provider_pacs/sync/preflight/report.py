@@ -18,7 +18,7 @@ Area = Literal[
     "tls",
     "driver",
     "login",
-    "rights",
+    "permissions",
     "database",
     "schema",
     "sizes",
@@ -35,7 +35,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        id: stable, e.g. `rights.beyond_reading` or `schema.property`.
+        id: stable, e.g. `permissions.beyond_reading` or `schema.property`.
         area: the part of the report.
         state: `unknown` where the login may not see it; that is never a failure.
         text: one sentence.

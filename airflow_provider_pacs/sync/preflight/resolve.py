@@ -24,30 +24,30 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
-    """How a table is read: the table with the chosen change column, the family's name, and the reason;
+    """How a table is read: the table with the chosen change column, the strategy's name, and the reason;
     `dated` has the mapping's own column.
     """
 
-    shape: ResolvedTable
-    family: str
+    table: ResolvedTable
+    strategy: str
     reason: str
     dated: ResolvedTable
 
 
 def resolve_tables(
-    config: CountyConfig, source: SourceReader, abilities: SourceFeatures | None = None
+    config: CountyConfig, source: SourceReader, features: SourceFeatures | None = None
 ) -> dict[str, ReadChoice]:
     """The county's tables as the source's catalog has them and how each is read, parents first.
 
     Args:
         config: the county.
         source: an open reader.
-        abilities: what the source offers; where it is given, a reason also says which better feed is not used
+        features: what the source offers; where it is given, a reason also says which better feed is not used
             yet.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
-            mapped to, or a pinned mode that the table does not allow.
+            mapped to, or a mode asked for that the table does not allow.
     """
     tables = table_maps(config)
     wanted = set(config.sync.entities)
@@ -60,7 +60,7 @@ def resolve_tables(
             for name, table in resolved.items()
         }
     _refuse_two_kinds_of_keys(resolved)
-    return {name: _choice(config, table, writable, abilities) for name, table in resolved.items()}
+    return {name: _choice(config, table, writable, features) for name, table in resolved.items()}
 
 
 def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
@@ -90,27 +90,27 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
 
 
 def _choice(
-    config: CountyConfig, table: ResolvedTable, writable: bool, abilities: SourceFeatures | None
+    config: CountyConfig, table: ResolvedTable, writable: bool, features: SourceFeatures | None
 ) -> ReadChoice:
     name = table.map.entity
-    pin = config.tables[name].mode if name in config.tables else "auto"
-    if pin == "rowversion" and table.notes:
+    asked = config.tables[name].mode if name in config.tables else "auto"
+    if asked == "rowversion" and table.notes:
         raise ConfigError(
             f"{name} can't be read by rowversion: {'; '.join(table.notes)}",
             remedy=f"change tables.{name}.mode",
             code="PACS-003",
         )
     feeds = (
-        abilities.of(table.map.schema, table.map.table).feeds if abilities and table.selection is None else ()
+        features.of(table.map.schema, table.map.table).feeds if features and table.selection is None else ()
     )
-    family, reason, chosen = choose(
-        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, pin=pin
+    strategy, reason, chosen = choose(
+        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, asked=asked
     )
-    if pin == "auto" and config.sync.enable_cdc:
-        reason = with_better_feed(reason, family, feeds)
-    if pin == "auto" and config.sync.enable_cdc and table.notes:
+    if asked == "auto" and config.sync.enable_cdc:
+        reason = with_better_feed(reason, strategy, feeds)
+    if asked == "auto" and config.sync.enable_cdc and table.notes:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, family, reason, table)
+    return ReadChoice(chosen, strategy, reason, table)
 
 
 def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:

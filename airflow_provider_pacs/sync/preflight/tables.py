@@ -22,33 +22,33 @@ ASSUMED_ROWS_PER_SECOND = 20_000
 """Before a county's first run nobody knows better."""
 
 
-def check_schema(visit: PreflightContext) -> Iterator[Finding]:
+def check_schema(context: PreflightContext) -> Iterator[Finding]:
     """One finding per entity: what is missing (with the nearest name), of another type, or has drifted since
     the cursor was stored.
     """
-    journal = visit.journal()
-    states = journal.runs.cursors(visit.config.fips) if journal else {}
-    for entity in visit.entities:
-        choice = visit.reading(entity)
+    journal = context.journal()
+    states = journal.runs.cursors(context.config.fips) if journal else {}
+    for entity in context.entities:
+        choice = context.read_choice(entity)
         name = f"schema.{entity}"
         if isinstance(choice, PacsError):
             yield Finding(name, "schema", "fail", in_one_line(choice), choice.remedy)
-        elif not choice.shape.known:
-            (table, *_) = visit.tables(entity)
+        elif not choice.table.known:
+            (table, *_) = context.tables(entity)
             text = (
                 f"The columns of {table.text} are unknown: the catalog can't be read. The mapping's names "
                 "are taken as they are."
             )
-            grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
+            grant = f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {context.grantee};"
             yield Finding(name, "schema", "unknown", text, grant)
         else:
-            yield _drifted(visit, name, choice, states.get(entity))
+            yield _drifted(context, name, choice, states.get(entity))
 
 
-def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, cursor: Cursor | None) -> Finding:
-    table = reading.shape
+def _drifted(context: PreflightContext, name: str, choice: ReadChoice, cursor: Cursor | None) -> Finding:
+    table = choice.table
     try:
-        drift = check_drift(visit.config.county, table, cursor.source_columns if cursor else {})
+        drift = check_drift(context.config.county, table, cursor.source_columns if cursor else {})
     except ConfigError as error:
         return Finding(name, "schema", "fail", in_one_line(error), error.remedy)
     if drift:
@@ -66,29 +66,31 @@ def _drifted(visit: PreflightContext, name: str, reading: ReadChoice, cursor: Cu
             text,
             f"Nothing, unless a column is of use: then map it under tables.{table.map.entity}.columns.",
         )
-    usual = table_maps(visit.config)[table.map.entity]
+    usual = table_maps(context.config)[table.map.entity]
     instead = f", in the place of {usual.table}" if usual.table != table.map.table else ""
     text = f"{len(table.mapped)} mapped columns of {table.name}{instead} are as the profile has them"
     return Finding(name, "schema", "ok", f"{text} (fingerprint {table.fingerprint[:12]}).")
 
 
-def check_sizes(visit: PreflightContext) -> Iterator[Finding]:
+def check_sizes(context: PreflightContext) -> Iterator[Finding]:
     """Rows per table and the time of a full load; the rows of a table that the catalog does not count are
     counted only in a thorough look.
     """
-    journal = visit.journal()
-    speeds = journal.runs.read_speeds(visit.config.fips) if journal else {}
+    journal = context.journal()
+    speeds = journal.runs.read_speeds(context.config.fips) if journal else {}
     seconds, missing = 0.0, []
-    for entity in visit.entities:
-        rows = [_rows(visit, table) for table in visit.tables(entity)]
+    for entity in context.entities:
+        rows = [_rows(context, table) for table in context.tables(entity)]
         known = [count for count in rows if count is not None]
         if not known:
             missing.append(entity)
             grants = [
-                f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {visit.grantee};"
-                for table in visit.tables(entity)
+                f"GRANT VIEW DEFINITION ON OBJECT::{table.quoted} TO {context.grantee};"
+                for table in context.tables(entity)
             ]
-            remedy = " ".join(grants) if visit.thorough else f"pacs check {visit.config.county} counts them."
+            remedy = (
+                " ".join(grants) if context.thorough else f"pacs check {context.config.county} counts them."
+            )
             yield Finding(
                 f"sizes.{entity}", "sizes", "unknown", f"The number of rows of {entity} is unknown.", remedy
             )
@@ -117,11 +119,11 @@ def check_sizes(visit: PreflightContext) -> Iterator[Finding]:
         )
 
 
-def _rows(visit: PreflightContext, table: SourceTable) -> int | None:
-    rows = optional_query(visit.source, _ROWS, (table.quoted,))
+def _rows(context: PreflightContext, table: SourceTable) -> int | None:
+    rows = optional_query(context.source, _ROWS, (table.quoted,))
     if rows and rows[0]["n"] is not None:
         return int(rows[0]["n"])
-    counted = optional_query(visit.source, count_query(table)) if visit.thorough else None
+    counted = optional_query(context.source, count_query(table)) if context.thorough else None
     return int(counted[0]["n"]) if counted else None
 
 
@@ -131,10 +133,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
-def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
-    """The family that finds each table's changes, and why."""
-    for entity in visit.entities:
-        choice = visit.reading(entity)
+def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
+    """The strategy that finds each table's changes, and why."""
+    for entity in context.entities:
+        choice = context.read_choice(entity)
         if isinstance(choice, PacsError):
             yield Finding(
                 f"changes.{entity}",
@@ -143,7 +145,9 @@ def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
                 f"How {entity} is read is open until its table is as mapped.",
             )
             continue
-        chosen = choice.family != "compare" or not visit.config.sync.enable_cdc or _pinned(visit, entity)
+        chosen = (
+            choice.strategy != "compare" or not context.config.sync.enable_cdc or _pinned(context, entity)
+        )
         remedy = (
             ""
             if chosen
@@ -154,10 +158,10 @@ def check_change_feeds(visit: PreflightContext) -> Iterator[Finding]:
             f"changes.{entity}",
             "changes",
             "ok" if chosen else "warn",
-            f"{entity} is read by {choice.family}: {choice.reason}.",
+            f"{entity} is read by {choice.strategy}: {choice.reason}.",
             remedy,
         )
 
 
-def _pinned(visit: PreflightContext, entity: str) -> bool:
-    return entity in visit.config.tables and visit.config.tables[entity].mode == "compare"
+def _pinned(context: PreflightContext, entity: str) -> bool:
+    return entity in context.config.tables and context.config.tables[entity].mode == "compare"

@@ -12,55 +12,57 @@ from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.target.facts import SessionFacts, TargetReadiness
 
 
-def check_target(visit: PreflightContext) -> Iterator[Finding]:
+def check_target(context: PreflightContext) -> Iterator[Finding]:
     """Where it can't be opened, one failure."""
-    county = visit.config.county
-    if isinstance(visit.target, PacsError):
-        yield Finding("target.reachability", "target", "fail", in_one_line(visit.target), visit.target.remedy)
+    county = context.config.county
+    if isinstance(context.target, PacsError):
+        yield Finding(
+            "target.reachability", "target", "fail", in_one_line(context.target), context.target.remedy
+        )
         return
-    found = visit.target.readiness()
-    yield Finding("target.reachability", "target", "ok", f"{found.place} answers {found.login}.")
-    if isinstance(found, TargetReadiness):
-        yield from check_session(found.session, strict=visit.config.target.tls == "strict")
-    remedy = "" if found.new_enough else "Use PostgreSQL 15 or newer."
+    readiness = context.target.readiness()
+    yield Finding("target.reachability", "target", "ok", f"{readiness.place} answers {readiness.login}.")
+    if isinstance(readiness, TargetReadiness):
+        yield from check_session(readiness.session, strict=context.config.target.tls == "strict")
+    remedy = "" if readiness.new_enough else "Use PostgreSQL 15 or newer."
     yield Finding(
         "target.version",
         "target",
-        "ok" if found.new_enough else "fail",
-        f"PostgreSQL {found.version}.",
+        "ok" if readiness.new_enough else "fail",
+        f"PostgreSQL {readiness.version}.",
         remedy,
     )
     grants = (
         f"Grant what pacs grants {county} --target prints, then run pacs migrate as a member of pacs_owner."
     )
-    if found.missing_rights:
+    if readiness.missing_privileges:
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "fail",
-            f"The target's login lacks: {in_words(found.missing_rights)}.",
+            f"The target's login lacks: {in_words(readiness.missing_privileges)}.",
             grants,
         )
-    elif isinstance(found, TargetReadiness) and found.lost_rights:
+    elif isinstance(readiness, TargetReadiness) and readiness.lost_privileges:
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "warn",
             f"The target's login may write what a run writes, but other roles lost rights: "
-            f"{in_words(found.lost_rights)}.",
+            f"{in_words(readiness.lost_privileges)}.",
             f"Run pacs migrate {county} as a member of pacs_owner: it grants them again.",
         )
     else:
-        owner = isinstance(found, TargetReadiness) and found.owns_schemas
+        owner = isinstance(readiness, TargetReadiness) and readiness.owns_schemas
         more = " It may also change the schemas and the audit: pacs grants prints a login that may not."
         yield Finding(
-            "target.rights",
+            "target.permissions",
             "target",
             "ok",
             f"The target's login may write what a run writes.{more if owner else ''}",
         )
-    if found.altered:
-        text = f"Migrations were applied with other content: {in_words(found.altered)}."
+    if readiness.altered:
+        text = f"Migrations were applied with other content: {in_words(readiness.altered)}."
         yield Finding(
             "target.schema",
             "target",
@@ -68,8 +70,8 @@ def check_target(visit: PreflightContext) -> Iterator[Finding]:
             text,
             "Never change a shipped migration: restore the package's file.",
         )
-    elif found.pending:
-        text = f"{len(found.pending)} migrations are not applied yet: {in_words(found.pending)}."
+    elif readiness.pending:
+        text = f"{len(readiness.pending)} migrations are not applied yet: {in_words(readiness.pending)}."
         yield Finding(
             "target.schema", "target", "warn", text, "The first run applies them; pacs migrate does it now."
         )

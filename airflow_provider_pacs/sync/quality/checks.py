@@ -130,11 +130,11 @@ def reject_statement(entity: Entity, rules: Iterable[Rule], context: ValidationC
     evaluate subqueries. Running it twice changes nothing. The text is complete: execute it without
     parameters, so that a `%` in a pattern stays what it is.
     """
-    found = [
+    selects = [
         f"SELECT s.ctid AS place, {literal(rule_id)} AS reason FROM {context.stage} AS s WHERE {predicate}"
         for rule_id, predicate in reject_assignments(entity, rules, context)
     ]
-    if not found:
+    if not selects:
         return None
     reasons = (
         "SELECT array_agg(DISTINCT r.reason ORDER BY r.reason) FROM unnest(coalesce(t._reject, '{}') "
@@ -142,7 +142,7 @@ def reject_statement(entity: Entity, rules: Iterable[Rule], context: ValidationC
         "bad.reasons) AS r(reason)"
     )
     bad = (
-        f"SELECT f.place, array_agg(f.reason) AS reasons FROM ({' UNION ALL '.join(found)}) AS f GROUP BY "
+        f"SELECT f.place, array_agg(f.reason) AS reasons FROM ({' UNION ALL '.join(selects)}) AS f GROUP BY "
         "f.place"
     )
     return (

@@ -2,7 +2,7 @@
 
 The only module that imports it.
 
-Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is told by its
+Nothing of a row leaves this module: Great Expectations is asked for counts only, an error is named by its
 class, its own log and warnings are silenced (they quote values), and no file is written.
 """
 # ruff: noqa: S608 - names come out of `identifier`, constants out of `literal`
@@ -46,7 +46,7 @@ def warm_up() -> None:
 def validate_stage(
     url: str | sqlalchemy.URL, entity: Entity, rules: Sequence[Rule], context: ValidationContext
 ) -> list[RuleResult]:
-    """Judges the staged rows of an entity; an empty staging table passes every rule.
+    """Validates the staged rows of an entity; an empty staging table passes every rule.
 
     Args:
         url: the target database, as a libpq URI or a SQLAlchemy URL.
@@ -84,7 +84,7 @@ def _sqlalchemy_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
 
 
 def _count_rows(url: sqlalchemy.URL, context: ValidationContext) -> int:
-    """The staged rows; found out first, so that an unreachable database or a missing table is told apart from
+    """The staged rows; counted first, so that an unreachable database or a missing table does not look like
     a failing rule.
     """
     import sqlalchemy as sa
@@ -176,7 +176,9 @@ def _run(
         source.get_execution_engine().close()
         source.get_engine().dispose()
     return {
-        found.expectation_config.meta["rule"]: found for found in outcome.results if found.expectation_config
+        result.expectation_config.meta["rule"]: result
+        for result in outcome.results
+        if result.expectation_config
     }
 
 
@@ -257,7 +259,7 @@ def _error_class(info: Any) -> str:
     value.
     """
     if isinstance(info, dict):
-        found = [_error_class(part) for part in info.values() if isinstance(part, dict)]
+        inner = [_error_class(part) for part in info.values() if isinstance(part, dict)]
         names = _ERROR_CLASS.findall(str(info.get("exception_traceback") or ""))
-        return next((name for name in (*names[-1:], *found) if name), "")
+        return next((name for name in (*names[-1:], *inner) if name), "")
     return ""

@@ -15,7 +15,7 @@ _PREFIX = "MAP."
 def mapping_results(
     entity: Entity, evaluated: int, rejects: Mapping[str, int], size: int = 0
 ) -> list[RuleResult]:
-    """Judge the values that did not fit their column's type.
+    """Validate the values that did not fit their column's type.
 
     Such rows are set aside already; here falls whether the others may be published.
 

@@ -27,11 +27,11 @@ def _bound(bound: int | str, context: ValidationContext) -> int:
     """A bound as a number: an integer, or `current_year + 1`."""
     if isinstance(bound, int):
         return bound
-    found = _YEAR_BOUND.fullmatch(bound)
-    if not found:
+    match = _YEAR_BOUND.fullmatch(bound)
+    if not match:
         raise ValueError(f"`{bound}` is neither an integer nor `current_year + n`")
-    shift = int(found[2] or 0)
-    return context.current_year + (-shift if found[1] == "-" else shift)
+    shift = int(match[2] or 0)
+    return context.current_year + (-shift if match[1] == "-" else shift)
 
 
 @dataclass(frozen=True, slots=True)

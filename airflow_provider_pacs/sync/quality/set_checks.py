@@ -161,13 +161,13 @@ class ExistsInParent:
         (column,) = self.columns(entity)
         parent_key = identifier(load_entities()[str(entity.parent)].key)
         places = ((context.parent_stage, '"_reject"'), (context.parent_partition, '"_deleted_at"'))
-        found = [
+        parents = [
             f"EXISTS (SELECT 1 FROM {table} AS p WHERE p.{parent_key} = s.{identifier(column)} AND "
             f"p.{absent_if} IS NULL)"
             for table, absent_if in places
             if table is not None
         ]
-        return f"({' AND '.join(f'NOT {place}' for place in found)})" if found else "TRUE"
+        return f"({' AND '.join(f'NOT {place}' for place in parents)})" if parents else "TRUE"
 
     def native(self, context: ValidationContext) -> Native | None:
         return None

@@ -59,11 +59,11 @@ def _read(entity: Entity, folder: Path | None) -> tuple[Rule, ...]:
     problems: list[str] = []
     for number, entry in enumerate(raw, start=1):
         name = str(entry["id"]) if isinstance(entry, dict) and "id" in entry else f"number {number}"
-        found = list(_problems(entity, entry))
+        faults = list(_problems(entity, entry))
         if any(rule.id == name for rule in rules):
-            found.append("a second rule with this id")
-        if found:
-            problems += [f"rule {name}: {problem}" for problem in found]
+            faults.append("a second rule with this id")
+        if faults:
+            problems += [f"rule {name}: {problem}" for problem in faults]
         else:
             rules.append(_rule(entry))
     if problems:

@@ -17,6 +17,12 @@ from airflow_provider_pacs.sync.records.certificates import (
     SourceCensus,
     worst_state,
 )
+from airflow_provider_pacs.sync.records.comparisons import (
+    Comparison,
+    KeyDifference,
+    KeyTotals,
+    RowDifference,
+)
 from airflow_provider_pacs.sync.records.plans import (
     BACKFILL,
     MAPPING_VERSION,
@@ -52,6 +58,7 @@ __all__ = [
     "Backfill",
     "Certificate",
     "CertificateState",
+    "Comparison",
     "Coverage",
     "Cursor",
     "Decision",
@@ -61,12 +68,15 @@ __all__ = [
     "EntityOutcome",
     "EntityRun",
     "EntityState",
+    "KeyDifference",
+    "KeyTotals",
     "Mode",
     "OrphanedRow",
     "PendingDeletes",
     "QuarantinedRow",
     "ReadPlan",
     "RowCounts",
+    "RowDifference",
     "RunKind",
     "RunOutcome",
     "RunPlan",

@@ -27,14 +27,14 @@ class SourceCensus:
     Attributes:
         rows: how many there are.
         late: of these, newer than the run's upper bound.
-        key_sum: a sum over the keys, as text; None where keys have no number.
+        key_sum: a sum over the keys' hashes, as decimal text.
         control: control totals of all rows: group -> column -> sum as decimal text; the group is the tax year
             of a value and '' elsewhere.
     """
 
     rows: int
     late: int
-    key_sum: str | None
+    key_sum: str
     control: dict[str, dict[str, str]]
 
 
@@ -67,7 +67,8 @@ class EntityCertificate:
         method: how the source's side was obtained, in a few words.
         source_control: control totals by SQL Server, see `SourceCensus.control`.
         target_control: the same by PostgreSQL over the live rows.
-        sample_keys: some keys behind missing, differing and extra_in_target, as `kind:key`.
+        sample_keys: some keys behind missing, differing and extra_in_target, as `kind:key`; of a
+            blocked entity those that its extract named, with the kind `unreadable` for what is no key at all.
         message: why an entity was held back.
     """
 

@@ -42,7 +42,7 @@ class EntityRun:
         verdict_table: the staging table that `validate` passed; publish takes exactly this or nothing.
         verdict_rows: how many rows it held then.
         source_count: rows of the source when the extract counted them; None where it did not.
-        source_key_sum: a sum over the keys at that moment, as text; None where keys have no number.
+        source_key_sum: the sum of the keys' hashes at that moment, as decimal text; None as before.
         sample_keys: some keys of what a comparison found to differ, as `kind:key`.
     """
 

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -45,6 +45,12 @@ ORDER BY i.index_id, ic.key_ordinal"""
 
 STAMP = "varbinary(8)"
 """The declared type of a rowversion, as a variable holds it."""
+
+
+KeySpelling = Literal["guid", "digits", "text"]
+"""How a key is written before both sides hash it: a GUID with dashes in upper case, the digits of a GUID that
+the county keeps as text (its braces, dashes and case are the county's), or as it stands.
+"""
 
 
 @dataclass(frozen=True, slots=True)

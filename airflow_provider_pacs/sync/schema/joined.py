@@ -19,7 +19,7 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
 
 CHANGED = "{changed}"
-"""Where a watched statement takes the bounds of its rowversion."""
+"""Where a probing statement takes the bounds of its rowversion."""
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 _PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
 _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
@@ -36,7 +36,7 @@ class TableRead:
         columns: the columns read, by the county's names.
         canonical: column -> a canonical column that it goes into; one that holds personal data where there is
             any.
-        stamp: the rowversion that is watched; None where none is.
+        stamp: the rowversion that is probed; None where none is.
     """
 
     name: str
@@ -49,12 +49,12 @@ class TableRead:
 
 @dataclass(frozen=True, slots=True)
 class ChangeProbe:
-    """What shows that a scope must be read again.
+    """What shows that a root key must be read again.
 
     Attributes:
-        name: of the watch, unique in its entity.
-        sql: a SELECT; with a stamp it gives `scope` and holds `CHANGED`, without one it gives `scope` and the
-            columns to compare, `c0`, `c1`, ...
+        name: unique in its entity.
+        sql: a SELECT; with a stamp it gives `root_key` and holds `CHANGED`, without one it gives `root_key`
+            and the columns to compare, `c0`, `c1`, ...
         stamp: the quoted rowversion column; None where contents are compared.
     """
 
@@ -79,8 +79,8 @@ class Selection:
     """A rendered entity.
 
     Attributes:
-        sql: SELECT of the canonical columns, `_source_key`, `_parent_key` (None for a root) and `_scope`.
-        scope_type: T-SQL type of `_scope`.
+        sql: SELECT of the canonical columns, `_source_key`, `_parent_key` (None for a root) and `_root_key`.
+        root_key_type: T-SQL type of `_root_key`.
         expressions: canonical column -> the T-SQL that makes it, for people.
         tables: what is read, by the profile's names.
         probes: what shows changes, by stamp first; empty where nothing does.
@@ -91,7 +91,7 @@ class Selection:
     """
 
     sql: str
-    scope_type: str
+    root_key_type: str
     expressions: tuple[tuple[str, str], ...]
     tables: tuple[TableRead, ...]
     probes: tuple[ChangeProbe, ...] = ()
@@ -177,18 +177,18 @@ class _Renderer:
         parts.append(f"{self._key(raw['source_key'])} AS [_source_key]")
         if "parent_key" in raw:
             parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
-        parts.append(f"{self._text(raw['scope'])} AS [_scope]")
+        parts.append(f"{self._text(raw['root_key'])} AS [_root_key]")
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         probes = tuple(
-            self._watch(watched, spec)
-            for watched, spec in raw.get("watch", {}).items()
+            self._probe(name, spec)
+            for name, spec in raw.get("probes", {}).items()
             if self._options.get(spec.get("option", ""), True)
         )
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
         return Selection(
             sql,
-            self._profile["scope_type"],
+            self._profile["root_key_type"],
             tuple(expressions),
             self._names.tables_read(),
             probes,
@@ -228,12 +228,12 @@ class _Renderer:
                 key += f" + {self._text(part['append'])}"
         return key
 
-    def _watch(self, name: str, spec: Mapping[str, Any]) -> ChangeProbe:
+    def _probe(self, name: str, spec: Mapping[str, Any]) -> ChangeProbe:
         where = [self._text(spec["where"])] if "where" in spec else []
         if "stamp" in spec:
             where.append(CHANGED)
             sql = (
-                f"SELECT {self._text(spec['select'])} AS scope FROM {self._text(spec['from'])} WHERE "  # noqa: S608
+                f"SELECT {self._text(spec['select'])} AS root_key FROM {self._text(spec['from'])} WHERE "  # noqa: S608
                 f"{' AND '.join(where)}"
             )
             alias, _, column = spec["stamp"].strip("{}").partition(".")
@@ -241,7 +241,7 @@ class _Renderer:
             self._names.stamps[table] = self._names.used[table][column]
             return ChangeProbe(name, sql, stamp)
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
-        sql = f"SELECT {self._text(spec['scope'])} AS scope{columns} FROM {self._text(spec['from'])}"  # noqa: S608
+        sql = f"SELECT {self._text(spec['root_key'])} AS root_key{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return ChangeProbe(name, sql + (f" WHERE {where[0]}" if where else ""))
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:

@@ -41,7 +41,7 @@ Any other counts as more than reading, also one that we do not know.
 
 
 @dataclass(frozen=True, slots=True)
-class TableRights:
+class TablePermissions:
     """What the login may do with one table; None where the server does not say.
 
     Attributes:
@@ -67,7 +67,7 @@ class SourcePermissions:
     roles: tuple[str, ...] | None
     server: tuple[str, ...] | None
     database: tuple[str, ...] | None
-    tables: dict[tuple[str, str], TableRights]
+    tables: dict[tuple[str, str], TablePermissions]
 
     @property
     def beyond_reading(self) -> str:
@@ -127,10 +127,10 @@ def _is_more(permission: str) -> bool:
     return permission not in _READS and not permission.startswith("VIEW ")
 
 
-def _table(reader: SourceReader, table: SourceTable) -> TableRights:
+def _table(reader: SourceReader, table: SourceTable) -> TablePermissions:
     rows = optional_query(reader, _TABLE, (table.quoted,))
     if not rows:
-        return TableRights(None, None)
+        return TablePermissions(None, None)
     beyond = tuple(sorted({str(row["permission"]) for row in rows if _is_more(str(row["permission"]))}))
     readable = {str(row["column"] or "").lower() for row in rows if row["permission"] == "SELECT"}
     unreadable = (
@@ -138,4 +138,4 @@ def _table(reader: SourceReader, table: SourceTable) -> TableRights:
         if "" in readable and len(readable) == 1
         else tuple(column for column in table.columns if column.lower() not in readable)
     )
-    return TableRights(beyond, unreadable)
+    return TablePermissions(beyond, unreadable)

@@ -4,7 +4,7 @@ A county's software may stamp rows by another clock than the server's: an applic
 zone, or UTC. A window that ends at the server's clock then never comes back for a row that is stamped hours
 before it. Three things keep such rows from being lost:
 
-* `settled_query` gives a cursor that follows the stamps, not the clock, for as far as time zones can differ;
+* `next_cursor_query` gives a cursor that follows the stamps, not the clock, as far as time zones can differ;
 * `check_stamping_clock` compares the newest stamps with the server's own record of its last write;
 * `sync.clock_offset_minutes` says how far the stamping clock is ahead of the server's, for who knows it.
 """
@@ -49,7 +49,7 @@ class StampQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class StampReading:
+class NewestStamp:
     """The newest stamp of one table.
 
     Attributes:
@@ -81,13 +81,13 @@ class StampReading:
 class StampingClock:
     """What the newest stamps say about the clock that writes them."""
 
-    readings: tuple[StampReading, ...]
+    stamps: tuple[NewestStamp, ...]
 
     @property
     def offset_minutes(self) -> int | None:
         """The offset on which at least two tables agree, and none with a known last write says otherwise."""
-        known = [reading for reading in self.readings if reading.behind_written is not None]
-        offsets = Counter(reading.offset_minutes for reading in known)
+        known = [stamp for stamp in self.stamps if stamp.behind_written is not None]
+        offsets = Counter(stamp.offset_minutes for stamp in known)
         if len(offsets) != 1 or len(known) < 2:
             return None
         return known[0].offset_minutes
@@ -96,10 +96,10 @@ class StampingClock:
     def text(self) -> str:
         """One sentence on the evidence; empty where there is none."""
         return "; ".join(
-            f"{reading.column} of {reading.entity} was last {reading.newest}, {abs(minutes):,} minutes "
+            f"{stamp.column} of {stamp.entity} was last {stamp.newest}, {abs(minutes):,} minutes "
             f"{'before' if minutes > 0 else 'after'} the server's last write to the table"
-            for reading in self.readings
-            if reading.offset_minutes is not None and (minutes := reading.behind_written) is not None
+            for stamp in self.stamps
+            if stamp.offset_minutes is not None and (minutes := stamp.behind_written) is not None
         )
 
     def refusal(self, county: str) -> ConfigError | None:
@@ -134,7 +134,7 @@ def check_stamping_clock(
     Raises:
         RetryableError: the connection itself failed.
     """
-    readings = []
+    stamps = []
     for table in tables:
         if not has_moments(table):
             continue
@@ -145,15 +145,15 @@ def check_stamping_clock(
             query = _newest_query(table, str(written), utc_minutes)
             row = reader.query(query.sql, query.params)[0]
             newest, behind = row["newest"], row["behind"]
-        readings.append(
-            StampReading(
+        stamps.append(
+            NewestStamp(
                 table.map.entity,
                 table.map.change_column or "",
                 None if newest is None else str(newest),
                 None if behind is None else int(behind),
             )
         )
-    return StampingClock(tuple(readings))
+    return StampingClock(tuple(stamps))
 
 
 def has_moments(table: ResolvedTable) -> bool:
@@ -174,7 +174,7 @@ def _newest_query(table: ResolvedTable, written: str, utc_minutes: int) -> Stamp
     )
 
 
-def settled_query(table: ResolvedTable, hi: str) -> StampQuery:
+def next_cursor_query(table: ResolvedTable, hi: str) -> StampQuery:
     """One row, `cursor`: where the next window of a table with a date column begins (before its overlap).
 
     It is the newest stamp at or below `hi`, and no farther back than a day: no two clocks that a county

@@ -70,7 +70,7 @@ def is_whole_number(column: SourceColumn) -> bool:
 
 
 def with_surrogate(table: ResolvedTable) -> ResolvedTable:
-    """The table as a selection that makes `_source_key`, `_parent_key` and `_scope`."""
+    """The table as a selection that makes `_source_key`, `_parent_key` and `_root_key`."""
     entity, sources = load_entities()[table.map.entity], dict(table.map.columns)
     key, *parent = (table.columns[sources[name]] for name in key_columns(entity))
     root = parent[0] if parent else key
@@ -85,7 +85,7 @@ def with_surrogate(table: ResolvedTable) -> ResolvedTable:
         f"{' + {} + '.format(repr('/')).join(_key_text(part) for part in (*parent, key))} AS [_source_key]"
     )
     parts += [f"{_key_text(reference)} AS [_parent_key]" for reference in parent]
-    parts.append(f"t.{quote(root.name)} AS [_scope]")
+    parts.append(f"t.{quote(root.name)} AS [_root_key]")
     place = qualified(table.map.schema, table.map.table)
     stamp = next((name for name, column in table.columns.items() if column.type_name in ROWVERSIONS), None)
     selection = Selection(
@@ -119,7 +119,7 @@ def _probes(place: str, root: str, key: str, stamp: str | None) -> tuple[ChangeP
     """The rowversion shows what was written; the keys show what is gone, or went to another parent."""
     if stamp is None:
         return ()
-    select = f"SELECT t.{quote(root)} AS scope"
+    select = f"SELECT t.{quote(root)} AS root_key"
     return (
         ChangeProbe("rows", f"{select} FROM {place} AS t WHERE {CHANGED}", f"t.{quote(stamp)}"),
         ChangeProbe("keys", f"{select}, t.{quote(key)} AS c0 FROM {place} AS t"),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from airflow_provider_pacs.sync.source.address import DEFAULT_DRIVER, SourceAddress
 from airflow_provider_pacs.sync.source.errors import DRIVER, DriverError
-from airflow_provider_pacs.sync.source.systems import family
+from airflow_provider_pacs.sync.source.systems import system_name
 
 ALLOWED_VARIABLE = "AIRFLOW__PACS__ODBC_DRIVERS"
 _PACKAGE = "mssql_python_odbc"
@@ -95,4 +95,6 @@ def packaged_driver() -> Path | None:
         for library in root.rglob(pattern)
         if _MACHINES.get(machine, machine) in library.parts
     ]
-    return min(libraries, key=lambda library: (family() not in library.parts, str(library)), default=None)
+    return min(
+        libraries, key=lambda library: (system_name() not in library.parts, str(library)), default=None
+    )

@@ -192,7 +192,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DriverMessage:
     """What the driver reported. `state` is '' and `numbers` empty where it said none; numbers are in the
     driver's order.
     """
@@ -208,11 +208,11 @@ class Report:
         return 4060 if 4060 in known else known[0] if known else None
 
 
-def read_report(error: BaseException) -> Report:
+def read_report(error: BaseException) -> DriverMessage:
     """Reads SQLSTATE, native numbers and message text out of an error of either driver."""
     arrow = _ARROW_RECORD.findall(str(error))
     if arrow:
-        return Report(
+        return DriverMessage(
             arrow[0][0], tuple(int(number) for _, number, _ in arrow if number != "0"), arrow[0][2].strip()
         )
     args = error.args
@@ -220,8 +220,8 @@ def read_report(error: BaseException) -> Report:
         text = str(args[1]) if len(args) > 1 else args[0]
         numbers = tuple(int(number) for number in _PYODBC_NUMBER.findall(text) if number != "0")
         first = re.split(r"\(-?\d+\)\s*(?:\(SQL\w+\)|; \[|$)", text, maxsplit=1)[0]
-        return Report(args[0] if re.fullmatch(r"\w{5}", args[0]) else "", numbers, first.strip())
-    return Report("", (), str(error))
+        return DriverMessage(args[0] if re.fullmatch(r"\w{5}", args[0]) else "", numbers, first.strip())
+    return DriverMessage("", (), str(error))
 
 
 def scrub(text: str, *, names: bool) -> str:
@@ -251,20 +251,20 @@ def classify(error: BaseException, *, where: str = "", driver: str = "") -> Pacs
     if isinstance(error, PacsError):
         return error
     report = read_report(error)
-    verdict = _decide(report, error)
-    if verdict.stage == "driver":
+    rule = _decide(report, error)
+    if rule.stage == "driver":
         lib = re.search(r"open lib '([^']*)'", report.text)
         what = f"The ODBC driver {driver or (lib[1] if lib else 'of the connection')!r} is not installed"
     else:
-        what = scrub(report.text, names=verdict.names) or type(error).__name__
+        what = scrub(report.text, names=rule.names) or type(error).__name__
     numbers = f"SQL Server error {report.number}, " if report.number is not None else ""
     origin = f" ({numbers}SQLSTATE {report.state})" if report.state else ""
-    mapped = verdict.kind(
+    mapped = rule.kind(
         f"{f'{where}: ' if where else ''}{what.rstrip('.')}{origin}.",
-        remedy=verdict.remedy,
-        code=verdict.code,
+        remedy=rule.remedy,
+        code=rule.code,
     )
-    _scrub_in_place(error, report, scrub(report.text, names=verdict.names))
+    _scrub_in_place(error, report, scrub(report.text, names=rule.names))
     mapped.__cause__ = error
     return mapped
 
@@ -279,7 +279,7 @@ def failed_stage(error: PacsError) -> Stage:
     return _decide(read_report(cause), cause).stage if cause is not None else "login"
 
 
-def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
+def _scrub_in_place(error: BaseException, report: DriverMessage, text: str) -> None:
     """Replaces a driver's error text by the scrubbed one, in the driver's own form so that it classifies as
     before.
     """
@@ -293,7 +293,7 @@ def _scrub_in_place(error: BaseException, report: Report, text: str) -> None:
         )
 
 
-def _decide(report: Report, error: BaseException) -> ErrorRule:
+def _decide(report: DriverMessage, error: BaseException) -> ErrorRule:
     """Returns the verdict: certificate trouble by its text, then by number, by SQLSTATE, by the class of
     SQLSTATE, by Python's own exception.
     """
@@ -306,15 +306,15 @@ def _decide(report: Report, error: BaseException) -> ErrorRule:
             (remedy for pattern, remedy in CERTIFICATES if pattern.search(report.text)), CERTIFICATE
         )
         return ErrorRule(ConfigError, remedy, names=True, stage="tls")
-    for numbers, verdict in BY_NUMBER:
+    for numbers, rule in BY_NUMBER:
         if report.number in numbers:
-            return verdict
+            return rule
     if report.state == "HYT00" and "login" not in report.text.lower():
         return ErrorRule(RetryableError, "Raise query_timeout, or read when the server is less busy.")
     for key in (report.state, report.state[:2]):
-        for states, verdict in BY_STATE:
+        for states, rule in BY_STATE:
             if key in states:
-                return verdict
+                return rule
     if isinstance(error, ImportError):
         return ErrorRule(ConfigError, DRIVER, names=True, stage="driver")
     # The driver's words, without a SQLSTATE of their own, for a connection that broke during login or for a

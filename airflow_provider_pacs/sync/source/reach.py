@@ -55,8 +55,8 @@ def reach(address: SourceAddress) -> None:
         return  # SQL Server Browser names the port, over UDP
     seconds = min(float(address.login_timeout or LONGEST_SECONDS), LONGEST_SECONDS)
     reasons: list[OSError] = []
-    for family, kind, protocol, _, place in places:
-        with socket.socket(family, kind, protocol) as probe:
+    for address_family, kind, protocol, _, place in places:
+        with socket.socket(address_family, kind, protocol) as probe:
             probe.settimeout(seconds)
             try:
                 probe.connect(place)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-_FAMILIES = (
+_SYSTEMS = (
     ("suse", frozenset({"suse", "opensuse", "sles"})),
     ("alpine", frozenset({"alpine"})),
     ("rhel", frozenset({"rhel", "fedora", "centos", "amzn"})),
@@ -26,24 +26,24 @@ TRUST_COMMANDS: Mapping[str, str] = {
 
 
 @cache
-def family() -> str:
+def system_name() -> str:
     """`debian_ubuntu`, `rhel`, `suse`, `alpine`, `macos` or `windows`."""
     if platform.system() != "Linux":
         return "macos" if platform.system() == "Darwin" else "windows"
     release = Path("/etc/os-release")
-    return family_of(release.read_text(encoding="utf-8") if release.exists() else "")
+    return system_of(release.read_text(encoding="utf-8") if release.exists() else "")
 
 
-def family_of(release: str) -> str:
+def system_of(release: str) -> str:
     """The same for a Linux, from its os-release."""
     fields = dict(line.partition("=")[::2] for line in release.splitlines())
     like = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
-    return next((name for name, names in _FAMILIES if names & set(like)), "debian_ubuntu")
+    return next((name for name, names in _SYSTEMS if names & set(like)), "debian_ubuntu")
 
 
 def trust_a_ca(system: str | None = None) -> str:
     """What makes this system trust a CA, for whoever reads an error."""
-    command = TRUST_COMMANDS[system or family()]
+    command = TRUST_COMMANDS[system or system_name()]
     return (
         f"Trust the CA that signed the server's certificate here: {command}; or set "
         "SSL_CERT_FILE to a PEM file with it in the environment of the scheduler and the workers."

@@ -24,7 +24,7 @@ from airflow_provider_pacs.sync.incremental.statements import (
     control_columns,
     flagged_query,
     key_list_query,
-    key_number_kind,
+    key_spelling,
     late_rows_query,
 )
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
@@ -34,18 +34,21 @@ from airflow_provider_pacs.sync.records import (
     RUN_STATE_OF,
     Certificate,
     CertificateState,
+    Comparison,
     Coverage,
     EntityCertificate,
     EntityRun,
+    KeyTotals,
+    RowDifference,
     SourceCensus,
 )
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
-from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, QUARANTINED_KEYS, SAMPLE, selected
+from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, selected
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
-from airflow_provider_pacs.sync.steps.source_rows import SourceRows, late_of, stage_name
-from airflow_provider_pacs.sync.target.port import Comparison, KeyTotals, RowDifference, Target
+from airflow_provider_pacs.sync.steps.source_rows import SAMPLE, SourceRows, late_of, stage_name
+from airflow_provider_pacs.sync.target.port import Target
 
 
 def certify(config: CountyConfig, source: SourceReader, target: Target, *, run_id: str) -> Certificate:
@@ -166,6 +169,8 @@ class _Evidence:
             return self._of_keys(compared)
         census = self.rows.census()
         if self.covered == "all_rows":
+            if fresh == self.fresh and not self._keys_agree(census, fresh):
+                compared, _ = self._listed(fresh, staged)
             return self._of_all_rows(compared, census, again=fresh == self.fresh)
         return self._of_window(compared, census, fresh, staged)
 
@@ -181,6 +186,7 @@ class _Evidence:
             lower=self.row.lower_bound,
             upper=self.row.upper_bound,
             method="not published",
+            sample_keys=tuple(self.row.sample_keys),
             message=self.row.message or "not published in this run",
         )
 
@@ -211,9 +217,7 @@ class _Evidence:
         else:
             self.rows.fill(selected(self.plan), self.fresh)
         if self.plan.strategy != BACKFILL:
-            quarantined = self.target.staging.quarantined_keys(
-                self.entity, self.config.fips, QUARANTINED_KEYS
-            )
+            quarantined = self.target.staging.quarantined_keys(self.entity, self.config.fips)
             self.rows.fill_keys(quarantined, self.fresh)
             if late is not None:
                 query = late_rows_query(self.plan.table, late, str(self.plan.upper))
@@ -324,12 +328,7 @@ class _Evidence:
         gone_since: tuple[str, ...] = ()
         extra: list[RowDifference] = []
         if not self._keys_agree(census, fresh):
-            self.rows.list_keys(fresh)
-            keys = self.target.staging.compare_keys(self.entity, self.config.fips, fresh, complete=False)
-            gone = self._not_pending(keys.gone)
-            self.rows.fill_keys([*keys.unknown, *gone], fresh)
-            self.target.staging.deduplicate(self.entity, fresh)
-            compared = self._compare(fresh, staged)
+            compared, gone = self._listed(fresh, staged)
             still = set(self._still_gone(fresh, gone))
             if still and self._was_complete():
                 gone_since = tuple(sorted(still))
@@ -356,9 +355,24 @@ class _Evidence:
             newer=compared.late + _count(newer, "differing") + _count(newer, "missing"),
             kept=compared.kept + compared.kept_outside + _count(newer, "differing") + len(gone_since),
             census=census,
-            method="the window was read again; all other keys were counted"
-            + (" and summed" if census.key_sum is not None else ""),
+            method="the window was read again; all other keys were counted and summed",
         )
+
+    def _listed(self, fresh: str, staged: str | None) -> tuple[Comparison, list[str]]:
+        """All keys of the source laid beside both; those that only one side has, and those that repeat, are
+        read again.
+
+        Returns:
+            The comparison after that, and the live keys that the list did not have.
+        """
+        self.rows.list_keys(fresh)
+        keys = self.target.staging.compare_keys(
+            self.entity, self.config.fips, fresh, complete=self.covered == "all_rows"
+        )
+        gone = self._not_pending(keys.gone)
+        self.rows.fill_keys([*keys.unknown, *gone, *keys.duplicated], fresh)
+        self.target.staging.deduplicate(self.entity, fresh)
+        return self._compare(fresh, staged), gone
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
         """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
@@ -366,8 +380,8 @@ class _Evidence:
             self.entity,
             self.config.fips,
             fresh,
-            complete=False,
-            numbers=key_number_kind(self.plan.table) if census.key_sum is not None else None,
+            complete=self.covered == "all_rows",
+            spelling=key_spelling(self.plan.table),
             late=False,
         )
         return (must.rows, must.key_sum) == (census.rows, census.key_sum)
@@ -377,11 +391,15 @@ class _Evidence:
         staged = str(self.row.stage_table)
         if self.row.source_count is None or self.target.staging.count(staged) != self.row.verdict_rows:
             return False
-        numbers = key_number_kind(self.plan.table) if self.row.source_key_sum is not None else None
-        _, held = self.target.staging.expected_totals(
-            self.entity, self.config.fips, staged, complete=False, numbers=numbers, late=False
+        _, target_totals = self.target.staging.expected_totals(
+            self.entity,
+            self.config.fips,
+            staged,
+            complete=False,
+            spelling=key_spelling(self.plan.table),
+            late=False,
         )
-        return held == KeyTotals(self.row.source_count, self.row.source_key_sum)
+        return target_totals == KeyTotals(self.row.source_count, str(self.row.source_key_sum))
 
     def _not_pending(self, keys: Sequence[str]) -> list[str]:
         sets = self.target.approvals.pending(self.config.fips)

@@ -20,22 +20,18 @@ from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import joined, strategy_named
 from airflow_provider_pacs.sync.incremental.full import full_query, redaction_query
 from airflow_provider_pacs.sync.incremental.last_modified import between_query
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, key_number_kind
-from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, ReadPlan, SourceCensus
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, key_spelling
+from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, KeyTotals, ReadPlan, SourceCensus
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
-from airflow_provider_pacs.sync.steps.source_rows import Progress, SourceRows, stage_name
-from airflow_provider_pacs.sync.target.port import KeyTotals, Target
+from airflow_provider_pacs.sync.steps.source_rows import SAMPLE, Progress, SourceRows, stage_name
+from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
 
-QUARANTINED_KEYS = 5_000
-"""Rows in quarantine that one run reads again, those looked at longest ago first."""
 MOST_LOOKS = 20_000
 """More differing rows than these are not looked at again one by one."""
-SAMPLE = 20
-"""Keys of each kind that a comparison names."""
 MOST_ROOT_KEYS = 10_000
 """More root keys than these, found by their contents, are read as the whole: twenty statements of 500 keys
 cost about as much.
@@ -130,6 +126,7 @@ class _Extraction:
             self._again(absent)
         expected = self._count() if self.plan.probes_deletes else None
         self.target.staging.deduplicate(self.rows.entity, self.staging)
+        self.sample_keys += [f"unreadable:{key}" for key in list(self.rows.unreadable)[:SAMPLE]]
         return expected
 
     def _again(self, keys: Sequence[str]) -> None:
@@ -142,7 +139,7 @@ class _Extraction:
 
     def _quarantined(self) -> list[str]:
         """Rows in quarantine: the rule, the mapping, the parent or the year may be another now."""
-        return self.target.staging.quarantined_keys(self.rows.entity, self.rows.county_id, QUARANTINED_KEYS)
+        return self.target.staging.quarantined_keys(self.rows.entity, self.rows.county_id)
 
     def _count(self) -> KeyTotals:
         """Count the source by itself; where it does not hold what the target will, compare all keys.
@@ -151,9 +148,9 @@ class _Extraction:
             What the target must hold, published or in quarantine, when this run is published.
         """
         census = self.rows.census()
-        must, held = self._expected(census)
+        must, target_totals = self._expected(census)
         if (census.rows, census.key_sum) == (must.rows, must.key_sum):
-            return held
+            return target_totals
         self.rows.list_keys(self.staging)
         compared = self.target.staging.compare_keys(
             self.rows.entity, self.rows.county_id, self.staging, complete=self.complete
@@ -166,7 +163,9 @@ class _Extraction:
             len(compared.gone),
             len(compared.unknown),
         )
-        self._again([*compared.unknown, *compared.gone])
+        # A key that the window brought once and the table has twice is a repeated key all the same.
+        unknown = [key for key in compared.unknown if key not in self.rows.unreadable]
+        self._again([*unknown, *compared.gone, *compared.duplicated])
         return self._expected(self.rows.census())[1]
 
     def _expected(self, census: SourceCensus) -> tuple[KeyTotals, KeyTotals]:
@@ -179,7 +178,7 @@ class _Extraction:
             self.rows.county_id,
             self.staging,
             complete=self.complete,
-            numbers=key_number_kind(self.plan.table) if census.key_sum is not None else None,
+            spelling=key_spelling(self.plan.table),
             late=census.late > 0,
         )
 
@@ -229,7 +228,7 @@ def _column(source: SourceReader, query: ChangeQuery) -> list[str]:
 
 
 def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:
-    """CSV of `root_key, line`: the columns that count as one text, NULL told from ''."""
+    """CSV of `root_key, line`: the columns that count as one text, NULL distinct from ''."""
     for batch in source.stream(sql):
         root_key = pc.cast(batch.column(0), pa.string())
         columns = [

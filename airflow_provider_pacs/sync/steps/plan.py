@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, strategy_named
+from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
     is_ordered_type,
@@ -42,31 +41,21 @@ from airflow_provider_pacs.sync.records import (
     ReadPlan,
     RunKind,
     RunPlan,
-    RunRecord,
     SourceMoment,
 )
-from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
+from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
-from airflow_provider_pacs.sync.schema.permissions import read_permissions
-from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, settled_query
-from airflow_provider_pacs.sync.schema.tables import source_tables
+from airflow_provider_pacs.sync.schema.stamping import has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
+from airflow_provider_pacs.sync.steps import preconditions
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
-
-QUIET_MINUTES = 10
-"""A reconcile, backfill or approval that gave no sign of life for this long is over, whatever its record
-says.
-"""
-LAST_MODIFIED = "last_modified"
-WAIT_SECONDS, LOOK_SECONDS = 30.0, 0.2
-"""How long a sync waits in its process for another run of the county to end, and how often it looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +104,24 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     """
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
-    _let_others_finish(config, target, request)
+    preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
     choices = _wanted(resolve_tables(config, source, read_features(source)), request)
-    _refuse_a_login_that_writes(config, source, choices)
-    _refuse_another_clock(config, source, choices, now)
+    preconditions.refuse_a_login_that_writes(config, source, choices)
+    preconditions.refuse_another_clock(config, source, choices, now.server_offset_minutes)
     weak_source = tuple(
         setting.text
         for setting in check_weak_settings(
             config.county, source.facts(), strict=config.source.tls == "strict"
         )
     )
-    weak_target = _weak_target(config, target)
+    weak_target = preconditions.weak_target(config, target)
     identity = read_identity(source)
     restored = check_identity(config.county, target.runs.source_identity(config.fips), identity)
     cursors = target.runs.cursors(config.fips)
     drifts = {
         name: check_drift(
-            config.county, choice.shape, cursors[name].source_columns if name in cursors else {}
+            config.county, choice.table, cursors[name].source_columns if name in cursors else {}
         )
         for name, choice in choices.items()
     }
@@ -198,93 +187,6 @@ def _report(
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
 
 
-def _refuse_a_login_that_writes(
-    config: CountyConfig, source: SourceReader, choices: Mapping[str, ReadChoice]
-) -> None:
-    """Where the county's file says `read_only: strict`, a login that could do more than read ends the run
-    before it claims anything.
-
-    Raises:
-        ConfigError: it could, or the server does not say.
-    """
-    if config.source.read_only != "strict":
-        return
-    tables = [table for choice in choices.values() for table in source_tables(choice.shape)]
-    permissions = read_permissions(source, tables)
-    if permissions.beyond_reading or not permissions.is_known:
-        why = (
-            f"could do more than read: {permissions.beyond_reading}"
-            if permissions.beyond_reading
-            else "has permissions that the server does not show"
-        )
-        raise ConfigError(
-            f"{config.county}: the source's login {why} (source.read_only is strict)",
-            remedy=f"use a login with what `pacs grants {config.county}` prints, or set "
-            "source.read_only: warn",
-        )
-
-
-def _weak_target(config: CountyConfig, target: Target) -> tuple[str, ...]:
-    """Settings of the target's connection that are weaker than the default: said and audited in every run.
-
-    Raises:
-        ConfigError: there is one, and the county's file says `target.tls: strict`.
-    """
-    weak = target.weak_settings
-    if weak and config.target.tls == "strict":
-        raise ConfigError(
-            f"{config.county}: the target's connection is weaker than the county's file allows: {'; '.join(weak)}",  # noqa: E501
-            remedy="use sslmode=verify-full with the server's CA in sslrootcert, or set target.tls: warn",
-        )
-    for setting in weak:
-        log.warning("%s: the target's connection is weak: %s", config.county, setting)
-    return weak
-
-
-def _refuse_another_clock(
-    config: CountyConfig, source: SourceReader, choices: Mapping[str, ReadChoice], now: _Source
-) -> None:
-    """A run by change stamps that another clock than the configured one writes would pass rows by (case D7).
-
-    Raises:
-        ConfigError: the newest stamps and the server's own record of its last writes prove it.
-    """
-    dated = [choice.shape for choice in choices.values() if choice.family == LAST_MODIFIED]
-    if dated and config.sync.clock_offset_minutes is None:
-        utc_minutes = now.server_offset_minutes if config.sync.clock == "utc" else 0
-        refusal = check_stamping_clock(source, dated, utc_minutes=utc_minutes).refusal(config.county)
-        if refusal is not None:
-            raise refusal
-
-
-def _let_others_finish(config: CountyConfig, target: Target, request: RunRequest) -> None:
-    """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
-
-    A sync takes over from an earlier sync: the later one reads all that the earlier one would have.
-
-    Raises:
-        RetryableError: PACS-008, the other run is still at work.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (active := _in_the_way(config, target, request)) is not None:
-        if active.kind in ("sync", "realtime") or time.monotonic() > deadline:
-            raise RetryableError(
-                f"{config.county}: a {active.kind} of this county is at work (run {active.run_id})",
-                remedy="try again when it has ended; the next sync takes over from one that was killed",
-                code="PACS-008",
-            )
-        time.sleep(LOOK_SECONDS)
-
-
-def _in_the_way(config: CountyConfig, target: Target, request: RunRequest) -> RunRecord | None:
-    active = target.runs.active_run(config.fips, minutes=config.sync.timeout_minutes)
-    if active is None or (active.kind == "sync" and request.kind == "sync"):
-        return None
-    if active.kind == "sync":
-        return active
-    return target.runs.active_run(config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes))
-
-
 def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
     """The source's clock, once for all entities, and when its oldest open writer began.
 
@@ -342,13 +244,13 @@ class _Planner:
 
     def plan(self, choice: ReadChoice, drift: Drift) -> ReadPlan:
         """The plan of one entity."""
-        cursor = self._cursors.get(choice.shape.map.entity)
-        added = added_since(choice.shape, cursor.added_columns if cursor else (), drift.added)
-        table = carrying(choice.shape, added) if self._config.sync.new_columns == "add" else choice.shape
+        cursor = self._cursors.get(choice.table.map.entity)
+        added = added_since(choice.table, cursor.added_columns if cursor else (), drift.added)
+        table = carrying(choice.table, added) if self._config.sync.new_columns == "add" else choice.table
         if self._request.window is not None:
             dated = carrying(choice.dated, added) if self._config.sync.new_columns == "add" else choice.dated
             # The meaning of its rows is that of the county's own reading, which the cursor was stored with.
-            print_ = fingerprint(self._config, table, choice.family, self._settings(table))
+            print_ = fingerprint(self._config, table, choice.strategy, self._settings(table))
             planned = self._window(dated, cursor, self._request.window)
             return replace(planned, fingerprint=print_, added_columns=added)
         planned = replace(self._changes(choice, table, cursor), added_columns=added)
@@ -358,22 +260,22 @@ class _Planner:
 
     def _changes(self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None) -> ReadPlan:
         settings = self._settings(table)
-        print_ = fingerprint(self._config, table, choice.family, settings)
+        print_ = fingerprint(self._config, table, choice.strategy, settings)
         compares = self._request.kind == "reconcile"
         why_full = self._full_because(choice, table, cursor, print_)
-        lower, upper, behind = self._bounds(table, choice.family, None if why_full else cursor)
-        if behind and choice.family in ("rowversion", "joined"):
+        lower, upper, behind = self._bounds(table, choice.strategy, None if why_full else cursor)
+        if behind and choice.strategy in ("rowversion", "joined"):
             why_full = "the database's row versions went back: it was restored, so every row is compared"
-            lower, upper, _ = self._bounds(table, choice.family, None)
-        strategy = strategy_named(choice.family)
+            lower, upper, _ = self._bounds(table, choice.strategy, None)
+        strategy = strategy_named(choice.strategy)
         return ReadPlan(
             table=table,
             mode="full" if why_full else "window",
-            strategy=choice.family,
+            strategy=choice.strategy,
             reason=why_full or choice.reason,
             lower=None if why_full else lower,
             upper=upper,
-            cursor=self._next_cursor(table, choice.family, upper),
+            cursor=self._next_cursor(table, choice.strategy, upper),
             change_type=table.change_type,
             fingerprint=print_,
             schema_fingerprint=table.fingerprint,
@@ -382,13 +284,13 @@ class _Planner:
             compares=compares,
         )
 
-    def _next_cursor(self, table: ResolvedTable, family: str, upper: str | None) -> str | None:
+    def _next_cursor(self, table: ResolvedTable, strategy: str, upper: str | None) -> str | None:
         """Where the next window begins: a LastModified cursor follows the stamps, whoever's clock writes
         them.
         """
-        if upper is None or family != LAST_MODIFIED or not has_moments(table):
+        if upper is None or strategy != LAST_MODIFIED or not has_moments(table):
             return upper
-        query = settled_query(table, upper)
+        query = next_cursor_query(table, upper)
         return str(self._source.query(query.sql, query.params)[0]["cursor"])
 
     def _settings(self, table: ResolvedTable) -> tuple[str, ...]:
@@ -432,7 +334,7 @@ class _Planner:
             return "a full read was asked for"
         if cursor is None:
             return "first load"
-        if choice.family == COMPARE:
+        if choice.strategy == COMPARE:
             return choice.reason
         if cursor.watermark is None:
             return "the cursor was set back: the source was restored, or accepted after a change"
@@ -441,7 +343,7 @@ class _Planner:
         if cursor.fingerprint != print_:
             return "the mapping, an option or the quality suite changed since the cursor was stored"
         last = self._clocks.get(cursor.entity)
-        if choice.family == LAST_MODIFIED and last is not None and self._now.moment.utc < last:
+        if choice.strategy == LAST_MODIFIED and last is not None and self._now.moment.utc < last:
             return "the source's clock was set back since the cursor was stored"
         return None
 

@@ -29,7 +29,7 @@ from airflow_provider_pacs.sync.incremental.statements import (
     control_columns,
     key_list_query,
 )
-from airflow_provider_pacs.sync.mapping import map_batch, to_csv
+from airflow_provider_pacs.sync.mapping import map_batch, to_csv, unreadable_keys
 from airflow_provider_pacs.sync.records import ReadPlan, SourceCensus
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
@@ -39,6 +39,10 @@ from airflow_provider_pacs.sync.target.port import Target
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, float], None]
+SAMPLE = 20
+"""Keys of each kind that a run names."""
+MOST_UNREADABLE = 10_000
+"""Keys of a wrong type that a run remembers; one is enough to block an entity."""
 PROGRESS_SECONDS = 2.0
 """How often a read says how far it is."""
 LONGEST_NAME = 61
@@ -96,7 +100,7 @@ class SourceRows:
         target: an open target.
         plan: how the entity is read.
         county_id: the county's FIPS code.
-        on_progress: is told how far a read is.
+        on_progress: called with how far a read is.
     """
 
     def __init__(
@@ -110,6 +114,8 @@ class SourceRows:
         self.source, self.target, self.plan, self.county_id = source, target, plan, county_id
         self.entity = load_entities()[plan.entity]
         self.rows_read = 0
+        self.unreadable: dict[str, None] = {}
+        """Keys that are none of the target's type, as the source spells them, in their order."""
         self._on_progress = on_progress
 
     @property
@@ -159,7 +165,6 @@ class SourceRows:
             log.warning("%s: the source can't sum its columns (%s)", self.entity.name, error)
             query, names = census_query(self.table, late, upper, sums=False), []
             rows = self.source.query(query.sql, query.params)
-        sums = [int(row["key_sum"]) for row in rows if row["key_sum"] is not None]
         control = {
             str(row["grp"] or ""): {
                 "rows": str(int(row["n"] or 0) - int(row["late"] or 0)),
@@ -171,7 +176,7 @@ class SourceRows:
         return SourceCensus(
             rows=sum(int(row["n"] or 0) for row in rows),
             late=sum(int(row["late"] or 0) for row in rows),
-            key_sum=str(sum(sums)) if sums else None,
+            key_sum=str(sum(int(row["key_sum"] or 0) for row in rows)),
             control=control,
         )
 
@@ -188,6 +193,8 @@ class SourceRows:
         bound = lob_bound(self.source, self.table)
         for batch in self.source.stream(query.sql, query.params, lob_bound=bound):
             mapped = map_batch(batch, self.entity, extra)
+            left = MOST_UNREADABLE - len(self.unreadable)
+            self.unreadable.update(dict.fromkeys(unreadable_keys(batch, mapped, self.entity, left)))
             reporter.add(mapped.num_rows)
             yield mapped.schema.names, to_csv(mapped, self.entity)
 

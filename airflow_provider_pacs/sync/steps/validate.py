@@ -61,7 +61,7 @@ def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) ->
     bad = 0
     if not blocking:
         bad = target.staging.mark_rejects(table, reject_assignments(canonical, rules, context))
-    target.runs.record_verdict(
+    target.runs.record_validation(
         run_id,
         entity,
         table=table,

@@ -7,7 +7,6 @@ any target passes. Every method raises the errors of `sync/runtime/errors.py` an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity
@@ -15,11 +14,14 @@ from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     AuditRow,
     Certificate,
+    Comparison,
     Cursor,
     DeleteBounds,
     Difference,
     EntityCertificate,
     EntityRun,
+    KeyDifference,
+    KeyTotals,
     Mode,
     OrphanedRow,
     PendingDeletes,
@@ -30,111 +32,11 @@ from airflow_provider_pacs.sync.records import (
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
+from airflow_provider_pacs.sync.target.facts import Readiness
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether a target can take a run, without changing anything there.
-
-    Attributes:
-        place: host:port/database.
-        login: who is connected.
-        version: the server's, for people.
-        has_journal: runs, cursors and identities can be asked for.
-        new_enough: the version is supported.
-        pending: migrations that are not applied yet.
-        altered: migrations that were applied with other content than this version ships.
-        missing_rights: what the login may not do and a run must, in words.
-    """
-
-    place: str
-    login: str
-    version: str
-    has_journal: bool
-    new_enough: bool
-    pending: tuple[str, ...]
-    altered: tuple[str, ...]
-    missing_rights: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyTotals:
-    """How many keys, and their sum as decimal text; None where keys have no number."""
-
-    rows: int
-    key_sum: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyDifference:
-    """What a list of all keys of the source shows.
-
-    Attributes:
-        gone: live keys of the target that the source no longer has.
-        unknown: keys of the source that are neither published, staged nor quarantined.
-        duplicates: rows beyond the first of each key.
-        rows: keys in the list.
-    """
-
-    gone: tuple[str, ...]
-    unknown: tuple[str, ...]
-    duplicates: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowDifference:
-    """A row that is not the same on both sides.
-
-    Attributes:
-        key: the row's source key.
-        kind: what differs.
-        changed_since_read: the source's image is not the one that this run staged, and what was staged is
-            what is
-            published: the source moved on, the run did its part.
-        unstamped: the row has no change stamp.
-    """
-
-    key: str
-    kind: Difference
-    changed_since_read: bool
-    unstamped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A staging table with what the source says now, laid beside the published partition.
-
-    Attributes:
-        compared: rows of the source that were compared.
-        equal: published with the same image.
-        quarantined: this image is in quarantine, for another reason than a missing parent.
-        waiting: this image is in quarantine because its parent is missing.
-        late: newer than the bound, and not published as they are.
-        kept: live rows, not pending, whose source row is quarantined, waiting or late.
-        pending_deletes: live rows that wait for a person: the source lacks them, or has them under another parent.
-        differences: what no term explains.
-        live_outside: live rows whose keys are not in the staging table, pending ones left out.
-        pending_outside: pending ones among the keys that are not in the staging table.
-        quarantined_outside: open quarantine keys that are not in the staging table.
-        kept_outside: of these, live and not pending.
-    """  # noqa: E501
-
-    compared: int
-    equal: int
-    quarantined: int
-    waiting: int
-    late: int
-    kept: int
-    pending_deletes: int
-    differences: tuple[RowDifference, ...]
-    live_outside: int
-    pending_outside: int
-    quarantined_outside: int
-    kept_outside: int
 
 
 class RunStore(Protocol):
@@ -208,7 +110,7 @@ class RunStore(Protocol):
         Raises ConflictError where a later try has begun: this one changes nothing.
         """
 
-    def record_verdict(
+    def record_validation(
         self,
         run_id: str,
         entity: str,
@@ -300,8 +202,8 @@ class Staging(Protocol):
     def differing_keys(self, entity: Entity, county_id: str, table: str) -> list[tuple[str, Difference]]:
         """(key, kind) of the rows whose staged image is not the published one; none before the first load."""
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys in open quarantine, those looked at longest ago first."""
+    def quarantined_keys(self, entity: Entity, county_id: str) -> list[str]:
+        """Keys in open quarantine."""
 
     def mark_gone(self, entity: Entity, table: str, keys: Sequence[str]) -> None:
         """Record those of the keys that the staging table does not have as gone at the source."""
@@ -322,7 +224,7 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -331,7 +233,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            numbers: which number a key has: `guid`, `integer`, or None.
+            spelling: how a key is written before it is hashed and summed.
             late: the list of keys beside it holds those newer than the bound.
         """
 

@@ -196,11 +196,11 @@ HOSTILE = [
 @pytest.mark.parametrize(
     "form", ["postgresql://u:{}@127.0.0.1:1/db", "postgresql://u:{}@127.0.0.1:1,127.0.0.1:2/db"]
 )
-@pytest.mark.parametrize("way", ["option", "file", "variable", "json"])
+@pytest.mark.parametrize("spelling", ["option", "file", "variable", "json"])
 def test_no_part_of_a_target_password_is_printed(
     password: str,
     form: str,
-    way: str,
+    spelling: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -211,13 +211,13 @@ def test_no_part_of_a_target_password_is_printed(
     url = form.format(password)
     words = ["audit", "benton_wa", "--counties", str(tmp_path)]
     (tmp_path / "benton_wa.yaml").write_text("county: benton_wa\n", "utf-8")
-    if way == "variable":
+    if spelling == "variable":
         monkeypatch.setenv("PACS_TARGET_URL", url)
-    elif way == "file":
+    elif spelling == "file":
         (tmp_path / "url").write_text(url, "utf-8")
         words += ["--target-url-file", str(tmp_path / "url")]
     else:
-        words += ["--target-url", url, *(["--json"] if way == "json" else [])]
+        words += ["--target-url", url, *(["--json"] if spelling == "json" else [])]
     assert main(words) in (1, 2)
     said = capfd.readouterr()
     assert "PACS-0" in said.out + said.err
@@ -275,7 +275,7 @@ def test_a_multi_host_url_and_a_socket_stay_as_they_are() -> None:
 
 
 def test_repr_shows_no_password() -> None:
-    found = stored_connection("c", {"AIRFLOW_CONN_C": json.dumps(JSON)})
-    assert found is not None
-    assert found.password == PASSWORD
-    assert PASSWORD not in repr(found)
+    stored = stored_connection("c", {"AIRFLOW_CONN_C": json.dumps(JSON)})
+    assert stored is not None
+    assert stored.password == PASSWORD
+    assert PASSWORD not in repr(stored)

@@ -1,4 +1,4 @@
-"""Case F12: a mistake on the command line is told to whoever made it, and is no error of the county: the
+"""Case F12: a mistake on the command line is shown to whoever made it, and is no error of the county: the
 target is not even opened.
 """
 

@@ -63,11 +63,11 @@ def test_a_terminal_gets_one_line_that_is_rewritten() -> None:
     for step in range(1, 4):
         clock.now = step
         reporter.on_progress("property", step * 1_000, step, 4_000)
-    reporter.on_message("property: judged")
+    reporter.on_message("property: validated")
     reporter.stop()
     written = stream.getvalue()
     assert written.count("\n") == 1
-    assert written.endswith(f"{CLEAR}property: judged\n{CLEAR}")
+    assert written.endswith(f"{CLEAR}property: validated\n{CLEAR}")
     assert f"{CLEAR}property: 3,000 of 4,000 rows, 1,000 rows/s, 1 s left" in written
 
 

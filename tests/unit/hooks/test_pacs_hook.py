@@ -111,7 +111,7 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def store(monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any] | None = None, **fields: Any) -> None:
-    given = {
+    arguments = {
         "conn_type": "pacs",
         "host": "db",
         "port": 1433,
@@ -120,7 +120,7 @@ def store(monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any] | None = None, 
         "password": SECRET,
         **fields,
     }
-    made = Connection(conn_id="pacs_benton_wa", extra=json.dumps(extra or {}), **given)
+    made = Connection(conn_id="pacs_benton_wa", extra=json.dumps(extra or {}), **arguments)
     monkeypatch.setattr(PacsHook, "get_connection", classmethod(lambda cls, conn_id: made))
 
 
@@ -295,8 +295,8 @@ def test_checking_says_unknown_where_it_may_not_look(
     monkeypatch: pytest.MonkeyPatch, masked: list[str], opened: list[FakeConnection]
 ) -> None:
     store(monkeypatch)
-    found = hook().check_connection()
-    assert (found["address"], found["database"], found["encrypted"], found["authentication"]) == (
+    answer = hook().check_connection()
+    assert (answer["address"], answer["database"], answer["encrypted"], answer["authentication"]) == (
         "db:1433/PACS",
         "PACS",
         "unknown",

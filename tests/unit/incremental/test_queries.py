@@ -50,7 +50,7 @@ TYPES = {
 }
 
 
-def shape(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> ResolvedTable:
+def resolved(change: tuple[str, int] | None = ("datetime", 0), **types: str) -> ResolvedTable:
     """The generic Property with a change column of some type; None: the catalog could not be read."""
     table = load_tables("generic")["property"]
     if change is None:
@@ -104,7 +104,7 @@ def test_the_statements_of_a_change_column_type(kind: str) -> None:
     """Cases 13 to 16, 57: each statement converts its texts to the column's own type, and nothing else is
     ever compared.
     """
-    made = shape(TYPES[kind])
+    made = resolved(TYPES[kind])
     parts = [
         f"-- {name}\n{query.sql}\n-- {query.params}\n"
         for name, build in BUILDERS.items()
@@ -120,13 +120,13 @@ def test_the_statements_of_a_clock(clock: str) -> None:
 
 def test_the_statements_without_a_catalog() -> None:
     """Where no view could be read, names are the map's and keys are compared as the server converts them."""
-    made = shape(None)
+    made = resolved(None)
     compare("property_unknown", f"{full_query(made).sql}\n\n{keys_query(made, ('a',)).sql}\n")
     assert lob_query(made) is None
 
 
 def test_only_the_whole_table_is_complete() -> None:
-    made = shape()
+    made = resolved()
     assert full_query(made).complete
     assert flagged_query(made, late(made), "hi").complete
     assert key_list_query(made).complete
@@ -138,7 +138,7 @@ def test_only_the_whole_table_is_complete() -> None:
 def test_no_statement_filters_inactive_rows_or_reads_dirty() -> None:
     """Case 29: IsActive is a column like any other; NOLOCK is never written."""
     for build in BUILDERS.values():
-        query = build(shape())
+        query = build(resolved())
         text = query.sql if query else ""
         assert "NOLOCK" not in text.upper()
         assert "ISACTIVE" not in text.upper().partition("WHERE")[2]
@@ -149,7 +149,7 @@ def test_no_statement_is_a_page_of_another() -> None:
     on, however the key is made up.
     """
     for build in BUILDERS.values():
-        query = build(shape())
+        query = build(resolved())
         assert not {"TOP", "ORDER", "OFFSET"} & set((query.sql if query else "").upper().split())
 
 
@@ -161,7 +161,7 @@ def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spel
     """Case 11: an nvarchar text beside a varchar column would convert the column, and read the table instead
     of its index.
     """
-    made = shape(ParcelNumber=declared)
+    made = resolved(ParcelNumber=declared)
     assert made.columns["ParcelNumber"].max_length == length
     query = keys_query(made, ("1-1", "1-2"), "ParcelNumber")
     assert query.sql.endswith(f"WHERE s.[ParcelNumber] IN (CONVERT({spelled}, ?), CONVERT({spelled}, ?))")
@@ -172,7 +172,7 @@ def test_a_text_key_is_compared_in_its_own_type(declared: str, length: int, spel
 def test_a_guid_that_is_kept_as_text_is_known_by_its_digits(declared: str) -> None:
     """Case 36: the county's spelling of a key need not be PostgreSQL's."""
     query = keys_query(
-        shape(PropertyID=declared),
+        resolved(PropertyID=declared),
         ("00112233-4455-6677-8899-aabbccddeeff", "{00112233-4455-6677-8899-AABBCCDDEE00}"),
     )
     assert query.sql.partition(" WHERE ")[2] == (
@@ -200,28 +200,28 @@ def test_two_names() -> None:
     assert qualified("d]bo", "Property Value") == "[d]]bo].[Property Value]"
 
 
-STAMPED = shape(RowStamp="timestamp")
+STAMPED = resolved(RowStamp="timestamp")
 STAMPED.columns["RowStamp"] = SourceColumn("RowStamp", "timestamp", 8, 0, 0, False)
 
 
 @pytest.mark.parametrize(
     ("made", "facts", "enable_cdc", "strategy", "word"),
     [
-        (shape(), SourceFacts(), True, "last_modified", "datetime"),
-        (shape(("datetime2", 7)), SourceFacts(), True, "last_modified", "datetime2(7)"),
+        (resolved(), SourceFacts(), True, "last_modified", "datetime"),
+        (resolved(("datetime2", 7)), SourceFacts(), True, "last_modified", "datetime2(7)"),
         (STAMPED, SourceFacts(), True, "rowversion", "RowStamp is rowversion"),
         (STAMPED, SourceFacts(writable=False), True, "last_modified", "datetime"),
         (STAMPED, SourceFacts(lacks=(("rowversion", "no counter"),)), True, "last_modified", "datetime"),
         (
-            shape(),
+            resolved(),
             SourceFacts(lacks=(("last_modified", "its clock stands"),)),
             True,
             "compare",
             "clock stands",
         ),
-        (shape(), SourceFacts(), False, "compare", "enable_cdc is false"),
-        (shape(("varchar", 0)), SourceFacts(), True, "compare", "carries no window"),
-        (shape(None), SourceFacts(), True, "compare", "unknown"),
+        (resolved(), SourceFacts(), False, "compare", "enable_cdc is false"),
+        (resolved(("varchar", 0)), SourceFacts(), True, "compare", "carries no window"),
+        (resolved(None), SourceFacts(), True, "compare", "unknown"),
     ],
 )
 def test_the_choice_says_why(
@@ -234,18 +234,18 @@ def test_the_choice_says_why(
 
 
 def test_a_county_may_pin_a_strategy_that_fits_and_no_other() -> None:
-    assert choose(STAMPED, SourceFacts(), enable_cdc=True, pin="last_modified")[0] == "last_modified"
-    assert choose(shape(), SourceFacts(), enable_cdc=True, pin="compare")[0] == "compare"
+    assert choose(STAMPED, SourceFacts(), enable_cdc=True, asked="last_modified")[0] == "last_modified"
+    assert choose(resolved(), SourceFacts(), enable_cdc=True, asked="compare")[0] == "compare"
     with pytest.raises(ConfigError, match=r"property can't be read by rowversion: .*no rowversion column"):
-        choose(shape(), SourceFacts(), enable_cdc=True, pin="rowversion")
+        choose(resolved(), SourceFacts(), enable_cdc=True, asked="rowversion")
     with pytest.raises(ConfigError, match="there is no strategy 'telepathy'"):
-        choose(shape(), SourceFacts(), enable_cdc=True, pin="telepathy")
+        choose(resolved(), SourceFacts(), enable_cdc=True, asked="telepathy")
 
 
 def test_below_the_strategies_stands_compare_which_fits_every_table() -> None:
     facts = SourceFacts()
-    assert all(strategy.supports(shape(None), facts).table is None for strategy in STRATEGIES)
-    assert choose(shape(None), facts, enable_cdc=True)[0] == "compare"
+    assert all(strategy.supports(resolved(None), facts).table is None for strategy in STRATEGIES)
+    assert choose(resolved(None), facts, enable_cdc=True)[0] == "compare"
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,12 @@ def test_the_right_tables_are_picked_among_thousands(monkeypatch: pytest.MonkeyP
         "_table_score",
         lambda entity, table, keys: close.append(table) or compare(entity, table, keys),
     )
-    found = discover(source)  # type: ignore[arg-type]
-    assert {table.entity: table.table for table in found.tables} == {
+    proposal = discover(source)  # type: ignore[arg-type]
+    assert {table.entity: table.table for table in proposal.tables} == {
         "property": "Parcel",
         "owner": "ParcelOwner",
     }
-    assert found.absent == ("structure", "value")
+    assert proposal.absent == ("structure", "value")
     assert len(close) <= 4 * discovery._CLOSE_LOOKS
 
 

@@ -40,7 +40,7 @@ class Catalog:
         return list(rows)
 
 
-def shape(change_type: str | None, **more: str) -> ResolvedTable:
+def resolved(change_type: str | None, **more: str) -> ResolvedTable:
     table = load_tables("generic")["property"]
     columns = {name: SourceColumn(name, "varchar", 16, 0, 0, True) for _, name in table.columns}
     columns["LastModified"] = SourceColumn("LastModified", change_type or "varchar", 8, 0, 0, True)
@@ -51,17 +51,17 @@ def shape(change_type: str | None, **more: str) -> ResolvedTable:
 
 def test_everything_is_on() -> None:
     mine = [{"schema_name": "DBO", "table_name": "property"}]
-    found = read_features(Catalog([DATABASE], [TRACKING], mine, mine))  # type: ignore[arg-type]
-    assert (found.change_tracking, found.retention_minutes, found.cdc) == (True, 14 * 24 * 60, True)
-    assert (found.snapshot_isolation, found.read_committed_snapshot) == (True, False)
-    assert found.of("dbo", "Property") == TableFeatures(change_tracking=True, cdc=True)
-    assert found.of("dbo", "PropertyOwner") == TableFeatures(change_tracking=False, cdc=False)
+    features = read_features(Catalog([DATABASE], [TRACKING], mine, mine))  # type: ignore[arg-type]
+    assert (features.change_tracking, features.retention_minutes, features.cdc) == (True, 14 * 24 * 60, True)
+    assert (features.snapshot_isolation, features.read_committed_snapshot) == (True, False)
+    assert features.of("dbo", "Property") == TableFeatures(change_tracking=True, cdc=True)
+    assert features.of("dbo", "PropertyOwner") == TableFeatures(change_tracking=False, cdc=False)
 
 
 def test_everything_is_off() -> None:
-    found = read_features(Catalog([{"cdc": False, "snapshots": 0, "committed": True}], [], [], []))  # type: ignore[arg-type]
-    assert (found.change_tracking, found.cdc, found.snapshot_isolation) == (False, False, False)
-    assert found.of("dbo", "Property") == TableFeatures(change_tracking=False, cdc=False)
+    features = read_features(Catalog([{"cdc": False, "snapshots": 0, "committed": True}], [], [], []))  # type: ignore[arg-type]
+    assert (features.change_tracking, features.cdc, features.snapshot_isolation) == (False, False, False)
+    assert features.of("dbo", "Property") == TableFeatures(change_tracking=False, cdc=False)
 
 
 def test_what_is_denied_is_unknown() -> None:
@@ -85,17 +85,17 @@ def test_a_broken_connection_is_not_unknown() -> None:
     ("made", "feeds", "expected"),
     [
         (
-            shape("datetime"),
+            resolved("datetime"),
             ("Change Tracking", "Change Data Capture"),
             "LastModified is datetime (Change Tracking is on, not used yet)",
         ),
         (
-            shape("datetime"),
+            resolved("datetime"),
             ("Change Data Capture",),
             "LastModified is datetime (Change Data Capture is on, not used yet)",
         ),
-        (shape("datetime"), (), "LastModified is datetime"),
-        (shape("datetime", Version="timestamp"), ("Change Tracking",), "Version is rowversion"),
+        (resolved("datetime"), (), "LastModified is datetime"),
+        (resolved("datetime", Version="timestamp"), ("Change Tracking",), "Version is rowversion"),
     ],
 )
 def test_a_reason_names_the_better_feed(made: ResolvedTable, feeds: tuple[str, ...], expected: str) -> None:
@@ -104,7 +104,7 @@ def test_a_reason_names_the_better_feed(made: ResolvedTable, feeds: tuple[str, .
 
 
 def test_a_whole_read_names_the_better_feed() -> None:
-    name, reason, _ = choose(shape(None), SourceFacts(), enable_cdc=True)
+    name, reason, _ = choose(resolved(None), SourceFacts(), enable_cdc=True)
     assert with_better_feed(reason, name, ("Change Tracking",)).endswith(
         "compares (Change Tracking is on, not used yet)"
     )

@@ -36,36 +36,42 @@ class Server:
     def query(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         if "IS_SRVROLEMEMBER" in sql:
             asked = [part.split("]")[0] for part in sql.split("AS [")[1:]]
-            return [{name: int(name in told(self.roles)) for name in asked}]
+            return [{name: int(name in rows_of(self.roles)) for name in asked}]
         if "'OBJECT'" in sql:
             assert params == (OWNER.quoted,)
-            return [{"column": column, "permission": permission} for column, permission in told(self.table)]
+            return [
+                {"column": column, "permission": permission} for column, permission in rows_of(self.table)
+            ]
         return [
             {"permission": permission}
-            for permission in told(self.server if "'SERVER'" in sql else self.database)
+            for permission in rows_of(self.server if "'SERVER'" in sql else self.database)
         ]
 
 
-def told(answer: Sequence[Any] | None) -> Sequence[Any]:
+def rows_of(answer: Sequence[Any] | None) -> Sequence[Any]:
     if answer is None:
         raise FatalError("the view is denied")
     return answer
 
 
-def rights(**answers: Any) -> SourcePermissions:
+def permissions_of(**answers: Any) -> SourcePermissions:
     return read_permissions(Server(**answers), [OWNER])  # type: ignore[arg-type]
 
 
 def test_what_public_and_column_grants_give_is_reading() -> None:
     """What `pacs grants` prints leaves exactly this behind."""
-    found = rights(
+    permissions = permissions_of(
         table=[
             *((column, "SELECT") for column in OWNER.columns),
             ("", "VIEW DEFINITION"),
             ("", "VIEW CHANGE TRACKING"),
         ]
     )
-    assert (found.beyond_reading, found.is_known, found.tables["owner", "dbo.PropertyOwner"].unreadable) == (
+    assert (
+        permissions.beyond_reading,
+        permissions.is_known,
+        permissions.tables["owner", "dbo.PropertyOwner"].unreadable,
+    ) == (
         "",
         True,
         (),
@@ -74,8 +80,11 @@ def test_what_public_and_column_grants_give_is_reading() -> None:
 
 @pytest.mark.parametrize("role", ["sysadmin", "securityadmin", "db_owner", "db_datawriter", "db_ddladmin"])
 def test_a_role_alone_is_more_than_reading(role: str) -> None:
-    """Also where the permissions themselves are not told."""
-    assert rights(roles=[role], server=None, database=None, table=None).beyond_reading == f"member of {role}"
+    """Also where the permissions themselves are not shown."""
+    assert (
+        permissions_of(roles=[role], server=None, database=None, table=None).beyond_reading
+        == f"member of {role}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,44 +101,44 @@ def test_a_role_alone_is_more_than_reading(role: str) -> None:
     ],
 )
 def test_a_permission_that_is_not_known_to_read_is_more(permission: str) -> None:
-    assert rights(database=[*PUBLIC, permission]).beyond_reading == f"in the database {permission}"
-    assert rights(server=["CONNECT SQL", permission]).beyond_reading == f"on the server {permission}"
+    assert permissions_of(database=[*PUBLIC, permission]).beyond_reading == f"in the database {permission}"
+    assert permissions_of(server=["CONNECT SQL", permission]).beyond_reading == f"on the server {permission}"
     assert (
-        rights(table=[("", "SELECT"), ("", permission)]).beyond_reading
+        permissions_of(table=[("", "SELECT"), ("", permission)]).beyond_reading
         == f"on dbo.PropertyOwner {permission}"
     )
 
 
 @pytest.mark.parametrize("part", ["roles", "server", "database", "table"])
 def test_silence_is_unknown_and_no_proof(part: str) -> None:
-    found = rights(**{part: None})
-    assert (found.is_known, found.beyond_reading) == (False, "")
+    permissions = permissions_of(**{part: None})
+    assert (permissions.is_known, permissions.beyond_reading) == (False, "")
 
 
 def test_a_table_that_is_not_told_of_is_unknown_not_unreadable() -> None:
     """fn_my_permissions has no rows for an object that the login may not see."""
-    assert rights(table=[]).tables["owner", "dbo.PropertyOwner"].unreadable is None
+    assert permissions_of(table=[]).tables["owner", "dbo.PropertyOwner"].unreadable is None
 
 
 def test_columns_without_a_grant_are_named() -> None:
     granted = [(column.upper(), "SELECT") for column in OWNER.columns if column != "OwnerName"]
-    assert rights(table=granted).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
-    assert rights(table=[("", "SELECT")]).tables["owner", "dbo.PropertyOwner"].unreadable == ()
+    assert permissions_of(table=granted).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
+    assert permissions_of(table=[("", "SELECT")]).tables["owner", "dbo.PropertyOwner"].unreadable == ()
     denied = [
         ("", "SELECT"),
         *granted,
     ]  # a table's grant and a column's DENY: the server lists the columns that are left
-    assert rights(table=denied).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
+    assert permissions_of(table=denied).tables["owner", "dbo.PropertyOwner"].unreadable == ("OwnerName",)
 
 
 def test_two_entities_that_read_one_table_are_judged_by_their_own_columns() -> None:
     """SourcePermissions that are enough for one are not enough for the other."""
     other = replace(OWNER, entity="property", columns=("OwnerID", "Secret"))
-    found = read_permissions(Server(), [OWNER, other])  # type: ignore[arg-type]
-    assert found.tables["owner", "dbo.PropertyOwner"].unreadable == ()
-    assert found.tables["property", "dbo.PropertyOwner"].unreadable == ("Secret",)
+    permissions = read_permissions(Server(), [OWNER, other])  # type: ignore[arg-type]
+    assert permissions.tables["owner", "dbo.PropertyOwner"].unreadable == ()
+    assert permissions.tables["property", "dbo.PropertyOwner"].unreadable == ("Secret",)
     again = read_permissions(Server(), [other, OWNER])  # type: ignore[arg-type]
-    assert again.tables == found.tables
+    assert again.tables == permissions.tables
 
 
 @pytest.mark.parametrize("error", [RetryableError("lost"), ConfigError("no such login", code="PACS-002")])

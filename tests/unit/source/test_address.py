@@ -21,21 +21,21 @@ HOSTILE = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, ma
 
 
 def address(**options: object) -> SourceAddress:
-    given_options: dict[str, object] = {
+    address_options: dict[str, object] = {
         "host": "pacs.benton.local",
         "port": 1433,
         "database": "PACS",
         "user": "reader",
         "password": SECRET,
     }
-    return SourceAddress(**{**given_options, **options})  # type: ignore[arg-type]
+    return SourceAddress(**{**address_options, **options})  # type: ignore[arg-type]
 
 
 def parse_odbc(text: str) -> dict[str, str]:
     """The grammar of SQLDriverConnect, written anew: keyword=value or keyword={value with }} for }}; a
     keyword twice is an error here.
     """
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     at = 0
     while at < len(text):
         keyword, at = text[at : text.index("=", at)], text.index("=", at) + 1
@@ -50,9 +50,9 @@ def parse_odbc(text: str) -> dict[str, str]:
             value, at = value + "}", at + 1
         assert text[at] == ";"
         at += 1
-        assert keyword.lower() not in {known.lower() for known in found}
-        found[keyword] = value
-    return found
+        assert keyword.lower() not in {known.lower() for known in pairs}
+        pairs[keyword] = value
+    return pairs
 
 
 def test_everything_that_protects_is_said_even_by_default() -> None:

@@ -71,7 +71,7 @@ def test_a_name_is_unknown_or_dns_is_silent(
 
 
 def test_a_port_that_swallows_packets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case D15: the firewall that drops is told from the port that is closed."""
+    """Case D15: the firewall that drops is distinguished from the port that is closed."""
 
     class Silent(socket.socket):
         def connect(self, place: object) -> None:
@@ -129,6 +129,6 @@ def test_a_check_says_how_far_the_connection_came(error: PacsError, finding: str
     context = PreflightContext(None, source, error, False, datetime.now(UTC))  # type: ignore[arg-type]
     findings, refused = check_connection(context)
     assert refused is error
-    assert [one.id for one in findings if one.state == "fail"] == [finding]
-    reached = {one.id: one.state for one in findings}.get("reachability.source")
+    assert [each.id for each in findings if each.state == "fail"] == [finding]
+    reached = {each.id: each.state for each in findings}.get("reachability.source")
     assert reached == ("fail" if finding == "reachability.source" else None if "driver" in finding else "ok")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_pacs.sync.source.errors import CERTIFICATES
-from airflow_provider_pacs.sync.source.systems import family_of, trust_a_ca
+from airflow_provider_pacs.sync.source.systems import system_of, trust_a_ca
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from airflow_provider_pacs.sync.source.systems import family_of, trust_a_ca
 )
 def test_the_remedy_names_the_command_of_the_system(release: str, command: str) -> None:
     """Case F5: "trust the CA" is no help to somebody who never did."""
-    assert command in trust_a_ca(family_of(release))
-    assert "SSL_CERT_FILE" in trust_a_ca(family_of(release))
+    assert command in trust_a_ca(system_of(release))
+    assert "SSL_CERT_FILE" in trust_a_ca(system_of(release))
 
 
 def test_an_untrusted_certificate_is_answered_with_it() -> None:

@@ -15,9 +15,9 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What would be connected to."""
-    found: list[dict[str, str]] = []
-    monkeypatch.setattr("airflow_provider_pacs.sync.target.postgres.PostgresTarget", found.append)
-    return found
+    connections: list[dict[str, str]] = []
+    monkeypatch.setattr("airflow_provider_pacs.sync.target.postgres.PostgresTarget", connections.append)
+    return connections
 
 
 def stored(monkeypatch: pytest.MonkeyPatch, extra: str, host: str = "db.example") -> None:
@@ -48,4 +48,4 @@ def test_a_weaker_connection_and_a_misspelt_extra_are_told(
     assert "sslmode=prefer" in caplog.text
     assert "extras that nobody reads: ssl_mode" in caplog.text
     assert "s3cr3t" not in caplog.text
-    assert [one["sslmode"] for one in opened] == ["prefer"]
+    assert [params["sslmode"] for params in opened] == ["prefer"]

@@ -49,9 +49,9 @@ def pick(number: str, choices: Sequence[str]) -> str:
     return f"([{listed}])[({number}) % {len(choices)} + 1]"
 
 
-def _cell(table: Table, column: Column, given: dict[str, str]) -> str | None:
-    if column.name in given:
-        return _padded(given[column.name], column)
+def _cell(table: Table, column: Column, texts: dict[str, str]) -> str | None:
+    if column.name in texts:
+        return _padded(texts[column.name], column)
     if column.type.name == "rowversion":
         return NEXT_VERSION
     if column.nullable or column.name in table.defaults or column.name in table.computed:

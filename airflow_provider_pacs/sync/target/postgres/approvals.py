@@ -9,7 +9,7 @@ import psycopg
 
 from airflow_provider_pacs.sync.records import OrphanedRow, PendingDeletes, QuarantinedRow
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
-from airflow_provider_pacs.sync.target.postgres import audit, run_store
+from airflow_provider_pacs.sync.target.postgres import audit, run_records
 from airflow_provider_pacs.sync.target.postgres.database import Database
 
 Connection = psycopg.Connection[Any]
@@ -116,7 +116,7 @@ class PostgresApprovals:
     def quarantine(self, county_id: str) -> list[QuarantinedRow]:
         """Open quarantine rows: keys, rules, when; no values."""
         with self._db.statements() as connection:
-            return run_store.read(
+            return run_records.read(
                 connection,
                 QuarantinedRow,
                 "FROM pacs_ops.quarantine WHERE county_id = %s AND state = 'open' "
@@ -127,7 +127,7 @@ class PostgresApprovals:
     def orphans(self, county_id: str) -> list[OrphanedRow]:
         """Live children of deleted parents, oldest deletion first."""
         with self._db.statements() as connection:
-            return run_store.read(
+            return run_records.read(
                 connection,
                 OrphanedRow,
                 "FROM pacs_report.children_of_deleted WHERE county_id = %s "

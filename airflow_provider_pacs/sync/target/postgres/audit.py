@@ -114,8 +114,8 @@ def append(
 
 def is_ready(connection: Connection) -> bool:
     """Whether rows can be appended: the function is there, so the tables are too."""
-    found = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
-    return found.fetchone() != (None,)
+    row = connection.execute("SELECT to_regprocedure('pacs_ops.append_audit(text,uuid,text,text,jsonb)')")
+    return row.fetchone() != (None,)
 
 
 def head(connection: Connection, county_id: str | None) -> AuditHead | None:
@@ -143,8 +143,8 @@ def verify(
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         last = head(connection, county_id)
         fault = _first_fault(connection, county_id) or _cut_off(connection, county_id, last)
-        for one in sorted(known, key=lambda one: one.position):
-            fault = fault or _against(connection, county_id, one, last)
+        for entry in sorted(known, key=lambda entry: entry.position):
+            fault = fault or _against(connection, county_id, entry, last)
         row = connection.execute(
             "SELECT count(*) FROM pacs_ops.audit WHERE coalesce(county_id, '') = %s", (county_id or "",)
         ).fetchone()

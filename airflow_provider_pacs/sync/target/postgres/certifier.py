@@ -19,11 +19,11 @@ from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     Certificate,
+    Comparison,
     Coverage,
     EntityCertificate,
 )
-from airflow_provider_pacs.sync.target.port import Comparison
-from airflow_provider_pacs.sync.target.postgres import audit, comparison, ddl, run_store, staging
+from airflow_provider_pacs.sync.target.postgres import audit, comparison, ddl, run_records
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
 from airflow_provider_pacs.sync.target.postgres.sql import partition
@@ -80,7 +80,7 @@ class PostgresCertifier:
     def live_rows(self, entity: Entity, county_id: str) -> int:
         """Live rows of the county's partition."""
         with self._db.statements() as connection:
-            return staging.live_count(connection, entity, county_id)
+            return ddl.live_count(connection, entity, county_id)
 
     def control(self, entity: Entity, county_id: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
         """Control totals of the live rows."""
@@ -160,10 +160,10 @@ def issue(
     Raises:
         ConflictError: a later run has taken the county.
     """
-    run = run_store.run(connection, run_id)
-    run_store.fence(connection, run)
+    run = run_records.run(connection, run_id)
+    run_records.fence(connection, run)
     for entity, results in warnings.items():
-        run_store.record_results(connection, run_id, entity, results)
+        run_records.record_results(connection, run_id, entity, results)
     covered: Coverage = _covered(certificates)
     certificate = Certificate(
         run_id,
@@ -196,7 +196,7 @@ def issue(
     for each in certificates:
         _store(connection, certificate, each, run.config_fingerprint, head)
     message = "; ".join(f"{each.entity}: {each.state}" for each in certificates if each.state != "clean")
-    run_store.set_run_state(connection, run_id, certificate.run_state, message, finished=True)
+    run_records.set_run_state(connection, run_id, certificate.run_state, message, finished=True)
     return replace(certificate, audit_head=head)
 
 

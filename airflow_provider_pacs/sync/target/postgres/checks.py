@@ -10,7 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from airflow_provider_pacs.sync.target.facts import TargetReadiness
-from airflow_provider_pacs.sync.target.postgres import audit, rights, session
+from airflow_provider_pacs.sync.target.postgres import audit, privileges, session
 from airflow_provider_pacs.sync.target.postgres.ddl import MINIMUM_VERSION, unapplied
 
 Connection = psycopg.Connection[Any]
@@ -21,16 +21,16 @@ KEPT = 50
 def readiness(connection: Connection, place: str) -> TargetReadiness:
     """Look without changing anything.
 
-    Effective rights are asked for, not grants: what the login has through any of its roles counts, and what
-    somebody revoked is missing although every migration is recorded.
+    Effective privileges are asked for, not grants: what the login has through any of its roles counts, and
+    what somebody revoked is missing although every migration is recorded.
     """
     version = connection.info.server_version
     readable = _may_read_journal(connection)
     pending, altered = unapplied(connection) if readable else ((), ())
-    absent = rights.lacking(connection)
+    absent = privileges.lacking(connection)
     if pending and not _may_migrate(connection):
         absent.append("membership in pacs_owner, or a `pacs migrate` by it")
-    owns_schemas = rights.owns(connection) or bool(
+    owns_schemas = privileges.owns(connection) or bool(
         _one(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     )
     return TargetReadiness(
@@ -41,10 +41,10 @@ def readiness(connection: Connection, place: str) -> TargetReadiness:
         new_enough=version >= MINIMUM_VERSION,
         pending=pending,
         altered=altered,
-        missing_rights=tuple(absent),
+        missing_privileges=tuple(absent),
         session=session.facts(connection),
         owns_schemas=owns_schemas,
-        lost_rights=tuple(rights.missing(connection)),
+        lost_privileges=tuple(privileges.missing(connection)),
     )
 
 
@@ -64,7 +64,7 @@ def _may_read_journal(connection: Connection) -> bool:
 def _may_migrate(connection: Connection) -> bool:
     """Whether the login may make the schemas, or acts for the owner of those that are there."""
     if _one(connection, "SELECT count(*) FROM pg_namespace WHERE nspname = 'pacs_ops'"):
-        return rights.owns(connection)
+        return privileges.owns(connection)
     return bool(_one(connection, "SELECT has_database_privilege(current_database(), 'CREATE')"))
 
 

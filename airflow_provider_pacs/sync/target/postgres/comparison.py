@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.port import Comparison, RowDifference
+from airflow_provider_pacs.sync.records import Comparison, RowDifference
 from airflow_provider_pacs.sync.target.postgres import ddl
 from airflow_provider_pacs.sync.target.postgres.key_lists import PENDING
 from airflow_provider_pacs.sync.target.postgres.sql import (

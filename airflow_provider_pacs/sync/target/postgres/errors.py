@@ -2,8 +2,8 @@
 what to do next goes out.
 
 Classified by SQLSTATE (PostgreSQL's appendix "Error Codes"), never by the driver's exception class; a failed
-connection has no SQLSTATE and is told by libpq's text. Only the primary message is kept: DETAIL and CONTEXT
-hold row values, and even the primary message of class 22 quotes one.
+connection has no SQLSTATE and is classified by libpq's text. Only the primary message is kept: DETAIL and
+CONTEXT hold row values, and even the primary message of class 22 quotes one.
 """
 
 from __future__ import annotations
@@ -183,12 +183,12 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
         return error
     state = str(getattr(error, "sqlstate", None) or "")
     primary = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-    verdict = _by_state(state) if state else _by_text(primary, error)
-    what = scrub(str(primary), names=verdict.names).rstrip(".?") or type(error).__name__
-    mapped = verdict.kind(
+    rule = _by_state(state) if state else _by_text(primary, error)
+    what = scrub(str(primary), names=rule.names).rstrip(".?") or type(error).__name__
+    mapped = rule.kind(
         f"{f'{where}: ' if where else ''}{what}{f' (SQLSTATE {state})' if state else ''}.",
-        remedy=verdict.remedy,
-        code=verdict.code,
+        remedy=rule.remedy,
+        code=rule.code,
     )
     if _is_psycopg(error):
         error.args = (what,)
@@ -199,18 +199,18 @@ def classify(error: BaseException, *, where: str = "") -> PacsError:
 def _by_state(state: str) -> ErrorRule:
     """Returns the verdict on a SQLSTATE: its own, else its class's, else fatal."""
     for key in (state, state[:2]):
-        for states, verdict in BY_STATE:
+        for states, rule in BY_STATE:
             if key in states:
-                return verdict
+                return rule
     return ErrorRule(FatalError)
 
 
 def _by_text(text: str, error: BaseException) -> ErrorRule:
     """The same for an error without SQLSTATE: libpq could not connect, or the connection went away."""
     kinds = {kind.__name__ for kind in type(error).__mro__} if _is_psycopg(error) else set()
-    for kind, pattern, verdict in BY_TEXT:
+    for kind, pattern, rule in BY_TEXT:
         if kind in kinds and pattern.search(text):
-            return verdict
+            return rule
     return (
         ErrorRule(RetryableError, REACH)
         if isinstance(error, (ConnectionError, TimeoutError))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import rights
+from airflow_provider_pacs.sync.target.postgres import privileges
 
 LOGIN = "tf_pacs_sync"
 MONITOR_LOGIN = "tf_pacs_monitor"
@@ -35,29 +35,29 @@ def target_grants(login: str = LOGIN, monitor: str = MONITOR_LOGIN) -> list[str]
             "the sync and the page need a login each", remedy="the page's must not be able to write"
         )
     statements: list[sql.Composable] = []
-    for role, about in rights.ROLES.items():
-        statements.append(rights.role_statement(role) + sql.SQL(f"  -- {about}"))
+    for role, about in privileges.ROLES.items():
+        statements.append(privileges.role_statement(role) + sql.SQL(f"  -- {about}"))
     statements += [
-        rights.membership_statement(rights.SYNC, rights.OWNER),
-        rights.membership_statement(rights.MONITOR, rights.OLD_MONITOR),
+        privileges.membership_statement(privileges.SYNC, privileges.OWNER),
+        privileges.membership_statement(privileges.MONITOR, privileges.OLD_MONITOR),
         sql.SQL(
             "DO $do$ BEGIN IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) "
             "THEN GRANT pacs_owner, pacs_sync TO CURRENT_USER; END IF; END $do$;"
         ),
-        _on_database("CONNECT, CREATE", rights.OWNER),
+        _on_database("CONNECT, CREATE", privileges.OWNER),
     ]
     for name, role, what in (
-        (login, rights.SYNC, "CONNECT, TEMPORARY"),
-        (monitor, rights.MONITOR, "CONNECT"),
+        (login, privileges.SYNC, "CONNECT, TEMPORARY"),
+        (monitor, privileges.MONITOR, "CONNECT"),
     ):
         statements += [
             _login(name),
-            rights.membership_statement(role, name),
+            privileges.membership_statement(role, name),
             _on_database(what, name),
         ]
     # what the sync makes belongs to the group, so that another login of it can take over
     statements.append(
-        sql.SQL("ALTER ROLE {} SET role = {};").format(sql.Identifier(login), sql.Literal(rights.SYNC))
+        sql.SQL("ALTER ROLE {} SET role = {};").format(sql.Identifier(login), sql.Literal(privileges.SYNC))
     )
     statements.append(
         sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on;").format(sql.Identifier(monitor))
@@ -71,20 +71,20 @@ def role_grants() -> list[str]:
     A login gets a role of these, and the counties that it may read; the last lines show how.
     """
     statements: list[sql.Composable] = [
-        rights.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in rights.STAFF.items()
+        privileges.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in privileges.STAFF.items()
     ]
-    statements += [_on_database("CONNECT", role) for role in (*rights.STAFF, rights.AUDITOR)]
-    statements += [_where_it_is(right) for right in rights.staff_rights()]
+    statements += [_on_database("CONNECT", role) for role in (*privileges.STAFF, privileges.AUDITOR)]
+    statements += [_where_it_is(grant) for grant in privileges.staff_grants()]
     return [statement.as_string(None) for statement in statements]
 
 
-def _where_it_is(right: rights.Right) -> sql.Composed:
+def _where_it_is(grant: privileges.Grant) -> sql.Composed:
     """The grant; of a table of the journal, which came and went with versions, where it is there."""
-    grant = rights.grant_statement(right)
-    if right.schema != "pacs_ops" or right.kind != "table":
-        return grant + sql.SQL(";")
+    statement = privileges.grant_statement(grant)
+    if grant.schema != "pacs_ops" or grant.kind != "table":
+        return statement + sql.SQL(";")
     return sql.SQL("DO $do$ BEGIN IF to_regclass({}) IS NOT NULL THEN {}; END IF; END $do$;").format(
-        sql.Literal(f"pacs_ops.{right.name}"), grant
+        sql.Literal(f"pacs_ops.{grant.name}"), statement
     )
 
 

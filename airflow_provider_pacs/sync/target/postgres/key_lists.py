@@ -6,6 +6,7 @@ text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,19 +14,22 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.records import KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
 from airflow_provider_pacs.sync.target.postgres import ddl
 from airflow_provider_pacs.sync.target.postgres.sql import key_text, partition, stage
 
 Connection = psycopg.Connection[Any]
-_GUID = r"^\{?[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}\}?$"
-_NUMBERS = {
-    "guid": "(SELECT ('x' || substr(g.k, 7, 2) || substr(g.k, 5, 2) || substr(g.k, 3, 2) || "
-    "substr(g.k, 1, 2))::bit(32)::int::numeric + ('x' || right(g.k, 8))::bit(32)::int::numeric "
-    "FROM (SELECT {} AS k) AS g)",
-    "integer": "({})::numeric",
-}
+_DIGITS = "[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}"
+_GUID = rf"^({_DIGITS}|\{{{_DIGITS}\}})$"
+_SPELLED = {"guid": "upper({})", "digits": "replace(upper({}), '-', '')", "text": "{}"}
+_NUMBER = "('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 14))::bit(56)::bigint::numeric"
 """The number that both sides make of a key: see `incremental.statements.census_query`."""
+
+
+def is_guid(key: str) -> bool:
+    """Whether PostgreSQL takes a key for a GUID."""
+    return re.match(_GUID, key) is not None
 
 
 def table_of(table: str) -> str:
@@ -55,19 +59,21 @@ def expected(
     table: str,
     *,
     complete: bool,
-    numbers: str | None,
+    spelling: KeySpelling,
     late: bool,
 ) -> tuple[KeyTotals, KeyTotals]:
     """(keys that the source must have, of these the ones that the target must hold when the run is
     published).
     """
-    parts = _parts(entity, county_id, table, numbers)
+    parts = _parts(entity, county_id, table, spelling)
     there = ddl.partition_exists(connection, entity, county_id)
     if complete:
-        held = _totals(connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts)
+        target_totals = _totals(
+            connection, "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'", parts
+        )
         known = "EXISTS (SELECT FROM {s} AS s WHERE s._op = 'U' AND {skey} = n.key)"
     else:
-        held = _sum(
+        target_totals = _sum(
             [
                 *([_live(connection, parts)] if there else []),
                 _totals(connection, _STAGED_NEW if there else _STAGED, parts),
@@ -75,7 +81,7 @@ def expected(
             ]
         )
         if there:
-            held = _minus(held, _totals(connection, _STAGED_GONE, parts))
+            target_totals = _minus(target_totals, _totals(connection, _STAGED_GONE, parts))
         known = (
             "(EXISTS (SELECT FROM {s} AS s WHERE {skey} = n.key) OR EXISTS (SELECT FROM pacs_ops.quarantine "  # noqa: S608
             "AS q "
@@ -88,14 +94,14 @@ def expected(
             )
         )
     if not late:
-        return held, held
+        return target_totals, target_totals
     newer = _totals(
         connection,
         "SELECT count(*), sum({number_n}) FROM (SELECT DISTINCT {normal} AS key FROM {keys} AS k) AS n "  # noqa: S608
         "WHERE NOT " + known,
         parts,
     )
-    return _sum([held, newer]), held
+    return _sum([target_totals, newer]), target_totals
 
 
 _STAGED = "SELECT count(*), sum({number_s}) FROM {s} AS s WHERE s._op = 'U'"
@@ -128,7 +134,7 @@ def compare(
     connection: Connection, entity: Entity, county_id: str, table: str, *, complete: bool
 ) -> KeyDifference:
     """The list of all keys of the source laid beside what the target holds and what is staged."""
-    parts = _parts(entity, county_id, table, None)
+    parts = _parts(entity, county_id, table)
     there = ddl.partition_exists(connection, entity, county_id)
     live = "SELECT {lkey} AS key FROM {l} AS l WHERE l._deleted_at IS NULL"
     all_live, sure_live = (f"{live} UNION ", f"{live} AND NOT {{pending}} UNION ") if there else ("", "")
@@ -142,19 +148,23 @@ def compare(
         "WITH source AS MATERIALIZED (SELECT {normal} AS key, count(*) AS times FROM {keys} AS k GROUP BY "  # noqa: S608
         "1), "
         "known AS MATERIALIZED (" + known + "), "
-        "held AS MATERIALIZED (" + all_live + staged + waiting + ") "
-        "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM held AS h WHERE NOT EXISTS "
+        "target_keys AS MATERIALIZED (" + all_live + staged + waiting + ") "
+        "SELECT (SELECT coalesce(array_agg(h.key), '{{}}') FROM target_keys AS h WHERE NOT EXISTS "
         "(SELECT FROM source AS s WHERE s.key = h.key)), "
         "(SELECT coalesce(array_agg(s.key), '{{}}') FROM source AS s WHERE s.key IS NOT NULL AND NOT EXISTS "
         "(SELECT FROM known AS h WHERE h.key = s.key)), "
-        "(SELECT coalesce(sum(times - 1), 0) FROM source), (SELECT coalesce(sum(times), 0) FROM source)"
+        "(SELECT coalesce(array_agg(s.key), '{{}}') FROM source AS s "
+        "WHERE s.times > 1 AND s.key IS NOT NULL), "
+        "(SELECT coalesce(sum(times), 0) FROM source)"
     ).format(**parts)
     row = connection.execute(statement).fetchone()
-    gone, unknown, duplicates, rows = row or ([], [], 0, 0)
-    return KeyDifference(tuple(gone), tuple(unknown), int(duplicates), int(rows))
+    gone, unknown, duplicated, rows = row or ([], [], [], 0)
+    return KeyDifference(tuple(gone), tuple(unknown), tuple(duplicated), int(rows))
 
 
-def _parts(entity: Entity, county_id: str, table: str, numbers: str | None) -> dict[str, sql.Composable]:
+def _parts(
+    entity: Entity, county_id: str, table: str, spelling: KeySpelling = "text"
+) -> dict[str, sql.Composable]:
     skey, lkey = key_text(entity, "s"), key_text(entity, "l")
     parts: dict[str, sql.Composable] = {
         "s": stage(table),
@@ -167,14 +177,14 @@ def _parts(entity: Entity, county_id: str, table: str, numbers: str | None) -> d
         "entity": sql.Literal(entity.name),
         "normal": _normal(entity),
     }
-    number = sql.SQL(_NUMBERS[numbers]) if numbers else sql.SQL("NULL::numeric")
+    number = sql.SQL(_NUMBER.format(_SPELLED[spelling]))
     for name, text in {
         "number_s": skey,
         "number_l": lkey,
         "number_q": sql.SQL("q.source_key"),
         "number_n": sql.SQL("n.key"),
     }.items():
-        parts[name] = number.format(text) if numbers else number
+        parts[name] = number.format(text)
     parts["pending"] = sql.SQL(PENDING).format(**{name: parts[name] for name in ("county", "entity", "lkey")})
     return parts
 
@@ -198,14 +208,12 @@ def _live(connection: Connection, parts: dict[str, sql.Composable]) -> KeyTotals
 def _totals(connection: Connection, text: str, parts: dict[str, sql.Composable]) -> KeyTotals:
     row = connection.execute(sql.SQL(text).format(**parts)).fetchone()
     rows, summed = row or (0, None)
-    return KeyTotals(int(rows), str(int(summed)) if summed is not None else None)
+    return KeyTotals(int(rows), str(int(summed or 0)))
 
 
 def _sum(parts: list[KeyTotals]) -> KeyTotals:
-    sums = [int(part.key_sum) for part in parts if part.key_sum is not None]
-    return KeyTotals(sum(part.rows for part in parts), str(sum(sums)) if sums else None)
+    return KeyTotals(sum(part.rows for part in parts), str(sum(int(part.key_sum) for part in parts)))
 
 
-def _minus(one: KeyTotals, other: KeyTotals) -> KeyTotals:
-    left, right = int(one.key_sum or 0), int(other.key_sum or 0)
-    return KeyTotals(one.rows - other.rows, str(left - right) if one.key_sum is not None else None)
+def _minus(total: KeyTotals, part: KeyTotals) -> KeyTotals:
+    return KeyTotals(total.rows - part.rows, str(int(total.key_sum) - int(part.key_sum)))

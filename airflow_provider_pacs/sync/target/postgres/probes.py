@@ -39,10 +39,10 @@ def create(connection: Connection, stage_table: str) -> None:
 
 def exists(connection: Connection, stage_table: str) -> bool:
     """Whether the staging table has a table of root keys."""
-    found = connection.execute(
+    row = connection.execute(
         "SELECT to_regclass(%s)", (stage(table_of(stage_table)).as_string(connection),)
     ).fetchone()
-    return found is not None and found[0] is not None
+    return row is not None and row[0] is not None
 
 
 def fold(connection: Connection, stage_table: str, probe: str, payloads: Iterable[bytes]) -> None:
@@ -132,7 +132,7 @@ def missing_keys(
 def store(connection: Connection, county_id: str, entity: Entity, stage_table: str) -> None:
     """What was seen becomes what the next run compares with; in the transaction that publishes the rows.
 
-    Nothing where nothing was watched.
+    Nothing where nothing was probed.
     """
     if not exists(connection, stage_table):
         return

@@ -28,8 +28,8 @@ from airflow_provider_pacs.sync.target.postgres import (
     audit,
     ddl,
     probes,
-    run_store,
-    staging,
+    run_records,
+    stage_tables,
 )
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.retry import retry_on_deadlock
@@ -84,17 +84,17 @@ def publish(connection: Connection, run_id: str, request: PublishRequest) -> Run
         ConflictError: the run is unknown, a later run has taken the county, or an approved set was decided
             meanwhile.
     """
-    run = run_store.run(connection, run_id)
-    rows = run_store.entities(connection, run_id)
+    run = run_records.run(connection, run_id)
+    rows = run_records.entities(connection, run_id)
     if run.published_at is not None and not any(row.state == "passed" for row in rows):
         return outcome(connection, run_id, already_published=True)
-    run_store.fence(connection, run)
+    run_records.fence(connection, run)
     for row in rows:
         _redact(connection, run, row)
         if row.state == "passed":
             _publish_entity(connection, run, row, request)
         elif row.state in _UNFINISHED:
-            run_store.set_entity(connection, run_id, row.entity, "failed", _UNFINISHED[row.state])
+            run_records.set_entity(connection, run_id, row.entity, "failed", _UNFINISHED[row.state])
     _finish(connection, run)
     result = outcome(connection, run_id)
     ddl.attach_partitions(connection, run.county_id)
@@ -106,10 +106,10 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
     entity, run_id = load_entities()[row.entity], str(run.run_id)
     if row.stage_table is None or row.verdict_table != row.stage_table:
         message = "the staged rows are not the ones that were validated: validate them again"
-        run_store.set_entity(connection, run_id, row.entity, "failed", message)
+        run_records.set_entity(connection, run_id, row.entity, "failed", message)
         return
-    if staging.count(connection, row.stage_table) != row.verdict_rows:
-        run_store.set_entity(connection, run_id, row.entity, "failed", staging.EMPTIED)
+    if stage_tables.count(connection, row.stage_table) != row.verdict_rows:
+        run_records.set_entity(connection, run_id, row.entity, "failed", stage_tables.EMPTIED)
         return
     plan, rule = row.read_plan, request.relations.get(row.entity)
     approvals.lock_undecided(connection, run.county_id, plan.pending_ids)
@@ -128,9 +128,9 @@ def _publish_entity(connection: Connection, run: RunRecord, row: EntityRun, requ
     counts = apply.apply_stage(connection, staged)
     if plan.moves_cursor:
         probes.store(connection, run.county_id, entity, row.stage_table)
-        run_store.store_cursor(connection, run, row)
+        run_records.store_cursor(connection, run, row)
     else:
-        run_store.distrust_cursor(connection, run, row)
+        run_records.distrust_cursor(connection, run, row)
     approvals.decide(
         connection,
         run.county_id,
@@ -152,13 +152,13 @@ def _relations_hold(connection: Connection, staged: apply.StagedEntity, rule: Ru
     evaluated, waiting, fresh = apply.orphans(connection, staged)
     blocks = fresh > max(ORPHAN_FLOOR, evaluated * ORPHAN_PERCENT / 100)
     result = RuleResult(rule.id, rule.severity, rule.title, waiting == 0, evaluated, waiting, blocks)
-    run_store.record_results(connection, run_id, entity.name, [result])
+    run_records.record_results(connection, run_id, entity.name, [result])
     if blocks:
         message = (
             f"{fresh} of {evaluated} rows have no {entity.parent} in the target: was {entity.parent} "
             "published?"
         )
-        run_store.set_entity(connection, run_id, entity.name, "blocked", message)
+        run_records.set_entity(connection, run_id, entity.name, "blocked", message)
         return False
     if waiting:
         apply.reject_orphans(connection, staged)
@@ -174,8 +174,8 @@ def _redact(connection: Connection, run: RunRecord, row: EntityRun) -> None:
     redaction = selection.redaction if selection else None
     if redaction is None or row.stage_table is None:
         return
-    parties = staging.redactions(row.stage_table)
-    if not staging.exists(connection, parties):
+    parties = stage_tables.redactions(row.stage_table)
+    if not stage_tables.exists(connection, parties):
         return
     entity = load_entities()[row.entity]
     rows = apply.redact(connection, run, entity, parties, redaction.by, redaction.values)
@@ -214,9 +214,9 @@ _COUNTS = (
 
 def _finish(connection: Connection, run: RunRecord) -> None:
     run_id = str(run.run_id)
-    rows = run_store.entities(connection, run_id)
+    rows = run_records.entities(connection, run_id)
     published = [row.entity for row in rows if row.state == "published"]
-    run_store.set_run_state(
+    run_records.set_run_state(
         connection,
         run_id,
         "published" if published else "failed",
@@ -236,9 +236,9 @@ def _finish(connection: Connection, run: RunRecord) -> None:
 
 def outcome(connection: Connection, run_id: str, *, already_published: bool = False) -> RunOutcome:
     """The run as the journal has it."""
-    run = run_store.run(connection, run_id)
-    failed = run_store.failed_rules(connection, run_id)
+    run = run_records.run(connection, run_id)
+    failed = run_records.failed_rules(connection, run_id)
     entities = tuple(
-        entity_outcome(row, failed.get(row.entity, ())) for row in run_store.entities(connection, run_id)
+        entity_outcome(row, failed.get(row.entity, ())) for row in run_records.entities(connection, run_id)
     )
     return RunOutcome(run_id, run.county_id, run.state, entities, already_published)

@@ -96,8 +96,8 @@ class OpsReader:
 
     def is_ready(self) -> bool:
         """Whether the journal's tables exist."""
-        found = self._one("SELECT to_regclass('pacs_ops.audit') IS NOT NULL AS ready", {})
-        return found is not None and bool(found["ready"])
+        row = self._one("SELECT to_regclass('pacs_ops.audit') IS NOT NULL AS ready", {})
+        return row is not None and bool(row["ready"])
 
     def counties(self, county_ids: Sequence[str]) -> dict[str, str]:
         """The county that each recorded FIPS code belongs to."""
@@ -143,7 +143,7 @@ class OpsReader:
         partitions.
         """
         tables = {f"{entity.table}_{county_id}": entity.name for entity in load_entities().values()}
-        rows = self._pairs(read_sql.LEAF_ROWS, {"tables": list(tables)})
+        rows = self._pairs(read_sql.PARTITION_ROWS, {"tables": list(tables)})
         return {tables[name]: int(count) for name, count in rows if count > 0}
 
     def last_full_rows(self, county_id: str) -> dict[str, int]:
@@ -160,8 +160,8 @@ class OpsReader:
 
     def last_validated_run(self, county_id: str) -> str | None:
         """The newest run whose rows were validated."""
-        found = self._one(read_sql.LAST_VALIDATED, {"county": county_id})
-        return None if found is None else str(found["run_id"])
+        row = self._one(read_sql.LAST_VALIDATED, {"county": county_id})
+        return None if row is None else str(row["run_id"])
 
     def quarantine_by_rule(self, county_id: str) -> list[QuarantineRow]:
         """Open quarantine counted by entity and rule, with a few keys of each."""
@@ -189,8 +189,8 @@ class OpsReader:
     def certificate(self, county_id: str, run_id: str) -> Certificate | None:
         """The certificate of one run of the county; None where there is none."""
         with self._statements() as connection:
-            found = certifier.stored(connection, run_id)
-        return found if found is not None and found.county_id == county_id else None
+            issued = certifier.stored(connection, run_id)
+        return issued if issued is not None and issued.county_id == county_id else None
 
     def last_check(self, county_id: str) -> CheckRow | None:
         """The newest report of a look at both ends; None before the first, and in a target that an older

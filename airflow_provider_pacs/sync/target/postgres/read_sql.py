@@ -107,7 +107,7 @@ SELECT {_list(EntityRow, "e")} FROM pacs_ops.run_entity AS e
 WHERE e.run_id = %(run)s::uuid ORDER BY e.position
 """  # noqa: S608
 
-LEAF_ROWS = """
+PARTITION_ROWS = """
 SELECT c.relname, c.reltuples::bigint AS rows FROM pg_class AS c JOIN pg_namespace AS n ON n.oid =
   c.relnamespace
 WHERE n.nspname = 'pacs_part' AND c.relname = ANY(%(tables)s::text[])

@@ -122,8 +122,8 @@ def params_from_url(url: str) -> dict[str, str]:
         ConfigError: not a PostgreSQL URL, or one that can be read in two ways; no part of it is repeated.
     """
     remedy = "write postgresql://user:password@host:5432/database"
-    scheme, found, rest = url.partition("://")
-    if found:
+    scheme, separator, rest = url.partition("://")
+    if separator:
         if scheme not in ("postgresql", "postgres"):
             raise ConfigError("the target is not a PostgreSQL URL", remedy=remedy)
         place, _, options = rest.partition("?")

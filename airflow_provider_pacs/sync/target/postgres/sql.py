@@ -78,12 +78,12 @@ def row_digest(entity: Entity, alias: str = "s") -> sql.Composed:
     ).format(columns(entity.column_names, alias), sql.Identifier(alias))
 
 
-def differs(entity: Entity, one: str = "l", other: str = "s") -> sql.Composed:
+def differs(entity: Entity, left: str = "l", right: str = "s") -> sql.Composed:
     """True where two rows are not the same to the byte: images are compared, so NULL, '' and 1.0 beside 1.00
-    are told apart, without hashing.
+    are different, without hashing.
     """
     return sql.SQL("record_image_ne(ROW({}), ROW({}))").format(
-        columns(entity.column_names, one), columns(entity.column_names, other)
+        columns(entity.column_names, left), columns(entity.column_names, right)
     )
 
 

@@ -13,14 +13,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from airflow_provider_pacs.sync.entities import Entity, EntityColumn
-from airflow_provider_pacs.sync.records import Difference
-from airflow_provider_pacs.sync.target.port import KeyDifference, KeyTotals
-from airflow_provider_pacs.sync.target.postgres import ddl, key_lists, probes
+from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.records import Difference, KeyDifference, KeyTotals
+from airflow_provider_pacs.sync.schema.catalog import KeySpelling
+from airflow_provider_pacs.sync.target.postgres import ddl, key_lists, probes, stage_tables
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.sql import (
     OPS,
-    PG_TYPES,
     columns,
     differs,
     key_text,
@@ -29,90 +28,6 @@ from airflow_provider_pacs.sync.target.postgres.sql import (
 )
 
 Connection = psycopg.Connection[Any]
-KEEP_HOURS = 48
-"""Staging tables of runs that ended this many hours ago, or longer, are dropped by the next run; those of
-superseded runs at once.
-"""
-
-EMPTIED = "its staged rows are gone: PostgreSQL crashed or failed over after the extract"
-
-
-def redactions(table: str) -> str:
-    """The table beside a staging table that holds whose rows must be redacted."""
-    return f"{table}_r"
-
-
-def rows_view(table: str) -> str:
-    """The view of a staging table's rows without the keys that are gone: what rules are evaluated on.
-
-    A gone key has no values, which is no fault of it.
-    """
-    return f"{table}_u"
-
-
-def exists(connection: Connection, table: str) -> bool:
-    """Whether a table of the staging schema exists."""
-    return connection.execute("SELECT to_regclass(%s)", (f"{OPS}.{table}",)).fetchone() != (None,)
-
-
-def count(connection: Connection, table: str) -> int:
-    """Rows in a staging table; -1 where it does not exist (any more)."""
-    if not exists(connection, table):
-        return -1
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(stage(table))).fetchone()
-    return int(row[0]) if row else 0
-
-
-def create(connection: Connection, entity: Entity, table: str, *, county_id: str, keyed: bool) -> None:
-    """An empty staging table: the canonical columns without constraints, and how each row is to be treated.
-
-    With `keyed` the source has keys of its own: the canonical keys are made from `_source_key` and
-    `_parent_key` as rows come in. `_op` is U (a row) or D (gone at the source, confirmed there); `_late` is 1
-    for a row newer than the upper bound; `_reject` holds the ids of the rules that the row breaks; `_pass`
-    says which read brought it.
-    """
-    plain = sql.SQL(", ").join(
-        _definition(entity, column, county_id, keyed=keyed) for column in entity.columns
-    )
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(table)))
-    connection.execute(
-        sql.SQL(
-            "CREATE UNLOGGED TABLE {} ({}, _source_key text, _parent_key text, _source_version text, _late "
-            "int, "
-            "_reject text[], _op char(1) NOT NULL DEFAULT 'U', _pass int NOT NULL DEFAULT 1)"
-        ).format(stage(table), plain)
-    )
-    connection.execute(
-        sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE _op = 'U'").format(
-            stage(rows_view(table)), stage(table)
-        )
-    )
-
-
-def _definition(entity: Entity, column: EntityColumn, county_id: str, *, keyed: bool) -> sql.Composed:
-    made_from = (
-        {entity.key: (entity.name, "_source_key"), entity.parent_key: (entity.parent, "_parent_key")}
-        if keyed
-        else {}
-    )
-    plain = sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(PG_TYPES[column.type]))
-    if column.name not in made_from:
-        return plain
-    of, source = made_from[column.name]
-    return sql.SQL("{} GENERATED ALWAYS AS (pacs_ops.surrogate_key({}, {}, {})) STORED").format(
-        plain, sql.Literal(county_id), sql.Literal(of), sql.Identifier(source)
-    )
-
-
-def columns_of(connection: Connection, table: str) -> list[str]:
-    """The columns of a staging table that rows bring: not those that PostgreSQL makes."""
-    rows = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT "
-        "attisdropped "
-        "AND attgenerated = '' AND attidentity = ''",
-        (f"{OPS}.{table}",),
-    )
-    return [name for (name,) in rows]
 
 
 def copy(connection: Connection, table: str, names: Sequence[str], payloads: Iterable[bytes]) -> None:
@@ -127,10 +42,12 @@ def add_gone(connection: Connection, entity: Entity, table: str, keys: Sequence[
     """Record as gone those of the keys that the last pass was asked for and did not bring."""
     if not keys:
         return
-    own = entity.key in columns_of(connection, table)
+    own = entity.key in stage_tables.columns_of(connection, table)
     column = sql.Identifier(entity.key if own else "_source_key")
-    kind = sql.SQL(_key_type(entity) if own else "text")
-    parts = {"t": stage(table), "k": column, "type": kind}
+    kind_of = _key_type(entity) if own else "text"
+    # The column takes no other: what is no GUID can't be published, and what is not published can't be gone.
+    keys = [key for key in keys if kind_of != "uuid" or key_lists.is_guid(key)]
+    parts = {"t": stage(table), "k": column, "type": sql.SQL(kind_of)}
     with connection.transaction():
         connection.execute(
             sql.SQL(
@@ -191,40 +108,6 @@ def mark_rejects(connection: Connection, table: str, assignments: Sequence[tuple
     return int(row[0]) if row else 0
 
 
-def drop(connection: Connection, tables: Iterable[str]) -> None:
-    """Drop staging tables with all that stands beside them; one that is gone already is fine."""
-    for table in tables:
-        for name in (table, key_lists.table_of(table), probes.table_of(table), redactions(table)):
-            connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(stage(name)))
-
-
-def drop_idle(connection: Connection, tables: Iterable[str]) -> None:
-    """Drop tables that nobody uses this moment; one that somebody still fills is left for a later run."""
-    for table in tables:
-        try:
-            with connection.transaction():
-                connection.execute(
-                    sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(stage(table))
-                )
-                connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(stage(table)))
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
-            continue
-
-
-def abandoned(connection: Connection, county_id: str) -> list[str]:
-    """Staging tables of the county's runs that can no longer publish, or that ended long enough ago."""
-    rows = connection.execute(
-        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "JOIN pacs_ops.sync_run AS r "
-        "ON c.relname LIKE 'stage\\_' || replace(r.run_id::text, '-', '') || '\\_%%' "
-        "WHERE n.nspname = %s AND c.relkind = 'r' AND r.county_id = %s AND (r.state = 'superseded' OR "
-        "r.state <> 'running' AND coalesce(r.finished_at, r.started_at) < now() - make_interval(hours => "
-        "%s))",
-        (OPS, county_id, KEEP_HOURS),
-    )
-    return [name for (name,) in rows.fetchall()]
-
-
 class PostgresStaging:
     """The port `Staging` over one connection."""
 
@@ -253,7 +136,9 @@ class PostgresStaging:
                 )
             else:
                 self._passes[table] = 1
-                create(connection, entity, table, county_id=county_id, keyed="_source_key" in names)
+                stage_tables.create(
+                    connection, entity, table, county_id=county_id, keyed="_source_key" in names
+                )
             copy(connection, table, names, payloads)
             if not append:
                 connection.execute(sql.SQL("ANALYZE {}").format(stage(table)))
@@ -274,12 +159,12 @@ class PostgresStaging:
 
     def rows_view(self, table: str) -> str:
         """The relation with the rows that rules are evaluated on."""
-        return rows_view(table)
+        return stage_tables.rows_view(table)
 
     def count(self, table: str) -> int:
         """Rows in a staging table, those marked as gone included."""
         with self._db.statements() as connection:
-            return count(connection, table)
+            return stage_tables.count(connection, table)
 
     def deduplicate(self, entity: Entity, table: str) -> int:
         """Keep of each key the rows of its last pass."""
@@ -354,14 +239,14 @@ class PostgresStaging:
                 )
             ).fetchall()
 
-    def quarantined_keys(self, entity: Entity, county_id: str, limit: int) -> list[str]:
-        """Keys in open quarantine, those looked at longest ago first."""
+    def quarantined_keys(self, entity: Entity, county_id: str) -> list[str]:
+        """Keys in open quarantine."""
         with self._db.statements() as connection:
             rows = connection.execute(
                 "SELECT source_key FROM pacs_ops.quarantine WHERE county_id = %s AND entity = %s AND state "
                 "= 'open' "
-                "AND source_key <> '' ORDER BY last_seen_at LIMIT %s",
-                (county_id, entity.name, limit),
+                "AND source_key <> ''",
+                (county_id, entity.name),
             )
             return [key for (key,) in rows]
 
@@ -377,7 +262,7 @@ class PostgresStaging:
 
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`)."""
-        view = stage(rows_view(table))
+        view = stage(stage_tables.rows_view(table))
         with self._db.statements() as connection:
             rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(view)).fetchone()
             reasons = connection.execute(
@@ -396,7 +281,7 @@ class PostgresStaging:
                 "'open'",
                 (county_id, entity.name),
             ).fetchone()
-            return live_count(connection, entity, county_id) + (int(row[0]) if row else 0)
+            return ddl.live_count(connection, entity, county_id) + (int(row[0]) if row else 0)
 
     def partition(self, entity: Entity, county_id: str) -> str | None:
         """The county's partition, qualified and quoted; None before the first load."""
@@ -411,12 +296,12 @@ class PostgresStaging:
             key_lists.write(connection, table, payloads)
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, numbers: str | None, late: bool
+        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold)."""
         with self._db.statements() as connection:
             return key_lists.expected(
-                connection, entity, county_id, table, complete=complete, numbers=numbers, late=late
+                connection, entity, county_id, table, complete=complete, spelling=spelling, late=late
             )
 
     def compare_keys(self, entity: Entity, county_id: str, table: str, *, complete: bool) -> KeyDifference:
@@ -475,7 +360,7 @@ class PostgresStaging:
 
     def write_redactions(self, table: str, parties: Sequence[str]) -> None:
         """Record whose rows must say no more than a new row of theirs would."""
-        name = stage(redactions(table))
+        name = stage(stage_tables.redactions(table))
         with self._db.transaction() as connection:
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
             connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} (party text PRIMARY KEY)").format(name))
@@ -489,19 +374,9 @@ class PostgresStaging:
     def drop(self, tables: Iterable[str]) -> None:
         """Drop staging tables with all that stands beside them."""
         with self._db.statements() as connection:
-            drop(connection, tables)
+            stage_tables.drop(connection, tables)
 
     def drop_abandoned(self, county_id: str) -> None:
         """Drop what runs of the county left that can no longer publish."""
         with self._db.statements() as connection:
-            drop_idle(connection, abandoned(connection, county_id))
-
-
-def live_count(connection: Connection, entity: Entity, county_id: str) -> int:
-    """Live rows of the county's partition."""
-    if not ddl.partition_exists(connection, entity, county_id):
-        return 0
-    row = connection.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE _deleted_at IS NULL").format(partition(entity, county_id))
-    ).fetchone()
-    return int(row[0]) if row else 0
+            stage_tables.drop_idle(connection, stage_tables.abandoned(connection, county_id))

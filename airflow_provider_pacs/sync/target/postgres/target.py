@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.port import Readiness
+from airflow_provider_pacs.sync.target.facts import Readiness
 from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, session, tls
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier

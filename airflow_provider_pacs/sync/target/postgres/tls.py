@@ -54,7 +54,7 @@ def is_local(params: Mapping[str, str]) -> bool:
     ):
         return False
     host = params.get("host") or os.environ.get("PGHOST", "")
-    return all(one.startswith(("/", "@")) for one in host.split(",") if one)
+    return all(part.startswith(("/", "@")) for part in host.split(",") if part)
 
 
 def secured(params: Mapping[str, str]) -> dict[str, str]:
@@ -88,16 +88,16 @@ def weak_settings(params: Mapping[str, str]) -> tuple[WeakSetting, ...]:
     """What is weaker than the default, in a target that a network lies before; empty for sockets."""
     if is_local(params):
         return ()
-    found = []
+    weak = []
     mode = params.get("sslmode", VERIFIED)
     if mode in _WHY:
-        found.append(WeakSetting("sslmode", mode, _WHY[mode]))
+        weak.append(WeakSetting("sslmode", mode, _WHY[mode]))
     protocol = params.get("ssl_min_protocol_version", "")
     if protocol in _OLD_PROTOCOLS:
-        found.append(
+        weak.append(
             WeakSetting("ssl_min_protocol_version", protocol, "protocols with known attacks are accepted")
         )
-    return tuple(found)
+    return tuple(weak)
 
 
 def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> tuple[WeakSetting, ...]:
@@ -120,4 +120,4 @@ def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> 
 
 def in_words(weak: Sequence[WeakSetting]) -> str:
     """`sslmode=require (why)`, one after the other."""
-    return "; ".join(str(one) for one in weak)
+    return "; ".join(str(setting) for setting in weak)

@@ -19,18 +19,18 @@ FEWEST = 20
 """Fewer rows than this say nothing about a shape."""
 _SHARE = 0.8
 
-Shape = tuple[str, str]
+Pattern = tuple[str, str]
 """A T-SQL condition on the column, written `{c}`, and what it means where most values do not meet it."""
-_YEAR: Shape = ("{c} = 0 OR {c} BETWEEN 1600 AND 2200", "most of its values are no years")
-_ZIP: Shape = ("LEN(RTRIM({c})) BETWEEN 5 AND 10", "most of its values are not as long as a zip code")
-_NUMBER_SHAPES: dict[str, Shape] = {
+_YEAR: Pattern = ("{c} = 0 OR {c} BETWEEN 1600 AND 2200", "most of its values are no years")
+_ZIP: Pattern = ("LEN(RTRIM({c})) BETWEEN 5 AND 10", "most of its values are not as long as a zip code")
+_NUMBER_PATTERNS: dict[str, Pattern] = {
     "year_built": _YEAR,
     "tax_year": _YEAR,
     "ownership_percentage": ("{c} > 1", "most of its values are at most 1: shares of 1, not percentages?"),
     "bedrooms": ("{c} BETWEEN 0 AND 60", "most of its values are no numbers of rooms"),
     "bathrooms": ("{c} BETWEEN 0 AND 60", "most of its values are no numbers of rooms"),
 }
-_TEXT_SHAPES: dict[str, Shape] = {
+_TEXT_PATTERNS: dict[str, Pattern] = {
     "state": ("LEN(RTRIM({c})) = 2", "most of its values are not two letters"),
     "zip_code": _ZIP,
 }
@@ -38,7 +38,7 @@ _TEXT_SHAPES: dict[str, Shape] = {
 
 def sample_query(
     entity: Entity, table: InventoryTable, sources: Mapping[str, str | None]
-) -> tuple[str, list[tuple[str, str, Shape | None]]]:
+) -> tuple[str, list[tuple[str, str, Pattern | None]]]:
     """One SELECT of counts over a sample, and what its columns `c<i>_filled` and `c<i>_fits` are about.
 
     Args:
@@ -47,14 +47,14 @@ def sample_query(
         sources: canonical column -> source column; None where there is none.
     """
     asked = [
-        (canonical, name, _shape_of(canonical, table, name))
+        (canonical, name, _pattern_of(canonical, table, name))
         for canonical, name in sources.items()
         if name is not None
     ]
     key = sources.get(entity.key)
     query = sample_counts_query(
         qualified(table.schema, table.name),
-        [(name, shape[0] if shape is not None else "") for _, name, shape in asked],
+        [(name, pattern[0] if pattern is not None else "") for _, name, pattern in asked],
         key if key is not None and not _is_long(table, key) else None,
     )
     return query, asked
@@ -85,24 +85,26 @@ def sample_doubts(
     return doubts
 
 
-def _doubts(row: Mapping[str, int], asked: list[tuple[str, str, Shape | None]]) -> Iterator[tuple[str, str]]:
+def _doubts(
+    row: Mapping[str, int], asked: list[tuple[str, str, Pattern | None]]
+) -> Iterator[tuple[str, str]]:
     rows = int(row["n"])
     if rows < FEWEST:
         return
-    for number, (canonical, _, shape) in enumerate(asked):
+    for number, (canonical, _, pattern) in enumerate(asked):
         filled = int(row[f"c{number}_filled"])
         if filled == 0:
             yield canonical, f"it is empty in all {rows:,} rows of a sample"
-        elif shape is not None and int(row[f"c{number}_fits"]) < _SHARE * filled:
-            yield canonical, shape[1]
+        elif pattern is not None and int(row[f"c{number}_fits"]) < _SHARE * filled:
+            yield canonical, pattern[1]
 
 
-def _shape_of(canonical: str, table: InventoryTable, name: str) -> Shape | None:
+def _pattern_of(canonical: str, table: InventoryTable, name: str) -> Pattern | None:
     """What the column's values look like where it is what it is taken for; None where nothing is known."""
     kind = table.columns[name].type_name
     if kind in NUMBERS:
-        return _NUMBER_SHAPES.get(canonical)
-    return _TEXT_SHAPES.get(canonical) if kind in TEXTS and not _is_long(table, name) else None
+        return _NUMBER_PATTERNS.get(canonical)
+    return _TEXT_PATTERNS.get(canonical) if kind in TEXTS and not _is_long(table, name) else None
 
 
 def _is_long(table: InventoryTable, name: str) -> bool:

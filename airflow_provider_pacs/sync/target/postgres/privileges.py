@@ -1,4 +1,4 @@
-"""Who may do what in the target: one table of rights, granted after every migration and proven by `check`.
+"""Who may do what in the target: one table of grants, made after every migration and proven by `check`.
 
 Roles without login; a DBA grants them to logins (`pacs grants --target` prints how):
 
@@ -100,7 +100,7 @@ Kind = Literal["schema", "table", "sequence", "function"]
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class Grant:
     """A privilege of a role on one object; a function's name carries its argument types."""
 
     role: str
@@ -115,7 +115,7 @@ class Right:
 
 
 _ON_PARTITIONS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_SCHEMA_RIGHTS: tuple[tuple[str, str, str], ...] = (
+_SCHEMA_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (READ, "USAGE", "pacs"),
     (READ, "USAGE", "pacs_report"),
     (SYNC, "USAGE", "pacs"),
@@ -135,7 +135,7 @@ _SCHEMA_RIGHTS: tuple[tuple[str, str, str], ...] = (
     (REPORTING, "USAGE", "pacs_report"),
     (IT_ADMIN, "USAGE", "pacs_ops"),
 )
-_FUNCTION_RIGHTS: tuple[tuple[str, str], ...] = (
+_FUNCTION_PRIVILEGES: tuple[tuple[str, str], ...] = (
     (SYNC, "append_audit(text,uuid,text,text,jsonb)"),
     (SYNC, "attach_partition(text,text)"),
     (SYNC, "readable_counties()"),
@@ -148,17 +148,17 @@ _FUNCTION_RIGHTS: tuple[tuple[str, str], ...] = (
 _NOT_FOR_VALUATION = frozenset({"owner"})
 
 
-def wanted(connection: Connection) -> list[Right]:
-    """Every right of the group roles on what is there now; of objects that are missing, none."""
+def wanted(connection: Connection) -> list[Grant]:
+    """Every grant of the group roles on what is there now; of objects that are missing, none."""
     schemas = {
         name
         for (name,) in connection.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (list(SCHEMAS),)
         )
     }
-    rights = [
-        Right(role, privilege, "schema", schema)
-        for role, privilege, schema in _SCHEMA_RIGHTS
+    grants = [
+        Grant(role, privilege, "schema", schema)
+        for role, privilege, schema in _SCHEMA_PRIVILEGES
         if schema in schemas
     ]
     for schema, name, kind in connection.execute(
@@ -167,9 +167,9 @@ def wanted(connection: Connection) -> list[Right]:
         "'v', 'S') OR n.nspname = 'pacs_part' AND c.relispartition AND c.relkind = 'r' ORDER BY 1, 2"
     ).fetchall():
         if schema == "pacs_part":
-            rights += [Right(SYNC, privilege, "table", schema, name) for privilege in _ON_PARTITIONS]
+            grants += [Grant(SYNC, privilege, "table", schema, name) for privilege in _ON_PARTITIONS]
         else:
-            rights += _of_relation(schema, name, kind)
+            grants += _of_relation(schema, name, kind)
     functions = {
         name
         for (name,) in connection.execute(
@@ -178,37 +178,37 @@ def wanted(connection: Connection) -> list[Right]:
         )
     }
     names = {name.partition("(")[0] for name in functions}
-    rights += [
-        Right(role, "EXECUTE", "function", "pacs_ops", function)
-        for role, function in _FUNCTION_RIGHTS
+    grants += [
+        Grant(role, "EXECUTE", "function", "pacs_ops", function)
+        for role, function in _FUNCTION_PRIVILEGES
         if function.partition("(")[0] in names
     ]
-    return rights
+    return grants
 
 
-def _of_relation(schema: str, name: str, kind: str) -> Iterator[Right]:
+def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if schema != "pacs_ops":
         if kind != "S":
-            yield from (Right(role, "SELECT", "table", schema, name) for role in _readers(schema, name))
+            yield from (Grant(role, "SELECT", "table", schema, name) for role in _readers(schema, name))
         return
     if kind == "S":
         if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
-            yield Right(SYNC, "USAGE", "sequence", schema, name)
+            yield Grant(SYNC, "USAGE", "sequence", schema, name)
         return
     if name not in HIDDEN_FROM_SYNC:
-        yield Right(SYNC, "SELECT", "table", schema, name)
+        yield Grant(SYNC, "SELECT", "table", schema, name)
     if name not in OWNERS_ONLY:
-        yield Right(SYNC, "INSERT", "table", schema, name)
-        yield Right(SYNC, "UPDATE", "table", schema, name)
+        yield Grant(SYNC, "INSERT", "table", schema, name)
+        yield Grant(SYNC, "UPDATE", "table", schema, name)
         if name not in EVIDENCE:
-            yield Right(SYNC, "DELETE", "table", schema, name)
+            yield Grant(SYNC, "DELETE", "table", schema, name)
     readers = {
         MONITOR: name in JOURNAL,
         IT_ADMIN: name in JOURNAL | {"county_grant"},
         AUDITOR: name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY,
     }
     for role in (role for role, reads in readers.items() if reads):
-        yield Right(role, "SELECT", "table", schema, name)
+        yield Grant(role, "SELECT", "table", schema, name)
 
 
 def _readers(schema: str, name: str) -> tuple[str, ...]:
@@ -220,18 +220,18 @@ def _readers(schema: str, name: str) -> tuple[str, ...]:
     return (READ, ASSESSOR, VALUATION, REPORTING, *(() if report.per_row else (MONITOR,)))
 
 
-def staff_rights() -> list[Right]:
+def staff_grants() -> list[Grant]:
     """What people's roles get, without asking a database: of a migrated target of this version."""
-    rights = [Right(role, privilege, "schema", schema) for role, privilege, schema in _SCHEMA_RIGHTS]
-    rights += [
-        right for entity in load_entities().values() for right in _of_relation("pacs", entity.table, "p")
+    grants = [Grant(role, privilege, "schema", schema) for role, privilege, schema in _SCHEMA_PRIVILEGES]
+    grants += [
+        grant for entity in load_entities().values() for grant in _of_relation("pacs", entity.table, "p")
     ]
-    rights += [right for name in load_reports() for right in _of_relation("pacs_report", name, "v")]
-    rights += [
-        right for name in sorted(JOURNAL | OWNERS_ONLY) for right in _of_relation("pacs_ops", name, "r")
+    grants += [grant for name in load_reports() for grant in _of_relation("pacs_report", name, "v")]
+    grants += [
+        grant for name in sorted(JOURNAL | OWNERS_ONLY) for grant in _of_relation("pacs_ops", name, "r")
     ]
-    rights += [Right(role, "EXECUTE", "function", "pacs_ops", name) for role, name in _FUNCTION_RIGHTS]
-    return [right for right in rights if right.role in STAFF]
+    grants += [Grant(role, "EXECUTE", "function", "pacs_ops", name) for role, name in _FUNCTION_PRIVILEGES]
+    return [grant for grant in grants if grant.role in STAFF]
 
 
 def existing_roles(connection: Connection) -> set[str]:
@@ -241,17 +241,17 @@ def existing_roles(connection: Connection) -> set[str]:
 
 
 def missing(connection: Connection) -> list[str]:
-    """Rights that a group role should have and effectively lacks, in words; of missing roles, none."""
+    """Privileges that a group role should have and effectively lacks, in words; of missing roles, none."""
     there = existing_roles(connection)
-    asked = [right for right in wanted(connection) if right.role in there]
-    return [f"{right} for {right.role}" for right in _absent(connection, asked)]
+    asked = [grant for grant in wanted(connection) if grant.role in there]
+    return [f"{grant} for {grant.role}" for grant in _absent(connection, asked)]
 
 
 def lacking(connection: Connection) -> list[str]:
-    """What the present login may not do and a run must, in words; effective rights, however it got them."""
+    """What the present login may not do and a run must, in words: effective ones, whatever gave them."""
     row = connection.execute("SELECT current_user").fetchone()
-    needed = [right for right in wanted(connection) if right.role == SYNC]
-    return [str(right) for right in _absent(connection, needed, str(row[0]) if row else None)]
+    needed = [grant for grant in wanted(connection) if grant.role == SYNC]
+    return [str(grant) for grant in _absent(connection, needed, str(row[0]) if row else None)]
 
 
 _EFFECTIVE = """SELECT coalesce(CASE r.kind
@@ -268,17 +268,17 @@ ORDER BY r.place"""
 """By OID: a name in a schema that the login may not use can't be looked up by it."""
 
 
-def _absent(connection: Connection, asked: list[Right], role: str | None = None) -> list[Right]:
-    """Which of the rights their roles, or one role for all, effectively lack."""
+def _absent(connection: Connection, asked: list[Grant], role: str | None = None) -> list[Grant]:
+    """Which of the privileges that their roles, or one role for all, effectively lack."""
     columns = [
-        [role or right.role for right in asked],
-        [right.privilege for right in asked],
-        [right.kind for right in asked],
-        [right.schema for right in asked],
-        [right.name for right in asked],
+        [role or grant.role for grant in asked],
+        [grant.privilege for grant in asked],
+        [grant.kind for grant in asked],
+        [grant.schema for grant in asked],
+        [grant.name for grant in asked],
     ]
     has = connection.execute(_EFFECTIVE, columns).fetchall()
-    return [right for right, (there,) in zip(asked, has, strict=True) if not there]
+    return [grant for grant, (there,) in zip(asked, has, strict=True) if not there]
 
 
 def owns(connection: Connection, schema: str = "pacs_ops") -> bool:
@@ -299,9 +299,9 @@ def apply(connection: Connection) -> None:
     there = existing_roles(connection)
     _hand_over(connection, there)
     _revoke_strangers(connection, there)
-    for right in wanted(connection):
-        if right.role in there:
-            connection.execute(grant_statement(right))
+    for grant in wanted(connection):
+        if grant.role in there:
+            connection.execute(grant_statement(grant))
     _keep_readers(connection)
     if OWNER in there and _may_become(connection, OWNER):
         connection.execute(_DEFAULTS.encode())
@@ -412,7 +412,7 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
 
 
 def _revoke_strangers(connection: Connection, there: set[str]) -> None:
-    """Rights that earlier versions gave, and everything on partitions and staging that is not the sync's: a
+    """Grants that earlier versions gave, and everything on partitions and staging that is not the sync's: a
     grant on a partition bypasses row-level security, also where it came from a DBA's default privileges.
     """
     for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR, *STAFF}):
@@ -442,17 +442,17 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
         connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(thing, sql.SQL(grantee)))
 
 
-def grant_statement(right: Right) -> sql.Composed:
-    """The statement that gives the right; repeatable."""
+def grant_statement(grant: Grant) -> sql.Composed:
+    """The statement that gives the grant; repeatable."""
     thing: sql.Composable
-    if right.kind == "schema":
-        thing = sql.SQL("SCHEMA {}").format(sql.Identifier(right.schema))
-    elif right.kind == "function":
-        name, _, arguments = right.name.partition("(")
-        thing = sql.SQL("FUNCTION {}({}").format(sql.Identifier(right.schema, name), sql.SQL(arguments))
+    if grant.kind == "schema":
+        thing = sql.SQL("SCHEMA {}").format(sql.Identifier(grant.schema))
+    elif grant.kind == "function":
+        name, _, arguments = grant.name.partition("(")
+        thing = sql.SQL("FUNCTION {}({}").format(sql.Identifier(grant.schema, name), sql.SQL(arguments))
     else:
-        thing = sql.SQL(f"{right.kind.upper()} {{}}").format(sql.Identifier(right.schema, right.name))
-    return sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right.privilege), thing, sql.Identifier(right.role))
+        thing = sql.SQL(f"{grant.kind.upper()} {{}}").format(sql.Identifier(grant.schema, grant.name))
+    return sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(grant.privilege), thing, sql.Identifier(grant.role))
 
 
 def _keep_readers(connection: Connection) -> None:

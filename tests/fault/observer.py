@@ -37,7 +37,7 @@ def poll_sql(county: str) -> str:
     return "SELECT " + ", ".join(parts)
 
 
-class ChangeProbe:
+class Observer:
     """A reader that looks at all tables again and again, each time in one statement, from a connection and a
     thread of its own.
     """

@@ -1,8 +1,8 @@
-"""Microsoft's own T-SQL parser as a judge: statements come in, what SQL Server 2012, 2016 and 2019 read in
+"""Microsoft's own T-SQL parser: statements come in, what SQL Server 2012, 2016 and 2019 read in
 them goes out.
 
 The parser (ScriptDom) runs on .NET in a process of its own, because that runtime takes signal handlers and
-threads that other tests need for themselves. It judges syntax only: no names, no types, no functions that are
+threads that other tests need for themselves. It checks syntax only: no names, no types, no functions that are
 spelled like any other. And it is lenient where T-SQL is: `SELEC 1` is an EXECUTE. So a test always says which
 statements it meant.
 """
@@ -53,7 +53,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRule:
+class ParseResult:
     """What the parsers read in one text.
 
     Attributes:
@@ -88,10 +88,10 @@ def with_parameters(sql: str) -> str:
     """
     count = 0
 
-    def numbered(found: re.Match[str]) -> str:
+    def numbered(mark: re.Match[str]) -> str:
         nonlocal count
-        if found[1] is not None:
-            return found[1]
+        if mark[1] is not None:
+            return mark[1]
         count += 1
         return f"@P{count}"
 
@@ -110,7 +110,7 @@ def missing() -> str:
     )
 
 
-class Judge:
+class TsqlParser:
     """The running parser; close it, or use it in a `with`."""
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class Judge:
         )
         self.parsed = 0
 
-    def verdicts(self, texts: Iterable[str]) -> list[ErrorRule]:
-        """One verdict per text."""
+    def parse_all(self, texts: Iterable[str]) -> list[ParseResult]:
+        """One result per text."""
         sent = [with_parameters(text) for text in texts]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -133,10 +133,10 @@ class Judge:
             f"the parser's process ended with status {self._process.wait(10)}; its last words are above"
         )
         self.parsed += len(sent)
-        return [_verdict(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
+        return [_result(sql, raw) for sql, raw in zip(sent, json.loads(answer), strict=True)]
 
-    def verdict(self, text: str) -> ErrorRule:
-        return self.verdicts([text])[0]
+    def parse(self, text: str) -> ParseResult:
+        return self.parse_all([text])[0]
 
     def close(self) -> None:
         """Ends the process."""
@@ -149,8 +149,8 @@ class Judge:
         self.close()
 
 
-def _verdict(sql: str, raw: dict[str, Any]) -> ErrorRule:
-    return ErrorRule(
+def _result(sql: str, raw: dict[str, Any]) -> ParseResult:
+    return ParseResult(
         sql,
         raw["errors"],
         raw["outlines"],
@@ -205,8 +205,8 @@ class _Walker:
             lists["functions"].append(node.FunctionName.Value.upper())
         elif kind.endswith("DataTypeReference"):
             lists["types"].append(node.Name.BaseIdentifier.Value.lower())
-        one, many = self._properties(node, kind)
-        for name in one:
+        single, many = self._properties(node, kind)
+        for name in single:
             if (child := getattr(node, name)) is not None:
                 self._walk(child, kinds, lists)
         for name in many:
@@ -215,16 +215,18 @@ class _Walker:
 
     def _properties(self, node: Any, kind: str) -> tuple[list[str], list[str]]:
         if kind not in self._known:
-            one, many = [], []
-            for found in node.GetType().GetProperties():
-                if found.GetIndexParameters().Length:
+            single, many = [], []
+            for member in node.GetType().GetProperties():
+                if member.GetIndexParameters().Length:
                     continue
-                held = found.PropertyType
-                if self._fragment.IsAssignableFrom(held):
-                    one.append(found.Name)
-                elif held.IsGenericType and self._fragment.IsAssignableFrom(held.GetGenericArguments()[0]):
-                    many.append(found.Name)
-            self._known[kind] = one, many
+                property_type = member.PropertyType
+                if self._fragment.IsAssignableFrom(property_type):
+                    single.append(member.Name)
+                elif property_type.IsGenericType and self._fragment.IsAssignableFrom(
+                    property_type.GetGenericArguments()[0]
+                ):
+                    many.append(member.Name)
+            self._known[kind] = single, many
         return self._known[kind]
 
 
@@ -255,9 +257,9 @@ def _read(parsers: dict[str, Any], walker: _Walker, reader: Any, sql: str) -> di
     outlines: dict[str, list[list[str]]] = {}
     batches: list[list[dict[str, Any]]] = []
     for version, parser in parsers.items():  # quoted identifiers on, as ODBC sets them
-        tree, found = parser.Parse(reader(sql), None)
-        if found.Count:
-            errors[version] = [f"line {each.Line}: {each.Message}" for each in found]
+        tree, parsed = parser.Parse(reader(sql), None)
+        if parsed.Count:
+            errors[version] = [f"line {each.Line}: {each.Message}" for each in parsed]
             continue
         outlines[version] = [
             [statement.GetType().Name for statement in batch.Statements] for batch in tree.Batches

@@ -1,4 +1,4 @@
-"""The judge itself: it is here, it refuses what is no T-SQL of that version, and it sees what other tests
+"""The parser itself: it is here, it refuses what is no T-SQL of that version, and it sees what other tests
 rely on it to see.
 """
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import tsql_judge
-from tests.contract.tsql_judge import Judge, with_parameters
+from tests.contract import tsql_parser
+from tests.contract.tsql_parser import TsqlParser, with_parameters
 
 
 def test_the_parser_is_here() -> None:
-    """No skip: without the parser nobody judges our T-SQL."""
-    assert not tsql_judge.missing(), tsql_judge.missing()
+    """No skip: without the parser nobody checks our T-SQL."""
+    assert not tsql_parser.missing(), tsql_parser.missing()
 
 
 @pytest.mark.parametrize("stamp", [None, "another recipe"])
@@ -23,9 +23,9 @@ def test_a_missing_parser_says_what_to_run(
 ) -> None:
     if stamp:
         (tmp_path / "stamp").write_text(stamp)
-    monkeypatch.setattr(tsql_judge, "PLACE", tmp_path)
+    monkeypatch.setattr(tsql_parser, "PLACE", tmp_path)
     with pytest.raises(AssertionError, match="run `make scriptdom`"):
-        Judge()
+        TsqlParser()
 
 
 @pytest.mark.parametrize(
@@ -41,27 +41,27 @@ def test_a_missing_parser_says_what_to_run(
         ("SELECT a FROM t", set()),
     ],
 )
-def test_it_refuses_what_the_version_does_not_know(tsql: Judge, sql: str, versions: set[str]) -> None:
-    assert set(tsql.verdict(sql).errors) == versions
+def test_it_refuses_what_the_version_does_not_know(tsql: TsqlParser, sql: str, versions: set[str]) -> None:
+    assert set(tsql.parse(sql).errors) == versions
 
 
-def test_a_typing_error_may_be_another_statement(tsql: Judge) -> None:
+def test_a_typing_error_may_be_another_statement(tsql: TsqlParser) -> None:
     """Why no test is content with "no errors"."""
-    assert [statement.type for statement in tsql.verdict("SELEC 1").statements()] == ["ExecuteStatement"]
+    assert [statement.type for statement in tsql.parse("SELEC 1").statements()] == ["ExecuteStatement"]
 
 
-def test_batches_are_told_apart(tsql: Judge) -> None:
+def test_batches_are_told_apart(tsql: TsqlParser) -> None:
     with pytest.raises(AssertionError, match="2 batches"):
-        tsql.verdict("SELECT 1\nGO\nSELECT 2").statements()
+        tsql.parse("SELECT 1\nGO\nSELECT 2").statements()
 
 
-def test_it_sees_names_hints_and_writes(tsql: Judge) -> None:
+def test_it_sees_names_hints_and_writes(tsql: TsqlParser) -> None:
     sql = (
         "SELECT s.[a]]b] AS [x], COUNT_BIG(*), CONVERT(datetime2(7), s.c) FROM [d o].[t] AS s WITH "
         "(NOLOCK) "
         "OPTION (RECOMPILE)"
     )
-    (statement,) = tsql.verdict(sql).statements()
+    (statement,) = tsql.parse(sql).statements()
     assert statement.tables == (("d o", "t"),)
     assert statement.columns == (("s", "a]b"), (), ("s", "c"))
     assert statement.aliases == ("x", None, None)
@@ -69,9 +69,9 @@ def test_it_sees_names_hints_and_writes(tsql: Judge) -> None:
     assert statement.types == {"datetime2"}
     assert statement.kinds["TableHint"] == statement.kinds["OptimizerHint"] == 1
     assert not statement.into
-    assert tsql.verdict("SELECT a INTO b FROM c").statements()[0].into
+    assert tsql.parse("SELECT a INTO b FROM c").statements()[0].into
     kinds = [
-        tsql.verdict(sql).statements()[0].type
+        tsql.parse(sql).statements()[0].type
         for sql in ("DELETE t", "UPDATE t SET a = 1", "INSERT t VALUES (1)", "TRUNCATE TABLE t")
     ]
     assert kinds == ["DeleteStatement", "UpdateStatement", "InsertStatement", "TruncateTableStatement"]
