@@ -63,35 +63,38 @@ def command(
     with (
         report_progress(invocation, f"reading {report.name}"),
         open_target(invocation, configs[0] if configs else _any_county(invocation)) as target,
-        open_report(target.connection, report, [c.fips for c in configs] if configs else None) as found,
+        open_report(target.connection, report, [c.fips for c in configs] if configs else None) as report_rows,
     ):
         if output is not None:
-            rows = _write(found, form, output)
+            rows = _write(report_rows, form, output)
             return Answer({"file": str(output), "rows": rows}, [f"{rows:,} rows in {output}"])
         if invocation.json:
             return Answer(
                 [
                     {
                         column: value if isinstance(value, bool | int | None) else text_of(value)
-                        for column, value in zip(found.columns, row, strict=True)
+                        for column, value in zip(report_rows.columns, row, strict=True)
                     }
-                    for row in found.rows
+                    for row in report_rows.rows
                 ],
                 (),
             )
         return Answer(
-            None, list(csv_lines(found.columns, found.rows)) if form == "csv" else table_lines(found)
+            None,
+            list(csv_lines(report_rows.columns, report_rows.rows))
+            if form == "csv"
+            else table_lines(report_rows),
         )
 
 
-def _write(found: ReportRows, form: str, output: Path) -> int:
+def _write(report_rows: ReportRows, form: str, output: Path) -> int:
     from airflow_provider_pacs.sync.reports.formats import table_lines, write_csv, write_parquet
 
     if form == "table":
-        lines = table_lines(found)
+        lines = table_lines(report_rows)
         output.write_text("\n".join(lines) + "\n", "utf-8")
         return len(lines) - 1
-    return write_parquet(found, output) if form == "parquet" else write_csv(found, output)
+    return write_parquet(report_rows, output) if form == "parquet" else write_csv(report_rows, output)
 
 
 def _config(invocation: Invocation, county: str) -> CountyConfig:

@@ -14,7 +14,7 @@ from airflow_provider_pacs.monitor.counties import find_counties
 from airflow_provider_pacs.monitor.models_reports import ReportColumn, ReportLine, ReportTable
 from airflow_provider_pacs.monitor.targets import ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.reports import Report, ReportRows, Row, load_reports
+from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row, load_reports
 from airflow_provider_pacs.sync.reports.formats import csv_lines, text_of
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
@@ -25,19 +25,19 @@ MOST_ROWS = 20_000
 _Part = tuple[ReportRows, list[Row]]
 
 
-def report_for(report: Annotated[str, Path(pattern="^[a-z_]{1,40}$")]) -> Report:
+def report_for(report: Annotated[str, Path(pattern="^[a-z_]{1,40}$")]) -> ReportView:
     """Give the report of the path, as a dependency.
 
     Raises:
         HTTPException: 404, there is none, or its rows are of single parcels, owners or sales.
     """
-    found = load_reports().get(report)
-    if found is None or found.per_row:
+    chosen = load_reports().get(report)
+    if chosen is None or chosen.per_row:
         raise HTTPException(404, f"The page has no report {report!r}.")
-    return found
+    return chosen
 
 
-ReportDep = Annotated[Report, Depends(report_for)]
+ReportDep = Annotated[ReportView, Depends(report_for)]
 
 
 @router.get("")
@@ -92,7 +92,7 @@ def as_csv(report: ReportDep, user: GetUserDep) -> Response:
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _read(report: Report, configs: list[CountyConfig]) -> tuple[list[_Part], dict[str, str]]:
+def _read(report: ReportView, configs: list[CountyConfig]) -> tuple[list[_Part], dict[str, str]]:
     """The rows of each target, and the counties that are missing with the reason. A county that was never
     loaded is not missing: it has nothing.
 
@@ -110,7 +110,7 @@ def _read(report: Report, configs: list[CountyConfig]) -> tuple[list[_Part], dic
         for config in configs
         if (error := answers[config.target.connection][0].error) is not None
     }
-    parts = [part for _, (_, found) in sorted(answers.items()) for part in found or ()]
+    parts = [part for _, (_, read) in sorted(answers.items()) for part in read or ()]
     if any(len(rows) > MOST_ROWS for _, rows in parts):
         raise HTTPException(
             413, f"More than {MOST_ROWS:,} rows: use `pacs report {report.name} --format csv`."

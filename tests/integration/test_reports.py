@@ -68,9 +68,9 @@ class World:
     def report(self, name: str) -> list[dict[str, Any]]:
         with (
             PostgresTarget.from_url(self.url) as target,
-            open_report(target.connection, report_named(name)) as found,
+            open_report(target.connection, report_named(name)) as report_rows,
         ):
-            return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+            return [dict(zip(report_rows.columns, row, strict=True)) for row in report_rows.rows]
 
 
 @pytest.fixture(scope="module")
@@ -263,12 +263,12 @@ def test_the_roll_by_status_and_what_supplements_change(world: World) -> None:
             for row in world.report("roll")
             if (row["county_id"], row["assessment_year"]) == (fips, year)
         )
-    found = {
+    report_rows = {
         (row["assessment_year"], row["supplement_no"], row["roll_status"]): row
         for row in world.report("supplements")
         if row["county_id"] == "53005"
     }
-    assert {year for year, _, _ in found} == {2024, 2025}, "2026 is not certified"
+    assert {year for year, _, _ in report_rows} == {2024, 2025}, "2026 is not certified"
     expected = world.benton.source.query(
         "SELECT a.owner_tax_yr AS yr, a.sup_num AS sup, COUNT(*) AS n, SUM(v.market) AS m, SUM(v.market - b.market) AS c "
         f"{LAYERS} JOIN dbo.property_val AS b ON b.prop_val_yr = a.owner_tax_yr AND b.sup_num = 0 AND b.prop_id = a.prop_id "
@@ -276,9 +276,9 @@ def test_the_roll_by_status_and_what_supplements_change(world: World) -> None:
     )
     assert {(int(r["yr"]), r["sup"]): (r["n"], r["m"], r["c"]) for r in expected} == {
         (year, number): (row["parcels"], row["market_value"], row["market_change"])
-        for (year, number, _), row in found.items()
+        for (year, number, _), row in report_rows.items()
     }
-    assert found[2025, nightly_changes.SUPPLEMENT, "accepted_supplement"]["parcels"] > 0
+    assert report_rows[2025, nightly_changes.SUPPLEMENT, "accepted_supplement"]["parcels"] > 0
 
 
 def test_exemptions_count_each_parcel_once(world: World) -> None:
@@ -380,13 +380,13 @@ def test_ratio_studies_are_those_of_scipy(world: World) -> None:
                 "VALUES ('53099', %s, %s, 2025, %s, gen_random_uuid(), now(), now())",
                 (ids["value"], ids["property"], int(value[number])),
             )
-    found = {row["stratum"]: row for row in world.report("ratio_study") if row["county_id"] == "53099"}
+    report_rows = {row["stratum"]: row for row in world.report("ratio_study") if row["county_id"] == "53099"}
     with connect(world.url) as admin:
         for table in ("sale", "sale_property", "value_history"):
             admin.execute(f"DROP TABLE pacs_part.{table}_53099".encode())
         admin.execute("DELETE FROM pacs_ops.county WHERE county_id = '53099'")
-    assert found.keys() == {"all", "I", "L"}
-    for stratum, row in found.items():
+    assert report_rows.keys() == {"all", "I", "L"}
+    for stratum, row in report_rows.items():
         chosen = [
             (float(v), float(p))
             for v, p, kind in zip(value, price, kinds, strict=True)

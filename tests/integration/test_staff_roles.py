@@ -190,11 +190,11 @@ def test_who_reads_which_county_is_decided_by_it_and_written_down(staff: Staff) 
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             admin.execute("SELECT pacs_ops.revoke_county(%s, %s)", (reader, staff.other))
     assert staff.run("pacs_valuation", "SELECT DISTINCT county_id FROM pacs.property") == [(staff.county,)]
-    found = staff.run(
+    actions = staff.run(
         "pacs_auditor",
         f"SELECT action, actor, object FROM pacs_ops.audit WHERE county_id = '{staff.other}' AND action LIKE 'county.%' ORDER BY seq",
     )
-    assert found == [("county.grant", mine, reader), ("county.revoke", mine, reader)]
+    assert actions == [("county.grant", mine, reader), ("county.revoke", mine, reader)]
 
 
 def test_rights_come_back_when_a_report_is_made_anew(staff: Staff) -> None:

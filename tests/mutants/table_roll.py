@@ -48,7 +48,7 @@ MUTANTS = (
     Mutant(
         "taxable: its table is looked at",
         HARRIS,
-        'option: taxable_value scope: "{wp.prop_id}"',
+        'option: taxable_value root_key: "{wp.prop_id}"',
         'option: future_layer\n        root_key: "{wp.prop_id}"',
         of("roll", "test_a_night_reaches_every_entity"),
     ),

@@ -31,7 +31,7 @@ def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     """`make("property", "owner", options={...})`: a county of its own in the target, over the shared source."""
     made: list[HarrisCounty] = []
 
-    def one(
+    def make_one(
         *entities: str,
         options: dict[str, Any] | None = None,
         source: dict[str, Any] | None = None,
@@ -44,7 +44,7 @@ def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
         made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
         return made[-1]
 
-    yield one
+    yield make_one
     for county in made:
         county.target.close()
     pacs.end_sessions()

@@ -210,7 +210,7 @@ def _stop(processes: Processes, on_progress: Callable[[str], None]) -> None:
 
 def _connections(endpoints: dict[DemoCounty, site.Endpoint], postgres: Postgres) -> dict[str, str]:
     """The connections as Airflow reads them from the environment."""
-    found: dict[str, dict[str, Any]] = {
+    connections: dict[str, dict[str, Any]] = {
         f"AIRFLOW_CONN_PACS_{county.name.upper()}": {
             "conn_type": "pacs",
             "host": endpoint.host,
@@ -222,13 +222,13 @@ def _connections(endpoints: dict[DemoCounty, site.Endpoint], postgres: Postgres)
         }
         for county, endpoint in endpoints.items()
     }
-    found["AIRFLOW_CONN_TERRAFUSION"] = {
+    connections["AIRFLOW_CONN_TERRAFUSION"] = {
         "conn_type": "postgres",
         "host": postgres.socket_folder,
         "schema": "terrafusion",
         "login": postgres.user,
     }
-    return {name: json.dumps(fields) for name, fields in found.items()}
+    return {name: json.dumps(fields) for name, fields in connections.items()}
 
 
 def _endpoint(folder: Path, processes: Processes) -> site.Endpoint:

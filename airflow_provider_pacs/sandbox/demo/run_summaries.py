@@ -91,14 +91,14 @@ def read_report(url: str, name: str) -> list[dict[str, Any]]:
 
 def quarantined_values(url: str) -> dict[str, list[str]]:
     """The keys of values that a rule has set aside, by county."""
-    found: dict[str, list[str]] = {}
+    keys: dict[str, list[str]] = {}
     with psycopg.connect(url) as connection:
         for county, key in connection.execute(
             "SELECT c.county, q.source_key FROM pacs_ops.quarantine AS q JOIN pacs_ops.county AS c USING (county_id) "
             "WHERE q.entity = 'value' AND q.state = 'open' ORDER BY 1, 2"
         ).fetchall():
-            found.setdefault(county, []).append(key)
-    return found
+            keys.setdefault(county, []).append(key)
+    return keys
 
 
 def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[str, Any]:

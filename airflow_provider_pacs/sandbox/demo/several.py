@@ -84,10 +84,10 @@ def show(made: tuple[DemoCounty, ...], running: Running, console: Console) -> in
     url = running.postgres.url("terrafusion")
     runs = run_summaries.read_runs(url, done)
     report = run_summaries.read_report(url, "values")
-    held = run_summaries.quarantined_values(url)
+    apart = run_summaries.quarantined_values(url)
     there: Totals = {}
     for county in made:
-        there |= _at_the_source(county, running, held.get(county.name, []))
+        there |= _at_the_source(county, running, apart.get(county.name, []))
     here: Totals = {
         (row["county"], row["assessment_year"]): (row["parcels"], row["market_value"], row["assessed_value"])
         for row in report
@@ -116,23 +116,23 @@ def show(made: tuple[DemoCounty, ...], running: Running, console: Console) -> in
     file.write_text(json.dumps(summary, indent=1, default=str), "utf-8")
     console.print(run_summaries.table_of(runs))
     console.print(_table(report, there))
-    verdict = (
+    outcome = (
         "[bold green]Every county is in step, and the report is what the sources add up, to the dollar.[/]"
         if ok
         else "[bold red]Not in step.[/]"
     )
-    console.print(f"{verdict} {total:.0f} s in all. The same figures: {file}")
+    console.print(f"{outcome} {total:.0f} s in all. The same figures: {file}")
     return 0 if ok else 1
 
 
-def _at_the_source(county: DemoCounty, running: Running, held: list[str]) -> Totals:
+def _at_the_source(county: DemoCounty, running: Running, apart: list[str]) -> Totals:
     """What a county's PACS adds up itself, without the rows that a rule has set aside."""
     statement = _AT_GENERIC if county.profile == GENERIC else _AT_HARRIS
-    keys = ", ".join("?" for _ in held) or "NULL"
-    if not held:
+    keys = ", ".join("?" for _ in apart) or "NULL"
+    if not apart:
         statement = statement.replace("NOT IN ({0})", "IS NOT NULL")
     endpoint = site.Endpoint.read(county.sandbox(running.folder))
-    rows = call(endpoint, statement.format(keys), *held)
+    rows = call(endpoint, statement.format(keys), *apart)
     return {
         (county.name, int(row["year"])): (
             int(row["parcels"]),

@@ -1,4 +1,4 @@
-"""Reports over all counties: a YAML each in this folder -> `Report`, with the SELECT of its view in schema
+"""Reports over all counties: a YAML each in this folder -> `ReportView`, with the SELECT of its view in schema
 `pacs_report`.
 
 A view runs with its owner's rights and shows the counties that the session's login may read: who reads a
@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"\{([a-z_]+)(?::([a-z]+))?\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportView:
     """One report.
 
     Attributes:
@@ -71,14 +71,14 @@ class ReportRows:
 
 
 @cache
-def load_reports() -> dict[str, Report]:
+def load_reports() -> dict[str, ReportView]:
     """All reports by name."""
     folder = resources.files(__package__)
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda file: file.name)
     return {report.name: report for report in (_read(file.read_text("utf-8")) for file in files)}
 
 
-def report_named(name: str) -> Report:
+def report_named(name: str) -> ReportView:
     """The report of that name.
 
     Raises:
@@ -90,10 +90,10 @@ def report_named(name: str) -> Report:
     return reports[name]
 
 
-def _read(text: str) -> Report:
+def _read(text: str) -> ReportView:
     raw = yaml.safe_load(text)
     entities = tuple(raw["entities"])
-    return Report(
+    return ReportView(
         raw["name"],
         raw["title"],
         entities,

@@ -47,40 +47,42 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
         yield buffer.getvalue()
 
 
-def table_lines(found: ReportRows) -> list[str]:
+def table_lines(report_rows: ReportRows) -> list[str]:
     """Aligned columns for a terminal; numbers to the right."""
-    rows = [found.columns, *([text_of(value) for value in row] for row in found.rows)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(found.columns))]
+    rows = [report_rows.columns, *([text_of(value) for value in row] for row in report_rows.rows)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(report_rows.columns))]
     return [
         "  ".join(
             text.rjust(width) if kind in _RIGHT else text.ljust(width)
-            for text, width, kind in zip(row, widths, found.kinds, strict=True)
+            for text, width, kind in zip(row, widths, report_rows.kinds, strict=True)
         ).rstrip()
         for row in rows
     ]
 
 
-def write_csv(found: ReportRows, path: Path) -> int:
+def write_csv(report_rows: ReportRows, path: Path) -> int:
     """The report as a file in UTF-8; returns how many rows it has."""
     count = -1
     with path.open("w", encoding="utf-8", newline="") as file:
-        for line in csv_lines(found.columns, found.rows):
+        for line in csv_lines(report_rows.columns, report_rows.rows):
             file.write(line + "\r\n")
             count += 1
     return count
 
 
-def write_parquet(found: ReportRows, path: Path) -> int:
+def write_parquet(report_rows: ReportRows, path: Path) -> int:
     """The report as a Parquet file; returns how many rows it has. Numbers are decimals of 38 digits, 10 of
     them behind the point.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, _arrow(kind)) for name, kind in zip(found.columns, found.kinds, strict=True)])
+    schema = pa.schema(
+        [(name, _arrow(kind)) for name, kind in zip(report_rows.columns, report_rows.kinds, strict=True)]
+    )
     count = 0
     with pq.ParquetWriter(path, schema) as writer:
-        while chunk := list(islice(found.rows, _AT_ONCE)):
+        while chunk := list(islice(report_rows.rows, _AT_ONCE)):
             columns = [
                 pa.array([_plain(value) for value in values], field.type)
                 for field, values in zip(schema, zip(*chunk, strict=True), strict=True)

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.records import AuditRow, Certificate, PendingDeletes, QuarantinedRow
-from airflow_provider_pacs.sync.reports import Report, ReportRows, Row
+from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.read_records import (
@@ -218,7 +218,9 @@ class OpsReader:
         """Audit rows, newest first, older than `before`."""
         return self._all(AuditRow, read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
 
-    def report(self, report: Report, county_ids: Sequence[str], limit: int) -> tuple[ReportRows, list[Row]]:
+    def report(
+        self, report: ReportView, county_ids: Sequence[str], limit: int
+    ) -> tuple[ReportRows, list[Row]]:
         """A report of sums for these counties, at most `limit` rows.
 
         Raises:
@@ -226,8 +228,8 @@ class OpsReader:
         """
         with mapped_errors(), self._connection.transaction():
             self._connection.execute(_SETTINGS.encode())
-            with open_report(self._connection, report, county_ids) as found:
-                return found, list(islice(found.rows, limit))
+            with open_report(self._connection, report, county_ids) as report_rows:
+                return report_rows, list(islice(report_rows.rows, limit))
 
     def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
         with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from airflow_provider_pacs.sync.reports import COMPUTED, HIDDEN, Kind, Report, ReportRows, Row
+from airflow_provider_pacs.sync.reports import COMPUTED, HIDDEN, Kind, ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.reports.interval import median_interval
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
@@ -34,7 +34,7 @@ _REMEDY = (
 
 @contextmanager
 def open_report(
-    connection: psycopg.Connection[Any], report: Report, county_ids: Sequence[str] | None = None
+    connection: psycopg.Connection[Any], report: ReportView, county_ids: Sequence[str] | None = None
 ) -> Iterator[ReportRows]:
     """The report's rows in its order, read as they are asked for.
 
@@ -73,17 +73,17 @@ def refuse_unreadable(connection: psycopg.Connection[Any], county_ids: Sequence[
         ConfigError: names them; or says that there are none at all.
     """
     try:
-        found = connection.execute("SELECT pacs_ops.readable_counties()").fetchall()
+        counties = connection.execute("SELECT pacs_ops.readable_counties()").fetchall()
     except psycopg.errors.InsufficientPrivilege:
         raise ConfigError("the target's login may not read reports", remedy=_REMEDY) from None
-    readable = {str(county) for (county,) in found}
+    readable = {str(county) for (county,) in counties}
     hidden = sorted(set(county_ids or ()) - readable)
     if hidden or not readable:
         what = f"county {', '.join(hidden)}" if hidden else "any county"
         raise ConfigError(f"the target's login may not read {what}, or it was never loaded", remedy=_REMEDY)
 
 
-def _select(report: Report, county_ids: Sequence[str] | None) -> sql.Composed:
+def _select(report: ReportView, county_ids: Sequence[str] | None) -> sql.Composed:
     columns = [name for name, _ in report.columns if name not in COMPUTED]
     return sql.SQL("SELECT {} FROM {}{} ORDER BY {}").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)),
@@ -93,7 +93,7 @@ def _select(report: Report, county_ids: Sequence[str] | None) -> sql.Composed:
     )
 
 
-def _printed(report: Report, row: dict[str, Any]) -> Row:
+def _printed(report: ReportView, row: dict[str, Any]) -> Row:
     if HIDDEN in row:
         ends = median_interval(row[HIDDEN]) or (None, None)
         row["median_low"], row["median_high"] = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
-from airflow_provider_pacs.sync.reports import COMPUTED, Report, load_reports
+from airflow_provider_pacs.sync.reports import COMPUTED, ReportView, load_reports
 from airflow_provider_pacs.sync.target.postgres.sql import root
 
 _CHILDREN = (
@@ -44,7 +44,7 @@ def views() -> dict[str, sql.Composed]:
     }
 
 
-def _report(report: Report) -> sql.Composed:
+def _report(report: ReportView) -> sql.Composed:
     """The report's view with a comment on it and on each of its columns.
 
     `security_barrier`: a function in a reader's WHERE sees no row of a county that the reader may not read.
