@@ -23,6 +23,7 @@ from airflow_provider_pacs.monitor import access, targets
 from airflow_provider_pacs.monitor.app import make_app
 from airflow_provider_pacs.monitor.plugin import PacsSyncPlugin
 from airflow_provider_pacs.sync.reports import load_reports
+from airflow_provider_pacs.sync.target.postgres import read
 from tests.support.journal import HTML_NAME, PENDING, QUARANTINED, VALUES, Entry, write_files, write_runs
 from tests.support.serve_page import DOWN, ROOT, as_airflow
 from tests.ui.conftest import Journal
@@ -417,6 +418,16 @@ def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
         assert "dangerouslySetInnerHTML" not in text
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page waits longer than it does for people: how fast this machine is, is no matter here."""
+    monkeypatch.setattr(targets, "DEADLINE_SECONDS", 60)
+    monkeypatch.setattr(
+        read, "_SETTINGS", "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL timezone = 'UTC'"
+    )
+
+
+@pytest.mark.usefixtures("patient")
 def test_reports_of_sums_over_the_counties_that_the_user_may_read(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,6 +455,7 @@ def test_reports_of_sums_over_the_counties_that_the_user_may_read(
     assert all(float(row[market]) > 0 for row in values["rows"])
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_report_that_is_not_whole_says_so(client: TestClient) -> None:
     """A target that is down: its counties are named, and a file, which could not say it, is refused."""
     table = client.get("/api/reports/values").json()
@@ -455,6 +467,7 @@ def test_a_report_that_is_not_whole_says_so(client: TestClient) -> None:
     assert "wahkiakum_wa" in answer.json()["detail"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_right_that_is_missing_is_said(client: TestClient, journal: Journal) -> None:
     """No empty report where the page's login was granted no county."""
     with psycopg.connect(journal.url, autocommit=True) as admin:
@@ -468,6 +481,7 @@ def test_a_right_that_is_missing_is_said(client: TestClient, journal: Journal) -
             admin.execute("INSERT INTO pacs_ops.county_grant VALUES ('pacs_owner', '*')")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_county_is_added_by_one_file_and_one_connection(
     client: TestClient, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

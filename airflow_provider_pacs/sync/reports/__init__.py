@@ -1,5 +1,5 @@
-"""Reports over all counties: a YAML each in this folder -> `ReportView`, with the SELECT of its view in schema
-`pacs_report`.
+"""Reports over all counties: a YAML each in this folder -> `ReportView`, with the SELECT of its view in
+schema `pacs_report`.
 
 A view runs with its owner's rights and shows the counties that the session's login may read: who reads a
 report needs no right on the rows behind it (docs/adr/0071-reports.md). None has a column of personal data.
