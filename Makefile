@@ -43,9 +43,8 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	.venv/bin/lint-imports
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
 
-audit: prepare  ## known faults of what is installed, altered files, bounds, secrets in the repository, the wheel's bill of materials (ARGS=--online)
+audit: prepare  ## known faults of what is installed (asked of PyPI; ARGS=--service=osv), altered files, bounds, secrets, the wheel's bill of materials
 	$(PYTHON_BIN) .ci/audit $(ARGS)
-	$(PYTHON_BIN) .ci/sbom --check
 
 cases: prepare  ## docs/correctness.md, from the docstrings of the tests
 	$(PYTHON_BIN) tests/cases.py
@@ -53,6 +52,7 @@ cases: prepare  ## docs/correctness.md, from the docstrings of the tests
 bench: prepare  ## figures for build/bench/*.json
 	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
 	$(PYTHON_BIN) tests/benchmarks/page.py
+	$(PYTHON_BIN) tests/benchmarks/history.py
 
 mutants: prepare  ## do the tests notice when the code is broken on purpose?
 	$(PYTHON_BIN) tests/mutants/run.py $(ARGS)

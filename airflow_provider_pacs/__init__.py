@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_pacs.dag_builder import build_county_dags, raise_broken_counties
+    from airflow_provider_pacs.dag_builder import build_county_dags, county_dags, raise_broken_counties
     from airflow_provider_pacs.hooks.pacs import PacsHook
     from airflow_provider_pacs.operators.approvals import PacsDecideOperator, PacsPendingDeletesOperator
     from airflow_provider_pacs.operators.certify import PacsCertifyOperator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
     from airflow_provider_pacs.operators.publish import PacsPublishOperator
+    from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
     from airflow_provider_pacs.operators.validate import PacsValidateOperator
     from airflow_provider_pacs.sync.config import CountyConfig, load_county
 
@@ -39,21 +40,25 @@ __all__ = [
     "PacsHook",
     "PacsPendingDeletesOperator",
     "PacsPreflightOperator",
+    "PacsProposeRollbackOperator",
     "PacsPublishOperator",
     "PacsRelationshipOperator",
+    "PacsRollbackOperator",
     "PacsValidateOperator",
     "build_county_dags",
+    "county_dags",
     "load_county",
     "raise_broken_counties",
 ]
 
 _MODULES = {
-    "dag_builder": ("build_county_dags", "raise_broken_counties"),
+    "dag_builder": ("build_county_dags", "county_dags", "raise_broken_counties"),
     "hooks.pacs": ("PacsHook",),
     "operators.approvals": ("PacsDecideOperator", "PacsPendingDeletesOperator"),
     "operators.extract": ("PacsChangesOperator", "PacsExtractOperator", "PacsRelationshipOperator"),
     "operators.preflight": ("PacsPreflightOperator",),
     "operators.publish": ("PacsPublishOperator",),
+    "operators.rollback": ("PacsProposeRollbackOperator", "PacsRollbackOperator"),
     "operators.certify": ("PacsCertifyOperator",),
     "operators.validate": ("PacsValidateOperator",),
     "sync.config": ("CountyConfig", "load_county"),

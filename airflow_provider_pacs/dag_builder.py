@@ -1,12 +1,12 @@
-"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county.
+"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county, four with a history.
 
 No database and no heavy import while parsing.
 
-A broken file must not hide the other counties, and Airflow marks every DAG of a file with an import error as
-stale. So there are two DAG
-files: one calls `build_county_dags`, which leaves broken counties out; the other calls
-    `raise_broken_counties`, whose only purpose is
-Airflow's import-error banner (docs/adr/0002-broken-county-file.md).
+A broken file must not hide the other counties, and Airflow keeps one import error per DAG file and marks all
+of that file's DAGs as stale. So either every county has a DAG file of its own, which calls `county_dags` and
+whose import error is that county's alone; or two DAG files serve all counties: one calls `build_county_dags`,
+which leaves broken counties out, the other `raise_broken_counties`, whose only purpose is Airflow's
+import-error banner (docs/adr/0002-broken-county-file.md).
 """
 
 from __future__ import annotations
@@ -42,20 +42,22 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "pacs_"
-_OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback")
+_OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback", "_rollback")
 
 
 def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county
-    file.
+    file, and `pacs_<county>_rollback` where the county keeps its history.
 
     When Airflow parses the file for one task, only that task's county is loaded.
 
@@ -83,16 +85,48 @@ def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     return built
 
 
+def county_dags(county: str, path: str | Path | None = None) -> dict[str, DAG]:
+    """Build the DAGs of one county, for a DAG file of its own: what is wrong with the county is that file's
+    import error, and no other county's.
+
+    Args:
+        county: the name of the county's file, without its ending.
+        path: the folder of the county files; None for `[pacs] counties_path`, or `counties` in the DAGs
+            folder.
+
+    Raises:
+        ConfigError: there is no such county, its file is broken, another file claims its name or its FIPS
+            code, or its DAGs can't be built.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is not None and _county_of(wanted) != county:
+        return {}
+    folder = _folder(path)
+    loaded = load_counties(folder)
+    if county in loaded.reasons:
+        raise loaded.reasons[county]
+    if county not in loaded.good:
+        raise ConfigError(
+            f"{folder / county}.yaml: there is no such file",
+            remedy=f"Write it (`pacs init {county}`), or remove the DAG file that names the county.",
+        )
+    built, failed = _build({county: loaded.good[county]})
+    for error in failed:
+        raise error
+    return built
+
+
 def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[ConfigError]]:
     """Each county in a try of its own: what one county's settings do to Airflow is that county's alone."""
     built: dict[str, DAG] = {}
     failed: list[ConfigError] = []
     for county, config in counties.items():
         try:
-            dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
+            dags = [sync_dag(config), reconcile_dag(config), approvals_dag(config)]
+            if config.history.enabled:
+                dags.append(rollback_dag(config))
         except Exception as error:
-            log.exception("%s: its DAGs can't be built", county)
-            failed.append(ConfigError(f"{county}: its DAGs can't be built: {type(error).__name__}: {error}"))
+            failed.append(ConfigError(f"{county}: its DAGs can't be built: {describe_foreign(error)}"))
         else:
             built |= {dag.dag_id: dag for dag in dags}
     return built, failed
@@ -190,6 +224,7 @@ def approvals_dag(config: CountyConfig) -> DAG:
         f"Decide on pending deletes of {config.name}",
         {},
         assets=schedule,
+        asks_a_person=True,
     ) as dag:
         pending = PacsPendingDeletesOperator(task_id="pending", config=config)
         # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is
@@ -205,11 +240,51 @@ def approvals_dag(config: CountyConfig) -> DAG:
     return dag
 
 
+def rollback_dag(config: CountyConfig) -> DAG:
+    """Build propose -> decide (Airflow's Required Actions) -> apply; somebody starts it, with a run's id."""
+    params = {
+        "run": Param("", type="string", title="Run", description=_RUN_HELP),
+        "onto": Param(False, type="boolean", title="Go back to this run", description=_ONTO_HELP),
+    }
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_rollback",
+        None,
+        f"Roll back runs of {config.name}",
+        params,
+        asks_a_person=True,
+    ) as dag:
+        propose = PacsProposeRollbackOperator(
+            task_id="propose", config=config, run="{{ params.run }}", onto="{{ params.onto }}"
+        )
+        decide = HITLOperator(
+            task_id="decide",
+            subject=f"{as_text(config.name)}: roll back?",
+            body=_ROLLBACK_BODY,
+            options=[APPROVE, REJECT],
+            execution_timeout=None,
+        )
+        propose >> decide >> PacsRollbackOperator(task_id="apply", config=config)
+    return dag
+
+
+_RUN_HELP = "The id of the run to undo, as the page and `pacs audit` show it."
+_ONTO_HELP = "Undo every run after it instead: the county is as this run left it."
+_ROLLBACK_BODY = """{% set p = ti.xcom_pull(task_ids='propose') or {} %}Undone: {% for r in p.get('runs', []) %}{{ r.kind }} `{{ r.run_id }}` {% endfor %}
+
+| entity | rows that get their image back | rows that go | live rows that leave |
+|---|---|---|---|
+{% for name, e in p.get('entities', {}).items() %}| {{ name }} | {{ e.restored }} | {{ e.removed }} | {{ e.leaving }} of {{ e.live }} |
+{% endfor %}
+Digest `{{ p.get('digest', '')[:16] }}`. **Approve** puts them back and the county on hold: no run publishes until somebody resumes.
+"""  # noqa: E501
+
+
 def as_text(name: str) -> str:
     """A text of a county's file for a field that Airflow renders: Jinja's literal of it, so it stays a text
     whatever is in it.
     """
-    return f"{{{{ {json.dumps(name)} }}}}"
+    return f"{{{{ {json.dumps(name, ensure_ascii=False)} }}}}"
 
 
 _PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
@@ -247,6 +322,7 @@ def _dag(
     params: dict[str, Param],
     *,
     assets: list[Asset] | None = None,
+    asks_a_person: bool = False,
 ) -> DAG:
     defaults: dict[str, Any] = {
         "owner": config.owner,
@@ -277,7 +353,7 @@ def _dag(
         params=params,
         tags=sorted({"pacs", config.county, *config.tags}),
         doc_md=county_page(config, cron),
-        deadline=None if assets else _deadline(config, dag_id),  # people take the time that they need
+        deadline=None if asks_a_person else _deadline(config, dag_id),  # people take the time that they need
     )
 
 

@@ -45,12 +45,22 @@ def read_config(invocation: Invocation) -> CountyConfig:
     counties = load_counties(folder)
     if invocation.county in counties.good:
         return counties.good[invocation.county]
-    for error in counties.broken:
-        if invocation.county in str(error):
-            raise error
+    if invocation.county in counties.reasons:
+        raise counties.reasons[invocation.county]
     known = ", ".join(sorted(counties.good)) or "none"
     remedy = f"pacs init {invocation.county} writes {folder / (invocation.county + '.yaml')}"
     raise ConfigError(f"no county {invocation.county!r} in {folder} (there: {known})", remedy=remedy)
+
+
+def config_where_there_is_one(invocation: Invocation) -> CountyConfig | None:
+    """The county's configuration; None where it has no file, for a command that can do without.
+
+    Raises:
+        ConfigError: there is a file, and it is broken.
+    """
+    folder = county_folder(invocation.counties)
+    files = [] if folder is None else [folder / f"{invocation.county}{end}" for end in (".yaml", ".yml")]
+    return read_config(invocation) if any(file.is_file() for file in files) else None
 
 
 @contextmanager

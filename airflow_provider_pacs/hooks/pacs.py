@@ -17,6 +17,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_pacs.sync import entity_streams as records
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, FatalError, PacsError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 from airflow_provider_pacs.sync.source.address import (
     OPTIONS,
     SourceAddress,
@@ -304,6 +305,8 @@ class PacsHook(MsSqlHook):
             answers = self.check_connection()
         except (PacsError, AirflowNotFoundException) as error:
             return False, str(error)
+        except Exception as error:  # Airflow's form would show its whole text
+            return False, describe_foreign(error)
         encrypted = {True: "encrypted", False: "not encrypted"}.get(
             answers["encrypted"], "encryption unknown"
         )

@@ -26,6 +26,11 @@ def readable(user: GetUserDep, configs: Iterable[CountyConfig]) -> list[CountyCo
     return [known[dag_id] for dag_id in known if _may_read(user, dag_id)]
 
 
+def readable_names(user: GetUserDep, counties: Iterable[str]) -> list[str]:
+    """Leave out the names of counties whose DAG the user may not read."""
+    return [county for county in counties if _may_read(user, dag_id_of(county))]
+
+
 def county_for(county: CountyName, user: GetUserDep) -> CountyConfig:
     """Give the county of the path, as a dependency.
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_pacs.monitor import routes_county, routes_overview, routes_reports, routes_static
+from airflow_provider_pacs.monitor import routes_county, routes_history, routes_overview, routes_reports, routes_static
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 

@@ -19,17 +19,23 @@ from airflow_provider_pacs.sync.config.folder import Counties, load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 _Stamp = tuple[tuple[str, int, int], ...]
-_SUFFIXES = {"reconcile": "_reconcile", "approval": "_approvals", "realtime": "_realtime"}
+_SUFFIXES = {
+    "reconcile": "_reconcile",
+    "approval": "_approvals",
+    "realtime": "_realtime",
+    "rollback": "_rollback",
+}
 _lock = threading.Lock()
 _seen: dict[Path, tuple[_Stamp, Counties]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class DagState:
-    """What Airflow knows of a county's DAG."""
+    """What Airflow knows of a county's DAG. `missing`: nothing, or that it is gone."""
 
-    paused: bool
-    next_run_at: datetime | None
+    paused: bool = False
+    next_run_at: datetime | None = None
+    missing: bool = False
 
 
 def dag_id_of(county: str, kind: str = "sync") -> str:
@@ -53,7 +59,7 @@ def find_counties() -> Counties:
             (file.name, (stat := file.stat()).st_mtime_ns, stat.st_size) for file in county_files(folder)
         )
     except ConfigError as error:
-        return Counties({}, (error,))
+        return Counties({}, (error,), {})
     except OSError:  # a file went while we looked
         stamp = ()
     with _lock:
@@ -66,7 +72,10 @@ def find_counties() -> Counties:
 
 
 def dag_states(counties: list[str]) -> dict[str, DagState]:
-    """What Airflow knows of the counties' DAGs, by county; a DAG that was not parsed yet is missing."""
+    """What Airflow knows of the counties' DAGs, by county.
+
+    A DAG is missing where Airflow could not build it, has not read its file yet, or no longer finds it.
+    """
     wanted = {dag_id_of(county): county for county in counties}
     columns = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
         ~DagModel.is_stale
@@ -75,8 +84,9 @@ def dag_states(counties: list[str]) -> dict[str, DagState]:
         columns = columns.where(DagModel.dag_id.in_(wanted))
     with create_session() as session:
         rows = session.execute(columns).all()
-    return {
+    states = {
         wanted[dag_id]: DagState(bool(paused), next_at)
         for dag_id, paused, next_at in rows
         if dag_id in wanted
     }
+    return {county: states.get(county, DagState(missing=True)) for county in counties}

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from airflow_provider_pacs.sync.records import CertificateState, Coverage
 
 CountyState = Literal[
-    "failing", "blocked", "drift", "pending", "retrying", "unknown", "lagging", "never", "in_step"
+    "broken", "failing", "blocked", "drift", "pending", "retrying", "unknown", "lagging", "never", "in_step"
 ]
-"""The most urgent first."""
+"""The most urgent first. `broken`: its file can't be used, or Airflow has no DAG of it, so nothing runs."""
 
 
 class CertificateSummary(BaseModel):
@@ -54,7 +54,7 @@ class RunLine(BaseModel):
 
 
 class CountyLine(BaseModel):
-    """One county at a glance.
+    """One county at a glance; of one whose file can't be used only the name, the state and the cause.
 
     Attributes:
         cause: why the state is not `in_step`, in one sentence.
@@ -67,15 +67,15 @@ class CountyLine(BaseModel):
 
     county: str
     name: str
-    fips: str
+    fips: str = ""
     dag_id: str
-    target: str
+    target: str = ""
     state: CountyState
     cause: str = ""
     running: bool = False
     paused: bool = False
     cron: str | None = None
-    timezone: str
+    timezone: str = "UTC"
     fresh_since: datetime | None = None
     due_since: datetime | None = None
     next_run_at: datetime | None = None

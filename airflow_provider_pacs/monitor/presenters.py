@@ -69,6 +69,11 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
         "Another run of the county is at work",
         "Nothing was read; try again when the other run has ended.",
     ),
+    "PACS-011": (
+        "Conflict",
+        "The county is on hold",
+        "Nothing was published. `pacs resume` lifts the hold when its reason is gone.",
+    ),
     "PACS-010": (
         "Fatal",
         "Trying again would fail again",
@@ -129,6 +134,11 @@ def county_line(
         line.cause = f"The target {asked.connection} does not answer: {asked.error.message}"
         return line
     line.state, line.cause = decide_state(standing, due, now, patience)
+    if dag is not None and dag.missing:
+        line.state, line.cause = (
+            "broken",
+            f"Airflow has no DAG {line.dag_id}: its import errors say why, or it has not read the file yet.",
+        )
     if standing is None:
         return line
     facts, refused, states = standing.facts, standing.newest_refused, standing.recent()
@@ -150,6 +160,11 @@ def county_line(
             state=facts.certificate_state,
         )
     return line
+
+
+def broken_line(county: str, cause: str) -> CountyLine:
+    """Make the line of a county whose file can't be used."""
+    return CountyLine(county=county, name=county, dag_id=dag_id_of(county), state="broken", cause=cause)
 
 
 def run_line(row: RunRow, county: str) -> RunLine:

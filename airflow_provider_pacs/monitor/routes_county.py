@@ -114,7 +114,7 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
 
     def question(reader: OpsReader) -> list[RunLine]:
         rows = reader.runs(config.fips, "sync", limit)
-        for kind in ("reconcile", "backfill", "approval"):
+        for kind in ("reconcile", "backfill", "approval", "rollback"):
             rows += reader.runs(config.fips, kind, max(1, limit // 4))
         lines = [run_line(row, config.county) for row in rows]
         return lines + [refused_line(each, config.county) for each in reader.refused(config.fips)[:limit]]

@@ -9,29 +9,37 @@ from typing import get_args
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
-from airflow_provider_pacs.monitor.access import may_read_import_errors, readable
+from airflow_provider_pacs.monitor.access import may_read_import_errors, readable, readable_names
 from airflow_provider_pacs.monitor.counties import DagState, counties_folder, dag_states, find_counties
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
-from airflow_provider_pacs.monitor.presenters import county_line, target_line
+from airflow_provider_pacs.monitor.presenters import broken_line, county_line, target_line
 from airflow_provider_pacs.monitor.targets import Asked, ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 from airflow_provider_pacs.sync.target.postgres.read_records import CountyStanding
 
 router = APIRouter(prefix="/api", tags=["overview"])
 URGENCY: tuple[CountyState, ...] = get_args(CountyState)
 CARD_LINES = 5
+_FILE_IS_BROKEN = "Its county file can't be used: whoever may read Airflow's import errors sees why."
 
 
 @router.get("/overview")
 def overview(user: GetUserDep) -> Overview:
-    """Give every county's line, the most urgent first, and which targets answered."""
+    """Give every county's line, the most urgent first, and which targets answered. A county whose file can't
+    be used has a line like the others: who watches the page must not miss it.
+    """
     loaded = find_counties()
     configs = readable(user, loaded.good.values())
     now = datetime.now(UTC)
     answers = ask_each(configs, _by_county)
     dags = dag_states([config.county for config in configs])
     lines = [_line(config, dags, answers, now) for config in configs]
+    may_name_files = may_read_import_errors(user)
+    for county in readable_names(user, loaded.reasons):
+        cause = _named(loaded.reasons[county]) if may_name_files else _FILE_IS_BROKEN
+        lines.append(broken_line(county, cause))
     lines.sort(key=lambda line: (URGENCY.index(line.state), line.name))
     counts = Counter(line.state for line in lines)
     per_target = Counter(config.target.connection for config in configs)
@@ -41,9 +49,7 @@ def overview(user: GetUserDep) -> Overview:
         totals={state: counts[state] for state in get_args(CountyState)},
         running=sum(line.running for line in lines),
         targets=[target_line(asked, per_target[name]) for name, (asked, _) in sorted(answers.items())],
-        broken_files=[error.message.replace(f"{counties_folder()}/", "") for error in loaded.broken]
-        if may_read_import_errors(user)
-        else [],
+        broken_files=[_named(error) for error in loaded.broken] if may_name_files else [],
     )
 
 
@@ -59,6 +65,11 @@ def summary(user: GetUserDep) -> Summary:
         broken_files=len(whole.broken_files),
         targets_down=[target.connection for target in whole.targets if not target.ok],
     )
+
+
+def _named(error: ConfigError) -> str:
+    """The problem, with the file's name in the place of its path."""
+    return error.message.replace(f"{counties_folder()}/", "")
 
 
 def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, CountyStanding]:

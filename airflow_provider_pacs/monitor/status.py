@@ -30,6 +30,14 @@ def decide_state(
     """
     if standing is None:
         return "never", "This county has never been synchronised."
+    if standing.facts.hold:
+        return "pending", f"On hold {standing.facts.hold}. `pacs resume` lets its runs go on."
+    return _decide_by_runs(standing, due, now, patience)
+
+
+def _decide_by_runs(
+    standing: CountyStanding, due: datetime | None, now: datetime, patience: timedelta
+) -> tuple[CountyState, str]:
     run, facts = standing.run, standing.facts
     if cause := _failing(standing, now, patience):
         return "failing", cause

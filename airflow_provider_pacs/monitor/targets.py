@@ -22,6 +22,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 from airflow_provider_pacs.sync.target.postgres.tls import refuse_weak
 
@@ -216,9 +217,9 @@ def _result(asking: _Asking | PacsError) -> Any:
     except Exception as error:
         _note(asking.connection, None)
         raise ConfigError(
-            f"{asking.connection} can't be asked: {type(error).__name__}",
-            remedy="check the connection's fields and what the journal holds; the api-server's log has more",
-        ) from error
+            f"{asking.connection} can't be asked: {describe_foreign(error)}",
+            remedy="check the connection's fields and what the journal holds",
+        ) from None
     _note(asking.connection, None)
     return answer
 

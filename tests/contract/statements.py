@@ -27,6 +27,7 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, Incre
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
+from airflow_provider_pacs.sync.schema.features import TableFeed
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from tests.contract.tsql_parser import ROOT
@@ -240,9 +241,19 @@ def builders() -> dict[str, Callable[..., Built]]:
     return functions
 
 
+def every_feed(table: ResolvedTable) -> SourceFacts:
+    """A source that keeps every feed of the table, and names its rows by the mapped key."""
+    places = [(table.map.schema, table.map.table, (table.map.key,))]
+    if table.selection is not None:
+        places = [(track.schema, track.table, track.key) for track in table.selection.tracks]
+    return SourceFacts(
+        feeds=tuple(TableFeed("change_tracking", *place[:2], key=place[2]) for place in places)
+    )
+
+
 def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:
     """The strategies that fit a table, each with the table as it wants it."""
-    supports = [(strategy, strategy.supports(table, SourceFacts()).table) for strategy in STRATEGIES]
+    supports = [(strategy, strategy.supports(table, every_feed(table)).table) for strategy in STRATEGIES]
     return [(strategy, fitting) for strategy, fitting in supports if fitting is not None]
 
 
@@ -258,7 +269,8 @@ def _asked_for(function: Callable[..., Built], table: ResolvedTable) -> Resolved
 
 def _late_values(table: ResolvedTable) -> list[Late | None]:
     """What can be asked for as newer than a bound. Strategies that want another change column are left out."""
-    return [None, *(strategy.late(table) for strategy, fitting in strategies_of(table) if fitting == table)]
+    fitting = [(strategy, fits) for strategy, fits in strategies_of(table) if fits.map == table.map]
+    return [None, *(strategy.late(fits) for strategy, fits in fitting)]
 
 
 def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> Iterator[ChangeQuery]:
@@ -266,7 +278,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
     would not ask it.
     """
     parameters = list(inspect.signature(function).parameters)
-    asked = _asked_for(function, table) if "table" in parameters else table
+    asked = _asked_for(function, table) if {"table", "request"} & {*parameters} else table
     if asked is None:
         return
     values: dict[str, list[Any]] = {
@@ -277,14 +289,16 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "sums": [True, False],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
+        "place": ["[dbo].[Property]"],
         "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
+        "query": [ChangeQuery("SELECT 1 AS n")],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],
         "ahead_minutes": [0, 90, -480],
         "change_type": DATE_TYPES,
         "request": [
-            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset)
+            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset, asked)
             for change_type in DATE_TYPES
             for cursor in (None, STAMP)
             for oldest in (None, STAMP)

@@ -12,7 +12,11 @@ import pytest
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import queries
-from airflow_provider_pacs.sync.preflight.grants import mapped_tables, source_grants
+from airflow_provider_pacs.sync.preflight.grants import (
+    change_tracking_script,
+    mapped_tables,
+    source_grants,
+)
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tables import SourceTable, source_tables
 from airflow_provider_pacs.sync.schema.tsql import quote
@@ -108,6 +112,25 @@ def test_a_hostile_name_stays_a_name_in_a_grant(tsql: TsqlParser, name: str) -> 
     whole = tsql.parse(script).statements()
     assert [statement.type for statement in whole] == [statement.type for each in types for statement in each]
     assert quote(name[:100]) in made.statements[0]
+
+
+@pytest.mark.parametrize("name", ["Property", *ONE_LINE])
+def test_the_script_of_change_tracking_is_what_it_says(tsql: TsqlParser, name: str) -> None:
+    """Each statement by itself and the script as a whole; `CURRENT` is known since SQL Server 2012."""
+    raw = {"county": "benton_wa", "sync": {"entities": ["property"]}, "tables": {"property": {"table": name}}}
+    made = change_tracking_script(CountyConfig.model_validate(raw))
+    expected = [
+        "AlterDatabaseSetStatement",
+        "AlterTableChangeTrackingModificationStatement",
+        "GrantStatement",
+        "GrantStatement",
+    ]
+    assert [[each.type for each in v.statements()] for v in tsql.parse_all(made.statements)] == [
+        [kind] for kind in expected
+    ]
+    assert [each.type for each in tsql.parse("\n".join(made.lines())).statements()] == expected
+    (optional,) = made.optional
+    assert [each.type for each in tsql.parse(optional.statement).statements()] == expected[:1]
 
 
 @pytest.mark.parametrize("name", ["line\nbreak", "x\r\nGO\r\ny", "tab\there", "sep\u2028x", "nel\x85x"])

@@ -51,5 +51,5 @@ def test_the_benchmark_writes_its_figures(tmp_path: Path) -> None:
     assert (
         set(figures["stages"]["full"])
         == set(figures["stages"]["delta"])
-        == {"start and end", "read", "judged", "published", "certified"}
+        == {"start and end", "read", "validated", "published", "certified"}
     )

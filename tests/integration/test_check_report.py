@@ -155,7 +155,7 @@ def test_strict_does_not_trust_silence(read_only: County) -> None:
             "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
         ),
         (
-            "COLUMNS AS c\nWHERE c.TABLE|sys.columns",
+            "INFORMATION_SCHEMA.COLUMNS|sys.columns",
             "schema.property",
             "GRANT VIEW DEFINITION ON OBJECT::[dbo].[Property] TO [pacs_reader];",
         ),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pacs.sync.config import table_maps
+from airflow_provider_pacs.sync.entities import promoted_column
 from airflow_provider_pacs.sync.profiles import load_profile, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import RetryableError
 from airflow_provider_pacs.sync.schema.joined import render
@@ -151,6 +152,49 @@ def test_extra_columns_are_silent_for_a_confidential_owner(make: Maker) -> None:
     assert county.sync()[1].clean
     assert county.live("owner", f"{prop_id}/{account}")["extra"] is None
     assert county.keyed("owner", deleted=True)[f"{former}/{account}"]["extra"] is None
+
+
+def test_promoted_columns_are_silent_for_a_confidential_owner(make: Maker, pg_url: str) -> None:
+    """Case C22, where the county's column has a column of its own: emptied in live rows and in tombstones, also when
+    the county promotes it no longer.
+    """
+    extra = {"dba_name": "a.file_as_name"}
+    county = make("property", "owner", tables={"owner": {"extra": extra, "promote": {"dba_name": "text"}}})
+    promoted = {"owner": [promoted_column("dba_name", "text")]}
+    with PostgresTarget.from_url(pg_url) as owner, owner.connection.cursor() as admin:
+        owner.migrate()
+        assert owner.promote(promoted) == ["promoted_owner_dba_name"]
+        try:
+            county.sync()
+            hidden = {
+                str(r["acct_id"]) for r in county.rows_in("account", "acct_id", "confidential_flag = 'T'")
+            }
+            said = {row["party_key"]: row["dba_name"] for row in county.rows("owner").values()}
+            assert {said[party] for party in said.keys() & hidden} == {None}
+            prop_id, former = county.plain(2, skip=24)
+            account = county.rows_in("owner", "owner_id", f"prop_id = {prop_id} AND owner_tax_yr = 2026")[0][
+                "owner_id"
+            ]
+            name = county.live("owner", f"{prop_id}/{account}")["dba_name"]
+            assert name
+            county.copy_row(
+                "owner", f"prop_id = {former} AND owner_tax_yr = 2026 AND sup_num = 0", owner_id=account
+            )
+            county.sync()
+            county.pacs(
+                f"DELETE FROM dbo.owner WHERE prop_id = {former} AND owner_tax_yr = 2026 AND owner_id = {account}"
+            )
+            county.sync()
+            assert county.keyed("owner", deleted=True)[f"{former}/{account}"]["dba_name"] == name
+            county.config = county.config.model_copy(update={"tables": {}})
+            county.pacs(f"UPDATE dbo.account SET confidential_flag = 'T' WHERE acct_id = {account}")
+            assert county.sync()[1].clean
+            assert county.live("owner", f"{prop_id}/{account}")["dba_name"] is None
+            assert county.keyed("owner", deleted=True)[f"{former}/{account}"]["dba_name"] is None
+        finally:
+            admin.execute("ALTER TABLE pacs.owner DROP COLUMN dba_name")
+            admin.execute("DELETE FROM pacs_ops.promoted_column WHERE entity = 'owner'")
+            admin.execute("DELETE FROM pacs_ops.schema_migration WHERE name = 'promoted_owner_dba_name'")
 
 
 def test_an_option_that_lives_in_the_source_means_a_full_read(make: Maker) -> None:

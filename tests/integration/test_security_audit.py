@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
 from security_platform import Platform
 from security_platform import platform as platform
 
+from airflow_provider_pacs.cli.program import main
 from airflow_provider_pacs.sync.target.postgres import audit, session
 from airflow_provider_pacs.sync.target.postgres.audit import AuditHead
 
@@ -169,18 +172,60 @@ def test_a_replaced_function_hides_nothing(platform: Platform, chain: str) -> No
     assert verified(platform, chain) == ("edited", 2)
 
 
-def test_an_export_can_be_checked_without_the_database(platform: Platform, chain: str) -> None:
-    with platform.as_superuser() as connection:
-        lines = [json.loads(line) for line in audit.export(connection, chain)]
-        kept = audit.head(connection, chain)
+AWKWARD = (
+    '{"a": 1.10, "b": 1e400, "c": 123456789012345678901234567890.50, "d": -0.0, "e": 1E-7, '
+    '"f": "Łódź 😀 \\u2028 \\" \\\\ \\u0007", "g": [[], {}, null, true], "": "", "a b": 100000000000000000000}'
+)
+"""Details that no reader of JSON but PostgreSQL writes back as they were."""
+
+
+def sha256_of_the_lines(lines: Sequence[str]) -> tuple[str, int]:
+    """What an outside party does with an export: nothing but strings and SHA-256."""
     previous = ""
     for line in lines:
-        assert line["previous"] == previous
-        previous = hashlib.sha256(bytes.fromhex(line["previous"]) + line["text"].encode()).hexdigest()
-        assert line["hash"] == previous
-        assert json.loads(line["text"])["details"] == line["details"]
+        row = json.loads(line)
+        assert set(row) == {"position", "seq", "previous", "hash", "text"}
+        assert row["previous"] == previous
+        previous = hashlib.sha256(bytes.fromhex(previous) + row["text"].encode()).hexdigest()
+        assert row["hash"] == previous
+    return previous, len(lines)
+
+
+def test_an_export_can_be_checked_without_the_database(platform: Platform, chain: str) -> None:
+    """Byte for byte what was hashed: numbers beyond a float, digits behind a point, every character."""
+    with platform.as_login(platform.sync) as connection:
+        connection.execute(
+            "SELECT pacs_ops.append_audit(%s, NULL, 'test.row', 'Łódź 😀', %s::jsonb)", (chain, AWKWARD)
+        )
+    with platform.as_superuser() as connection:
+        lines = list(audit.export(connection, chain))
+        kept = audit.head(connection, chain)
+        stored = connection.execute(
+            "SELECT details::text FROM pacs_ops.audit WHERE county_id = %s ORDER BY position DESC", (chain,)
+        ).fetchone()
     assert kept is not None
-    assert (len(lines), previous) == (5, kept.hash)
+    assert sha256_of_the_lines(lines) == (kept.hash, 6)
+    assert stored is not None
+    assert f'"details": {stored[0]}' in json.loads(lines[-1])["text"]
+    assert all(line.isascii() and len(line.splitlines()) == 1 for line in lines)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_commands_export_is_what_was_hashed(
+    platform: Platform, chain: str, as_json: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`pacs audit export`, and with --json, where the lines are items of one document."""
+    with platform.as_login(platform.sync) as connection:
+        connection.execute("SELECT pacs_ops.append_audit(%s, NULL, 'x', 'y', %s::jsonb)", (chain, AWKWARD))
+        head = audit.head(connection, chain)
+    (tmp_path / "ada_id.yaml").write_text(f'fips: "{chain}"\ntimezone: America/Boise\n', "utf-8")
+    (tmp_path / "url").write_text(platform.url, "utf-8")
+    options = ["--counties", str(tmp_path), "--target-url-file", str(tmp_path / "url")]
+    assert main(["audit", "export", "ada_id", *options, *(["--json"] if as_json else [])]) == 0
+    out = capsys.readouterr().out
+    lines = [json.dumps(row) for row in json.loads(out)] if as_json else out.splitlines()
+    assert head is not None
+    assert sha256_of_the_lines(lines) == (head.hash, 6)
 
 
 def test_appends_side_by_side_make_one_chain(platform: Platform) -> None:

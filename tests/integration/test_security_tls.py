@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +53,14 @@ def certificates(folder: Path) -> dict[str, tuple[Path, Path]]:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine's own libpq settings; what a test sets is part of its case."""
-    for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGHOST"):
+    for name in (
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGSERVICE",
+        "PGSSLMINPROTOCOLVERSION",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -111,6 +121,67 @@ def test_the_systems_authorities_are_asked_where_none_is_named(
         assert server.passwords == [SECRET.encode()]
 
 
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C compiler to make the library that must not be loaded")
+def test_no_extra_of_the_target_loads_a_library(
+    certificates: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Case E3 at the target: `sslkey: /tmp/evil.so:x` names an OpenSSL engine, and libpq runs what is in the file.
+
+    In a process of its own: the exploit is first shown to work without our refusal, so the test can fail.
+    """
+    source, library, ran = tmp_path / "evil.c", tmp_path / "evil.so", tmp_path / "ran"
+    source.write_text(
+        f'#include <stdio.h>\n__attribute__((constructor)) static void go(void) {{ fclose(fopen("{ran}", "w")); }}\n'
+    )
+    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    tried = (
+        "import psycopg, sys\n"
+        "from airflow_provider_pacs.sync.target.postgres import session\n"
+        "params = dict(word.split('=', 1) for word in sys.argv[2:])\n"
+        "try:\n    psycopg.connect(**params) if sys.argv[1] == 'libpq' else session.connect(params)\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
+    )
+    with fake_postgres(certificates["good"]) as server:
+        stated = params(
+            server.port, sslmode="require", sslcert=str(certificates["good"][0]), sslkey=f"{library}:x"
+        )
+        words = [f"{name}={value}" for name, value in stated.items()]
+
+        def outcome(how: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", tried, how, *words],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+            return done.stdout
+
+        refused = outcome("ours")
+        assert refused.startswith("ConfigError")
+        assert str(library) not in refused
+        assert not ran.exists()
+        assert server.passwords == []
+        outcome("libpq")
+        assert ran.exists(), "this libpq loads no engines: the case can't be shown with it"
+
+
+@pytest.mark.parametrize("key", ["/tmp/evil.so:x", "../../evil.so:x", "dynamic:x", "pkcs11:token"])
+@pytest.mark.parametrize("opener", OPENERS)
+def test_an_engine_is_refused_by_every_opener(opener: str, key: str) -> None:
+    """Case E3 at the target: the runs, the page, and what Great Expectations is given."""
+    with pytest.raises(ConfigError, match="engine"):
+        OPENERS[opener](params(1, sslkey=key))
+    with pytest.raises(ConfigError, match="engine"):
+        session.sqlalchemy_url(params(1, sslkey=key))
+    assert (
+        session.connect_arguments(params(1, sslkey="/etc/pki/client.key"))["sslkey"] == "/etc/pki/client.key"
+    )
+
+
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
 def test_a_weaker_setting_works_by_name_and_is_told(mode: str) -> None:
     """Case E11 at the target: by explicit name only; it is a finding, and `strict` refuses it."""
@@ -142,6 +213,39 @@ def test_a_weaker_setting_works_by_name_and_is_told(mode: str) -> None:
 )
 def test_what_is_weak(stated: dict[str, str], weak: list[str]) -> None:
     assert [setting.name for setting in tls.weak_settings(stated)] == weak
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{"dbname": "d"}, {"host": "/run/postgresql"}, {"host": "/run/postgresql", "sslmode": "disable"}],
+)
+@pytest.mark.parametrize(("variable", "value"), [("PGHOSTADDR", "192.0.2.1"), ("PGSERVICE", "platform")])
+def test_an_address_or_a_service_from_the_environment_is_a_network(
+    variable: str, value: str, stated: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case E2: libpq prefers PGHOSTADDR to a socket, and a service's file may name any host."""
+    assert tls.is_local(stated)
+    monkeypatch.setenv(variable, value)
+    assert not tls.is_local(stated)
+    assert tls.secured(stated)["sslmode"] == stated.get("sslmode", "verify-full")
+    assert [weak.name for weak in tls.weak_settings(stated)] == (["sslmode"] if "sslmode" in stated else [])
+
+
+def test_a_password_goes_to_no_address_that_the_environment_slips_in(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """Case E2, as it would happen: the target is a socket, PGHOSTADDR a server without TLS."""
+    with fake_postgres() as server:
+        monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+        opened(OPENERS["sync"], params(server.port) | {"host": str(folder)})
+        assert server.passwords == []
+
+
+def test_an_old_protocol_from_the_environment_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMINPROTOCOLVERSION", "TLSv1")
+    assert [weak.name for weak in tls.weak_settings({"host": "db.example"})] == ["ssl_min_protocol_version"]
+    stated = {"host": "db.example", "ssl_min_protocol_version": "TLSv1.2"}
+    assert tls.weak_settings(stated) == ()
 
 
 def test_a_host_from_the_environment_is_a_network_too(monkeypatch: pytest.MonkeyPatch) -> None:

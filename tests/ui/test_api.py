@@ -143,10 +143,10 @@ def test_the_overview_names_the_down_target_and_the_broken_file(client: TestClie
     }
     assert ["spelled_wrong_wa.yaml: sinc: unknown key" in text for text in whole["broken_files"]] == [True]
     assert whole["totals"] == {
-        "in_step": 5, "lagging": 1, "pending": 1, "retrying": 1, "failing": 2, "blocked": 1, "drift": 1, "never": 1, "unknown": 1,
+        "broken": 1, "in_step": 5, "lagging": 1, "pending": 1, "retrying": 1, "failing": 2, "blocked": 1, "drift": 1, "never": 1, "unknown": 1,
     }  # fmt: skip
     assert whole["running"] == 2
-    assert sum(whole["totals"].values()) == len(whole["counties"]) == 14
+    assert sum(whole["totals"].values()) == len(whole["counties"]) == 15
 
 
 def test_a_user_sees_only_counties_whose_dag_he_may_read(
@@ -416,6 +416,48 @@ def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
         text = client.get(f"/static/{file}").text.replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("https?", "")
         assert "dangerouslySetInnerHTML" not in text
+
+
+def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, journal: Journal) -> None:
+    """Every change of a property and of what belongs to it, newest first; the hold of its county."""
+    path = "/api/counties/benton_wa/property-history"
+    with psycopg.connect(journal.url, autocommit=True) as connection:
+        (parcel, property_id) = connection.execute(
+            "SELECT parcel_number, property_id::text FROM pacs.property WHERE county_id = '53005' ORDER BY 1 LIMIT 1"
+        ).fetchone() or ("", "")
+        connection.execute("SELECT pacs_ops.open_change_log_months()")
+        try:
+            connection.execute(
+                "INSERT INTO pacs_ops.change_log (county_id, entity, row_key, source_key, property_id, run_id, at, op, "
+                "before) SELECT county_id, 'property', property_id, property_id::text, property_id, _run_id, now(), "
+                '\'U\', to_jsonb(t) || \'{"legal_description": "SECRET 7", "_deleted_at": "2026-01-01"}\' '
+                "FROM pacs.property AS t WHERE county_id = '53005' AND property_id = %s",
+                (property_id,),
+            )
+            connection.execute(
+                "INSERT INTO pacs_ops.county_hold (county_id, reason, held_by) VALUES ('53005', 'a reason', 'ann')"
+            )
+            for key in (parcel, property_id):
+                answer = client.get(path, params={"key": key})
+                assert answer.status_code == 200, answer.text
+                past = answer.json()
+                assert (past["changes"][0]["op"], past["changes"][0]["changed"]) == (
+                    "R",
+                    ["legal_description"],
+                )
+                assert past["changes"][0]["run_kind"] == "sync"
+                assert {"I"} == {change["op"] for change in past["changes"][1:]}
+                assert {"property", "owner"} <= {change["entity"] for change in past["changes"]}
+                assert past["hold"]["reason"] == "a reason"
+                assert "SECRET 7" not in answer.text
+            first = client.get(path, params={"key": parcel, "limit": 1}).json()
+            assert (len(first["changes"]), first["more"]) == (1, True)
+            none = client.get(path, params={"key": "no such parcel"}).json()
+            assert (none["changes"], none["more"]) == ([], False)
+            assert client.get(path).status_code == 422
+        finally:
+            connection.execute("DELETE FROM pacs_ops.change_log WHERE county_id = '53005'")
+            connection.execute("DELETE FROM pacs_ops.county_hold WHERE county_id = '53005'")
 
 
 @pytest.fixture

@@ -235,9 +235,49 @@ def test_two_files_with_one_code_are_two_broken_files(
     monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_TERRAFUSION", as_airflow(journal.url))
     page = client.get("/api/overview").json()
-    assert [line["county"] for line in page["counties"]] == ["king_wa"]
+    rows = {line["county"]: line for line in page["counties"]}
+    assert set(rows) == {"ada_id", "benton_wa", "king_wa", "yakima_wa"}
+    assert {county for county, row in rows.items() if row["state"] == "broken"} == set(rows) - {"king_wa"}
+    assert "'53005' is claimed by 2 counties" in rows["benton_wa"]["cause"]
+    assert "tags.0" in rows["yakima_wa"]["cause"]
+    assert str(tmp_path) not in str(page)
+    assert page["totals"]["broken"] == 3
     assert len(page["broken_files"]) == 2
+    assert client.get("/api/summary").json()["attention"][0]["state"] == "broken"
     assert client.get("/api/counties/benton_wa/runs").status_code == 404
+
+
+def test_a_broken_county_is_a_row_for_who_may_read_its_dag_only(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case E5: the reason, which may name another county's file, is for who may read Airflow's import errors."""
+    (tmp_path / "ada_id.yaml").write_text('fips: "53005"\ntimezone: America/Boise\n', "utf-8")
+    (tmp_path / "benton_wa.yaml").write_text("owner: me\n", "utf-8")
+    monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(tmp_path))
+    monkeypatch.setattr(Everything, "dags", {"pacs_benton_wa"})
+    monkeypatch.setattr(Everything, "is_authorized_view", lambda self, **_: False)
+    page = client.get("/api/overview").json()
+    ((county, cause),) = [(line["county"], line["cause"]) for line in page["counties"]]
+    assert county == "benton_wa"
+    assert "import errors" in cause
+    assert "ada_id" not in str(page)
+    assert page["broken_files"] == []
+
+
+def test_a_county_of_which_airflow_has_no_dag_is_broken(
+    journal: Journal, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case E5: its file is good, but its DAGs could not be built: nothing runs, whatever its last data says."""
+    missing = {"benton_wa": counties.DagState(missing=True), "adams_wa": counties.DagState()}
+    for routes in ("routes_overview", "routes_county"):
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.dag_states", lambda names: missing)
+    monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(journal.counties))
+    monkeypatch.setenv("AIRFLOW_CONN_TERRAFUSION", as_airflow(journal.url))
+    rows = {line["county"]: line for line in client.get("/api/overview").json()["counties"]}
+    assert (rows["benton_wa"]["state"], rows["adams_wa"]["state"]) == ("broken", "in_step")
+    assert "Airflow has no DAG pacs_benton_wa" in rows["benton_wa"]["cause"]
+    assert rows["benton_wa"]["last_run"] is not None
+    assert client.get("/api/counties/benton_wa").json()["line"]["state"] == "broken"
 
 
 def test_the_pages_login_may_be_the_monitors(journal: Journal) -> None:

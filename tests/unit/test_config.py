@@ -20,6 +20,7 @@ from airflow_provider_pacs.sync.config import (
 )
 from airflow_provider_pacs.sync.config.cron import five_field_cron
 from airflow_provider_pacs.sync.config.folder import load_counties
+from airflow_provider_pacs.sync.config.strict_yaml import MAX_BYTES
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 MODEL = Path(__file__).parents[2] / "dags" / "counties" / "benton_wa.yaml"
@@ -281,6 +282,9 @@ OUT_OF_BOUNDS = {
     "NUL": ('owner: "a\\0b"', "a control character"),
     "escape": ('owner: "a\\eb"', "a control character"),
     "line separator": ('owner: "a\\u2028b"', "a control character"),
+    "half a character": ('owner: "a\\ud800b"', "a control character"),
+    "text that runs backwards": ('owner: "a\\u202eb"', "a control character"),
+    "no character": ('owner: "a\\uffffb"', "a control character"),
     "tag": ("owner: !!binary aGk=", "tags (!) are not allowed"),
     "object": ("a: !!python/object:os.system x", "tags (!) are not allowed"),
     "digits": ("sync: {batch_size: " + "9" * 5_000 + "}", "more than 1000 characters"),
@@ -306,6 +310,22 @@ OUT_OF_BOUNDS = {
     "timezone": (f"timezone: {'x' * 65}", "timezone: String should have at most 64 characters"),
     "cron": (f"sync: {{cron: '{'0,' * 150}0 * * * *'}}", "sync.cron: String should have at most 200"),
     "cron step": ("sync: {cron: '*/99999999999 * * * *'}", "is no minute"),
+    "option's count": (
+        "source: {profile: harris_pacs_9, options: {years: 4294967296}}",
+        "years: must be a whole number from 1 to 100",
+    ),
+    "option's code with a line": (
+        'source: {profile: harris_pacs_9, options: {property_types: ["R\\n"]}}',
+        "property_types: must be a list of codes",
+    ),
+    "option's date": (
+        'source: {profile: harris_pacs_9, options: {inactive_sentinels: ["2026-99-99"]}}',
+        "inactive_sentinels: must be a list of dates",
+    ),
+    "option's list": (
+        f"source: {{profile: harris_pacs_9, options: {{property_types: [{'R, ' * 201}]}}}}",
+        "property_types: must be a list of codes",
+    ),
     "target.tls": ("target: {tls: off}", "target.tls: Input should be 'warn' or 'strict'"),
 }
 
@@ -320,6 +340,63 @@ def test_what_is_out_of_bounds_is_one_countys_problem(tmp_path: Path, name: str)
     write(tmp_path, "owner: me", "king_wa.yaml")
     loaded = load_counties(tmp_path)
     assert (list(loaded.good), len(loaded.broken)) == (["king_wa"], 1)
+
+
+def test_texts_are_bounded_in_characters_and_files_in_bytes(tmp_path: Path) -> None:
+    """Case E5: a name of 128 characters is one, however many bytes they take; a file's bytes are what is read."""
+    assert load_county(write(tmp_path, f"name: {'😀' * 128}")).name == "😀" * 128
+    problems(write(tmp_path, f"name: {'😀' * 129}"))
+    fill = MAX_BYTES - len("owner: me\n#\n")
+    load_county(write(tmp_path, f"owner: me\n#{'x' * fill}\n"))
+    (message,) = problems(write(tmp_path, f"owner: me\n#{'x' * (fill + 1)}\n"))
+    assert "larger than 64 KB" in message
+    (message,) = problems(write(tmp_path, f"owner: me\n#{'é' * (fill // 2 + 1)}\n"))
+    assert "larger than 64 KB" in message
+
+
+@pytest.mark.parametrize(
+    ("promote", "what"),
+    [
+        ("{zone: text}", "promote.zone: is not under extra"),
+        (
+            "{lot: text}",
+            "promote.lot: is not under extra: name its source there, then its type here; did you mean 'lots'",
+        ),
+        ("{lots: money}", "promote.lots: Input should be 'text', 'numeric'"),
+        ("{lots: json}", "promote.lots: Input should be 'text', 'numeric'"),
+        ('{"lots; DROP TABLE": text}', "String should match pattern"),
+        ("{county_id: text}", "county_id is a name of the table's own"),
+        ("[lots]", "promote: Input should be a valid dictionary"),
+    ],
+)
+def test_what_can_not_be_promoted(tmp_path: Path, promote: str, what: str) -> None:
+    text = f"tables: {{property: {{extra: {{lots: Lots, county_id: X}}, promote: {promote}}}}}"
+    assert any(what in line for line in problems(write(tmp_path, text)))
+
+
+def test_one_county_does_not_fill_every_countys_table(tmp_path: Path) -> None:
+    """Case E5: the columns that a file promotes are added to the table of all counties."""
+    names = [f"c{number}" for number in range(21)]
+    extra, promote = (", ".join(f"{name}: {kind}" for name in names) for kind in ("X", "text"))
+    text = f"tables: {{property: {{extra: {{{extra}}}, promote: {{{promote}}}}}}}"
+    assert any(
+        "promote: Dictionary should have at most 20 items" in line for line in problems(write(tmp_path, text))
+    )
+
+
+def test_what_is_promoted(tmp_path: Path) -> None:
+    text = "tables: {property: {extra: {lots: Lots, zone: Z}, promote: {lots: integer}}}"
+    config = load_county(write(tmp_path, text))
+    assert config.tables["property"].promote == {"lots": "integer"}
+
+
+@pytest.mark.parametrize("text", ["name: 2001-99-99", 'name: "hunter2', "name: hunter2: x", "name: [hunter2"])
+def test_no_value_of_a_file_is_quoted_in_a_parse_error(tmp_path: Path, text: str) -> None:
+    """A password that stands in the wrong place reaches neither the banner nor the page."""
+    (message,) = problems(write(tmp_path, text))
+    assert "is not valid YAML" in message
+    assert "hunter2" not in message
+    assert "2001" not in message
 
 
 def test_nothing_is_made_of_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +423,7 @@ def test_what_nobody_thought_of_is_one_countys_problem(
     loaded = load_counties(tmp_path)
     assert list(loaded.good) == ["king_wa"]
     assert "ZeroDivisionError" in loaded.broken[0].message
+    assert loaded.reasons == {"benton_wa": loaded.broken[0]}
 
 
 def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
@@ -359,6 +437,7 @@ def test_a_fips_code_is_one_countys(tmp_path: Path) -> None:
     assert "ada_id.yaml" in messages.message
     assert "benton_wa.yaml" in messages.message
     assert "'53005' is claimed by 2 counties" in messages.message
+    assert loaded.reasons == {"ada_id": messages, "benton_wa": messages}
 
 
 def test_a_configuration_is_frozen_and_its_fingerprint_stable(tmp_path: Path) -> None:
@@ -398,6 +477,7 @@ def test_a_broken_file_hides_no_other_and_a_county_has_one_file(tmp_path: Path) 
         in messages
     )
     assert "yakima_wa.yaml: sync.batch_size" in messages
+    assert set(loaded.reasons) == {"benton_wa", "yakima_wa"}
 
 
 @pytest.mark.parametrize(

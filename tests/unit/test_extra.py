@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_pacs.sync.entities import EXTRA, Entity, EntityColumn, load_entities
+from airflow_provider_pacs.sync.entities import EXTRA, Entity, EntityColumn, load_entities, promoted_column
 from airflow_provider_pacs.sync.mapping.batches import REJECT, map_batch
 from airflow_provider_pacs.sync.mapping.extra import (
     added_since,
@@ -26,6 +26,51 @@ from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
+
+
+def test_promoted_names_leave_the_json_and_get_their_types() -> None:
+    """Those that this county promotes; a column that another county promoted stays in this one's JSON."""
+    entity = load_entities()["property"].with_promoted(
+        [promoted_column("lots", "integer"), promoted_column("zone", "text")]
+    )
+    batch = batch_of(pa.array(["7", "x", None]), pa.array(["R1", "R2", "R3"]))
+    mapped = map_batch(batch, entity, ["lots", "zone"], {"lots"})
+    assert mapped.schema.names == ["lots", "extra", REJECT]
+    assert mapped.column("lots").to_pylist() == ["7", None, None]
+    assert mapped.column("extra").to_pylist() == ['{"zone":"R1"}', '{"zone":"R2"}', '{"zone":"R3"}']
+    assert mapped.column(REJECT).to_pylist() == [None, "{MAP.lots}", None]
+    both = map_batch(batch, entity, ["lots", "zone"], {"lots", "zone"})
+    assert both.column("extra").to_pylist() == [None] * 3
+
+
+def test_the_promoted_columns_stand_before_extra_and_change_no_recorded_definition() -> None:
+    """`entity_property` is a migration with a digest over this text."""
+    entity = load_entities()["property"]
+    wider = entity.with_promoted([promoted_column("zone", "text")])
+    assert wider.column_names == (*entity.column_names[:-1], "zone", "extra")
+    assert wider.mapped_names == entity.mapped_names
+    assert "promoted" not in repr(entity)
+
+
+def test_a_promotion_is_part_of_the_mapping_and_none_changes_none() -> None:
+    """Every county's tables would be read whole again otherwise."""
+    plain = load_tables("generic", {"property": {"extra": {"zone": "Z"}}})["property"]
+    same = load_tables("generic", {"property": {"extra": {"zone": "Z"}, "promote": {}}})["property"]
+    promoted = load_tables("generic", {"property": {"extra": {"zone": "Z"}, "promote": {"zone": "text"}}})[
+        "property"
+    ]
+    assert plain.fingerprint == same.fingerprint
+    assert plain.fingerprint != promoted.fingerprint
+
+
+def test_a_promoted_column_of_a_joined_entity_is_read_like_extra() -> None:
+    tables = load_tables(
+        "harris_pacs_9", {"property": {"extra": {"zone": "p.zoning"}, "promote": {"zone": "text"}}}
+    )
+    assert (tables["property"].extra, tables["property"].promoted) == (
+        (("zone", "p.zoning"),),
+        (("zone", "text"),),
+    )
 
 
 def batch_of(*arrays: pa.Array) -> pa.RecordBatch:

@@ -59,6 +59,11 @@ def standing(
 @pytest.mark.parametrize(
     ("known", "state", "words"),
     [
+        (
+            standing(refused=(REFUSED,), hold="since 2026-11-22 08:00 UTC by ann: rolled back"),
+            "pending",
+            "On hold since 2026-11-22 08:00 UTC by ann: rolled back.",
+        ),
         (None, "never", "never been synchronised"),
         (CountyStanding(replace(FACTS, good_started_at=None, certificate_state=None)), "never", "never been synchronised"),
         (standing(), "in_step", ""),

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,7 @@ def script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     loader.exec_module(module)
     return module
 
@@ -66,20 +68,64 @@ def test_what_only_looks_like_one_is_not(tmp_path: Path, text: str) -> None:
     assert list(AUDIT.secrets(repository(tmp_path, text))) == []
 
 
+def answered(*said: dict[str, object]) -> Callable[[Path], str]:
+    return lambda listed: json.dumps({"dependencies": list(said), "fixes": []})
+
+
 def test_a_known_fault_is_named_with_what_helps() -> None:
-    installed = AUDIT.metadata.version("pyarrow")
-    assert installed
-    faults = list(AUDIT.known_faults({"pyarrow": "14.0.0", "pydantic": "2.12"}))
-    assert len(faults) == 1
-    assert "CVE-2023-47248" in faults[0]
-    assert "14.0.1" in faults[0]
-    assert list(AUDIT.known_faults({"pyarrow": "14.0.1"})) == []
+    fault = {"id": "PYSEC-1", "fix_versions": ["14.0.1"], "aliases": ["CVE-1"], "description": "x"}
+    said = answered(
+        {"name": "PyArrow", "version": "14.0.0", "vulns": [fault]}, {"name": "pydantic", "vulns": []}
+    )
+    advisories = AUDIT.known_faults({"pyarrow": "14.0.0", "pydantic": "2.12"}, said)
+    assert advisories.faults == ("pyarrow 14.0.0: PYSEC-1, CVE-1; mended in 14.0.1",)
+    assert (advisories.asked, advisories.not_asked) == (2, ())
 
 
-def test_every_advisory_is_complete() -> None:
-    listed = tomllib.loads((ROOT / ".ci" / "advisories.toml").read_text("utf-8"))["advisory"]
-    assert all({"package", "fixed", "id", "about"} == set(advisory) for advisory in listed)
-    assert all(AUDIT.Version(advisory["fixed"]) for advisory in listed)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        answered({"name": "pyarrow", "skip_reason": "Dependency not found on PyPI"}),
+        answered(),
+        lambda listed: "",
+    ],
+)
+def test_a_package_that_could_not_be_asked_about_is_not_free_of_faults(ask: Callable[[Path], str]) -> None:
+    """pip-audit itself says "No known vulnerabilities found" and ends with 0 then."""
+    advisories = AUDIT.known_faults({"pyarrow": "14.0.0"}, ask)
+    assert (advisories.faults, advisories.asked, len(advisories.not_asked)) == ((), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("faults", "asked", "not_asked", "status", "word"),
+    [
+        ((), 1, (), 0, "known faults: none"),
+        (("pyarrow 14: X",), 1, (), 1, "known faults: 1"),
+        ((), 0, ("pyarrow 14: no network",), 3, "known faults: not checked"),
+        (("pyarrow 14: X",), 1, ("numpy 2: no network",), 1, "NOT CHECKED: 1 packages"),
+    ],
+)
+def test_the_exit_status_says_whether_the_faults_were_asked_for(
+    faults: tuple[str, ...],
+    asked: int,
+    not_asked: tuple[str, ...],
+    status: int,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(AUDIT, "known_faults", lambda *_: AUDIT.Advisories(faults, asked, not_asked))
+    for check in ("unmet", "altered", "secrets", "unbounded", "old_bill"):
+        monkeypatch.setattr(AUDIT, check, lambda *_: iter(()))
+    monkeypatch.setattr(sys, "argv", ["audit"])
+    assert AUDIT.main() == status
+    assert word in capsys.readouterr().out
+
+
+def test_no_advisory_is_written_down_here() -> None:
+    """A list kept by hand is old the day after; only a database that is asked can know."""
+    assert not (ROOT / ".ci" / "advisories.toml").exists()
+    assert "CVE-" not in (ROOT / ".ci" / "audit").read_text("utf-8")
 
 
 def test_every_requirement_is_bounded_and_met() -> None:

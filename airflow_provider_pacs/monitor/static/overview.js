@@ -27,7 +27,9 @@ function NewestCertificate({ certificate }) {
 const COLUMNS = [
   {
     key: "name", label: "County", sort: (line) => line.name.toLowerCase(),
-    cell: (line) => h(C.Box, { w: "11.5rem" }, h(To, { to: countyPath(line.county), fontWeight: "medium", overflowWrap: "anywhere" }, line.name)),
+    cell: (line) => h(C.Box, { w: "11.5rem" }, line.fips
+      ? h(To, { to: countyPath(line.county), fontWeight: "medium", overflowWrap: "anywhere" }, line.name)
+      : h(C.Text, { as: "span", fontWeight: "medium", overflowWrap: "anywhere", title: line.cause }, line.name)),
   },
   {
     key: "state", label: "State", sort: (line) => URGENCY.indexOf(line.state),
@@ -171,7 +173,7 @@ export function DashboardCard() {
       ),
       data.attention.map((line) => h(
         C.HStack, { key: line.county, gap: 2, fontSize: "sm", minW: 0 },
-        h(StateBadge, { state: line.state }), h(To, { to: countyPath(line.county), flexShrink: 0 }, line.name),
+        h(StateBadge, { state: line.state }), h(To, { to: line.fips ? countyPath(line.county) : "/plugin/pacs-sync?state=broken", flexShrink: 0 }, line.name),
         h(C.Text, { color: "fg.muted", truncate: true, title: line.cause }, line.cause),
       )),
     ),

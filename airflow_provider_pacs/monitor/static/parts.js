@@ -90,6 +90,7 @@ export const sentences = (...texts) => texts.filter(Boolean).map((text) => (/[.?
 // ---- states: a colour never says anything alone
 
 export const STATES = {
+  broken: { word: "Broken", palette: "red", sign: "⚠" },
   failing: { word: "Failing", palette: "red", sign: "✕" },
   blocked: { word: "Blocked", palette: "red", sign: "■" },
   drift: { word: "Drift", palette: "red", sign: "≠" },

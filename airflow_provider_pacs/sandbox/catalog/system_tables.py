@@ -45,6 +45,7 @@ def _system_views(catalog: Declarations, database: Database) -> Iterator[Row]:
     names = [k.split(".")[1] for k in (*SPECS, *LIVE) if k.startswith("sys.")] + [
         "change_tracking_databases",
         "change_tracking_tables",
+        "internal_tables",
         "dm_exec_sessions",
         "dm_exec_connections",
         "dm_tran_database_transactions",

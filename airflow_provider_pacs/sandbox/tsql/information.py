@@ -52,6 +52,10 @@ EXTENDED = columns("objtype sysname, objname sysname, name sysname!, value nvarc
 TRACKING_DATABASES = columns(
     "database_id int!, is_auto_cleanup_on bit, retention_period int, retention_period_units tinyint"
 )
+INTERNAL_TABLES = columns(
+    "name sysname!, object_id int!, parent_object_id int!, type char(2)!, internal_type tinyint, "
+    "internal_type_desc nvarchar(60)"
+)
 TRACKING_TABLES = columns(
     "object_id int!, is_track_columns_updated_on bit!, min_valid_version bigint, begin_version bigint, "
     "cleanup_version bigint"
@@ -220,6 +224,8 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
         return TRACKING_DATABASES, change_tracking.rows_of_databases(session)
     if name == "change_tracking_tables":
         return TRACKING_TABLES, change_tracking.rows_of_tables(session)
+    if name == "internal_tables":
+        return INTERNAL_TABLES, change_tracking.rows_of_internal_tables(session)
     if spec := LIVE.get(f"sys.{name}"):
         database = session.catalog.databases[session.database.lower()]
         return spec.columns, list(spec.rows(session.catalog, database))

@@ -23,6 +23,7 @@ from pydantic import Field, StrictStr, ValidationError, field_validator, model_v
 from airflow_provider_pacs.sync.config.settings import (
     DeleteGuard,
     EntityName,
+    HistoryConfig,
     Name,
     Section,
     SourceConfig,
@@ -46,6 +47,7 @@ _RESERVED_ENDINGS = (
     "_approvals",
     "_realtime",
     "_writeback",
+    "_rollback",
     "_sync_schedule",
 )  # a DAG id of one county may not be another county's
 _MOST, _LONGEST = 50, 600
@@ -68,6 +70,7 @@ class CountyConfig(Section):
     target: TargetConfig = TargetConfig()
     sync: SyncConfig = Field(default_factory=SyncConfig)
     delete_guard: DeleteGuard = DeleteGuard()
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
     tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
     owner: Name = "data-engineering"
     tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
@@ -77,7 +80,7 @@ class CountyConfig(Section):
     def _defaults_from_the_slug(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        sections = ("source", "target", "sync", "delete_guard", "tables")
+        sections = ("source", "target", "sync", "delete_guard", "history", "tables")
         filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
         county = str(filled.get("county", ""))
         place, _, state = county.rpartition("_")
@@ -286,6 +289,7 @@ def _column_problems(tables: Any) -> list[_Problem]:
             for name in keys
             if name is not None and isinstance(columns, dict) and name in columns and columns[name] is None
         ]
+        problems += _promotion_problems(entity, table)
         taken = [str(name) for name in extra if name in known] if isinstance(extra, dict) else []
         problems += [
             (
@@ -295,6 +299,27 @@ def _column_problems(tables: Any) -> list[_Problem]:
             for name in taken
         ]
     return problems
+
+
+def _promotion_problems(entity: str, table: dict[Any, Any]) -> list[_Problem]:
+    """Promoted names that `extra` does not carry, or that the table uses itself."""
+    promote, extra = table.get("promote"), table.get("extra")
+    if not isinstance(promote, dict):
+        return []
+    carried = [str(name) for name in extra] if isinstance(extra, dict) else []
+    absent = [str(name) for name in promote if name not in carried]
+    problems: list[_Problem] = [
+        (
+            ("tables", entity, "promote", name),
+            f"is not under extra: name its source there, then its type here; {did_you_mean(name, carried)}",
+        )
+        for name in absent
+    ]
+    return problems + [
+        (("tables", entity, "promote", name), f"{name} is a name of the table's own: give it another")
+        for name in ("county_id", "extra")
+        if name in promote
+    ]
 
 
 def _explain(error: ErrorDetails) -> _Problem:
@@ -326,5 +351,6 @@ def _keys_at(loc: YamlPath) -> Iterable[str]:
         "target": TargetConfig,
         "sync": SyncConfig,
         "delete_guard": DeleteGuard,
+        "history": HistoryConfig,
     }
     return (sections[str(loc[0])] if loc else CountyConfig).model_fields

@@ -5,25 +5,29 @@ A broken file hides no other, whatever is wrong with it.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_pacs.sync.config import CountyConfig, county_files, load_county
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 
 _Claims = dict[str, list[tuple[Path, CountyConfig]]]
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Counties:
-    """What a folder holds. `broken` is in the order of the files; a county or a FIPS code that two files
-    claim is broken, and neither is used.
+    """What a folder holds. A county or a FIPS code that two files claim is broken, and neither is used.
+
+    Attributes:
+        good: the usable counties.
+        broken: each problem once, in the order of the files.
+        reasons: why a county can't be used, by its file's name; a problem of two files is the reason of both.
     """
 
     good: dict[str, CountyConfig]
     broken: tuple[ConfigError, ...]
+    reasons: dict[str, ConfigError]
 
 
 def load_counties(folder: Path) -> Counties:
@@ -33,15 +37,16 @@ def load_counties(folder: Path) -> Counties:
         ConfigError: there is no such folder.
     """
     broken: list[ConfigError] = []
+    reasons: dict[str, ConfigError] = {}
     claims: _Claims = {}
     for file in county_files(folder):
         try:
             config = load_county(file)
         except ConfigError as error:
-            broken.append(error)
+            broken.append(reasons.setdefault(file.stem, error))
         except Exception as error:  # whatever it is, it is this file's alone
-            log.exception("%s can't be loaded", file)
-            broken.append(ConfigError(f"{file}: can't be loaded: {type(error).__name__}"))
+            broken.append(ConfigError(f"{file}: can't be loaded: {describe_foreign(error)}"))
+            reasons.setdefault(file.stem, broken[-1])
         else:
             claims.setdefault(config.county, []).append((file, config))
     for county, claim in claims.items():
@@ -52,29 +57,31 @@ def load_counties(folder: Path) -> Counties:
                     remedy="Keep one of them, or set `county`.",
                 )
             )
-    shared, refused = _shared_codes(claims)
-    broken += refused
-    good = {
-        county: claim[0][1] for county, claim in claims.items() if len(claim) == 1 and county not in shared
-    }
-    return Counties(good=good, broken=tuple(broken))
+            reasons[county] = broken[-1]
+    for counties, refused in _shared_codes(claims):
+        broken.append(refused)
+        reasons |= dict.fromkeys(counties, refused)
+    good = {county: claim[0][1] for county, claim in claims.items() if county not in reasons}
+    return Counties(good=good, broken=tuple(broken), reasons=reasons)
 
 
-def _shared_codes(claims: _Claims) -> tuple[set[str], list[ConfigError]]:
+def _shared_codes(claims: _Claims) -> list[tuple[list[str], ConfigError]]:
     """Counties whose FIPS code another file claims too: their rows and runs would be one county's."""
     codes: dict[str, list[str]] = {}
     for county, claim in claims.items():
         codes.setdefault(claim[0][1].fips, []).append(county)
-    shared = {fips: counties for fips, counties in codes.items() if len(counties) > 1}
-    refused = [
-        ConfigError(
-            f"{_files([claims[county][0] for county in counties])}: fips: {fips!r} is claimed by "
-            f"{len(counties)} counties; who may read the one would read the other",
-            remedy="Correct `fips` in the file where it is wrong.",
+    return [
+        (
+            counties,
+            ConfigError(
+                f"{_files([claims[county][0] for county in counties])}: fips: {fips!r} is claimed by "
+                f"{len(counties)} counties; who may read the one would read the other",
+                remedy="Correct `fips` in the file where it is wrong.",
+            ),
         )
-        for fips, counties in shared.items()
+        for fips, counties in codes.items()
+        if len(counties) > 1
     ]
-    return {county for counties in shared.values() for county in counties}, refused
 
 
 def _files(claim: list[tuple[Path, CountyConfig]]) -> str:

@@ -49,6 +49,9 @@ ConnectionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 Cron = Annotated[StrictStr, Field(max_length=200), AfterValidator(five_field_cron)]
 EntityName = Annotated[StrictStr, AfterValidator(_known_entity)]
 ExtraName = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+PromotedType = Literal["text", "numeric", "integer", "boolean", "timestamp", "uuid"]
+MOST_PROMOTED = 20
+"""Per entity and county: the columns are every county's, and a table of PostgreSQL has at most 1,600."""
 Rows = Annotated[StrictInt, Field(ge=0, le=1_000_000_000)]
 BatchRows = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=7 * 24 * 60)]
@@ -182,15 +185,41 @@ class DeleteGuard(Section):
     window_days: Annotated[StrictInt, Field(ge=0, le=366)] = 7
 
 
+Years = Annotated[StrictInt, Field(ge=1, le=100)]
+
+
+class HistoryConfig(Section):
+    """What the tables said before: the change log that as-of reports and rollbacks read.
+
+    Attributes:
+        enabled: publish writes the row as it was before each change; off by default.
+        keep_years: how long, for every entity that `keep_years_of` does not name; `pacs prune` removes what
+            is older.
+        keep_years_of: years by entity.
+    """
+
+    enabled: StrictBool = False
+    keep_years: Years = 7
+    keep_years_of: dict[EntityName, Years] = Field(default_factory=dict)
+
+    def years(self, entity: str) -> int:
+        """How many years of an entity's changes are kept."""
+        return self.keep_years_of.get(entity, self.keep_years)
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is taken
     """What differs from the profile for one entity: `columns` in part, canonical name: source name, or null
-    where the county has no such column; `extra` is carried beyond them, in JSON.
+    where the county has no such column; `extra` is carried beyond them, in JSON; `promote` names those of
+    `extra` that get a column of their own, and its type.
     """
 
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
-    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
+    mode: Literal["auto", "change_tracking", "rowversion", "last_modified", "compare"] = "auto"
     columns: dict[Name, Name | None] = Field(default_factory=dict)
     extra: dict[ExtraName, Name] = Field(default_factory=dict)
+    promote: Annotated[dict[ExtraName, PromotedType], Field(max_length=MOST_PROMOTED)] = Field(
+        default_factory=dict
+    )

@@ -23,7 +23,12 @@ MAX_TEXT = 1_000
 """A county's file has some hundred values, a few levels deep: what is beyond is no county's, and whoever
 wrote it must not cost the others their parse.
 """
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Controls, marks that turn the direction of a line around, halves of a character, and what is no character:
+they show as something else than they are, or can't be stored.
+"""
 
 
 class _RefusedError(Exception):
@@ -126,7 +131,7 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigError(f"{path}: {fault} (line {line})", remedy="Write plain settings.") from None
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        what = getattr(error, "problem", None) or "a value that can't be read"
         raise ConfigError(
             f"{path}: is not valid YAML: {what}{f' (line {mark.line + 1})' if mark else ''}"
         ) from error

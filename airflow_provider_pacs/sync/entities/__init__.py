@@ -8,7 +8,8 @@ YAML names it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -31,6 +32,13 @@ class EntityColumn:
 EXTRA = EntityColumn("extra", "json")
 
 
+def promoted_column(name: str, type: ColumnType) -> EntityColumn:
+    """A column that a county's file promotes out of `extra`. Nobody has declared what it holds, so it counts
+    as what may name a person.
+    """
+    return EntityColumn(name, type, "personal")
+
+
 @dataclass(frozen=True, slots=True)
 class Entity:
     """One canonical table of schema `pacs`.
@@ -46,6 +54,8 @@ class Entity:
         money_by: the column that groups the sums (a tax year); None for one sum.
         by_default: whether a county synchronises it unless its file says otherwise. Only what every profile
             has: a new version must not read tables to which a county's login has no rights.
+        promoted: names of columns that county files promoted out of `extra`; each is NULL in the rows of
+            counties that did not.
     """
 
     name: str
@@ -58,6 +68,16 @@ class Entity:
     money: tuple[str, ...] = ()
     money_by: str | None = None
     by_default: bool = True
+    promoted: tuple[str, ...] = field(default=(), repr=False)  # not part of the recorded definition
+
+    def with_promoted(self, columns: Iterable[EntityColumn]) -> Entity:
+        """The entity with columns that county files promoted, before `extra`."""
+        more = tuple(columns)
+        return replace(
+            self,
+            columns=(*self.columns[:-1], *more, self.columns[-1]),
+            promoted=tuple(column.name for column in more),
+        )
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -66,7 +86,11 @@ class Entity:
     @property
     def mapped_names(self) -> tuple[str, ...]:
         """The columns that each come from one column of the source: all but `extra`."""
-        return tuple(column.name for column in self.columns if column.type != "json")
+        return tuple(
+            column.name
+            for column in self.columns
+            if column.type != "json" and column.name not in self.promoted
+        )
 
 
 def _read(text: str) -> Entity:

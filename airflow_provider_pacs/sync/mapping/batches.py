@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.mapping.extra import json_column
 from airflow_provider_pacs.sync.mapping.texts import has_exponents, is_number, number_text
+from airflow_provider_pacs.sync.profiles import alias
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import BYTES, DATES, NUMBERS, OTHERS, TEXTS
@@ -68,10 +69,13 @@ def refuse_misfits(table: ResolvedTable, surrogates: Collection[str] = ()) -> No
     """
     mapped = table.map
     types = {column.name: column.type for column in load_entities()[mapped.entity].columns}
+    promoted = dict(mapped.promoted)
+    types |= promoted
+    sources = (*mapped.columns, *((name, source) for name, source in mapped.extra if name in promoted))
     known = TEXTS | NUMBERS | DATES | OTHERS | BYTES
     misfits = [
         f"column {source!r} is {declared.declared}, but {canonical} takes {types[canonical]}"
-        for canonical, source in mapped.columns
+        for canonical, source in sources
         if canonical not in surrogates
         and (declared := table.columns.get(source))
         and declared.type_name in known - READS[types[canonical]]
@@ -79,12 +83,15 @@ def refuse_misfits(table: ResolvedTable, surrogates: Collection[str] = ()) -> No
     if misfits:
         raise ConfigError(
             f"table {mapped.schema}.{mapped.table}: {'; '.join(misfits)}",
-            remedy=f"name the county's columns under tables.{mapped.entity}.columns",
+            remedy=f"name the county's columns under tables.{mapped.entity}.columns"
+            + (", and types that fit under promote" if promoted else ""),
             code="PACS-003",
         )
 
 
-def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) -> pa.RecordBatch:
+def map_batch(
+    batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = (), promoted: Collection[str] = ()
+) -> pa.RecordBatch:
     """The canonical columns that the source has, in the entity's order, then `_source_version`, any other `_`
     column of the batch, and `_reject`.
 
@@ -94,15 +101,21 @@ def map_batch(batch: pa.RecordBatch, entity: Entity, extra: Sequence[str] = ()) 
         batch: as `select_list` asked for it.
         entity: the canonical entity.
         extra: the names in column `extra`, in the order of their aliases.
+        promoted: those of them that go to a column of their own.
     """
+    sources = {name: alias(number) for number, name in enumerate(extra) if name in promoted}
     columns: list[pa.Array] = []
     reasons: list[tuple[str, pa.Array]] = []
-    sent = [column for column in entity.columns if column.name in batch.schema.names or column.type == "json"]
+    sent = [
+        column
+        for column in entity.columns
+        if column.name in batch.schema.names or column.name in sources or column.type == "json"
+    ]
     for column in sent:
         mapped, bad = (
-            json_column(batch, extra)
+            json_column(batch, extra, sources)
             if column.type == "json"
-            else _MAPPERS[column.type](batch.column(column.name))
+            else _MAPPERS[column.type](batch.column(sources.get(column.name, column.name)))
         )
         if bad is not None and pc.any(bad).as_py():
             reasons.append((f"MAP.{column.name}", bad))

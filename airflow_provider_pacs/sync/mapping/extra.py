@@ -9,7 +9,7 @@ of their own (`texts.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +69,9 @@ def refuse_uncarried(resolved: ResolvedTable) -> None:
     uncarried = [
         (name, f"column {source!r} is {declared.declared}")
         for name, source in table.extra
-        if (declared := resolved.columns.get(source)) and declared.type_name not in _CARRIED
+        if name not in dict(table.promoted)
+        and (declared := resolved.columns.get(source))
+        and declared.type_name not in _CARRIED
     ]
     if uncarried:
         raise ConfigError(
@@ -81,18 +83,22 @@ def refuse_uncarried(resolved: ResolvedTable) -> None:
         )
 
 
-def json_column(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.Array, pa.Array | None]:
+def json_column(
+    batch: pa.RecordBatch, names: Sequence[str], elsewhere: Collection[str] = ()
+) -> tuple[pa.Array, pa.Array | None]:
     """(JSON object per row as text, true where a value of the row can't be carried); NULL where every value
     is NULL.
 
     Args:
         batch: with the columns `alias(0)`, `alias(1)` and so on.
         names: what each is called in the object.
+        elsewhere: those that have a column of their own, and no place in the object.
     """
-    if not names:
+    numbered = [(number, name) for number, name in enumerate(names) if name not in elsewhere]
+    if not numbered:
         return pa.nulls(batch.num_rows, pa.string()), None
-    columns = [_fragments(batch.column(alias(number))) for number, name in enumerate(names)]
-    keys = [json.dumps(name, ensure_ascii=False) for name in names]
+    columns = [_fragments(batch.column(alias(number))) for number, _ in numbered]
+    keys = [json.dumps(name, ensure_ascii=False) for _, name in numbered]
     texts, bad = [], []
     for values in zip(*columns, strict=True):
         unfit = _NO_JSON in values

@@ -75,12 +75,13 @@ def preview(
     """
     choices = resolve_tables(config, source)
     require_entity(config, entity)
-    table, canonical = choices[entity].table, load_entities()[entity]
+    table = choices[entity].table
+    canonical = load_entities()[entity].with_promoted(table.map.promoted_columns)
     origins = dict(table.selection.expressions if table.selection else table.map.columns)
     query, shown = sample_query(table, max(1, min(rows, MOST_ROWS))), []
     personal_extra = {name for name, origin in table.map.extra if _may_name_a_person(table, name, origin)}
     for batch in source.stream(query.sql, query.params, lob_bound=lob_bound(source, table)):
-        mapped = map_batch(batch, canonical, [name for name, _ in table.map.extra])
+        mapped = map_batch(batch, canonical, [name for name, _ in table.map.extra], dict(table.map.promoted))
         names = [column for column in canonical.columns if column.name in batch.schema.names]
         for number in range(batch.num_rows):
             cells = []
@@ -104,14 +105,15 @@ def _extra_cells(
     """A cell per column of `extra`: the source's value, and what stands in the JSON object."""
     text = _text(mapped, "extra", number) if "extra" in mapped.schema.names else None
     carried = json.loads(text, parse_float=Decimal) if text else {}
+    promoted = dict(table.map.promoted)
     for position, (name, origin) in enumerate(table.map.extra):
-        value = carried.get(name)
+        value = _text(mapped, name, number) if name in promoted else carried.get(name)
         values = (
             (HIDDEN, HIDDEN)
             if name in hidden
             else (_text(batch, alias(position), number), None if value is None else str(value))
         )
-        yield Cell(f"extra.{name}", origin, *values)
+        yield Cell(name if name in promoted else f"extra.{name}", origin, *values)
 
 
 def _may_name_a_person(table: ResolvedTable, name: str, origin: str) -> bool:

@@ -4,8 +4,10 @@ rights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from airflow_provider_pacs.sync.config import CountyConfig, table_maps
+from airflow_provider_pacs.sync.entities import EntityColumn
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, in_words
 from airflow_provider_pacs.sync.runtime.errors import PacsError
@@ -77,6 +79,31 @@ def check_target(context: PreflightContext) -> Iterator[Finding]:
         )
     else:
         yield Finding("target.schema", "target", "ok", "Every migration is applied.")
+    if lacking := promoted_lacking(context.config, context.target.promoted()):
+        yield Finding(
+            "target.promoted",
+            "target",
+            "fail",
+            f"The target lacks columns that the county's file promotes: {in_words(lacking)}.",
+            f"Run pacs migrate {county} as a member of pacs_owner: it adds them.",
+        )
+
+
+def promoted_lacking(config: CountyConfig, there: Mapping[str, Sequence[EntityColumn]]) -> tuple[str, ...]:
+    """Columns that the county's file promotes and that the target does not have with that type, as the file
+    names them.
+
+    Args:
+        config: the county.
+        there: the promoted columns of the target's tables, by entity.
+    """
+    types = {name: {column.name: column.type for column in some} for name, some in there.items()}
+    return tuple(
+        f"tables.{name}.promote.{column}"
+        for name, table in table_maps(config).items()
+        for column, kind in table.promoted
+        if types.get(name, {}).get(column) != kind
+    )
 
 
 def check_session(facts: SessionFacts, *, strict: bool) -> Iterator[Finding]:

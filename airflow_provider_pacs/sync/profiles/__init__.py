@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import ColumnType, EntityColumn, load_entities, promoted_column
 from airflow_provider_pacs.sync.profiles.options import complete_options
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
@@ -52,6 +52,8 @@ class TableMap:
             `table` does not; empty once a county's file or the source's catalog has decided.
         joined: where the rows are one SELECT over several tables; its columns bear their canonical names, and
             `table` is the profile's name.
+        promoted: names in `extra` whose values go to a column of their own, with its type, instead of the
+            JSON.
     """
 
     entity: str
@@ -62,6 +64,12 @@ class TableMap:
     extra: tuple[tuple[str, str], ...] = ()
     joined: Joined | None = None
     alternatives: tuple[str, ...] = ()
+    promoted: tuple[tuple[str, ColumnType], ...] = ()
+
+    @property
+    def promoted_columns(self) -> tuple[EntityColumn, ...]:
+        """The county's promoted columns."""
+        return tuple(promoted_column(name, kind) for name, kind in self.promoted)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -82,10 +90,8 @@ class TableMap:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides which rows and values are read."""
         joined = [self.joined.profile, self.joined.options, self.joined.tables] if self.joined else []
-        text = json.dumps(
-            [self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined],
-            sort_keys=True,
-        )
+        parts = [self.entity, self.schema, self.table, self.change_column, self.columns, self.extra, *joined]
+        text = json.dumps([*parts, *([self.promoted] if self.promoted else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -165,7 +171,8 @@ def load_tables(
     Args:
         profile: a name from `profile_names()`.
         overrides: per entity any of `schema`, `table`, `change_column`, `columns` and `extra` (both canonical
-            -> source; None for a column that the county does not have).
+            -> source; None for a column that the county does not have), and `promote` (name in `extra` ->
+            type).
         options: the county's choices in a joined profile.
         source_tables: the county's names of a joined profile's tables and their columns.
 
@@ -217,6 +224,7 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
         if value and name in ("schema", "table", "change_column", "columns")
     }
     extra = tuple((override.get("extra") or {}).items())
+    promoted = tuple(sorted((override.get("promote") or {}).items()))
     if table.joined is not None:
         if named:
             raise ConfigError(
@@ -224,7 +232,7 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
                 "tables",
                 remedy="name the county's tables and columns under source.tables",
             )
-        return replace(table, extra=extra)
+        return replace(table, extra=extra, promoted=promoted)
     entity = load_entities()[table.entity]
     renamed = dict(named.get("columns") or {})
     unknown = sorted(set(renamed) - set(entity.mapped_names))
@@ -253,5 +261,6 @@ def _overridden(table: TableMap, override: Mapping[str, Any]) -> TableMap:
             (canonical, sources[canonical]) for canonical in entity.mapped_names if canonical in sources
         ),
         extra=extra,
+        promoted=promoted,
         alternatives=() if named.get("table") else table.alternatives,
     )

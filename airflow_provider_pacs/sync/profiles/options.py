@@ -5,14 +5,16 @@ in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
-_CODE = re.compile(r"^[A-Za-z0-9_-]{1,20}$")
-_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]{0,127}$")
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,127}")
+MOST, LONGEST_LIST = 100, 200
+"""A count at most, and items of a list: more is no county's."""
 _MEANT = {
-    "count": "must be a whole number of at least 1",
+    "count": f"must be a whole number from 1 to {MOST}",
     "year": "must be a year, or 0 for none",
     "flag": "must be true or false",
     "codes": "must be a list of codes such as [R, MH]",
@@ -53,14 +55,25 @@ def _fits(spec: Mapping[str, Any], value: Any) -> bool:
     if kind == "flag":
         return isinstance(value, bool)
     if kind == "count":
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
     if kind == "year":
         return (
             isinstance(value, int) and not isinstance(value, bool) and (value == 0 or 1900 <= value <= 2200)
         )
-    pattern = {"codes": _CODE, "dates": _DATE, "columns": _NAME}[kind]
+    checks: dict[str, Callable[[str], object]] = {
+        "codes": _CODE.fullmatch,
+        "dates": _is_date,
+        "columns": _NAME.fullmatch,
+    }
     return (
         isinstance(value, list | tuple)
-        and bool(value)
-        and all(isinstance(item, str) and pattern.match(item) for item in value)
+        and 1 <= len(value) <= LONGEST_LIST
+        and all(isinstance(item, str) and checks[kind](item) for item in value)
     )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 
 MAPPING_VERSION = 2
@@ -17,7 +18,9 @@ MAPPING_VERSION = 2
 RunKind = Literal["sync", "reconcile", "backfill", "approval", "rollback", "realtime"]
 
 
-RunState = Literal["running", "published", "succeeded", "pending", "blocked", "drift", "failed", "superseded"]
+RunState = Literal[
+    "running", "published", "succeeded", "pending", "blocked", "drift", "failed", "superseded", "rolled_back"
+]
 
 
 EntityState = Literal["planned", "extracting", "staged", "passed", "blocked", "published", "failed"]
@@ -49,6 +52,21 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackScope:
+    """What a rollback takes back.
+
+    Attributes:
+        run_id: the run; with `onto` the run whose end is the state to go back to.
+        onto: every later run is undone, instead of the run itself.
+        confirmed: a person saw the proposal's digest, so the delete guard lets the rows go.
+    """
+
+    run_id: str
+    onto: bool = False
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadPlan:
     """How one entity is read in one run: made once by `plan`, executed by the later steps as it is.
 
@@ -59,6 +77,7 @@ class ReadPlan:
         reason: why, in one sentence.
         lower: lower bound as SQL Server's text; None in full mode.
         upper: upper bound; None where the table has no usable change column.
+        promoted: every promoted column that the entity's table in the target has, this county's or not.
         cursor: where the next window begins, before its overlap: the upper bound, or an earlier stamp.
         change_type: declared type of the change column; None where unknown.
         fingerprint: SHA-256 (hex) of everything that decides what a source row becomes.
@@ -69,6 +88,9 @@ class ReadPlan:
         compares: every row is compared with what is published, and what differs is read once more.
         keys: the rows to read in mode `keys`.
         pending_ids: the approved sets of deletes that this run applies.
+        rollback: of a rollback, what it takes back: its rows come from the change log, not from the source.
+        feed: which feed of the server the bounds belong to; None where the strategy reads none.
+        snapshot: the window is read at SNAPSHOT isolation, so that the feed and its table show one moment.
     """
 
     table: ResolvedTable
@@ -87,10 +109,19 @@ class ReadPlan:
     keys: tuple[str, ...] = ()
     pending_ids: tuple[int, ...] = ()
     cursor: str | None = None
+    rollback: RollbackScope | None = None
+    feed: str | None = None
+    snapshot: bool = False
+    promoted: tuple[EntityColumn, ...] = ()
 
     @property
     def entity(self) -> str:
         return self.table.map.entity
+
+    @property
+    def canonical(self) -> Entity:
+        """The entity with every column that its table in the target has."""
+        return load_entities()[self.entity].with_promoted(self.promoted)
 
     @property
     def moves_cursor(self) -> bool:

@@ -7,20 +7,23 @@ Foreign errors come in at one mapping point per driver and leave as one of these
     PACS-008 a sync of the county is at work ├── FatalError       the same attempt would fail again
     PACS-010 ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003
     schema, PACS-006 configuration ├── DataError        the data breaks a blocking rule              PACS-004
-    └── ConflictError    another run owns the county now              PACS-007
+    └── ConflictError    another run owns the county now              PACS-007,
+    PACS-011 the county is on hold
 
 Codes 001-005 are those of the platform's design document; 006 and up are ours.
 """
 
 from __future__ import annotations
 
+from airflow_provider_pacs.sync.runtime.secrets import mask_credentials
+
 
 class PacsError(Exception):
     """Base of every error this package raises on purpose.
 
     Args:
-        message: one line that names the thing (file, field, table, host) and never holds a row's values or a
-            secret.
+        message: one line that names the thing (file, field, table, host) and never holds a row's values; a
+            password that got into it is masked.
         remedy: one line that says what to do; empty where there is nothing to say.
         code: the error's code; each class has a default.
     """
@@ -28,8 +31,8 @@ class PacsError(Exception):
     code = "PACS-010"
 
     def __init__(self, message: str, *, remedy: str = "", code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(mask_credentials(message))
+        self.message = mask_credentials(message)
         self.remedy = remedy
         if code is not None:
             self.code = code

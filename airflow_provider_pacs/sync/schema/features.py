@@ -90,6 +90,29 @@ def read_features(reader: SourceReader) -> SourceFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class TableFeed:
+    """What one table offers to one incremental strategy that reads a feed of the server, as tried.
+
+    Attributes:
+        strategy: the strategy's name.
+        schema: the table's schema, unquoted.
+        table: its name, unquoted.
+        lack: why the strategy can't be used, in words that follow "but"; None where it can.
+        remedy: what would help; `{grantee}` stands for the login.
+        key: the columns by which the feed names a row: the table's primary key.
+        is_on: the feed is switched on for the table, whether or not it can be read; None where nobody knows.
+    """
+
+    strategy: str
+    schema: str
+    table: str
+    lack: str | None = None
+    remedy: str = ""
+    key: tuple[str, ...] = ()
+    is_on: bool | None = True
+
+
+@dataclass(frozen=True, slots=True)
 class MissingFeature:
     """Something that a server of this version usually answers and this one does not.
 

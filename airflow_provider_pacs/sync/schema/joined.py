@@ -8,7 +8,7 @@ Every table and column stands in braces in the YAML, so rendering knows all that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
 
 CHANGED = "{changed}"
 """Where a probing statement takes the bounds of its rowversion."""
+SINCE = "{since}"
+"""Where a tracked table's changes take the version that they are asked from."""
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 _PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
 _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
@@ -64,9 +66,26 @@ class ChangeProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeTrack:
+    """How the changes of one table, as Change Tracking names them, lead to root keys.
+
+    Attributes:
+        schema: the table's schema at the source.
+        table: its name there.
+        key: the columns of its primary key: a row that is gone shows no others.
+        sql: a SELECT of `root_key` that holds `SINCE`.
+    """
+
+    schema: str
+    table: str
+    key: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redaction:
     """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
-    the columns become, `extra` always nothing.
+    the columns become, `extra` and promoted columns always nothing.
     """
 
     by: str
@@ -88,6 +107,8 @@ class Selection:
         settings: (name, SELECT of one row with one text `value`) of what the source itself decides about the
             meaning of every row, such as its current year. Another value than the cursor's run read means
             that every row is read again.
+        tracks: what shows changes where every table is tracked.
+        untracked: tables whose changes would lead to no root key.
     """
 
     sql: str
@@ -97,6 +118,8 @@ class Selection:
     probes: tuple[ChangeProbe, ...] = ()
     redaction: Redaction | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    tracks: tuple[ChangeTrack, ...] = ()
+    untracked: tuple[str, ...] = ()
 
 
 @dataclass
@@ -122,8 +145,12 @@ class _Names:
         self.used.setdefault(name, {})
         return qualified(named.get("schema") or self.schema, named.get("table") or name)
 
+    def spelled(self, table: str, name: str) -> str:
+        """A column as the county calls it."""
+        return str((self.tables.get(table, {}).get("columns") or {}).get(name, name))
+
     def column(self, table: str, name: str) -> str:
-        spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
+        spelled = self.spelled(table, name)
         self.used.setdefault(table, {})[name] = spelled
         if self._into is not None:
             self.canonical[table, spelled] = self._into
@@ -186,14 +213,16 @@ class _Renderer:
         )
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
+        tables_read = self._names.tables_read()
         return Selection(
             sql,
             self._profile["root_key_type"],
             tuple(expressions),
-            self._names.tables_read(),
+            tables_read,
             probes,
             redaction,
             settings,
+            *self._tracks(tables_read),
         )
 
     def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
@@ -243,6 +272,22 @@ class _Renderer:
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['root_key'])} AS root_key{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return ChangeProbe(name, sql + (f" WHERE {where[0]}" if where else ""))
+
+    def _tracks(self, reads: Sequence[TableRead]) -> tuple[tuple[ChangeTrack, ...], tuple[str, ...]]:
+        """How the changes of each table that is read lead to root keys, and the tables of which none do."""
+        specs = self._profile.get("track", {})
+        watched = [read for read in reads if specs.get(read.name, {}) is not None]
+        tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
+        return tracks, tuple(read.table for read in watched if read.name not in specs)
+
+    def _track(self, read: TableRead, spec: Mapping[str, Any]) -> ChangeTrack:
+        alias = spec["as"]
+        self._aliases[alias] = read.name
+        join = self._text(spec["join"]) if "join" in spec else ""
+        changes = f"CHANGETABLE(CHANGES {qualified(read.schema, read.table)}, {SINCE}) AS {alias}"
+        sql = f"SELECT {self._text(spec['root'])} AS root_key FROM {changes} {join}".strip()  # noqa: S608
+        key = tuple(self._names.spelled(read.name, column) for column in spec["key"])
+        return ChangeTrack(read.schema, read.table, key, sql)
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
         sql = (

@@ -22,6 +22,7 @@ from airflow_provider_pacs.sync.runtime.errors import (
     PacsError,
     RetryableError,
 )
+from airflow_provider_pacs.sync.runtime.secrets import mask_credentials
 from airflow_provider_pacs.sync.source.systems import trust_a_ca
 
 # fmt: off
@@ -48,6 +49,8 @@ SCHEMA = frozenset({207, 208, 229, 230, 262, 297, 300})
 DATABASE = frozenset({916, 4060})
 FEED = frozenset({313, 22117})
 """The change feed cannot serve the range or the replica."""
+FEED_IS_OFF = frozenset({22105})
+"""The table is not tracked (any more)."""
 KEYS = frozenset(range(33000, 34000))
 """Certificates and keys inside the server."""
 DATA = frozenset({241, 242, 245, 8114, 8115})
@@ -138,6 +141,14 @@ BY_NUMBER: tuple[tuple[frozenset[int], ErrorRule], ...] = (
         ErrorRule(ConfigError, "Check the database's name, and that the login has a user in it.", names=True),
     ),
     (
+        FEED_IS_OFF,
+        ErrorRule(
+            ConfigError,
+            "Change Tracking was switched off during the run: the next run reads the table another way.",
+            names=True,
+        ),
+    ),
+    (
         FEED,
         ErrorRule(
             ConfigError,
@@ -177,17 +188,11 @@ _PYODBC_NUMBER = re.compile(r"\((-?\d+)\)(?=\s*(?:\(SQL\w+\)|; \[|$))")
 _ARROW_RECORD = re.compile(
     r"State: (\w{5}), Native error: (-?\d+), Message: ?(.*?)(?=\nState: |$)", re.DOTALL
 )
-_SECRET = re.compile(
-    r"\b(pwd|password|uid|accesstoken|access_token|secret|client_secret|token)\b\s*=\s*(\{(?:[^}]|\}\})*\}?|\"[^\"]*\"|'[^']*'|[^;\s]*)",
-    re.IGNORECASE,
-)
-_CONNECTION_STRING = re.compile(
-    r"\b(driver|server|dsn|data source)\s*=\s*(\{(?:[^}]|\}\})*\}?|[^;\s]*)\s*;.*", re.IGNORECASE | re.DOTALL
-)
-_URL_SECRET = re.compile(r"://[^/\s@]*@")
 _ORIGIN = re.compile(r"^(?:\s*\[[^\]]*\])+")
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$")
 """From the first quote to the last, because a value may hold quotes itself."""
+_UNQUOTED = re.compile(r"((?:\bkey value is|\bvalue\s*[=:])\s*).*", re.IGNORECASE)
+"""Errors 2627 and 232 among others write a row's value without quotes."""
 _LONGEST = 200
 
 
@@ -228,11 +233,9 @@ def scrub(text: str, *, names: bool) -> str:
     """Returns the text short, without secrets and connection strings; without anything quoted unless `names`
     (then only names are quoted in it).
     """
-    text = _CONNECTION_STRING.sub("<connection string>", text)
-    text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", text))
-    text = " ".join(_ORIGIN.sub("", text).split())
+    text = " ".join(_ORIGIN.sub("", mask_credentials(text)).split())
     if not names:
-        text = _QUOTED.sub("'…'", text)
+        text = _UNQUOTED.sub(r"\1…", _QUOTED.sub("'…'", text))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

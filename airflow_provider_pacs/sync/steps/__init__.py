@@ -13,8 +13,10 @@ from __future__ import annotations
 from airflow_provider_pacs.sync.steps.approve import approve, pending_deletes, reject
 from airflow_provider_pacs.sync.steps.certify import CertificateError, certify
 from airflow_provider_pacs.sync.steps.extract import extract
+from airflow_provider_pacs.sync.steps.hold import hold, resume
 from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
+from airflow_provider_pacs.sync.steps.rollback import propose_rollback, rollback
 from airflow_provider_pacs.sync.steps.run import backfill, check, plan, reconcile, run_all, sync
 from airflow_provider_pacs.sync.steps.validate import validate
 
@@ -26,11 +28,15 @@ __all__ = [
     "certify",
     "check",
     "extract",
+    "hold",
     "pending_deletes",
     "plan",
+    "propose_rollback",
     "publish",
     "reconcile",
     "reject",
+    "resume",
+    "rollback",
     "run_all",
     "sync",
     "validate",

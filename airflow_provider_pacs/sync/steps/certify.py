@@ -18,9 +18,10 @@ from uuid import UUID
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, bounding, joined
+from airflow_provider_pacs.sync.incremental import COMPARE, bounding, gone_query, joined, root_keys_query
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.incremental.statements import (
+    Window,
     control_columns,
     flagged_query,
     key_list_query,
@@ -45,7 +46,7 @@ from airflow_provider_pacs.sync.records import (
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import relation_rules
-from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, selected
+from airflow_provider_pacs.sync.steps.extract import MOST_LOOKS, column_of, selected, window_of
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
 from airflow_provider_pacs.sync.steps.source_rows import SAMPLE, SourceRows, late_of, stage_name
 from airflow_provider_pacs.sync.target.port import Target
@@ -97,6 +98,11 @@ def _stored(target: Target, run_id: str) -> Certificate | None:
     return target.certifier.of_run(run_id)
 
 
+def _root_of(key: str) -> str:
+    """The root key of a joined entity's key."""
+    return key.split("/")[0]
+
+
 def _spelt(key: str) -> str:
     """A key in one spelling: a GUID in lower case with its dashes, however its table spells it."""
     try:
@@ -142,7 +148,7 @@ class _Evidence:
     def __init__(self, config: CountyConfig, source: SourceReader, target: Target, row: EntityRun) -> None:
         self.config, self.target, self.row = config, target, row
         self.plan = row.read_plan
-        self.entity = load_entities()[row.entity]
+        self.entity = self.plan.canonical
         self.rows = SourceRows(source, target, self.plan, config.fips)
         # A name per try: two tries at once would empty each other's table. The next run drops what one left.
         self.fresh = stage_name(str(row.run_id), row.entity, 0, f"_fresh_{secrets.token_hex(4)}")
@@ -167,9 +173,9 @@ class _Evidence:
             compared = self._compare(fresh, staged)
         if self.covered == "keys":
             return self._of_keys(compared)
-        census = self.rows.census()
+        census = self.rows.census(keys=self._sums_keys, sums=True)
         if self.covered == "all_rows":
-            if fresh == self.fresh and not self._keys_agree(census, fresh):
+            if fresh == self.fresh and census.rows != compared.compared:
                 compared, _ = self._listed(fresh, staged)
             return self._of_all_rows(compared, census, again=fresh == self.fresh)
         return self._of_window(compared, census, fresh, staged)
@@ -210,7 +216,7 @@ class _Evidence:
             self.rows.fill_nothing(self.fresh)
             self.rows.fill_keys(self.plan.keys, self.fresh)
             return self.fresh
-        if joined.probes(self.plan.table) and staged is not None:
+        if self._reads_root_keys() and staged is not None:
             self.rows.fill_nothing(self.fresh)
             noted = self.target.staging.noted_root_keys(str(self.row.stage_table))
             self.rows.fill_root_keys(sorted(noted), self.fresh, append=True)
@@ -224,6 +230,11 @@ class _Evidence:
                 self.rows.fill(query, self.fresh, append=True)
         self.target.staging.deduplicate(self.entity, self.fresh)
         return self.fresh
+
+    def _reads_root_keys(self) -> bool:
+        """Whether the extract noted which root keys it read."""
+        roots = root_keys_query(self.plan.table, self.plan.strategy, window_of(self.plan))
+        return roots is not None or bool(joined.probes(self.plan.table))
 
     def _compare(self, fresh: str, staged: str | None) -> Comparison:
         return self.target.certifier.compare(
@@ -274,6 +285,8 @@ class _Evidence:
                 lag_seconds=self.config.sync.lag_seconds,
                 overlap_minutes=self.config.sync.overlap_minutes,
                 offset_minutes=self._offset_minutes(),
+                table=self.plan.table,
+                upper=self.plan.upper,
             )
         )
         bounds = self.rows.source.query(query.sql, query.params)[0]
@@ -325,16 +338,14 @@ class _Evidence:
         self, compared: Comparison, census: SourceCensus, fresh: str, staged: str | None
     ) -> EntityCertificate:
         """The rows of the window by their images; all others by count and by the sum of their keys."""
-        gone_since: tuple[str, ...] = ()
+        gone_since: set[str] = set()
         extra: list[RowDifference] = []
         if not self._keys_agree(census, fresh):
             compared, gone = self._listed(fresh, staged)
             still = set(self._still_gone(fresh, gone))
-            if still and self._was_complete():
-                gone_since = tuple(sorted(still))
-            else:
-                extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still)]
-            census = self.rows.census()
+            gone_since = self._gone_since(still)
+            extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still - gone_since)]
+            census = self.rows.census(keys=False, sums=True)
         newer = self._newer(compared.differences)
         if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
             # A row that the run did not read came since, or was lost here since: its own count tells which.
@@ -358,6 +369,22 @@ class _Evidence:
             method="the window was read again; all other keys were counted and summed",
         )
 
+    def _gone_since(self, keys: set[str]) -> set[str]:
+        """Those of the keys that went at the source after the run's bound: by the strategy's feed, else where
+        the extract's own count proves that the target held no row too many then.
+        """
+        if not keys:
+            return set()
+        since = Window(self.plan.upper, str(self.plan.upper))
+        for query, part in (
+            (gone_query(self.plan.table, self.plan.strategy, since), _spelt),
+            (root_keys_query(self.plan.table, self.plan.strategy, since), _root_of),
+        ):
+            if query is not None and not self.plan.probes_deletes:
+                shown = {part(key) for key in column_of(self.rows.source, query)}
+                return {key for key in keys if part(key) in shown}
+        return keys if self._was_complete() else set()
+
     def _listed(self, fresh: str, staged: str | None) -> tuple[Comparison, list[str]]:
         """All keys of the source laid beside both; those that only one side has, and those that repeat, are
         read again.
@@ -375,16 +402,26 @@ class _Evidence:
         return self._compare(fresh, staged), gone
 
     def _keys_agree(self, census: SourceCensus, fresh: str) -> bool:
-        """Whether the source holds exactly the keys that are published, quarantined or freshly read."""
+        """Whether the source holds exactly the keys that are published, quarantined or freshly read.
+
+        Their number, and their sum: the extract held it against the source's, so that here the target must
+        still have it; where the extract did not count, the source is asked for it.
+        """
         must, _ = self.target.staging.expected_totals(
             self.entity,
             self.config.fips,
             fresh,
-            complete=self.covered == "all_rows",
-            spelling=key_spelling(self.plan.table),
+            complete=False,
+            spelling=key_spelling(self.plan.table) if self._sums_keys else None,
             late=False,
         )
-        return (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        agree = (must.rows, must.key_sum) == (census.rows, census.key_sum)
+        return agree and (self._sums_keys or self._was_complete())
+
+    @property
+    def _sums_keys(self) -> bool:
+        """Whether the source is asked for the sum of its keys here: the extract of this window did not."""
+        return self.covered == "window" and self.row.source_key_sum is None
 
     def _was_complete(self) -> bool:
         """Whether the extract's own count of the source proves that the target held every key then."""

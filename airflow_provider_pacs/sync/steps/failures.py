@@ -11,6 +11,7 @@ from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import PreflightReport
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, PacsError
 from airflow_provider_pacs.sync.runtime.interruption import Interrupted
+from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
 from airflow_provider_pacs.sync.target.port import Target
 
 
@@ -96,8 +97,14 @@ def fail_run_on_error(target: Target, run_id: str) -> Iterator[None]:
     """
     try:
         yield
-    except BaseException as error:
-        message = str(error) if isinstance(error, PacsError | Interrupted) else type(error).__name__
-        with suppress(PacsError):  # the target may be what failed; then the next run closes this one
-            target.runs.end(run_id, message)
+    except (PacsError, Interrupted) as error:
+        _end(target, run_id, str(error))
         raise
+    except BaseException as error:
+        _end(target, run_id, describe_foreign(error))
+        raise
+
+
+def _end(target: Target, run_id: str, message: str) -> None:
+    with suppress(PacsError):  # the target may be what failed; then the next run closes this one
+        target.runs.end(run_id, message)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import EntityColumn, load_entities
 from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
@@ -28,9 +28,10 @@ from airflow_provider_pacs.sync.incremental.last_modified import (
     oldest_writer_query,
     span_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, DeleteFeed, lost_because
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
+from airflow_provider_pacs.sync.preflight.target import promoted_lacking
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
@@ -47,12 +48,13 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
-from airflow_provider_pacs.sync.schema.features import read_features
+from airflow_provider_pacs.sync.schema.features import SourceFeatures, read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.stamping import has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps import preconditions
+from airflow_provider_pacs.sync.steps.hold import refuse_held
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -101,12 +103,16 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     Raises:
         ConfigError: a table, a column, a grant or a setting must be changed first.
         RetryableError: PACS-008, another run of the county is at work; or an end can't be reached now.
+        ConflictError: PACS-011, the county is on hold.
     """
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
+    refuse_held(config, target, request.kind)
+    promoted = _promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
-    choices = _wanted(resolve_tables(config, source, read_features(source)), request)
+    features = read_features(source)
+    choices = _wanted(resolve_tables(config, source, features), request)
     preconditions.refuse_a_login_that_writes(config, source, choices)
     preconditions.refuse_another_clock(config, source, choices, now.server_offset_minutes)
     weak_source = tuple(
@@ -132,8 +138,11 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         county_id=config.fips, county=config.county, name=config.name, identity=identity
     )
     target.staging.drop_abandoned(config.fips)
-    planner = _Planner(config, source, target, request, now)
-    plans = tuple(planner.plan(choice, drifts[name]) for name, choice in choices.items())
+    planner = _Planner(config, source, target, request, now, features)
+    plans = tuple(
+        replace(planner.plan(choice, drifts[name]), promoted=promoted.get(name, ()))
+        for name, choice in choices.items()
+    )
     plan = RunPlan(str(uuid.uuid4()), config.fips, epoch, request.kind, plans)
     target.runs.open(
         plan,
@@ -149,6 +158,22 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         if weak:
             target.runs.event(config.fips, plan.run_id, "tls.weak", end, {"settings": list(weak)})
     return plan
+
+
+def _promoted(config: CountyConfig, target: Target) -> dict[str, tuple[EntityColumn, ...]]:
+    """Every promoted column of the target's tables, by entity.
+
+    Raises:
+        ConfigError: PACS-003, the county's file promotes a column that is not there, or is of another type.
+    """
+    there = target.promoted()
+    if lacking := promoted_lacking(config, there):
+        raise ConfigError(
+            f"{config.county}: {', '.join(lacking)}: the target has no such column of that type",
+            remedy=f"run `pacs migrate {config.county}` as a member of pacs_owner: it adds the column",
+            code="PACS-003",
+        )
+    return there
 
 
 def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, ReadChoice]:
@@ -235,10 +260,17 @@ class _Planner:
     """What the plans of one run share."""
 
     def __init__(
-        self, config: CountyConfig, source: SourceReader, target: Target, request: RunRequest, now: _Source
+        self,
+        config: CountyConfig,
+        source: SourceReader,
+        target: Target,
+        request: RunRequest,
+        now: _Source,
+        features: SourceFeatures,
     ) -> None:
         self._config, self._source, self._target = config, source, target
-        self._request, self._now = request, now
+        self._request, self._now, self._features = request, now, features
+        self._uppers: dict[str, str | None] = {}
         self._cursors = target.runs.cursors(config.fips)  # after the claim: nobody else moves them now
         self._clocks = target.runs.last_source_utc(config.fips)
 
@@ -263,11 +295,11 @@ class _Planner:
         print_ = fingerprint(self._config, table, choice.strategy, settings)
         compares = self._request.kind == "reconcile"
         why_full = self._full_because(choice, table, cursor, print_)
-        lower, upper, behind = self._bounds(table, choice.strategy, None if why_full else cursor)
-        if behind and choice.strategy in ("rowversion", "joined"):
-            why_full = "the database's row versions went back: it was restored, so every row is compared"
-            lower, upper, _ = self._bounds(table, choice.strategy, None)
         strategy = strategy_named(choice.strategy)
+        bounds = self._bounds(table, choice.strategy, None if why_full else cursor)
+        if why_full is None and strategy is not None and cursor is not None:
+            why_full = lost_because(strategy, bounds, cursor.feed)
+        lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
             table=table,
             mode="full" if why_full else "window",
@@ -282,6 +314,8 @@ class _Planner:
             source_columns=declared_columns(table),
             probes_deletes=strategy is None or not strategy.shows_deletes,
             compares=compares,
+            feed=bounds.get("feed"),
+            snapshot=self._features.snapshot_isolation is True and isinstance(strategy, DeleteFeed),
         )
 
     def _next_cursor(self, table: ResolvedTable, strategy: str, upper: str | None) -> str | None:
@@ -302,13 +336,11 @@ class _Planner:
             values.append(f"{name}={next(iter(rows[0].values())) if rows else None}")
         return tuple(values)
 
-    def _bounds(
-        self, table: ResolvedTable, name: str, cursor: Cursor | None
-    ) -> tuple[str | None, str | None, bool]:
-        """(lower bound, upper bound, whether the source is behind the cursor)."""
+    def _bounds(self, table: ResolvedTable, name: str, cursor: Cursor | None) -> Mapping[str, Any]:
+        """The row of the strategy's bounds; entities that share a strategy may share its upper bound."""
         strategy = bounding(table, name)
         if strategy is None:
-            return None, None, False
+            return {"lo": None, "hi": None}
         config = self._config.sync
         query = strategy.bounds(
             BoundsRequest(
@@ -319,10 +351,13 @@ class _Planner:
                 lag_seconds=config.lag_seconds,
                 overlap_minutes=config.overlap_minutes,
                 offset_minutes=self._now.offset_minutes,
+                table=table,
+                upper=self._uppers.get(strategy.name),
             )
         )
         row = self._source.query(query.sql, query.params)[0]
-        return row["lo"], row["hi"], row["behind"] == 1
+        self._uppers.setdefault(strategy.name, row["hi"])
+        return row
 
     def _full_because(
         self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None, print_: str

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental import bounding
 from airflow_provider_pacs.sync.incremental.full import (
     KEYS_PER_STATEMENT,
@@ -112,7 +111,7 @@ class SourceRows:
         on_progress: Progress | None = None,
     ) -> None:
         self.source, self.target, self.plan, self.county_id = source, target, plan, county_id
-        self.entity = load_entities()[plan.entity]
+        self.entity = plan.canonical
         self.rows_read = 0
         self.unreadable: dict[str, None] = {}
         """Keys that are none of the target's type, as the source spells them, in their order."""
@@ -154,16 +153,18 @@ class SourceRows:
             return
         self.target.staging.fill(self.entity, staging, names, (), county_id=self.county_id)
 
-    def census(self) -> SourceCensus:
-        """What the source counts and sums by itself now."""
+    def census(self, *, keys: bool, sums: bool) -> SourceCensus:
+        """What the source counts by itself now; with `keys` and `sums` also the sum over its keys and the
+        control totals.
+        """
         late, upper = late_of(self.plan), self.plan.upper
-        query = census_query(self.table, late, upper)
-        names = [name for name, _ in control_columns(self.table)]
+        query = census_query(self.table, late, upper, keys=keys, sums=sums)
+        names = [name for name, _ in control_columns(self.table)] if sums else []
         try:
             rows = self.source.query(query.sql, query.params)
         except DataError as error:  # a sum beyond 38 digits: the counts say enough
             log.warning("%s: the source can't sum its columns (%s)", self.entity.name, error)
-            query, names = census_query(self.table, late, upper, sums=False), []
+            query, names = census_query(self.table, late, upper, keys=keys, sums=False), []
             rows = self.source.query(query.sql, query.params)
         control = {
             str(row["grp"] or ""): {
@@ -189,10 +190,10 @@ class SourceRows:
 
     def _payloads(self, query: ChangeQuery, reporter: ProgressReporter) -> Iterator[tuple[list[str], bytes]]:
         """(column names, CSV) per batch. LOB columns are measured first, so that none is ever cut."""
-        extra = [name for name, _ in self.table.map.extra]
+        extra, promoted = [name for name, _ in self.table.map.extra], dict(self.table.map.promoted)
         bound = lob_bound(self.source, self.table)
         for batch in self.source.stream(query.sql, query.params, lob_bound=bound):
-            mapped = map_batch(batch, self.entity, extra)
+            mapped = map_batch(batch, self.entity, extra, promoted)
             left = MOST_UNREADABLE - len(self.unreadable)
             self.unreadable.update(dict.fromkeys(unreadable_keys(batch, mapped, self.entity, left)))
             reporter.add(mapped.num_rows)

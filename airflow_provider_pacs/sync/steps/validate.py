@@ -45,7 +45,7 @@ def _validate(config: CountyConfig, target: Target, run_id: str, entity: str) ->
             f"{config.county}: {entity} lost its staged rows in a crash of the target",
             remedy="clear its extract task",
         )
-    canonical, rules = load_entities()[entity], row_rules(entity)
+    canonical, rules = row.read_plan.canonical, row_rules(entity)
     context = validation_context(config, target, row)
     results = [
         *mapping_results(canonical, *target.staging.mapping_rejects(table), context.size),

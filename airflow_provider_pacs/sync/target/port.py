@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_pacs.sync.entities import Entity
+from airflow_provider_pacs.sync.entities import Entity, EntityColumn
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
 from airflow_provider_pacs.sync.records import (
     AuditRow,
@@ -20,12 +20,16 @@ from airflow_provider_pacs.sync.records import (
     Difference,
     EntityCertificate,
     EntityRun,
+    Hold,
     KeyDifference,
     KeyTotals,
     Mode,
     OrphanedRow,
     PendingDeletes,
     QuarantinedRow,
+    RollbackProposal,
+    RollbackScope,
+    RowChange,
     RunOutcome,
     RunPlan,
     RunRecord,
@@ -224,7 +228,14 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
+        self,
+        entity: Entity,
+        county_id: str,
+        table: str,
+        *,
+        complete: bool,
+        spelling: KeySpelling | None,
+        late: bool,
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -233,7 +244,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            spelling: how a key is written before it is hashed and summed.
+            spelling: how a key is written before it is hashed and summed; None counts only.
             late: the list of keys beside it holds those newer than the bound.
         """
 
@@ -281,9 +292,12 @@ class Publisher(Protocol):
         relations: Mapping[str, Rule],
         *,
         actor: str = "",
+        history: bool = False,
     ) -> RunOutcome:
         """Publish every entity of the run that passed validation, in one transaction with tombstones,
         quarantine, cursors, pending deletes, run and audit rows. The others keep their last good data.
+
+        With `history` everything that changes is written to the change log before, in the same transaction.
 
         Raises:
             ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes
@@ -365,6 +379,59 @@ class Approvals(Protocol):
         """Live children of deleted parents, oldest deletion first."""
 
 
+class Holds(Protocol):
+    """A county on hold: nothing of it is published until somebody resumes it."""
+
+    def current(self, county_id: str) -> Hold | None:
+        """The county's open hold; None where runs may publish."""
+
+    def place(self, county_id: str, reason: str, actor: str) -> Hold:
+        """Put the county on hold: when this returns, no run of it publishes.
+
+        A county that is on hold stays so, with its first reason.
+        """
+
+    def lift(self, county_id: str, actor: str) -> Hold:
+        """Lift the county's hold; returns it. Raises ConflictError where it is not on hold."""
+
+
+class History(Protocol):
+    """What the rows were before: the change log, and the way back."""
+
+    def propose(self, county_id: str, scope: RollbackScope, bounds: DeleteBounds) -> RollbackProposal:
+        """What a rollback would do; nothing is changed.
+
+        Raises:
+            ConflictError: the run is not of this county, was rolled back, or its changes are not in the log.
+        """
+
+    def rolled_back_by(self, run_id: str) -> str | None:
+        """The rollback that undid the run."""
+
+    def newest_plan(self, county_id: str, entity: str) -> dict[str, Any] | None:
+        """The stored plan of the entity's newest run that was published."""
+
+    def stage(self, entity: Entity, county_id: str, table: str, scope: RollbackScope) -> int:
+        """Fill a staging table with the images to put back; returns its rows."""
+
+    def compare(self, entity: Entity, county_id: str, table: str) -> tuple[int, int, int, int]:
+        """(published as staged, staged otherwise, staged and missing, to be removed and still there)."""
+
+    def changes(self, county_id: str, key: str, most: int) -> list[RowChange]:
+        """Changes of the rows that a key means, newest first: a row's own key, the source's, or a property's
+        parcel number, with what belongs to the property.
+        """
+
+    def images(self, county_id: str, key: str, most: int) -> list[tuple[dict[str, Any] | None, ...]]:
+        """(before, after) of the same changes in the same order: values, for a person who asked for them."""
+
+    def prunable(self, county_id: str, entity: str, years: int) -> int:
+        """Before-images that are older than these years."""
+
+    def prune(self, county_id: str, entity: str, years: int) -> int:
+        """Remove them; returns how many went."""
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -384,6 +451,12 @@ class Target(Protocol):
     def approvals(self) -> Approvals: ...
 
     @property
+    def holds(self) -> Holds: ...
+
+    @property
+    def history(self) -> History: ...
+
+    @property
     def sqlalchemy_url(self) -> sa.URL:
         """The same database for SQLAlchemy, which Great Expectations uses."""
 
@@ -393,6 +466,9 @@ class Target(Protocol):
 
     def migrate(self) -> list[str]:
         """Bring schemas and tables up to date; returns what was applied."""
+
+    def promoted(self) -> dict[str, tuple[EntityColumn, ...]]:
+        """Columns by entity that county files promoted out of `extra`; adding one is not a run's work."""
 
     def readiness(self) -> Readiness:
         """Whether the target can take a run; nothing is changed."""

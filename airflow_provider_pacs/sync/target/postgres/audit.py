@@ -207,10 +207,14 @@ def _against(
 
 
 def export(connection: Connection, county_id: str | None) -> Iterator[str]:
-    """The chain as JSON lines, oldest first: the columns, and `text`, over which the hash was made.
+    """The chain as JSON lines, oldest first: where a row stands, both hashes, and `text`, over which its hash
+    was made.
 
     Who has the file needs no database to check it: `hash` is SHA-256 of the bytes of `previous` followed by
-    `text` in UTF-8, and `previous` is the `hash` of the line before.
+    `text` in UTF-8, and `previous` is the `hash` of the line before. `text` is the row, itself a JSON object;
+    it is handed out as PostgreSQL wrote it and never parsed, because what another reader makes of
+    `1.10`, `1e400` or 20 digits are not the bytes that were hashed. Lines are ASCII, so no terminal, mail or
+    editor changes them.
     """
     with connection.transaction(), connection.cursor("pacs_audit_export") as cursor:
         cursor.itersize = 1000
@@ -220,12 +224,10 @@ def export(connection: Connection, county_id: str | None) -> Iterator[str]:
         ):
             yield json.dumps(
                 {
-                    **json.loads(text),
                     "position": position,
                     "seq": seq,
                     "previous": bytes(previous).hex(),
                     "hash": bytes(digest).hex(),
                     "text": text,
-                },
-                ensure_ascii=False,
+                }
             )

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import privileges
+from airflow_provider_pacs.sync.target.postgres import history_reports, privileges, promotion
 from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.session import require_utf8
 from airflow_provider_pacs.sync.target.postgres.sql import (
@@ -69,6 +69,25 @@ def migrate(connection: Connection) -> list[str]:
         applied = [
             name for name, digest, statement in steps if _apply(connection, done, name, digest, statement)
         ]
+        privileges.apply(connection)
+        return applied
+
+
+def promote(connection: Connection, promoted: promotion.Promoted) -> list[str]:
+    """Add the columns that a county's file promotes and that are not there yet.
+
+    Returns:
+        The names of the steps applied now.
+
+    Raises:
+        ConfigError: this login may not change the tables, or a column of the name is there with another type.
+    """
+    if not promotion.missing(connection, promoted):
+        return []
+    _require_owner(connection)
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        applied = [promotion.add(connection, *column) for column in promotion.missing(connection, promoted)]
         privileges.apply(connection)
         return applied
 
@@ -136,6 +155,10 @@ def _steps() -> list[tuple[str, str, str | Entity | sql.Composed]]:
     steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
     steps += [
         (f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()
+    ]
+    steps += [
+        (f"function_{name}", _digest(statement.as_string()), statement)
+        for name, statement in history_reports.functions().items()
     ]
     return steps
 
@@ -218,6 +241,7 @@ def finish_partition(connection: Connection, entity: Entity, county_id: str) -> 
     TABLE.
     """
     table = partition(entity, county_id)
+    promotion.complete(connection, entity, table, partition_name(entity, county_id))
     required = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnotnull AND attnum > 0 "
         "AND NOT attisdropped",

@@ -20,6 +20,7 @@ from airflow_provider_pacs.sync.runtime.errors import (
     PacsError,
     RetryableError,
 )
+from airflow_provider_pacs.sync.runtime.secrets import mask_credentials
 
 RETRY_STATES = frozenset(
     {
@@ -148,13 +149,6 @@ BY_TEXT: tuple[tuple[str, re.Pattern[str], ErrorRule], ...] = (
 )
 """For errors without SQLSTATE, by psycopg's class and libpq's text, in this order."""
 
-_SECRET = re.compile(
-    r"\b(password|passfile|sslpassword|oauth_client_secret)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE
-)
-_URL_SECRET = re.compile(r"://[^\n]*@")
-"""Everything up to the last @ of the line: a password may hold /, @, ? or a blank that nobody encoded."""
-_HALF_SECRET = re.compile(r"(host(?: name)? )(['\"])[^'\"\n]*@")
-"""What libpq takes for a host's name after an unencoded @: the rest of the password."""
 _QUOTED = re.compile(r"['\"].*['\"]|['\"].*$", re.DOTALL)
 _TAIL = re.compile(r"\n?\s*\b(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*", re.DOTALL)
 _LONGEST = 200
@@ -164,8 +158,7 @@ def scrub(text: str, *, names: bool) -> str:
     """Returns the text short and on one line, without DETAIL, CONTEXT and secrets; without anything quoted
     unless `names`.
     """
-    text = _URL_SECRET.sub("://", _SECRET.sub(r"\1=***", _TAIL.sub("", text)))
-    text = _HALF_SECRET.sub(r"\1\2", text)
+    text = mask_credentials(_TAIL.sub("", text))
     text = " ".join((text if names else _QUOTED.sub('"…"', text)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -33,6 +33,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.reports import load_reports
+from airflow_provider_pacs.sync.target.postgres import history_reports
 
 Connection = psycopg.Connection[Any]
 OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
@@ -69,11 +70,13 @@ EVIDENCE = frozenset(
         "held_delete_key",
         "pending_delete",
         "pending_delete_key",
-        "change_log",
+        "county_hold",
     }
 )
 """Journal tables that the sync fills and changes, but never deletes from."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration"})
+APPENDED = frozenset({"change_log", "change_log_state", "change_set"})
+"""Tables that the sync adds to and reads, and changes or removes by function only."""
+OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
 """Tables that only the owner writes; the audit by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
@@ -89,12 +92,19 @@ JOURNAL = frozenset(
         "held_delete",
         "pending_delete",
         "check_report",
+        "county_hold",
         "audit",
         "audit_head",
+        "change_set",
+        "history_span",
         "schema_migration",
+        "promoted_column",
     }
 )
 """What the page and an auditor read. A new table is named here, or neither sees it."""
+
+MONTHS = "change_log_2"
+"""How the partitions of the change log begin: `change_log_2026_11`."""
 
 Kind = Literal["schema", "table", "sequence", "function"]
 
@@ -135,17 +145,39 @@ _SCHEMA_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (REPORTING, "USAGE", "pacs_report"),
     (IT_ADMIN, "USAGE", "pacs_ops"),
 )
-_FUNCTION_PRIVILEGES: tuple[tuple[str, str], ...] = (
-    (SYNC, "append_audit(text,uuid,text,text,jsonb)"),
-    (SYNC, "attach_partition(text,text)"),
-    (SYNC, "readable_counties()"),
-    (READ, "readable_counties()"),
-    (MONITOR, "readable_counties()"),
-    *((role, "readable_counties()") for role in (ASSESSOR, VALUATION, REPORTING)),
-    (IT_ADMIN, "grant_county(name,text)"),
-    (IT_ADMIN, "revoke_county(name,text)"),
-)
 _NOT_FOR_VALUATION = frozenset({"owner"})
+_FUNCTION_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
+    (SYNC, "pacs_ops", "append_audit(text,uuid,text,text,jsonb)"),
+    (SYNC, "pacs_ops", "attach_partition(text,text)"),
+    (SYNC, "pacs_ops", "readable_counties()"),
+    (SYNC, "pacs_ops", "open_change_log_months()"),
+    (SYNC, "pacs_ops", "redact_change_log(text,text,text[],jsonb)"),
+    (SYNC, "pacs_ops", "redact_change_log_rows(text,text,uuid[],jsonb[])"),
+    (SYNC, "pacs_ops", "prune_change_log(text,text,timestamptz)"),
+    (SYNC, "pacs_ops", "drop_empty_change_log_months()"),
+    (SYNC, "pacs_ops", "row_images(text,text,integer)"),
+    (SYNC, "pacs_ops", "row_history(text,text,integer)"),
+    (MONITOR, "pacs_ops", "row_history(text,text,integer)"),
+    (AUDITOR, "pacs_ops", "row_history(text,text,integer)"),
+    (READ, "pacs_ops", "readable_counties()"),
+    (MONITOR, "pacs_ops", "readable_counties()"),
+    *((role, "pacs_ops", "readable_counties()") for role in (ASSESSOR, VALUATION, REPORTING)),
+    (IT_ADMIN, "pacs_ops", "grant_county(name,text)"),
+    (IT_ADMIN, "pacs_ops", "revoke_county(name,text)"),
+    (READ, "pacs_report", "changes_since(timestamptz,text)"),
+    *(
+        (READ, "pacs_report", f"{history_reports.as_of_name(entity)}(timestamptz,text)")
+        for entity in load_entities().values()
+    ),
+)
+_OWNED = (
+    ("pacs_ops", "audit_is_append_only"),
+    ("pacs_ops", "audit_text"),
+    ("pacs_ops", "chain_audit"),
+    *history_reports.function_names(),
+    *((schema, function.partition("(")[0]) for _, schema, function in _FUNCTION_PRIVILEGES),
+)
+"""(schema, name) of the functions that the owner's role gets."""
 
 
 def wanted(connection: Connection) -> list[Grant]:
@@ -170,18 +202,16 @@ def wanted(connection: Connection) -> list[Grant]:
             grants += [Grant(SYNC, privilege, "table", schema, name) for privilege in _ON_PARTITIONS]
         else:
             grants += _of_relation(schema, name, kind)
-    functions = {
-        name
-        for (name,) in connection.execute(
-            "SELECT p.proname || '(' || replace(pg_get_function_identity_arguments(p.oid), ', ', ',') || ')' "
-            "FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pacs_ops'"
-        )
-    }
-    names = {name.partition("(")[0] for name in functions}
+    functions = set(
+        connection.execute(
+            "SELECT n.nspname, p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
+            "WHERE n.nspname IN ('pacs_ops', 'pacs_report')"
+        ).fetchall()
+    )
     grants += [
-        Grant(role, "EXECUTE", "function", "pacs_ops", function)
-        for role, function in _FUNCTION_PRIVILEGES
-        if function.partition("(")[0] in names
+        Grant(role, "EXECUTE", "function", schema, function)
+        for role, schema, function in _FUNCTION_PRIVILEGES
+        if (schema, function.partition("(")[0]) in functions
     ]
     return grants
 
@@ -190,7 +220,11 @@ def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if schema != "pacs_ops":
         if kind != "S":
             yield from (Grant(role, "SELECT", "table", schema, name) for role in _readers(schema, name))
-        return
+    elif not name.startswith(MONTHS):  # they are reached through the change log alone
+        yield from _of_journal(schema, name, kind)
+
+
+def _of_journal(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if kind == "S":
         if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
             yield Grant(SYNC, "USAGE", "sequence", schema, name)
@@ -199,13 +233,14 @@ def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
         yield Grant(SYNC, "SELECT", "table", schema, name)
     if name not in OWNERS_ONLY:
         yield Grant(SYNC, "INSERT", "table", schema, name)
+    if name not in OWNERS_ONLY | APPENDED:
         yield Grant(SYNC, "UPDATE", "table", schema, name)
         if name not in EVIDENCE:
             yield Grant(SYNC, "DELETE", "table", schema, name)
     readers = {
         MONITOR: name in JOURNAL,
         IT_ADMIN: name in JOURNAL | {"county_grant"},
-        AUDITOR: name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY,
+        AUDITOR: name in JOURNAL or name in EVIDENCE or name in OWNERS_ONLY,
     }
     for role in (role for role, reads in readers.items() if reads):
         yield Grant(role, "SELECT", "table", schema, name)
@@ -230,7 +265,7 @@ def staff_grants() -> list[Grant]:
     grants += [
         grant for name in sorted(JOURNAL | OWNERS_ONLY) for grant in _of_relation("pacs_ops", name, "r")
     ]
-    grants += [Grant(role, "EXECUTE", "function", "pacs_ops", name) for role, name in _FUNCTION_PRIVILEGES]
+    grants += [Grant(role, "EXECUTE", "function", schema, name) for role, schema, name in _FUNCTION_PRIVILEGES]
     return [grant for grant in grants if grant.role in STAFF]
 
 
@@ -393,20 +428,10 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
         )
     for name in connection.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = 'pacs_ops' AND p.prokind = 'f' AND p.proname = ANY(%s) "
-        "AND p.proowner <> 'pacs_owner'::regrole",
-        (
-            [
-                "audit_is_append_only",
-                "audit_text",
-                "chain_audit",
-                "append_audit",
-                "attach_partition",
-                "readable_counties",
-                "grant_county",
-                "revoke_county",
-            ],
-        ),
+        "JOIN unnest(%s::text[], %s::text[]) AS w(schema, name) ON w.schema = n.nspname AND w.name = "
+        "p.proname "
+        "WHERE p.prokind = 'f' AND p.proowner <> 'pacs_owner'::regrole",
+        ([schema for schema, _ in set(_OWNED)], [name for _, name in set(_OWNED)]),
     ).fetchall():
         connection.execute(f"ALTER FUNCTION {name[0]} OWNER TO pacs_owner".encode())
 

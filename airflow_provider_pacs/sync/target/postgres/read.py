@@ -18,7 +18,14 @@ from psycopg.rows import class_row, dict_row
 from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.records import AuditRow, Certificate, PendingDeletes, QuarantinedRow
+from airflow_provider_pacs.sync.records import (
+    AuditRow,
+    Certificate,
+    Hold,
+    PendingDeletes,
+    QuarantinedRow,
+    RowChange,
+)
 from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
@@ -217,6 +224,14 @@ class OpsReader:
     def audit(self, county_id: str, before: int | None, limit: int) -> list[AuditRow]:
         """Audit rows, newest first, older than `before`."""
         return self._all(AuditRow, read_sql.AUDIT, {"county": county_id, "before": before, "limit": limit})
+
+    def row_history(self, county_id: str, key: str, limit: int) -> list[RowChange]:
+        """Changes of the rows that a key means, newest first; columns, no values."""
+        return self._all(RowChange, read_sql.ROW_HISTORY, {"county": county_id, "key": key, "limit": limit})
+
+    def hold(self, county_id: str) -> Hold | None:
+        """The county's open hold."""
+        return self._first(Hold, read_sql.HOLD, {"county": county_id})
 
     def report(
         self, report: ReportView, county_ids: Sequence[str], limit: int

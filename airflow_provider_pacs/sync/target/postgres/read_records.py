@@ -129,9 +129,11 @@ class CountyFacts:
         good_started_at: when the newest sync that brought everything began to read.
         recent_states: of the last ended syncs, newest first; `recent_started` and `recent_rows` beside it.
         rules: rules of the newest validated sync.
-        certificate_state: the worst state of an entity in the newest certificate of a sync or reconcile.
+        certificate_state: the worst state of an entity in the newest certificate of a sync, reconcile or
+            rollback.
         certificate_covered: the least that an entity of it was covered.
         pending_rows: deletes that wait for a person.
+        hold: since when, by whom and why the county is on hold; None where its runs may publish.
     """
 
     county_id: str
@@ -149,6 +151,7 @@ class CountyFacts:
     certificate_covered: Coverage | None
     certified_at: datetime | None
     pending_rows: int
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

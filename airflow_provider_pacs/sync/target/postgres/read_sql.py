@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow, RunRecord
+from airflow_provider_pacs.sync.records import (
+    AuditRow,
+    Hold,
+    PendingDeletes,
+    QuarantinedRow,
+    RowChange,
+    RunRecord,
+)
 from airflow_provider_pacs.sync.target.postgres.certifier import COLUMNS as CERTIFICATE_COLUMNS
 from airflow_provider_pacs.sync.target.postgres.read_records import CursorRow, EntityRow, QualityRow
 
@@ -45,7 +52,7 @@ SELECT c.county_id,
   coalesce(validated.warned, 0) AS rules_warned,
   newest.run_id AS certificate_run_id, cert.state AS certificate_state, cert.covered AS certificate_covered,
   cert.issued_at AS certified_at,
-  coalesce(p.rows, 0) AS pending_rows
+  coalesce(p.rows, 0) AS pending_rows, hold.text AS hold
 FROM unnest(%(counties)s::text[]) AS c(county_id)
 LEFT JOIN LATERAL (SELECT x.started_at, x.finished_at FROM pacs_ops.sync_run AS x
   WHERE x.county_id = c.county_id AND x.kind = 'sync' AND x.state IN ('succeeded', 'pending')
@@ -68,17 +75,21 @@ LEFT JOIN LATERAL (SELECT count(*) AS rules,
   count(*) FILTER (WHERE NOT j.success AND j.severity = 'warn' AND NOT j.blocks) AS warned
   FROM pacs_ops.quality_result AS j WHERE j.run_id = ended.run_id) AS validated ON true
 LEFT JOIN LATERAL (SELECT x.run_id FROM pacs_ops.certificate AS x
-  JOIN pacs_ops.sync_run AS y ON y.run_id = x.run_id AND y.kind IN ('sync', 'reconcile')
+  JOIN pacs_ops.sync_run AS y ON y.run_id = x.run_id AND y.kind IN ('sync', 'reconcile', 'rollback')
   WHERE x.county_id = c.county_id ORDER BY x.issued_at DESC LIMIT 1) AS newest ON true
 LEFT JOIN LATERAL (SELECT max(x.issued_at) AS issued_at,
   CASE WHEN bool_or(x.covered = 'keys') THEN 'keys' WHEN bool_or(x.covered = 'window') THEN 'window'
     ELSE 'all_rows' END AS covered,
-  (array_agg(x.state ORDER BY array_position(ARRAY['blocked', 'drift', 'pending', 'clean'], x.state)))[1]
-    AS state
+  (array_agg(x.state ORDER BY
+    array_position(ARRAY['blocked', 'drift', 'pending', 'rolled_back', 'clean'], x.state)))[1] AS state
   FROM pacs_ops.certificate AS x WHERE x.run_id = newest.run_id) AS cert ON newest.run_id IS NOT NULL
 LEFT JOIN (SELECT o.county_id, sum(o.row_count)::bigint AS rows FROM pacs_ops.pending_delete AS o
   WHERE o.state = 'pending' AND o.county_id = ANY(%(counties)s::text[]) GROUP BY o.county_id) AS p
   ON p.county_id = c.county_id
+LEFT JOIN LATERAL (SELECT 'since ' || to_char(x.held_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') ||
+  ' UTC by ' || x.held_by || ': ' || x.reason AS text FROM pacs_ops.county_hold AS x
+  WHERE x.county_id = c.county_id
+  AND x.resumed_at IS NULL) AS hold ON true
 ORDER BY c.county_id
 """
 
@@ -222,3 +233,13 @@ LAST_CHECK = """
 SELECT run_id, trigger, state, checked_at, report -> 'findings' AS findings FROM pacs_ops.check_report
 WHERE county_id = %(county)s ORDER BY checked_at DESC, check_id DESC LIMIT 1
 """
+
+ROW_HISTORY = f"""
+SELECT {_list(RowChange, "h")} FROM pacs_ops.row_history(%(county)s, %(key)s, %(limit)s) AS h
+ORDER BY h.at DESC, h.entity, h.row_key
+"""  # noqa: S608
+
+HOLD = f"""
+SELECT {_list(Hold, "h")} FROM pacs_ops.county_hold AS h WHERE h.county_id = %(county)s AND h.resumed_at IS
+NULL
+"""  # noqa: S608

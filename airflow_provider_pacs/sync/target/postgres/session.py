@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.facts import SessionFacts
-from airflow_provider_pacs.sync.target.postgres.tls import is_local, secured, weak_settings
+from airflow_provider_pacs.sync.target.postgres.tls import is_local, refuse_engines, secured, weak_settings
 
 APPLICATION = "airflow-provider-pacs"
 TRACKED = (
@@ -142,8 +142,13 @@ def params_from_url(url: str) -> dict[str, str]:
 
 
 def connect_arguments(params: Mapping[str, str]) -> dict[str, Any]:
-    """The keywords for libpq: what was stated, with TLS verified and UTF-8 in both directions."""
+    """The keywords for libpq: what was stated, with TLS verified and UTF-8 in both directions.
+
+    Raises:
+        ConfigError: a keyword would load code.
+    """
     stated = {name: str(value) for name, value in params.items() if value not in (None, "")}
+    refuse_engines(stated)
     return secured(stated) | {"client_encoding": "UTF8"}
 
 

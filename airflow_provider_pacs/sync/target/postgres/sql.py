@@ -69,13 +69,24 @@ def key_text(entity: Entity, *aliases: str) -> sql.Composed:
 def row_digest(entity: Entity, alias: str = "s") -> sql.Composed:
     """SHA-256 of a staged row's canonical text and of what mapping could not read in it.
 
-    ROW(...)::text tells NULL from '' and escapes every separator.
+    ROW(...)::text tells NULL from '' and escapes every separator. Promoted columns count where they hold
+    something, so one that another county promoted changes no digest of this county's.
     """
+    own = [name for name in entity.column_names if name not in entity.promoted]
+    more: sql.Composable = sql.SQL("''")
+    if entity.promoted:
+        pairs = sql.SQL(", ").join(
+            sql.SQL("{}, {}::text").format(sql.Literal(name), sql.Identifier(alias, name))
+            for name in entity.promoted
+        )
+        more = sql.SQL(
+            "coalesce(nullif(jsonb_strip_nulls(jsonb_build_object({}))::text, '{{}}'), '')"
+        ).format(pairs)
     return sql.SQL(
-        "sha256(convert_to((ROW({}))::text || coalesce((SELECT string_agg(r, ',' ORDER BY r) FROM "
+        "sha256(convert_to((ROW({}))::text || {} || coalesce((SELECT string_agg(r, ',' ORDER BY r) FROM "
         "unnest({}._reject) "
         "AS r WHERE starts_with(r, 'MAP.')), ''), 'UTF8'))"
-    ).format(columns(entity.column_names, alias), sql.Identifier(alias))
+    ).format(columns(own, alias), more, sql.Identifier(alias))
 
 
 def differs(entity: Entity, left: str = "l", right: str = "s") -> sql.Composed:

@@ -296,7 +296,14 @@ class PostgresStaging:
             key_lists.write(connection, table, payloads)
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
+        self,
+        entity: Entity,
+        county_id: str,
+        table: str,
+        *,
+        complete: bool,
+        spelling: KeySpelling | None,
+        late: bool,
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold)."""
         with self._db.statements() as connection:

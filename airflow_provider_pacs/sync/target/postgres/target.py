@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pacs.sync.entities import EntityColumn
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.facts import Readiness
-from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, session, tls
+from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, promotion, session, tls
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
+from airflow_provider_pacs.sync.target.postgres.holds import PostgresHolds
 from airflow_provider_pacs.sync.target.postgres.publisher import PostgresPublisher
+from airflow_provider_pacs.sync.target.postgres.rollbacks import PostgresHistory
 from airflow_provider_pacs.sync.target.postgres.run_store import PostgresRunStore
 from airflow_provider_pacs.sync.target.postgres.staging import PostgresStaging
 
@@ -34,6 +37,8 @@ class PostgresTarget:
         publisher: the only way into the tables of schema `pacs`.
         certifier: comparisons and certificates.
         approvals: what waits for a person.
+        holds: whether runs of a county may publish.
+        history: what rows were before, and the way back.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
@@ -47,6 +52,8 @@ class PostgresTarget:
         self.publisher = PostgresPublisher(self._db)
         self.certifier = PostgresCertifier(self._db)
         self.approvals = PostgresApprovals(self._db)
+        self.holds = PostgresHolds(self._db)
+        self.history = PostgresHistory(self._db)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
@@ -93,6 +100,26 @@ class PostgresTarget:
         with self._db.statements() as connection:
             session.require_utf8(connection)
             return ddl.migrate(connection)
+
+    def promote(self, promoted: Mapping[str, Sequence[EntityColumn]]) -> list[str]:
+        """Add columns that a county's file promotes out of `extra`, as a member of `pacs_owner`.
+
+        Args:
+            promoted: columns by entity.
+
+        Returns:
+            What was applied.
+
+        Raises:
+            ConfigError: this login may not, or a column of the name has another type.
+        """
+        with self._db.statements() as connection:
+            return ddl.promote(connection, promoted)
+
+    def promoted(self) -> dict[str, tuple[EntityColumn, ...]]:
+        """The promoted columns of each entity."""
+        with self._db.statements() as connection:
+            return promotion.installed(connection)
 
     @property
     def weak_settings(self) -> tuple[str, ...]:

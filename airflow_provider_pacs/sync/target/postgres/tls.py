@@ -92,7 +92,7 @@ def weak_settings(params: Mapping[str, str]) -> tuple[WeakSetting, ...]:
     mode = params.get("sslmode", VERIFIED)
     if mode in _WHY:
         weak.append(WeakSetting("sslmode", mode, _WHY[mode]))
-    protocol = params.get("ssl_min_protocol_version", "")
+    protocol = params.get("ssl_min_protocol_version") or os.environ.get("PGSSLMINPROTOCOLVERSION", "")
     if protocol in _OLD_PROTOCOLS:
         weak.append(
             WeakSetting("ssl_min_protocol_version", protocol, "protocols with known attacks are accepted")
@@ -116,6 +116,20 @@ def refuse_weak(params: Mapping[str, str], policy: str, *, county: str = "") -> 
             "one of the system's",
         )
     return weak
+
+
+def refuse_engines(params: Mapping[str, str]) -> None:
+    """Refuse a client key `engine:id`: OpenSSL would load the engine, any library on this machine, into the
+    process (case E3 at the target).
+
+    Raises:
+        ConfigError: the connection's `sslkey` is no plain file. Its text is not repeated.
+    """
+    if ":" in params.get("sslkey", ""):
+        raise ConfigError(
+            "the target's sslkey names an OpenSSL engine, which is code that would be loaded",
+            remedy="name the file of the client's key, without a colon in its path",
+        )
 
 
 def in_words(weak: Sequence[WeakSetting]) -> str:
