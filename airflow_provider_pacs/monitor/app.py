@@ -12,7 +12,13 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_pacs.monitor import routes_county, routes_history, routes_overview, routes_reports, routes_static
+from airflow_provider_pacs.monitor import (
+    routes_county,
+    routes_history,
+    routes_overview,
+    routes_reports,
+    routes_static,
+)
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
@@ -26,7 +32,7 @@ def make_app() -> FastAPI:
     app = FastAPI(
         title="PACS Sync", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)]
     )
-    for routes in (routes_overview, routes_county, routes_reports, routes_static):
+    for routes in (routes_overview, routes_county, routes_history, routes_reports, routes_static):
         app.include_router(routes.router)
     app.add_exception_handler(PacsError, _unreachable)
     app.add_middleware(SafeHeaders)

@@ -265,7 +265,9 @@ def staff_grants() -> list[Grant]:
     grants += [
         grant for name in sorted(JOURNAL | OWNERS_ONLY) for grant in _of_relation("pacs_ops", name, "r")
     ]
-    grants += [Grant(role, "EXECUTE", "function", schema, name) for role, schema, name in _FUNCTION_PRIVILEGES]
+    grants += [
+        Grant(role, "EXECUTE", "function", schema, name) for role, schema, name in _FUNCTION_PRIVILEGES
+    ]
     return [grant for grant in grants if grant.role in STAFF]
 
 
