@@ -204,8 +204,8 @@ def joined_shapes() -> list[ResolvedTable]:
     types = dict.fromkeys(sorted(names), "varchar(50)") | {"tsRowVersion": "timestamp"}
     choices: list[dict[str, Any]] = [
         {},
-        {"supplements": "accepted", "future_layer": True},
-        {"supplements": "base", "land_value": ["land_hstd_val"]},
+        {"supplements": "accepted", "future_layer": True, "history": "layers", "taxable_value": True},
+        {"supplements": "base", "land_value": ["land_hstd_val"], "qualified_by": "county_code"},
     ]
     shapes = [
         shape_of(table, types)
