@@ -87,6 +87,8 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/source/session.py:prepare",
         f"{package}/polling.py:poll_query",  # a builder, beside the strategies that it asks
         f"{package}/preflight/grants.py:source_grants",
+        f"{package}/preflight/followed.py:index_statement",  # both are printed too, and parsed there
+        f"{package}/preflight/followed.py:switch_on_statements",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
         f"{package}/schema/stamping.py:next_cursor_query",

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import queries
+from airflow_provider_pacs.sync.preflight.followed import index_statement, switch_on_statements
 from airflow_provider_pacs.sync.preflight.grants import mapped_tables, source_grants
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.tables import SourceTable, source_tables
@@ -64,6 +65,24 @@ def test_every_look_is_one_bounded_select(tsql: TsqlParser) -> None:
 
 def names(rename: str) -> list[SourceTable]:
     return list(source_tables(statements.make_shape(rename=statements.odd(rename))))
+
+
+@pytest.mark.parametrize("tracking", [True, False])
+def test_what_makes_a_table_followable_is_as_the_server_wants_it(tsql: TsqlParser, tracking: bool) -> None:
+    """A check prints it for the database's administrator, whatever the names."""
+    texts = []
+    for shape in TABLES:
+        tables = source_tables(shape)
+        texts += switch_on_statements(tables, quote("pacs_reader"), tracking=tracking)
+        texts.append(index_statement(tables[0].schema, tables[0].name, shape.map.change_column or "x"))
+    types = {result.statements()[0].type for result in tsql.parse_all(sorted(set(texts)))}
+    assert types <= {
+        "AlterDatabaseSetStatement",
+        "AlterTableAddTableElementStatement",
+        "AlterTableChangeTrackingModificationStatement",
+        "CreateIndexStatement",
+        "GrantStatement",
+    }
 
 
 def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: TsqlParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, strategy_named
@@ -13,10 +13,11 @@ from airflow_provider_pacs.sync.preflight.report import Finding
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
+from airflow_provider_pacs.sync.schema.tables import SourceTable
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-_TRACKING = "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON);"
+_RETENTION_DAYS = 7
 _ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
 
 
@@ -70,8 +71,7 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
             f"{entity} is followed by the stamps in {table.change_column}: a change is read {lag} s after "
             "its stamp, and each poll looks for the newest stamp. A hard delete is found by the next run."
         )
-        column, where = table.change_column or "", qualified(table.schema, table.table)
-        index = f"CREATE INDEX {quote(f'IX_{column}'[:128])} ON {where} ({quote(column)});"
+        index = index_statement(table.schema, table.table, table.change_column or "")
         remedy = f"A rowversion column is quicker. Without an index on the stamp a poll scans: {index}"
         return Finding(name, "changes", "ok", text, remedy)
     text = f"{entity} is followed by {choice.strategy}: a poll every {poll} s costs next to nothing."
@@ -80,14 +80,31 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
 
 def _switch_on(context: PreflightContext, entity: str) -> str:
     """What the database's administrator runs, for each table of the entity."""
-    tables = context.tables(entity)
-    if strategy_named("change_tracking") is None:
-        statements = [f"ALTER TABLE {table.quoted} ADD rv rowversion;" for table in tables]
-    else:
-        statements = [_TRACKING]
-        for table in tables:
-            statements += [
-                f"ALTER TABLE {table.quoted} ENABLE CHANGE_TRACKING;",
-                f"GRANT VIEW CHANGE TRACKING ON {table.quoted} TO {context.grantee};",
-            ]
+    tracking = strategy_named("change_tracking") is not None
+    statements = switch_on_statements(context.tables(entity), context.grantee, tracking=tracking)
     return f"The database's administrator switches it on: {' '.join(statements)}"
+
+
+def index_statement(schema: str, table: str, column: str) -> str:
+    """An index on a change stamp; printed, never sent."""
+    return f"CREATE INDEX {quote(f'IX_{column}'[:60])} ON {qualified(schema, table)} ({quote(column)});"
+
+
+def switch_on_statements(tables: Sequence[SourceTable], grantee: str, *, tracking: bool) -> list[str]:
+    """What makes tables followable: Change Tracking where it is read, else a rowversion. Printed, never sent.
+
+    Args:
+        tables: the tables.
+        grantee: the login, quoted.
+        tracking: there is a strategy that reads Change Tracking.
+    """
+    if not tracking:
+        return [f"ALTER TABLE {table.quoted} ADD rv rowversion;" for table in tables]
+    retention = f"CHANGE_RETENTION = {_RETENTION_DAYS} DAYS"
+    statements = [f"ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON ({retention}, AUTO_CLEANUP = ON);"]
+    for table in tables:
+        statements += [
+            f"ALTER TABLE {table.quoted} ENABLE CHANGE_TRACKING;",
+            f"GRANT VIEW CHANGE TRACKING ON {table.quoted} TO {grantee};",
+        ]
+    return statements
