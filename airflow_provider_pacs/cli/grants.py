@@ -14,15 +14,43 @@ from airflow_provider_pacs.cli.progress import report_progress
 @click.command("grants", cls=PacsCommand)
 @county_command(source=True)
 @click.option("--login", help="The source's login (default tf_pacs_reader).")
+@click.option(
+    "--change-tracking",
+    is_flag=True,
+    help="Print how a DBA switches Change Tracking on for the county's tables, too.",
+)
+@click.option("--cdc", is_flag=True, help="Print how a DBA switches Change Data Capture on for them, too.")
+@click.option("--change-log", is_flag=True, help="Print the grants on PACS's own journal (change_log), too.")
+@click.option(
+    "--outage-days",
+    type=click.IntRange(1, 1000),
+    default=5,
+    help="The longest time without a run, in days; a feed keeps three times as much (default 5).",
+)
 @click.option("--target", is_flag=True, help="Print what the target needs, too.")
 @click.option("--target-login", help="The target's role (default tf_pacs_sync).")
-def command(invocation: Invocation, login: str | None, target: bool, target_login: str | None) -> Answer:
+def command(
+    invocation: Invocation,
+    login: str | None,
+    change_tracking: bool,
+    cdc: bool,
+    change_log: bool,
+    outage_days: int,
+    target: bool,
+    target_login: str | None,
+) -> Answer:
     """Print what a DBA runs so that the sync's login can read the mapped columns and nothing else.
 
     Connects to nothing, but with --source-conn-id, --source-url-file or --source-url: then the source's
     catalog is asked too, because a rowversion column that changes are found by is named in no file.
     """
-    from airflow_provider_pacs.sync.preflight.grants import LOGIN, mapped_tables, source_grants
+    from airflow_provider_pacs.sync.preflight.feed_scripts import capture_script, journal_script
+    from airflow_provider_pacs.sync.preflight.grants import (
+        LOGIN,
+        change_tracking_script,
+        mapped_tables,
+        source_grants,
+    )
 
     config = read_config(invocation)
     tables = mapped_tables(config)
@@ -42,6 +70,17 @@ def command(invocation: Invocation, login: str | None, target: bool, target_logi
     source_part = source_grants(tables, login or LOGIN)
     data = {"source": source_part.as_dict()}
     lines = source_part.lines()
+    if change_tracking:
+        script = change_tracking_script(config, outage_days)
+        data["change_tracking"] = script.as_dict()
+        lines += ["", *script.lines()]
+    for name, feed in (
+        ("cdc", capture_script(config, outage_days) if cdc else None),
+        ("change_log", journal_script(config) if change_log else None),
+    ):
+        if feed is not None:
+            data[name] = feed.as_dict()
+            lines += ["", *feed.lines()]
     if target:
         from airflow_provider_pacs.sync.target.postgres import grants as platform
 

@@ -140,6 +140,17 @@ def test_a_cursor_is_stored_by_publish_and_set_back_on_request(county: StagedCou
     assert county.target.runs.source_identity(county.fips) is None
 
 
+def test_a_feed_that_was_lost_is_lost_whatever_the_run_comes_to(county: StagedCounty) -> None:
+    """The cursor stays where it is, and belongs to no feed any more; other entities keep theirs."""
+    county.load(1)
+    before = county.target.runs.cursors(county.fips)["property"]
+    county.target.runs.distrust_feed(county.fips, "owner")
+    assert county.target.runs.cursors(county.fips)["property"].feed == before.feed
+    county.target.runs.distrust_feed(county.fips, "property")
+    after = county.target.runs.cursors(county.fips)["property"]
+    assert (after.feed, after.watermark) == ("", before.watermark)
+
+
 @pytest.mark.parametrize(("mode", "strategy"), [("keys", "last_modified"), ("window", "backfill")])
 def test_a_run_that_keeps_no_cursor_moves_none(county: StagedCounty, mode: str, strategy: str) -> None:
     county.load(1)

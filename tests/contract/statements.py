@@ -27,7 +27,9 @@ from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, Incre
 from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
+from airflow_provider_pacs.sync.schema.features import TableFeed
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.address import ISOLATION_LEVELS
 from tests.contract.tsql_parser import ROOT
@@ -244,9 +246,25 @@ def builders() -> dict[str, Callable[..., Built]]:
     return functions
 
 
+def every_feed(table: ResolvedTable) -> SourceFacts:
+    """A source that keeps every feed of the table, and names its rows by the mapped key."""
+    places = [(table.map.schema, table.map.table, (table.map.key,))]
+    if table.selection is not None:
+        places = [(track.schema, track.table, track.key) for track in table.selection.tracks]
+    feeds = [TableFeed("change_tracking", *place[:2], key=place[2]) for place in places]
+    journal = table.selection.journal if table.selection is not None else None
+    if table.selection is None:
+        instances = (CaptureInstance("dbo_Property"),)
+        feeds.append(TableFeed("cdc", table.map.schema, table.map.table, instances=instances))
+    for each in journal.tables if journal is not None else ():
+        columns = frozenset(name.lower() for name in each.columns)
+        feeds.append(TableFeed("change_log", journal.schema, each.table, columns=columns))
+    return SourceFacts(feeds=tuple(feeds))
+
+
 def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:
     """The strategies that fit a table, each with the table as it wants it."""
-    supports = [(strategy, strategy.supports(table, SourceFacts()).table) for strategy in STRATEGIES]
+    supports = [(strategy, strategy.supports(table, every_feed(table)).table) for strategy in STRATEGIES]
     return [(strategy, fitting) for strategy, fitting in supports if fitting is not None]
 
 
@@ -272,7 +290,8 @@ def poll_plans(table: ResolvedTable) -> list[PollPlan]:
 
 def _late_values(table: ResolvedTable) -> list[Late | None]:
     """What can be asked for as newer than a bound. Strategies that want another change column are left out."""
-    return [None, *(strategy.late(table) for strategy, fitting in strategies_of(table) if fitting == table)]
+    fitting = [(strategy, fits) for strategy, fits in strategies_of(table) if fits.map == table.map]
+    return [None, *(strategy.late(fits) for strategy, fits in fitting)]
 
 
 def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> Iterator[ChangeQuery]:
@@ -280,7 +299,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
     would not ask it.
     """
     parameters = list(inspect.signature(function).parameters)
-    asked = _asked_for(function, table) if "table" in parameters else table
+    asked = _asked_for(function, table) if {"table", "request"} & {*parameters} else table
     if asked is None:
         return
     values: dict[str, list[Any]] = {
@@ -291,7 +310,9 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "sums": [True, False],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
+        "place": ["[dbo].[Property]"],
         "column": [None, ROOT_KEY if asked.selection else asked.map.columns[1][1]],
+        "query": [ChangeQuery("SELECT 1 AS n")],
         "since": [STAMP],
         "until": [STAMP],
         "clock": ["local", "utc"],
@@ -299,7 +320,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "change_type": DATE_TYPES,
         "plan": poll_plans(asked),
         "request": [
-            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset)
+            BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset, asked)
             for change_type in DATE_TYPES
             for cursor in (None, STAMP)
             for oldest in (None, STAMP)

@@ -13,7 +13,7 @@ from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.schema import catalog, columns, features, objects, stamping
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn, in_database
-from airflow_provider_pacs.sync.schema.joined import CHANGED, render
+from airflow_provider_pacs.sync.schema.joined import CHANGED, SINCE, render
 from airflow_provider_pacs.sync.schema.surrogate import with_surrogate
 from tests.contract.tsql_parser import TsqlParser
 
@@ -29,9 +29,9 @@ def constants() -> Iterator[str]:
     yield from (sql for sql, _ in features._TRIED)
 
 
-def numbered(stamp: bool, name: str) -> ResolvedTable:
-    """A child whose keys are numbers."""
-    table = replace(load_tables("generic")["owner"], table=name)
+def numbered(stamp: bool, name: str, entity: str = "owner") -> ResolvedTable:
+    """A table whose keys are numbers."""
+    table = replace(load_tables("generic")[entity], table=name)
     types = {
         "OwnerID": "bigint",
         "PropertyID": "int",
@@ -65,6 +65,9 @@ def statements() -> list[str]:
         assert selection is not None
         texts.append(selection.sql)
         texts += [probe.sql.replace(CHANGED, f"{probe.stamp} >= 0x00") for probe in selection.probes]
+    root = with_surrogate(numbered(False, ODD, "property")).selection
+    assert root is not None
+    texts += [track.sql.replace(SINCE, "0") for track in root.tracks]
     for declared in ("datetime", "datetime2", "smalldatetime"):
         texts.append(stamping.next_cursor_query(moments(declared), "2026-01-15").sql)
         texts.append(stamping._newest_query(moments(declared), "2026-01-15", -480).sql)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,6 +46,9 @@ class TicketNumber:
             "CASE WHEN @cursor > MAX(s.[YearBuilt]) THEN 1 ELSE 0 END AS behind FROM [dbo].[Property] AS s",
             (request.cursor or "",),
         )
+
+    def full_because(self, bounds: Mapping[str, Any]) -> str | None:
+        return "the numbers went back" if bounds["behind"] == 1 else None
 
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         return ChangeQuery(

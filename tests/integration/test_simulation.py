@@ -8,6 +8,7 @@ query would have brought over runs beside.
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_pacs.sync.runtime.errors import RetryableError
+from tests.support import tracking
 from tests.support.county import County, Writer, key
 
 if TYPE_CHECKING:
@@ -130,7 +132,9 @@ def truth_of(county: County) -> dict[str, tuple[str, bool]]:
     }
 
 
-def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
+def simulate(
+    county: County, seed: int, polls: int = POLLS, strategy: str = "last_modified"
+) -> dict[str, int]:
     """Six hours, or as long as `polls` take; returns what is missing, stale and extra, ours before and
     after reconcile, and the document's.
     """
@@ -160,8 +164,10 @@ def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
     clean = certificate.clean
     certificate = county.reconcile()
     after = set(county.rows("property"))
+    assert county.state("property").strategy == strategy
     return {
         "rows": len(truth),
+        "ghosts": len(set(ours) - set(truth)),
         "missing": len(set(truth) - set(ours)),
         "stale": sum(ours[key] != row for key, row in truth.items() if key in ours),
         "extra after reconcile": len(after - set(truth)),
@@ -172,9 +178,12 @@ def simulate(county: County, seed: int, polls: int = POLLS) -> dict[str, int]:
 
 
 def _check(totals: dict[str, int]) -> None:
-    assert {name: totals[name] for name in ("missing", "stale", "extra after reconcile", "clean")} == {
+    assert {
+        name: totals[name] for name in ("missing", "stale", "ghosts", "extra after reconcile", "clean")
+    } == {
         "missing": 0,
         "stale": 0,
+        "ghosts": 0,
         "extra after reconcile": 0,
         "clean": 1,
     }
@@ -187,9 +196,12 @@ def test_a_night_is_brought_over_whole(make_county: CountyMaker) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["last_modified", "change_tracking"])
 @pytest.mark.parametrize("seed", range(8))
-def test_eight_offices_lose_nothing(make_county: CountyMaker, seed: int) -> None:
-    """Finding 2: eight seeds of six hours."""
-    totals = simulate(make_county(), seed)
-    print(seed, totals)
+def test_eight_offices_lose_nothing(make_county: CountyMaker, seed: int, strategy: str) -> None:
+    """Finding 2: eight seeds of six hours, by the change stamp and by Change Tracking."""
+    county = make_county()
+    with tracking.tracked(county) if strategy == "change_tracking" else nullcontext():
+        totals = simulate(county, seed, strategy=strategy)
+    print(strategy, seed, totals)
     _check(totals)

@@ -425,4 +425,7 @@ def test_the_runs_reason_names_a_better_feed(county: County, monkeypatch: pytest
         ),
     )
     noted = county.plan_of(county.stage(), "property")
-    assert noted.reason == "LastModified is datetime (Change Tracking is on, not used yet)"
+    assert noted.reason == (
+        "LastModified is datetime (not by a better feed: the server tells no version of Change Tracking for "
+        "dbo.Property)"
+    )

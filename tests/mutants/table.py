@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    table_captures,
     table_certificate,
+    table_feeds,
     table_history,
     table_proof,
     table_reads,
@@ -17,7 +19,9 @@ from tests.mutants import (
 )
 
 MUTANTS = (
+    *table_captures.MUTANTS,
     *table_windows.MUTANTS,
+    *table_feeds.MUTANTS,
     *table_reads.MUTANTS,
     *table_staging.MUTANTS,
     *table_rows.MUTANTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import STEPS, Mutant, of
+from tests.mutants.mutant import INCREMENTAL, STEPS, Mutant, of
 
 PLAN, PRECONDITIONS, EXTRACT, ROWS = (
     f"{STEPS}{name}.py" for name in ("plan", "preconditions", "extract", "source_rows")
@@ -92,9 +92,9 @@ MUTANTS = (
     ),
     Mutant(
         "row versions that went back mean a full read",
-        PLAN,
-        'if behind and choice.strategy in ("rowversion", "joined"):',
-        "if False:",
+        f"{INCREMENTAL}rowversion.py",
+        'return RESTORED if bounds["behind"] == 1 else None',
+        "return None",
         of("mutant_guards_reads", "test_row_versions_behind_the_cursor_mean_a_full_comparison"),
     ),
     Mutant(
@@ -198,7 +198,7 @@ MUTANTS = (
     Mutant(
         "every run counts the source",
         EXTRACT,
-        "expected = self._count() if self.plan.probes_deletes else None",
+        "expected = self._count() if self.plan.probes_deletes or self.complete else None",
         "expected = None",
         of("field_certificates", "test_hard_deletes_go_in_the_same_run"),
     ),
@@ -261,7 +261,7 @@ MUTANTS = (
     Mutant(
         "root keys with stamps are noted too",
         EXTRACT,
-        "staging.note_root_keys(self.staging, [*contents, *stamped])",
+        "staging.note_root_keys(self.staging, [*contents, *shown])",
         "staging.note_root_keys(self.staging, contents)",
         of(
             "harris",

@@ -185,8 +185,8 @@ MUTANTS = (
     Mutant(
         "a better feed is named",
         "airflow_provider_pacs/sync/preflight/resolve.py",
-        'return f"{reason} ({feeds[0]} is on, not used yet)"',
-        "return reason",
+        'reason = f"{reason} (not by a better feed: {lacks[0]})"',
+        "pass",
         of("windows", "test_the_runs_reason_names_a_better_feed"),
     ),
     Mutant(

@@ -109,7 +109,7 @@ def _alter_database(session: SessionState, name: str, state: str, options: str) 
         with session.engine.cursor() as cursor:
             prepare(cursor, database)
             cursor.execute(f"UPDATE {kept(database.name, 'commits')} SET version = NULL")
-            cursor.execute(f"INSERT INTO {kept(database.name, 'commits')} VALUES (0, 0, 0, NULL)")
+            cursor.execute(f"INSERT INTO {kept(database.name, 'commits')} VALUES (0, 0, 0, NULL, NULL)")
             cursor.execute(f"DELETE FROM {kept(database.name, 'tables')}")
         tracking.enabled, tracking.version = True, 0
 
@@ -151,14 +151,14 @@ def _enable(session: SessionState, table: Table, columns: bool) -> None:
             f"INSERT INTO {kept(table.database, 'tables')} VALUES (?, ?, 0)",
             [table.object_id, tracking.version],
         )
-    tracking.columns[table.object_id] = columns
+    tracking.track(table.object_id, columns)
 
 
 def _disable(session: SessionState, table: Table) -> None:
     tracking = _database(session, table).tracking
     if table.object_id not in tracking.columns:
         raise SqlError(4998, f"Change tracking is not enabled on table '{table.schema}.{table.name}'.")
-    del tracking.columns[table.object_id]
+    tracking.untrack(table.object_id)
     with session.engine.cursor() as cursor:
         if not tracking.captures_of(table.object_id):
             cursor.execute(f"DROP TABLE {changes_of(table)}")
@@ -390,13 +390,29 @@ def rows_of_tables(session: SessionState) -> list[tuple[Any, ...]]:
     tracked = session.cursor.execute(
         f"SELECT object_id, begin_version, cleanup_version FROM {kept(database.name, 'tables')}"
     ).fetchall()
-    seen = {
-        t.object_id
-        for t in session.catalog.tables(database.name)
-        if access.sees(session, t) or access.may(session, "VIEW DEFINITION", Securable())
-    }
+    seen = {t.object_id for t in _seen(session, database)}
     return [
         (number, tracking.columns[number], max(begin, cleaned), begin, cleaned)
         for number, begin, cleaned in tracked
         if number in seen and number in tracking.columns
+    ]
+
+
+def rows_of_internal_tables(session: SessionState) -> list[tuple[Any, ...]]:
+    """sys.internal_tables: those with tracked changes."""
+    database = session.catalog.databases[session.database.lower()]
+    inner = database.tracking.inner
+    return [
+        (f"change_tracking_{t.object_id}", inner[t.object_id], t.object_id, "IT", 209, "CHANGE_TRACKING")
+        for t in _seen(session, database)
+        if t.object_id in inner
+    ]
+
+
+def _seen(session: SessionState, database: Database) -> list[Table]:
+    """The tables whose metadata the login may see."""
+    return [
+        t
+        for t in session.catalog.tables(database.name)
+        if access.sees(session, t) or access.may(session, "VIEW DEFINITION", Securable())
     ]

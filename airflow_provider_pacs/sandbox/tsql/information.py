@@ -52,6 +52,10 @@ EXTENDED = columns("objtype sysname, objname sysname, name sysname!, value nvarc
 TRACKING_DATABASES = columns(
     "database_id int!, is_auto_cleanup_on bit, retention_period int, retention_period_units tinyint"
 )
+INTERNAL_TABLES = columns(
+    "name sysname!, object_id int!, parent_object_id int!, type char(2)!, internal_type tinyint, "
+    "internal_type_desc nvarchar(60)"
+)
 TRACKING_TABLES = columns(
     "object_id int!, is_track_columns_updated_on bit!, min_valid_version bigint, begin_version bigint, "
     "cleanup_version bigint"
@@ -220,6 +224,8 @@ def virtual(session: SessionState, schema: str, name: str, args: list[Any] | Non
         return TRACKING_DATABASES, change_tracking.rows_of_databases(session)
     if name == "change_tracking_tables":
         return TRACKING_TABLES, change_tracking.rows_of_tables(session)
+    if name == "internal_tables":
+        return INTERNAL_TABLES, change_tracking.rows_of_internal_tables(session)
     if spec := LIVE.get(f"sys.{name}"):
         database = session.catalog.databases[session.database.lower()]
         return spec.columns, list(spec.rows(session.catalog, database))
@@ -256,7 +262,7 @@ def _of_the_sessions(session: SessionState, name: str) -> View | None:
             return SCANS, _scans(session)
         case "dm_cdc_errors":
             access.need_server_state(session)
-            return CDC_ERRORS, []
+            return CDC_ERRORS, _capture_errors(session)
         case "dm_exec_connections":
             access.need_server_state(session)
             return CONNECTIONS, [
@@ -271,8 +277,17 @@ def _scans(session: SessionState) -> list[tuple[Any, ...]]:
     tracking = session.catalog.databases[session.database.lower()].tracking
     if not tracking.captures or not tracking.running:
         return []
-    now = session.engine.clock.local()
-    return [(1, now, None, 0, "Aggregate", 0, tracking.captured, int(tracking.lag), 0, now)]
+    now, errors = session.engine.clock.local(), int(tracking.error is not None)
+    return [(1, now, None, 0, "Aggregate", errors, tracking.captured, int(tracking.lag), 0, now)]
+
+
+def _capture_errors(session: SessionState) -> list[tuple[Any, ...]]:
+    """What the capture process fails with; nothing where it works."""
+    error = session.catalog.databases[session.database.lower()].tracking.error
+    if error is None:
+        return []
+    moment, number, message = error
+    return [(1, 7, moment, number, 16, 1, message, None, None, None)]
 
 
 def _my_permissions(session: SessionState, args: list[Any]) -> list[tuple[str, str, str]]:

@@ -47,14 +47,21 @@ class SqlSession(SessionState):
     """One login's session; the `EngineSession` of the port and the `Environment` of the translator."""
 
     def execute(self, sql: str, params: Sequence[Param] = ()) -> Iterator[ResultSet | RowCount]:
-        """Runs one batch (see the port)."""
+        """Runs one batch (see the port). With parameters it is one of sp_executesql, after which the isolation
+        level is again what it was.
+        """
         self._finish()
         capture_process.run(self.engine)
         self.cancelled.clear()
         self.variables = Variables()
         for param in params:
             self.variables.declare(param.name.lstrip("@"), param.type, stored(param.value, param.type))
-        yield from self._block(split(sql))
+        level = self.transactions.isolation
+        try:
+            yield from self._block(split(sql))
+        finally:
+            if params:
+                self.transactions.isolation = level
 
     def _block(self, statements: Sequence[Statement]) -> Iterator[ResultSet | RowCount]:
         for statement in statements:

@@ -145,6 +145,8 @@ class SyncConfig(Section):
         clock_offset_minutes: how far the clock that stamps rows is ahead of that clock (negative: behind),
             where another machine's writes the stamps; None where nobody has said so, and then runs compare
             the newest stamps with the server's last writes.
+        capture_lag_minutes: how far the capture process of Change Data Capture may be behind the source,
+            before a run that reads it fails; an idle one gives a sign of life every five minutes.
         new_columns: what becomes of a column that the source's table gets after the first load: `ignore`
             notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
@@ -162,6 +164,7 @@ class SyncConfig(Section):
     overlap_minutes: OverlapMinutes = 75
     clock: Literal["local", "utc"] = "local"
     clock_offset_minutes: Annotated[StrictInt, Field(ge=-1440, le=1440)] | None = None
+    capture_lag_minutes: Minutes = 15
     new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
 
@@ -247,7 +250,9 @@ class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is tak
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
-    mode: Literal["auto", "rowversion", "last_modified", "compare"] = "auto"
+    mode: Literal[
+        "auto", "change_tracking", "cdc", "rowversion", "change_log", "last_modified", "compare"
+    ] = "auto"
     columns: dict[Name, Name | None] = Field(default_factory=dict)
     extra: dict[ExtraName, Name] = Field(default_factory=dict)
     promote: Annotated[dict[ExtraName, PromotedType], Field(max_length=MOST_PROMOTED)] = Field(

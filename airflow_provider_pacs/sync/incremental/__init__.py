@@ -5,8 +5,22 @@ A new strategy is one file and one line in `STRATEGIES`; `strategy.py` says what
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.incremental import joined, last_modified, rowversion
-from airflow_provider_pacs.sync.incremental.strategy import IncrementalStrategy, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental import (
+    cdc,
+    change_log,
+    change_tracking,
+    joined,
+    last_modified,
+    rowversion,
+)
+from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
+from airflow_provider_pacs.sync.incremental.strategy import (
+    DeleteFeed,
+    IncrementalStrategy,
+    RootKeyFeed,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 
@@ -16,11 +30,17 @@ COMPARE = "compare"
 LAST_MODIFIED = last_modified.LastModified.name
 
 STRATEGIES: list[IncrementalStrategy] = [
+    change_tracking.ChangeTracking(),
+    cdc.Cdc(),
     joined.Joined(),
     rowversion.Rowversion(),
+    change_log.ChangeLog(),
     last_modified.LastModified(),
 ]
 """Best first. Below them stands `compare`."""
+
+FEEDS = frozenset(strategy.name for strategy in STRATEGIES if strategy.shows_deletes)
+"""Strategies that read a feed of the server, which shows deletes too: no better one is recommended."""
 
 
 def choose(
@@ -47,7 +67,8 @@ def choose(
         support = dict(supports).get(asked, Support(None, f"there is no strategy {asked!r}"))
         if support.table is None:
             raise ConfigError(
-                f"{entity} can't be read by {asked}: {support.reason}", remedy=f"change tables.{entity}.mode"
+                f"{entity} can't be read by {asked}: {support.reason}",
+                remedy=support.remedy or f"change tables.{entity}.mode",
             )
         return asked, support.reason, support.table
     for name, support in supports:
@@ -63,6 +84,20 @@ def choose(
 def strategy_named(name: str) -> IncrementalStrategy | None:
     """A registered strategy; None for `compare` and for a window that somebody chose."""
     return next((strategy for strategy in STRATEGIES if strategy.name == name), None)
+
+
+def gone_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
+    """The statement that shows which keys of a single table are gone; None where the strategy shows none."""
+    strategy = strategy_named(name)
+    return strategy.gone(table, window) if isinstance(strategy, DeleteFeed) else None
+
+
+def root_keys_query(table: ResolvedTable, name: str, window: Window) -> ChangeQuery | None:
+    """The statement that shows which root keys of a joined entity changed; None where the strategy reads
+    single tables.
+    """
+    strategy = strategy_named(name)
+    return strategy.root_keys(table, window) if isinstance(strategy, RootKeyFeed) else None
 
 
 def bounding(table: ResolvedTable, name: str) -> IncrementalStrategy | None:

@@ -7,7 +7,11 @@ a table without one is read in the few columns that count, and its contents are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_provider_pacs.sync.incremental.statements import (
+    RESTORED,
     ChangeQuery,
     Late,
     Window,
@@ -103,9 +107,17 @@ class Joined:
         """The next window."""
         return bounds_query(request)
 
+    def full_because(self, bounds: Mapping[str, Any]) -> str | None:
+        """A counter behind the cursor."""
+        return RESTORED if bounds["behind"] == 1 else None
+
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of every root key that a rowversion shows as written in the window."""
         return window_query(table, window)
+
+    def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """The root keys of `select`, also those that have no row left."""
+        return root_keys_query(table, window)
 
     def position(self, table: PolledTable) -> str:
         """The bound of a run that is planned now: it moves when a writer ends, whatever table it wrote."""

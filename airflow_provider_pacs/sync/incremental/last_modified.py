@@ -11,6 +11,8 @@ are read every time: no window would ever reach them. Inactive rows travel like 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_pacs.sync.incremental.statements import (
     ChangeQuery,
@@ -221,6 +223,10 @@ class LastModified:
     def bounds(self, request: BoundsRequest) -> ChangeQuery:
         """The next window."""
         return bounds_query(request)
+
+    def full_because(self, bounds: Mapping[str, Any]) -> str | None:
+        """Never: the cursor follows the source's clock, also backwards."""
+        return None
 
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of a window."""

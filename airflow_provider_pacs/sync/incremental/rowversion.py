@@ -7,9 +7,12 @@ readable secondary: it does not know the primary's open writers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from airflow_provider_pacs.sync.incremental.statements import (
+    RESTORED,
     STAMPS,
     ChangeQuery,
     Late,
@@ -93,6 +96,10 @@ class Rowversion:
     def bounds(self, request: BoundsRequest) -> ChangeQuery:
         """The next window."""
         return bounds_query(request)
+
+    def full_because(self, bounds: Mapping[str, Any]) -> str | None:
+        """A counter behind the cursor."""
+        return RESTORED if bounds["behind"] == 1 else None
 
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of a window."""

@@ -4,7 +4,7 @@ canonically, and the statements that need no more than a strategy's idea of what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.profiles import alias
@@ -12,6 +12,8 @@ from airflow_provider_pacs.sync.schema.catalog import KeySpelling, ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import SourceColumn
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
+RESTORED = "the database's row versions went back: it was restored, so every row is compared"
+"""Why no window of a rowversion can be read."""
 STAMPS = frozenset({"timestamp", "rowversion"})
 """What the catalog calls a rowversion column."""
 
@@ -29,6 +31,11 @@ class ChangeQuery:
     sql: str
     params: tuple[str, ...] = ()
     complete: bool = False
+
+
+def in_snapshot(query: ChangeQuery) -> ChangeQuery:
+    """The same statement at SNAPSHOT isolation: all that it reads shows one moment."""
+    return replace(query, sql=f"SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n{query.sql}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +177,9 @@ def census_query(
 def key_list_query(table: ResolvedTable, late: Late | None = None, upper: str | None = None) -> ChangeQuery:
     """One column `k`: the keys of all rows as text, or of those newer than the bound."""
     if late is None or upper is None:
-        return ChangeQuery(f"SELECT {_key_text(table)} AS k FROM {rows_of(table)}", complete=True)  # noqa: S608
+        return ChangeQuery(f"SELECT {key_text(table)} AS k FROM {rows_of(table)}", complete=True)  # noqa: S608
     return ChangeQuery(
-        f"{late.declare}SELECT {_key_text(table)} AS k FROM {late.rows} WHERE {late.condition}",  # noqa: S608
+        f"{late.declare}SELECT {key_text(table)} AS k FROM {late.rows} WHERE {late.condition}",  # noqa: S608
         (upper,),
     )
 
@@ -232,16 +239,17 @@ def _key_number(table: ResolvedTable) -> str:
 
     Text outside ASCII has other bytes at the target: then the sums differ, and the keys are listed.
     """
-    key = guid_digits(table.map.key) if key_spelling(table) == "digits" else _key_text(table)
+    key = guid_digits(table.map.key) if key_spelling(table) == "digits" else key_text(table)
     digest = f"HASHBYTES('SHA2_256', CONVERT(varchar(900), {key}))"
     return f"CONVERT(decimal(38, 0), CONVERT(bigint, SUBSTRING({digest}, 1, 7)))"
 
 
-def _key_text(table: ResolvedTable) -> str:
+def key_text(table: ResolvedTable, row: str = "s") -> str:
+    """A row's key as text; `row` is what the statement calls the row."""
     if table.selection is not None:
-        return "CONVERT(varchar(60), s.[_source_key])"
+        return f"CONVERT(varchar(60), {row}.[_source_key])"
     declared = table.columns.get(table.map.key)
-    key = f"s.{quote(table.map.key)}"
+    key = f"{row}.{quote(table.map.key)}"
     if declared is not None and declared.type_name in _SHORT_TEXTS:
         return f"RTRIM({key})"
     return f"CONVERT(varchar(60), {key})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, strategy_named
@@ -13,11 +13,9 @@ from airflow_provider_pacs.sync.preflight.report import Finding
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.schema.tables import SourceTable
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-_RETENTION_DAYS = 7
 _ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
 
 
@@ -63,7 +61,11 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
     name = f"realtime.{entity}"
     if not can_be_followed(choice):
         text = f"{entity} is not followed: {choice.reason}. Its changes come with the scheduled runs."
-        return Finding(name, "changes", "warn", text, _switch_on(context, entity))
+        remedy = (
+            "The database's administrator runs what "
+            f"`pacs grants {context.config.county} --change-tracking` prints, or adds a rowversion column."
+        )
+        return Finding(name, "changes", "warn", text, remedy)
     poll, lag = context.config.realtime.poll_seconds, context.config.sync.lag_seconds
     if choice.strategy == LAST_MODIFIED:
         table = choice.table.map
@@ -78,33 +80,6 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
     return Finding(name, "changes", "ok", text)
 
 
-def _switch_on(context: PreflightContext, entity: str) -> str:
-    """What the database's administrator runs, for each table of the entity."""
-    tracking = strategy_named("change_tracking") is not None
-    statements = switch_on_statements(context.tables(entity), context.grantee, tracking=tracking)
-    return f"The database's administrator switches it on: {' '.join(statements)}"
-
-
 def index_statement(schema: str, table: str, column: str) -> str:
     """An index on a change stamp; printed, never sent."""
     return f"CREATE INDEX {quote(f'IX_{column}'[:60])} ON {qualified(schema, table)} ({quote(column)});"
-
-
-def switch_on_statements(tables: Sequence[SourceTable], grantee: str, *, tracking: bool) -> list[str]:
-    """What makes tables followable: Change Tracking where it is read, else a rowversion. Printed, never sent.
-
-    Args:
-        tables: the tables.
-        grantee: the login, quoted.
-        tracking: there is a strategy that reads Change Tracking.
-    """
-    if not tracking:
-        return [f"ALTER TABLE {table.quoted} ADD rv rowversion;" for table in tables]
-    retention = f"CHANGE_RETENTION = {_RETENTION_DAYS} DAYS"
-    statements = [f"ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON ({retention}, AUTO_CLEANUP = ON);"]
-    for table in tables:
-        statements += [
-            f"ALTER TABLE {table.quoted} ENABLE CHANGE_TRACKING;",
-            f"GRANT VIEW CHANGE TRACKING ON {table.quoted} TO {grantee};",
-        ]
-    return statements

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, choose
+from airflow_provider_pacs.sync.incremental import FEEDS, STRATEGIES, choose
 from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
 from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
+from airflow_provider_pacs.sync.preflight.feeds import FeedTrial
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.columns import optional_query
-from airflow_provider_pacs.sync.schema.features import SourceFeatures
+from airflow_provider_pacs.sync.schema.features import SourceFeatures, TableFeed, read_features
 from airflow_provider_pacs.sync.schema.objects import no_rowversion_bound
 from airflow_provider_pacs.sync.schema.surrogate import key_columns, needs_surrogate, with_surrogate
 from airflow_provider_pacs.sync.source.port import SourceReader
@@ -24,14 +25,24 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 
 @dataclass(frozen=True, slots=True)
 class ReadChoice:
-    """How a table is read: the table with the chosen change column, the strategy's name, and the reason;
-    `dated` has the mapping's own column.
+    """How a table is read.
+
+    Attributes:
+        table: the table with the chosen change column.
+        strategy: the strategy's name.
+        reason: why, one sentence.
+        dated: the table with the mapping's own change column.
+        better: feeds that would be better and can't be used, each with its reason; none where the county's
+            file decides.
+        feeds: what the table offers to the strategies that read a feed.
     """
 
     table: ResolvedTable
     strategy: str
     reason: str
     dated: ResolvedTable
+    better: tuple[TableFeed, ...] = ()
+    feeds: tuple[TableFeed, ...] = ()
 
 
 def resolve_tables(
@@ -42,8 +53,7 @@ def resolve_tables(
     Args:
         config: the county.
         source: an open reader.
-        features: what the source offers; where it is given, a reason also says which better feed is not used
-            yet.
+        features: what the source's catalog says of its feeds; asked where it is not given.
 
     Raises:
         ConfigError: PACS-003, a mapped table or column is not there; a column's type can't be what it is
@@ -60,7 +70,12 @@ def resolve_tables(
             for name, table in resolved.items()
         }
     _refuse_two_kinds_of_keys(resolved)
-    return {name: _choice(config, table, writable, features) for name, table in resolved.items()}
+    features = features or read_features(source)
+    trial = FeedTrial(config, source, features, writable=writable)
+    return {
+        name: _choice(config, table, SourceFacts(writable, feeds=trial.feeds(table)))
+        for name, table in resolved.items()
+    }
 
 
 def _checked(source: SourceReader, mapped: TableMap) -> ResolvedTable:
@@ -89,9 +104,7 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
             )
 
 
-def _choice(
-    config: CountyConfig, table: ResolvedTable, writable: bool, features: SourceFeatures | None
-) -> ReadChoice:
+def _choice(config: CountyConfig, table: ResolvedTable, facts: SourceFacts) -> ReadChoice:
     name = table.map.entity
     asked = config.tables[name].mode if name in config.tables else "auto"
     if asked == "rowversion" and table.notes:
@@ -100,21 +113,24 @@ def _choice(
             remedy=f"change tables.{name}.mode",
             code="PACS-003",
         )
-    feeds = (
-        features.of(table.map.schema, table.map.table).feeds if features and table.selection is None else ()
-    )
-    strategy, reason, chosen = choose(
-        table, SourceFacts(writable=writable), enable_cdc=config.sync.enable_cdc, asked=asked
-    )
-    if asked == "auto" and config.sync.enable_cdc:
-        reason = with_better_feed(reason, strategy, feeds)
-    if asked == "auto" and config.sync.enable_cdc and table.notes:
+    strategy, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, asked=asked)
+    if asked != "auto" or not config.sync.enable_cdc:
+        return ReadChoice(chosen, strategy, reason, table, feeds=facts.feeds)
+    better = better_feeds(facts, strategy)
+    lacks = [feed.lack for feed in better if feed.is_on and feed.lack is not None]
+    if lacks:
+        reason = f"{reason} (not by a better feed: {lacks[0]})"
+    if table.notes and strategy not in FEEDS:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, strategy, reason, table)
+    return ReadChoice(chosen, strategy, reason, table, better, facts.feeds)
 
 
-def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:
-    """The reason, and a better feed that is on and that nobody reads yet: a rowversion alone is as good."""
-    if not feeds or strategy not in (COMPARE, "last_modified"):
-        return reason
-    return f"{reason} ({feeds[0]} is on, not used yet)"
+def better_feeds(facts: SourceFacts, strategy: str) -> tuple[TableFeed, ...]:
+    """Feeds of better strategies than the chosen one, which can't be used."""
+    order = [strategy.name for strategy in STRATEGIES]
+    rank = order.index(strategy) if strategy in order else len(order)
+    return tuple(
+        feed
+        for feed in facts.feeds
+        if feed.lack is not None and feed.strategy in order[:rank] and strategy not in FEEDS
+    )

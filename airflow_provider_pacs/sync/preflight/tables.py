@@ -154,13 +154,44 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
             else f"Map a change column under tables.{entity}.change_column; without one a large table costs "
             "a whole read per run."
         )
+        unlock = _unlock(context, choice)
+        if unseen := _unseen_by_change_tracking(choice):
+            chosen, unlock = False, unseen
         yield Finding(
             f"changes.{entity}",
             "changes",
             "ok" if chosen else "warn",
             f"{entity} is read by {choice.strategy}: {choice.reason}.",
-            remedy,
+            " ".join(part for part in (remedy, unlock) if part),
         )
+
+
+def _unseen_by_change_tracking(choice: ReadChoice) -> str:
+    """What Change Tracking does not see of a table: writes into a text without an UPDATE (case 74)."""
+    if choice.strategy != "change_tracking":
+        return ""
+    columns = {name.rpartition(".")[2]: column for name, column in choice.table.columns.items()}
+    texts = [
+        name
+        for name in dict.fromkeys(name.rpartition(".")[2] for name in choice.table.mapped)
+        if name in columns and columns[name].type_name in {"text", "ntext", "image"}
+    ]
+    if not texts:
+        return ""
+    return (
+        f"UPDATETEXT and WRITETEXT change {in_words(texts)} without being tracked: only a reconcile finds "
+        "that. Ask whether the county's software uses them, and have the reconcile run often."
+    )
+
+
+def _unlock(context: PreflightContext, choice: ReadChoice) -> str:
+    """What would make a better feed usable: the grants of those that are on, or the script of the best."""
+    texts = [feed.remedy.replace("{grantee}", context.grantee) for feed in choice.better if feed.is_on]
+    off = next((feed.strategy for feed in choice.better if feed.is_on is False), None)
+    if off is not None:
+        script = f"pacs grants {context.config.county} --{off.replace('_', '-')}"
+        texts.append(f"A better feed, {off}, can be switched on: {script} prints how.")
+    return " ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _pinned(context: PreflightContext, entity: str) -> bool:

@@ -89,6 +89,8 @@ class ReadPlan:
         keys: the rows to read in mode `keys`.
         pending_ids: the approved sets of deletes that this run applies.
         rollback: of a rollback, what it takes back: its rows come from the change log, not from the source.
+        feed: which feed of the server the bounds belong to; None where the strategy reads none.
+        snapshot: the window is read at SNAPSHOT isolation, so that the feed and its table show one moment.
     """
 
     table: ResolvedTable
@@ -108,6 +110,8 @@ class ReadPlan:
     pending_ids: tuple[int, ...] = ()
     cursor: str | None = None
     rollback: RollbackScope | None = None
+    feed: str | None = None
+    snapshot: bool = False
     promoted: tuple[EntityColumn, ...] = ()
 
     @property

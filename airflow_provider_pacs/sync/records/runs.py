@@ -90,6 +90,7 @@ class Cursor:
 
     Attributes:
         watermark: text made by SQL Server in `watermark_type`, handed back as it is; None: read everything.
+        feed: which feed of the server the watermark belongs to; None where the strategy reads none.
         source_columns: every column of the source's table as it was declared then.
     """
 
@@ -98,6 +99,7 @@ class Cursor:
     strategy: str
     watermark: str | None
     watermark_type: str | None
+    feed: str | None
     fingerprint: str
     schema_fingerprint: str
     source_columns: dict[str, str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
@@ -87,6 +88,35 @@ def read_features(reader: SourceReader) -> SourceFeatures:
         tracked=_tables(optional_query(reader, _TRACKED)),
         captured=_tables(optional_query(reader, _CAPTURED)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TableFeed:
+    """What one table offers to one incremental strategy that reads a feed of the server, as tried.
+
+    Attributes:
+        strategy: the strategy's name.
+        schema: the table's schema, unquoted.
+        table: its name, unquoted.
+        lack: why the strategy can't be used, in words that follow "but"; None where it can.
+        remedy: what would help; `{grantee}` stands for the login.
+        key: the columns by which the feed names a row: the table's primary key.
+        columns: the columns in lower case whose changes PACS's journal holds.
+        is_on: the feed is switched on for the table, whether or not it can be read; None where nobody knows.
+        instances: the capture instances of Change Data Capture that can be read, oldest first.
+        passing: `lack` may pass by itself, such as a capture process that lags.
+    """
+
+    strategy: str
+    schema: str
+    table: str
+    lack: str | None = None
+    remedy: str = ""
+    key: tuple[str, ...] = ()
+    is_on: bool | None = True
+    columns: frozenset[str] = frozenset()
+    instances: tuple[CaptureInstance, ...] = ()
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Every table and column stands in braces in the YAML, so rendering knows all that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from airflow_provider_pacs.sync.schema.tsql import literals, qualified, quote
 
 CHANGED = "{changed}"
 """Where a probing statement takes the bounds of its rowversion."""
+SINCE = "{since}"
+"""Where a tracked table's changes take the version that they are asked from."""
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 _PLACE = re.compile(r"^\w+\.[^{}]{1,128}$")
 _ALIAS = re.compile(r"\{(\w+)\} AS (\w+)")
@@ -64,6 +66,23 @@ class ChangeProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeTrack:
+    """How the changes of one table, as Change Tracking names them, lead to root keys.
+
+    Attributes:
+        schema: the table's schema at the source.
+        table: its name there.
+        key: the columns of its primary key: a row that is gone shows no others.
+        sql: a SELECT of `root_key` that holds `SINCE`.
+    """
+
+    schema: str
+    table: str
+    key: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redaction:
     """Whose rows must not say more than a new row of theirs would: `sql` gives their `by`, `values` is what
     the columns become, `extra` and promoted columns always nothing.
@@ -72,6 +91,40 @@ class Redaction:
     by: str
     sql: str
     values: tuple[tuple[str, str | bool | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalTable:
+    """A table whose changes the source's own journal holds, and how an entry leads to a root key.
+
+    Attributes:
+        table: its name in the journal, which is the vendor's own.
+        key: the key column whose value an entry's key row holds.
+        columns: the columns that the entity reads of it: the journal must audit each of them.
+        root: T-SQL of the root key of an entry; the entry's key row is `k`.
+        via: T-SQL between the entry and its root, such as a JOIN; empty where the key is the root key.
+    """
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    root: str = "k.lKeyValue"
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The source's own journal of changes, as far as an entity is concerned.
+
+    Attributes:
+        schema: the schema of its tables.
+        tables: the tables whose entries count.
+        probes: what shows the changes of the other tables, by their contents.
+    """
+
+    schema: str
+    tables: tuple[JournalTable, ...]
+    probes: tuple[ChangeProbe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +141,9 @@ class Selection:
         settings: (name, SELECT of one row with one text `value`) of what the source itself decides about the
             meaning of every row, such as its current year. Another value than the cursor's run read means
             that every row is read again.
+        tracks: what shows changes where every table is tracked.
+        untracked: tables whose changes would lead to no root key.
+        journal: how the source's own journal leads to changed root keys; None where the profile knows none.
     """
 
     sql: str
@@ -97,6 +153,9 @@ class Selection:
     probes: tuple[ChangeProbe, ...] = ()
     redaction: Redaction | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    tracks: tuple[ChangeTrack, ...] = ()
+    untracked: tuple[str, ...] = ()
+    journal: Journal | None = None
 
 
 @dataclass
@@ -122,8 +181,12 @@ class _Names:
         self.used.setdefault(name, {})
         return qualified(named.get("schema") or self.schema, named.get("table") or name)
 
+    def spelled(self, table: str, name: str) -> str:
+        """A column as the county calls it."""
+        return str((self.tables.get(table, {}).get("columns") or {}).get(name, name))
+
     def column(self, table: str, name: str) -> str:
-        spelled = (self.tables.get(table, {}).get("columns") or {}).get(name, name)
+        spelled = self.spelled(table, name)
         self.used.setdefault(table, {})[name] = spelled
         if self._into is not None:
             self.canonical[table, spelled] = self._into
@@ -180,17 +243,39 @@ class _Renderer:
         parts.append(f"{self._text(raw['root_key'])} AS [_root_key]")
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
         probes = tuple(self._probe(name, spec) for name, spec in raw.get("probes", {}).items())
+        journal = self._journal(probes)
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
+        tables_read = self._names.tables_read()
         return Selection(
             sql,
             self._profile["root_key_type"],
             tuple(expressions),
-            self._names.tables_read(),
+            tables_read,
             probes,
             redaction,
             settings,
+            *self._tracks(tables_read),
+            journal,
         )
+
+    def _journal(self, probes: tuple[ChangeProbe, ...]) -> Journal | None:
+        """The tables of the entity that the vendor's journal covers, by the vendor's own names, whatever the
+        county's views are called.
+        """
+        tables = []
+        for name, entry in self._profile.get("journal", {}).items():
+            if name not in self._names.used:
+                continue
+            stamp, used = self._names.stamps.get(name), self._names.used[name]
+            columns = tuple(sorted(column for column, spelled in used.items() if spelled != stamp))
+            if isinstance(entry, str):
+                tables.append(JournalTable(name, entry, columns))
+                continue
+            via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['by'])} = k.lKeyValue "
+            tables.append(JournalTable(name, entry["key"], columns, self._text(entry["root"]), via))
+        compared = tuple(probe for probe in probes if probe.stamp is None)
+        return Journal(self._profile["schema"], tuple(tables), compared) if tables and compared else None
 
     def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
         """Those of the profile's settings on which the statements depend."""
@@ -231,6 +316,22 @@ class _Renderer:
         columns = "".join(f", {self._text(text)} AS c{number}" for number, text in enumerate(spec["compare"]))
         sql = f"SELECT {self._text(spec['root_key'])} AS root_key{columns} FROM {self._text(spec['from'])}"  # noqa: S608
         return ChangeProbe(name, sql + (f" WHERE {where[0]}" if where else ""))
+
+    def _tracks(self, reads: Sequence[TableRead]) -> tuple[tuple[ChangeTrack, ...], tuple[str, ...]]:
+        """How the changes of each table that is read lead to root keys, and the tables of which none do."""
+        specs = self._profile.get("track", {})
+        watched = [read for read in reads if specs.get(read.name, {}) is not None]
+        tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
+        return tracks, tuple(read.table for read in watched if read.name not in specs)
+
+    def _track(self, read: TableRead, spec: Mapping[str, Any]) -> ChangeTrack:
+        alias = spec["as"]
+        self._aliases[alias] = read.name
+        join = self._text(spec["join"]) if "join" in spec else ""
+        changes = f"CHANGETABLE(CHANGES {qualified(read.schema, read.table)}, {SINCE}) AS {alias}"
+        sql = f"SELECT {self._text(spec['root'])} AS root_key FROM {changes} {join}".strip()  # noqa: S608
+        key = tuple(self._names.spelled(read.name, column) for column in spec["key"])
+        return ChangeTrack(read.schema, read.table, key, sql)
 
     def _redaction(self, spec: Mapping[str, Any]) -> Redaction:
         sql = (

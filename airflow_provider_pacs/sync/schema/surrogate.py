@@ -15,7 +15,14 @@ from airflow_provider_pacs.sync.profiles import Joined, alias
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import ROWVERSIONS, SourceColumn
-from airflow_provider_pacs.sync.schema.joined import CHANGED, ChangeProbe, Selection, TableRead
+from airflow_provider_pacs.sync.schema.joined import (
+    CHANGED,
+    SINCE,
+    ChangeProbe,
+    ChangeTrack,
+    Selection,
+    TableRead,
+)
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
 _WHOLE = frozenset({"tinyint", "smallint", "int", "bigint"})
@@ -94,6 +101,8 @@ def with_surrogate(table: ResolvedTable) -> ResolvedTable:
         expressions,
         (_table_read(table, entity, stamp),),
         _probes(place, root.name, key.name, stamp),
+        tracks=() if parent else (_track(table.map.schema, table.map.table, key.name),),
+        untracked=(f"{table.map.schema}.{table.map.table}",) if parent else (),
     )
     return replace(
         table,
@@ -113,6 +122,12 @@ def _table_read(table: ResolvedTable, entity: Entity, stamp: str | None) -> Tabl
     columns = dict.fromkeys((*table.map.sources, *([stamp] if stamp else [])))
     canonical = tuple((source, name) for source, name in named.items() if name in entity.column_names)
     return TableRead(table.map.table, table.map.schema, table.map.table, tuple(columns), canonical, stamp)
+
+
+def _track(schema: str, table: str, key: str) -> ChangeTrack:
+    """The root's own changes. A child that is gone does not show whose it was: its key has no such column."""
+    changes = f"CHANGETABLE(CHANGES {qualified(schema, table)}, {SINCE}) AS ct"
+    return ChangeTrack(schema, table, (key,), f"SELECT ct.{quote(key)} AS root_key FROM {changes}")  # noqa: S608
 
 
 def _probes(place: str, root: str, key: str, stamp: str | None) -> tuple[ChangeProbe, ...]:

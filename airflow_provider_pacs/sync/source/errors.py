@@ -49,6 +49,8 @@ SCHEMA = frozenset({207, 208, 229, 230, 262, 297, 300})
 DATABASE = frozenset({916, 4060})
 FEED = frozenset({313, 22117})
 """The change feed cannot serve the range or the replica."""
+FEED_IS_OFF = frozenset({22105})
+"""The table is not tracked (any more)."""
 KEYS = frozenset(range(33000, 34000))
 """Certificates and keys inside the server."""
 DATA = frozenset({241, 242, 245, 8114, 8115})
@@ -137,6 +139,14 @@ BY_NUMBER: tuple[tuple[frozenset[int], ErrorRule], ...] = (
     (
         DATABASE,
         ErrorRule(ConfigError, "Check the database's name, and that the login has a user in it.", names=True),
+    ),
+    (
+        FEED_IS_OFF,
+        ErrorRule(
+            ConfigError,
+            "Change Tracking was switched off during the run: the next run reads the table another way.",
+            names=True,
+        ),
     ),
     (
         FEED,

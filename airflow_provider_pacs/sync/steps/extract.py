@@ -11,17 +11,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.incremental import joined, strategy_named
+from airflow_provider_pacs.sync.incremental import gone_query, joined, root_keys_query, strategy_named
 from airflow_provider_pacs.sync.incremental.full import full_query, redaction_query
 from airflow_provider_pacs.sync.incremental.last_modified import between_query
-from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window, key_spelling
+from airflow_provider_pacs.sync.incremental.statements import (
+    ChangeQuery,
+    Window,
+    in_snapshot,
+    key_spelling,
+)
+from airflow_provider_pacs.sync.incremental.strategy import AuthoredFeed, BoundsRequest, lost_because
 from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, KeyTotals, ReadPlan, SourceCensus
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
@@ -79,6 +87,9 @@ def extract(
 
         extraction = _Extraction(SourceRows(source, target, plan, config.fips, report), table)
         expected = extraction.run()
+        if authors := extraction.authors():
+            details = {"from": plan.lower, "to": plan.upper, "by": authors}
+            target.runs.event(config.fips, run_id, "source.changed", entity, details)
         seconds = time.monotonic() - started
         target.runs.end_extract(
             run_id,
@@ -109,10 +120,8 @@ class _Extraction:
         self._redactions()
         if self.plan.mode == "keys":
             self.rows.fill_keys(self.plan.keys, self.staging, append=False)
-        elif joined.probes(self.plan.table):
-            self._root_keys()
         else:
-            self.rows.fill(selected(self.plan), self.staging)
+            self._changes()
         self._again(self.target.staging.duplicated_keys(self.rows.entity, self.staging))
         if self.plan.compares:
             # One read may be overtaken by a change: what differs is looked at once more.
@@ -124,10 +133,71 @@ class _Extraction:
             if self.plan.compares:
                 self.sample_keys += [f"extra_in_target:{key}" for key in absent[:SAMPLE]]
             self._again(absent)
-        expected = self._count() if self.plan.probes_deletes else None
+        # A feed shows what changed, not what a read of every row missed.
+        expected = self._count() if self.plan.probes_deletes or self.complete else None
         self.target.staging.deduplicate(self.rows.entity, self.staging)
         self.sample_keys += [f"unreadable:{key}" for key in list(self.rows.unreadable)[:SAMPLE]]
         return expected
+
+    def _changes(self) -> None:
+        """What the plan selects; every row where the feed no longer shows all changes since the cursor.
+
+        The feed is asked before the read, because a plan may wait, and after it, because the server may clean
+        up while it is read (case 86).
+        """
+        self.complete = self.complete or self._feed_is_lost()
+        try:
+            self._select()
+        except ConfigError:
+            # CDC refuses a range that is not there any more (error 313, or 208 without its instance).
+            if self.complete or not self._feed_is_lost():
+                raise
+            self.complete = True
+            self._select()
+            return
+        if not self.complete and self._feed_is_lost():
+            self.complete = True
+            self._select()
+
+    def _feed_is_lost(self) -> bool:
+        """Whether the plan's window no longer shows all changes; never of a strategy without a feed."""
+        strategy = strategy_named(self.plan.strategy)
+        if strategy is None or self.plan.feed is None:
+            return False
+        request = BoundsRequest(
+            str(self.plan.change_type),
+            now="",
+            cursor=self.plan.lower,
+            oldest=None,
+            lag_seconds=0,
+            overlap_minutes=0,
+            table=self.plan.table,
+            upper=self.plan.upper,
+        )
+        query = strategy.bounds(request)
+        bounds = self.rows.source.query(query.sql, query.params)[0]
+        why = lost_because(strategy, bounds, self.plan.feed)
+        if why is not None:
+            log.warning("%s: every row is compared: %s", self.plan.entity, why)
+        return why is not None
+
+    def _select(self) -> None:
+        plan = self.plan
+        if joined.probes(plan.table) or root_keys_query(plan.table, plan.strategy, window_of(plan)):
+            self._root_keys()
+            return
+        self.rows.fill(full_query(plan.table) if self.complete else selected(plan), self.staging)
+        gone = None if self.complete else gone_query(plan.table, plan.strategy, window_of(plan))
+        if gone is not None:
+            self._again(column_of(self.rows.source, in_snapshot(gone) if plan.snapshot else gone))
+
+    def authors(self) -> list[dict[str, Any]]:
+        """Who made the changes of the window, where its feed knows."""
+        strategy = strategy_named(self.plan.strategy)
+        if self.complete or self.plan.mode != "window" or not isinstance(strategy, AuthoredFeed):
+            return []
+        query = strategy.authors(self.plan.table, window_of(self.plan))
+        return self.rows.source.query(query.sql, query.params)
 
     def _again(self, keys: Sequence[str]) -> None:
         self.rows.fill_keys(keys, self.staging)
@@ -193,25 +263,32 @@ class _Extraction:
         """
         staging, entity = self.target.staging, self.rows.entity
         staging.start_probes(self.staging)
-        for probe, query in joined.compared(self.plan.table):
-            staging.fold_probe(self.staging, probe, _lines(self.rows.source, query.sql))
-        contents = staging.changed_root_keys(self.rows.county_id, entity, self.staging)
+        contents: list[str] = []
+        if joined.probes(self.plan.table):
+            for probe, query in joined.compared(self.plan.table):
+                staging.fold_probe(self.staging, probe, _lines(self.rows.source, query.sql))
+            contents = staging.changed_root_keys(self.rows.county_id, entity, self.staging)
         if self.complete or len(contents) > MOST_ROOT_KEYS:
             self.complete = True
             self.rows.fill(full_query(self.plan.table), self.staging)
             return
-        window = Window(self.plan.lower, str(self.plan.upper))
-        stamped = _column(self.rows.source, joined.root_keys_query(self.plan.table, window))
-        staging.note_root_keys(self.staging, [*contents, *stamped])
+        roots = root_keys_query(self.plan.table, self.plan.strategy, window_of(self.plan))
+        shown = column_of(self.rows.source, roots) if roots is not None else []
+        staging.note_root_keys(self.staging, [*contents, *shown])
         self.rows.fill(selected(self.plan), self.staging)
-        self.rows.fill_root_keys(sorted(set(contents) - set(stamped)), self.staging, append=True)
+        self.rows.fill_root_keys(sorted(set(contents) - set(shown)), self.staging, append=True)
         self._again(staging.missing_of_root_keys(entity, self.rows.county_id, self.staging, self.staging))
 
     def _redactions(self) -> None:
         """Whoever asked not to be named is not named in rows of the past either."""
         query = redaction_query(self.plan.table)
         if query is not None:
-            self.target.staging.write_redactions(self.staging, _column(self.rows.source, query))
+            self.target.staging.write_redactions(self.staging, column_of(self.rows.source, query))
+
+
+def window_of(plan: ReadPlan) -> Window:
+    """The bounds of a plan."""
+    return Window(plan.lower, str(plan.upper))
 
 
 def selected(plan: ReadPlan) -> ChangeQuery:
@@ -219,16 +296,18 @@ def selected(plan: ReadPlan) -> ChangeQuery:
     strategy = strategy_named(plan.strategy)
     if plan.mode == "full":
         return full_query(plan.table)
-    window = Window(plan.lower, str(plan.upper))
     if plan.strategy == BACKFILL:
-        return between_query(plan.table, window)
-    return strategy.select(plan.table, window) if strategy is not None else full_query(plan.table)
+        return between_query(plan.table, window_of(plan))
+    if strategy is None:
+        return full_query(plan.table)
+    query = strategy.select(plan.table, window_of(plan))
+    return in_snapshot(query) if plan.snapshot else query
 
 
-def _column(source: SourceReader, query: ChangeQuery) -> list[str]:
-    return [
-        value for batch in source.stream(query.sql, query.params) for value in batch.column(0).to_pylist()
-    ]
+def column_of(source: SourceReader, query: ChangeQuery) -> list[str]:
+    """The first column of a statement's rows, NULLs left out."""
+    stream = source.stream(query.sql, query.params)
+    return [str(value) for batch in stream for value in batch.column(0).to_pylist() if value is not None]
 
 
 def _lines(source: SourceReader, sql: str) -> Iterator[bytes]:

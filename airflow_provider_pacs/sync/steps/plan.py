@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -28,7 +28,11 @@ from airflow_provider_pacs.sync.incremental.last_modified import (
     oldest_writer_query,
     span_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    DeleteFeed,
+    lost_because,
+)
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
 from airflow_provider_pacs.sync.preflight.target import promoted_lacking
@@ -48,13 +52,14 @@ from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.drift import Drift, check_drift, declared_columns
-from airflow_provider_pacs.sync.schema.features import read_features
+from airflow_provider_pacs.sync.schema.features import SourceFeatures, read_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
 from airflow_provider_pacs.sync.schema.stamping import has_moments, next_cursor_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps import preconditions
 from airflow_provider_pacs.sync.steps.hold import refuse_held
+from airflow_provider_pacs.sync.steps.lost_capture import refuse_a_lost_capture
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -111,7 +116,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     promoted = _promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
-    choices = _wanted(resolve_tables(config, source, read_features(source)), request)
+    features = read_features(source)
+    choices = _wanted(resolve_tables(config, source, features), request)
     preconditions.refuse_a_login_that_writes(config, source, choices)
     preconditions.refuse_another_clock(config, source, choices, now.server_offset_minutes)
     weak_source = tuple(
@@ -133,6 +139,8 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if restored:
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
+    if request.kind in ("sync", "reconcile", "realtime") and not (restored or _asked_for_all(request)):
+        refuse_a_lost_capture(config, choices, cursors)
     epoch = target.runs.claim(
         county_id=config.fips,
         county=config.county,
@@ -141,7 +149,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         turn=preconditions.turn_of(config, request.kind),
     )
     target.staging.drop_abandoned(config.fips)
-    planner = _Planner(config, source, target, request, now)
+    planner = _Planner(config, source, target, request, now, features)
     plans = tuple(
         replace(planner.plan(choice, drifts[name]), promoted=promoted.get(name, ()))
         for name, choice in choices.items()
@@ -217,6 +225,11 @@ def _report(
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
 
 
+def _asked_for_all(request: RunRequest) -> bool:
+    """Whether somebody wants every row to be read, and so goes on by whatever fits."""
+    return request.kind == "sync" and request.mode == "full"
+
+
 def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
     """The source's clock, once for all entities, and when its oldest open writer began.
 
@@ -265,10 +278,17 @@ class _Planner:
     """What the plans of one run share."""
 
     def __init__(
-        self, config: CountyConfig, source: SourceReader, target: Target, request: RunRequest, now: _Source
+        self,
+        config: CountyConfig,
+        source: SourceReader,
+        target: Target,
+        request: RunRequest,
+        now: _Source,
+        features: SourceFeatures,
     ) -> None:
         self._config, self._source, self._target = config, source, target
-        self._request, self._now = request, now
+        self._request, self._now, self._features = request, now, features
+        self._uppers: dict[str, str | None] = {}
         self._cursors = target.runs.cursors(config.fips)  # after the claim: nobody else moves them now
         self._clocks = target.runs.last_source_utc(config.fips)
 
@@ -293,11 +313,15 @@ class _Planner:
         print_ = fingerprint(self._config, table, choice.strategy, settings)
         compares = self._request.kind == "reconcile"
         why_full = self._full_because(choice, table, cursor, print_)
-        lower, upper, behind = self._bounds(table, choice.strategy, None if why_full else cursor)
-        if behind and choice.strategy in ("rowversion", "joined"):
-            why_full = "the database's row versions went back: it was restored, so every row is compared"
-            lower, upper, _ = self._bounds(table, choice.strategy, None)
         strategy = strategy_named(choice.strategy)
+        bounds = self._bounds(table, choice.strategy, None if why_full else cursor)
+        if strategy is not None and cursor is not None and (why_full is None or cursor.feed is not None):
+            lost = lost_because(strategy, bounds, cursor.feed)
+            if lost is not None and cursor.feed is not None:
+                # Recorded at once: what was switched off may be on again before a run comes to its end.
+                self._target.runs.distrust_feed(self._config.fips, cursor.entity)
+            why_full = why_full or lost
+        lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
             table=table,
             mode="full" if why_full else "window",
@@ -312,6 +336,8 @@ class _Planner:
             source_columns=declared_columns(table),
             probes_deletes=strategy is None or not strategy.shows_deletes,
             compares=compares,
+            feed=bounds.get("feed"),
+            snapshot=self._features.snapshot_isolation is True and isinstance(strategy, DeleteFeed),
         )
 
     def _next_cursor(self, table: ResolvedTable, strategy: str, upper: str | None) -> str | None:
@@ -332,13 +358,11 @@ class _Planner:
             values.append(f"{name}={next(iter(rows[0].values())) if rows else None}")
         return tuple(values)
 
-    def _bounds(
-        self, table: ResolvedTable, name: str, cursor: Cursor | None
-    ) -> tuple[str | None, str | None, bool]:
-        """(lower bound, upper bound, whether the source is behind the cursor)."""
+    def _bounds(self, table: ResolvedTable, name: str, cursor: Cursor | None) -> Mapping[str, Any]:
+        """The row of the strategy's bounds; entities that share a strategy may share its upper bound."""
         strategy = bounding(table, name)
         if strategy is None:
-            return None, None, False
+            return {"lo": None, "hi": None}
         config = self._config.sync
         query = strategy.bounds(
             BoundsRequest(
@@ -349,10 +373,13 @@ class _Planner:
                 lag_seconds=config.lag_seconds,
                 overlap_minutes=config.overlap_minutes,
                 offset_minutes=self._now.offset_minutes,
+                table=table,
+                upper=self._uppers.get(strategy.name),
             )
         )
         row = self._source.query(query.sql, query.params)[0]
-        return row["lo"], row["hi"], row["behind"] == 1
+        self._uppers.setdefault(strategy.name, row["hi"])
+        return row
 
     def _full_because(
         self, choice: ReadChoice, table: ResolvedTable, cursor: Cursor | None, print_: str

@@ -59,6 +59,11 @@ class RunStore(Protocol):
     def accept_source(self, county_id: str) -> None:
         """Forget which database the cursors were made from: the next run reads everything and compares."""
 
+    def distrust_feed(self, county_id: str, entity: str) -> None:
+        """Record that an entity's cursor no longer belongs to its feed, whatever the run that saw it comes
+        to: the next one compares every row.
+        """
+
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's run that is still at work and gave a sign of life within these minutes."""
 

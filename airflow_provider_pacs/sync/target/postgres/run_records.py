@@ -103,14 +103,14 @@ def store_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> N
     """Move an entity's cursor, in the transaction of its rows."""
     plan = row.read_plan
     connection.execute(
-        "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, "
+        "INSERT INTO pacs_ops.sync_state (county_id, entity, strategy, watermark, watermark_type, feed, "
         "fingerprint, "
         "schema_fingerprint, source_columns, added_columns, epoch, run_id, source_utc) "
-        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, source_utc FROM pacs_ops.sync_run WHERE run_id "
-        "= %s "
+        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, source_utc "
+        "FROM pacs_ops.sync_run WHERE run_id = %s "
         "ON CONFLICT (county_id, entity) DO UPDATE SET strategy = excluded.strategy, watermark = "
         "excluded.watermark, "
-        "watermark_type = excluded.watermark_type, fingerprint = excluded.fingerprint, "
+        "watermark_type = excluded.watermark_type, feed = excluded.feed, fingerprint = excluded.fingerprint, "
         "schema_fingerprint = excluded.schema_fingerprint, source_columns = excluded.source_columns, "
         "added_columns = excluded.added_columns, epoch = excluded.epoch, run_id = excluded.run_id, "
         "source_utc = excluded.source_utc, updated_at = now()",
@@ -120,6 +120,7 @@ def store_cursor(connection: Connection, record: RunRecord, row: EntityRun) -> N
             row.strategy,
             plan.cursor,
             row.change_type,
+            plan.feed,
             row.fingerprint,
             row.schema_fingerprint,
             Jsonb(plan.source_columns),

@@ -75,6 +75,15 @@ class PostgresRunStore:
             )
             audit.append(connection, county_id, None, "source.accepted", "", {})
 
+    def distrust_feed(self, county_id: str, entity: str) -> None:
+        """The cursor stays, and the feed that it is stored with is none."""
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE pacs_ops.sync_state SET feed = '', updated_at = now() "
+                "WHERE county_id = %s AND entity = %s",
+                (county_id, entity),
+            )
+
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's newest run without an end that gave a sign of life within these minutes."""
         with self._db.statements() as connection:
