@@ -27,20 +27,29 @@ if TYPE_CHECKING:
     )
     from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
     from airflow_provider_pacs.operators.publish import PacsPublishOperator
+    from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
+    from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
     from airflow_provider_pacs.operators.validate import PacsValidateOperator
+    from airflow_provider_pacs.sensors.connection import PacsConnectionSensor
     from airflow_provider_pacs.sync.config import CountyConfig, load_county
+    from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 
 __all__ = [
     "CountyConfig",
     "PacsCertifyOperator",
+    "PacsChangeTrigger",
     "PacsChangesOperator",
+    "PacsConnectionSensor",
     "PacsDecideOperator",
     "PacsExtractOperator",
     "PacsHook",
     "PacsPendingDeletesOperator",
     "PacsPreflightOperator",
+    "PacsProposeRollbackOperator",
     "PacsPublishOperator",
+    "PacsRealtimeOperator",
     "PacsRelationshipOperator",
+    "PacsRollbackOperator",
     "PacsValidateOperator",
     "build_county_dags",
     "county_dags",
@@ -55,8 +64,12 @@ _MODULES = {
     "operators.extract": ("PacsChangesOperator", "PacsExtractOperator", "PacsRelationshipOperator"),
     "operators.preflight": ("PacsPreflightOperator",),
     "operators.publish": ("PacsPublishOperator",),
+    "operators.rollback": ("PacsProposeRollbackOperator", "PacsRollbackOperator"),
     "operators.certify": ("PacsCertifyOperator",),
+    "operators.realtime": ("PacsRealtimeOperator",),
     "operators.validate": ("PacsValidateOperator",),
+    "sensors.connection": ("PacsConnectionSensor",),
+    "triggers.changes": ("PacsChangeTrigger",),
     "sync.config": ("CountyConfig", "load_county"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

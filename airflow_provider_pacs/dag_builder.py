@@ -1,4 +1,4 @@
-"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county.
+"""A folder of county files comes in, `{dag_id: DAG}` goes out: three DAGs per county, four with a history.
 
 No database and no heavy import while parsing.
 
@@ -22,7 +22,16 @@ from typing import Any
 
 from airflow.configuration import conf
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetWatcher,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    TriggerRule,
+    get_parsing_context,
+)
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -33,6 +42,7 @@ from airflow_provider_pacs.operators.approvals import (
     PacsDecideOperator,
     PacsPendingDeletesOperator,
 )
+from airflow_provider_pacs.operators.base import retry_settings
 from airflow_provider_pacs.operators.certify import PacsCertifyOperator
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import (
@@ -42,21 +52,25 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
+from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
+from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "pacs_"
-_OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback")
+_OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback", "_rollback")
 
 
 def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county
-    file.
+    file, `pacs_<county>_realtime` where its file enables it, and `pacs_<county>_rollback` where the county
+    keeps its history.
 
     When Airflow parses the file for one task, only that task's county is loaded.
 
@@ -121,7 +135,11 @@ def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[C
     failed: list[ConfigError] = []
     for county, config in counties.items():
         try:
-            dags = (sync_dag(config), reconcile_dag(config), approvals_dag(config))
+            dags = [sync_dag(config), reconcile_dag(config), approvals_dag(config)]
+            if config.realtime.enabled:
+                dags.append(realtime_dag(config))
+            if config.history.enabled:
+                dags.append(rollback_dag(config))
         except Exception as error:
             failed.append(ConfigError(f"{county}: its DAGs can't be built: {describe_foreign(error)}"))
         else:
@@ -221,6 +239,7 @@ def approvals_dag(config: CountyConfig) -> DAG:
         f"Decide on pending deletes of {config.name}",
         {},
         assets=schedule,
+        asks_a_person=True,
     ) as dag:
         pending = PacsPendingDeletesOperator(task_id="pending", config=config)
         # Retries (the default arguments bring them) matter here: Airflow 3.3 can fail a question that is
@@ -234,6 +253,66 @@ def approvals_dag(config: CountyConfig) -> DAG:
         )
         pending >> decide >> PacsDecideOperator(task_id="apply", config=config)
     return dag
+
+
+def realtime_dag(config: CountyConfig) -> DAG:
+    """Build the one task that follows the county; its asset's watcher starts it when the source has moved."""
+    changes = Asset(
+        name=f"{_PREFIX}{config.county}_changes",
+        uri=f"pacs://{config.county}/changes",
+        group="pacs",
+        watchers=[AssetWatcher(name=f"{_PREFIX}{config.county}_poll", trigger=PacsChangeTrigger.of(config))],
+    )
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_realtime",
+        None,
+        f"Follow changes of {config.name}",
+        {},
+        assets=[changes],
+    ) as dag:
+        PacsRealtimeOperator(task_id="follow", config=config, changes=changes)
+    return dag
+
+
+def rollback_dag(config: CountyConfig) -> DAG:
+    """Build propose -> decide (Airflow's Required Actions) -> apply; somebody starts it, with a run's id."""
+    params = {
+        "run": Param("", type="string", title="Run", description=_RUN_HELP),
+        "onto": Param(False, type="boolean", title="Go back to this run", description=_ONTO_HELP),
+    }
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_rollback",
+        None,
+        f"Roll back runs of {config.name}",
+        params,
+        asks_a_person=True,
+    ) as dag:
+        propose = PacsProposeRollbackOperator(
+            task_id="propose", config=config, run="{{ params.run }}", onto="{{ params.onto }}"
+        )
+        decide = HITLOperator(
+            task_id="decide",
+            subject=f"{as_text(config.name)}: roll back?",
+            body=_ROLLBACK_BODY,
+            options=[APPROVE, REJECT],
+            execution_timeout=None,
+        )
+        propose >> decide >> PacsRollbackOperator(task_id="apply", config=config)
+    return dag
+
+
+_RUN_HELP = "The id of the run to undo, as the page and `pacs audit` show it."
+_ONTO_HELP = "Undo every run after it instead: the county is as this run left it."
+_ROLLBACK_BODY = """{% set p = ti.xcom_pull(task_ids='propose') or {} %}Undone: {% for r in p.get('runs', []) %}{{ r.kind }} `{{ r.run_id }}` {% endfor %}
+
+| entity | rows that get their image back | rows that go | live rows that leave |
+|---|---|---|---|
+{% for name, e in p.get('entities', {}).items() %}| {{ name }} | {{ e.restored }} | {{ e.removed }} | {{ e.leaving }} of {{ e.live }} |
+{% endfor %}
+Digest `{{ p.get('digest', '')[:16] }}`. **Approve** puts them back and the county on hold: no run publishes until somebody resumes.
+"""  # noqa: E501
 
 
 def as_text(name: str) -> str:
@@ -278,13 +357,12 @@ def _dag(
     params: dict[str, Param],
     *,
     assets: list[Asset] | None = None,
+    asks_a_person: bool = False,
 ) -> DAG:
     defaults: dict[str, Any] = {
         "owner": config.owner,
         "retries": config.sync.retries,
-        "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
+        **retry_settings(config),
         "execution_timeout": timedelta(minutes=config.sync.timeout_minutes),
     }
     if config.sync.pool is not None:
@@ -308,7 +386,7 @@ def _dag(
         params=params,
         tags=sorted({"pacs", config.county, *config.tags}),
         doc_md=county_page(config, cron),
-        deadline=None if assets else _deadline(config, dag_id),  # people take the time that they need
+        deadline=None if asks_a_person else _deadline(config, dag_id),  # people take the time that they need
     )
 
 

@@ -19,11 +19,13 @@ from airflow_provider_pacs.cli.progress import report_progress
     is_flag=True,
     help="Print how a DBA switches Change Tracking on for the county's tables, too.",
 )
+@click.option("--cdc", is_flag=True, help="Print how a DBA switches Change Data Capture on for them, too.")
+@click.option("--change-log", is_flag=True, help="Print the grants on PACS's own journal (change_log), too.")
 @click.option(
     "--outage-days",
     type=click.IntRange(1, 1000),
     default=5,
-    help="The longest time without a run, in days; Change Tracking keeps three times as much (default 5).",
+    help="The longest time without a run, in days; a feed keeps three times as much (default 5).",
 )
 @click.option("--target", is_flag=True, help="Print what the target needs, too.")
 @click.option("--target-login", help="The target's role (default tf_pacs_sync).")
@@ -31,6 +33,8 @@ def command(
     invocation: Invocation,
     login: str | None,
     change_tracking: bool,
+    cdc: bool,
+    change_log: bool,
     outage_days: int,
     target: bool,
     target_login: str | None,
@@ -40,6 +44,7 @@ def command(
     Connects to nothing, but with --source-conn-id, --source-url-file or --source-url: then the source's
     catalog is asked too, because a rowversion column that changes are found by is named in no file.
     """
+    from airflow_provider_pacs.sync.preflight.feed_scripts import capture_script, journal_script
     from airflow_provider_pacs.sync.preflight.grants import (
         LOGIN,
         change_tracking_script,
@@ -69,6 +74,13 @@ def command(
         script = change_tracking_script(config, outage_days)
         data["change_tracking"] = script.as_dict()
         lines += ["", *script.lines()]
+    for name, feed in (
+        ("cdc", capture_script(config, outage_days) if cdc else None),
+        ("change_log", journal_script(config) if change_log else None),
+    ):
+        if feed is not None:
+            data[name] = feed.as_dict()
+            lines += ["", *feed.lines()]
     if target:
         from airflow_provider_pacs.sync.target.postgres import grants as platform
 

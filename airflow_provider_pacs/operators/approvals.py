@@ -57,10 +57,12 @@ class PacsDecideOperator(PacsOperator):
         answer = context["ti"].xcom_pull(task_ids=self.decision_task_id)
         listed = context["ti"].xcom_pull(task_ids=self.pending_task_id)["sets"]
         sets = [(pending["pending_id"], pending["digest"]) for pending in listed]
-        actor = _actor(answer)
+        actor = actor_of(answer)
         if answer["chosen_options"] != [APPROVE]:
             with self.target() as target:
-                decided = steps.reject(self.config, target, sets=sets, actor=actor)
+                decided = steps.reject(
+                    self.config, target, sets=sets, actor=actor, trigger=str(context["run_id"])
+                )
         else:
             with self.databases() as (source, target):
                 decided = steps.approve(
@@ -69,7 +71,7 @@ class PacsDecideOperator(PacsOperator):
         return {"by": actor, "sets": [decision.as_dict() for decision in decided]}
 
 
-def _actor(answer: dict[str, Any]) -> str:
+def actor_of(answer: dict[str, Any]) -> str:
     """Who answered, as Airflow recorded it."""
     user = answer.get("responded_by_user") or {}
     return str(user.get("name") or user.get("id") or "unknown") if isinstance(user, dict) else str(user)

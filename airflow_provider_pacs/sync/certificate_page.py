@@ -14,7 +14,7 @@ body { font: 11pt/1.45 Georgia, 'Times New Roman', serif; color: #1c1c1c }
 body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 1.6rem 0 .3rem } p { margin: .2rem 0 }
 .state { display: inline-block; padding: .1rem .6rem; border: 1px solid; border-radius: .3rem; font-weight: bold }
-.clean { color: #14632b } .pending { color: #7a5200 } .blocked, .drift { color: #9b1c1c }
+.clean { color: #14632b } .pending, .rolled_back { color: #7a5200 } .blocked, .drift { color: #9b1c1c }
 table { border-collapse: collapse; width: 100%; margin: .4rem 0 }
 table { font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .15rem .5rem; border-bottom: 1px solid #ccc }
@@ -27,6 +27,7 @@ _MEANING = {
     "pending": "Both sides agree, but for deletes that wait for a person to decide.",
     "blocked": "An entity failed validation and keeps its last good data; nothing is certified for it.",
     "drift": "Rows differ that no term explains.",
+    "rolled_back": "Runs were undone: the rows are what they were before. The source was not asked.",
 }
 _COVERED = {
     "all_rows": "Every row was compared byte by byte.",

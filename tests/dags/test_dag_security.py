@@ -46,6 +46,10 @@ def test_a_name_is_text_in_the_approvals_subject(name: str) -> None:
     secrets: Any = {"conn": {"terrafusion": {"password": "s3cr3t"}}}
     rendered = Environment(autoescape=False).from_string(decide.subject).render(**secrets)
     assert rendered == f"{name}: delete these rows?"
+    question: Any = dag_builder.rollback_dag(config_of(name)).get_task("decide")
+    assert (
+        Environment(autoescape=False).from_string(question.subject).render(**secrets) == f"{name}: roll back?"
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -54,7 +58,12 @@ def test_no_template_field_of_any_task_holds_a_countys_text(name: str) -> None:
     literal of it.
     """
     config = config_of(name).model_copy(update={"owner": "{{ 7 * 7 }}", "tags": ("{{ 7 * 7 }}",)})
-    for make in (dag_builder.sync_dag, dag_builder.reconcile_dag, dag_builder.approvals_dag):
+    for make in (
+        dag_builder.sync_dag,
+        dag_builder.reconcile_dag,
+        dag_builder.approvals_dag,
+        dag_builder.rollback_dag,
+    ):
         for task in make(config).tasks:
             for field in task.template_fields:
                 value = str(getattr(task, field, "")).replace(as_text(name), "")

@@ -139,6 +139,16 @@ def test_retries_back_off_and_every_task_has_a_time_limit(model: dict[str, DAG])
         assert alert.interval == timedelta(minutes=60)
 
 
+def test_a_county_with_a_history_has_a_rollback_that_somebody_starts_and_decides(tmp_path: Path) -> None:
+    write(tmp_path, "king_wa", "history: {enabled: true}")
+    dags = build_county_dags(tmp_path)
+    assert set(dags) == KING | {"pacs_king_wa_rollback"}
+    dag = dags["pacs_king_wa_rollback"]
+    assert downstream(dag) == {"propose": {"decide"}, "decide": {"apply"}, "apply": set()}
+    assert (dag.schedule, dag.deadline, dag.max_active_runs) == (None, None, 1)
+    assert set(dag.params) == {"run", "onto"}
+
+
 def test_deadline_alerts_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__PACS__DEADLINE_ALERTS", "False")
     assert [dag.deadline for dag in build_county_dags(DAGS / "counties").values()] == [None, None, None]

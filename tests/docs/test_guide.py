@@ -20,7 +20,13 @@ ROOT = GUIDE.parents[2]
 FIRST_HOUR = GUIDE / "first-hour.md"
 PHASES = [
     GUIDE / name
-    for name in ("1-database-access.md", "2-field-mapping.md", "3-test-sync.md", "4-production.md")
+    for name in (
+        "1-database-access.md",
+        "2-field-mapping.md",
+        "3-test-sync.md",
+        "4-production.md",
+        "5-history.md",
+    )
 ]
 NewReader = Callable[[str], Reader]
 
@@ -81,7 +87,7 @@ def yakima(new_reader: NewReader, migrated_airflow: Path) -> Reader:
 
 def test_access_mapping_and_a_test_sync(yakima: Reader) -> None:
     """The login of phase 1 is enough for all that follows, and the mapping of phase 2 is what phase 3 loads."""
-    access, mapping, test = (followed(yakima, page) for page in PHASES[:3])
+    access, mapping, test, history = (followed(yakima, page) for page in [*PHASES[:3], PHASES[4]])
     assert "The login can read, and nothing else." in access
     assert json.loads((yakima.home / "access.json").read_text("utf-8"))["state"] != "fail"
     for_pacs = (yakima.home / "pacs_dba.sql").read_text("utf-8")
@@ -92,6 +98,9 @@ def test_access_mapping_and_a_test_sync(yakima: Reader) -> None:
     assert "0 failed" in mapping
     assert "property_id" in mapping
     assert test.count("Certificate (all rows): clean") >= 2
+    assert "Nothing was changed. pacs rollback yakima_wa" in history
+    assert "Certificate (keys): rolled_back" in history
+    assert "yakima_wa runs again" in history
     with psycopg.connect(yakima.values["PLATFORM_DBA_URL"]) as connection:
         owner = connection.execute("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'pacs'")
         assert owner.fetchone() == ("pacs_owner",)

@@ -497,9 +497,9 @@ def test_percentages_and_money_are_exact(make: Maker) -> None:
 
 def test_a_confidential_owner_is_silent_also_in_the_past(make: Maker, pg_url: str) -> None:
     """Story 28: the flag comes after the name was synchronised: rows, tombstones and quarantine say no more
-    than a new row would; nor did a log.
+    than a new row would; nor does the change log, nor did a log.
     """
-    county = make("property", "owner")
+    county = make("property", "owner", history={"enabled": True})
     county.sync()
     flagged = {str(row["acct_id"]) for row in county.rows_in("account", "acct_id", "confidential_flag = 'T'")}
     silent = [row for row in county.rows("owner").values() if row["party_key"] in flagged]
@@ -517,6 +517,11 @@ def test_a_confidential_owner_is_silent_also_in_the_past(make: Maker, pg_url: st
     )
     county.sync()
     assert county.keyed("owner", deleted=True)[f"{former}/{account}"]["owner_name"] == name
+    assert [
+        row
+        for row in county.sql("SELECT before ->> 'owner_name' AS n FROM pacs_ops.change_log")
+        if row["n"] == name
+    ]
     county.pacs(f"UPDATE dbo.account SET confidential_flag = 'T' WHERE acct_id = {account}")
     county.pacs(
         f"UPDATE dbo.owner SET pct_ownership = 900 WHERE owner_id = {account} AND prop_id = {prop_id}"
@@ -532,7 +537,14 @@ def test_a_confidential_owner_is_silent_also_in_the_past(make: Maker, pg_url: st
             None,
             None,
         )
-    for table in ("quarantine", "audit", "pending_delete_key", "probed_contents"):
+    for table in (
+        "quarantine",
+        "audit",
+        "pending_delete_key",
+        "probed_contents",
+        "change_log",
+        "change_log_state",
+    ):
         texts = county.sql(f"SELECT t::text AS line FROM pacs_ops.{table} AS t")
         assert not [line for line in texts if name in line["line"]], table
 

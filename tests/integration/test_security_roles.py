@@ -330,10 +330,23 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
     assert {name.partition("(")[0] for name, *_ in functions} == {
         "pacs_ops.append_audit",
         "pacs_ops.attach_partition",
+        "pacs_ops.drop_empty_change_log_months",
+        "pacs_ops.open_change_log_months",
+        "pacs_ops.prune_change_log",
         "pacs_ops.readable_counties",
+        "pacs_ops.redact_change_log",
+        "pacs_ops.redact_change_log_rows",
+        "pacs_ops.row_history",
+        "pacs_ops.row_images",
+        "pacs_report.changes_since",
+        "pacs_report.owner_as_of",
+        "pacs_report.property_as_of",
+        "pacs_report.structure_as_of",
+        "pacs_report.value_history_as_of",
     }
     for name, settings, body, owner, public in functions:
-        assert settings == ["search_path=pg_catalog, pg_temp"], name
+        assert settings[0] == "search_path=pg_catalog, pg_temp", name
+        assert all(setting.startswith("lock_timeout=") for setting in settings[1:]), name
         assert not public, name
         assert owner == "pacs_owner", name
         relations = [

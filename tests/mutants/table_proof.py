@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "the worst entity speaks for the whole",
         RECORDS,
-        '("blocked", "drift", "pending", "clean")',
-        '("clean", "blocked", "drift", "pending")',
+        '("blocked", "drift", "pending", "rolled_back", "clean")',
+        '("clean", "blocked", "drift", "pending", "rolled_back")',
         "tests/unit/target/test_guard.py::test_a_certificate_is_clean_only_as_a_whole",
     ),
     Mutant(

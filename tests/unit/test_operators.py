@@ -35,6 +35,7 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -391,3 +392,61 @@ def test_the_answer_is_carried_out_in_the_name_of_who_gave_it(desk: World, optio
     ((name, asked),) = desk.calls
     assert name == called
     assert (asked["sets"], asked["actor"]) == ([(7, "ab")], "ann")
+
+
+RUN = "11111111-2222-4333-8444-555555555555"
+PROPOSAL = {"run_id": RUN, "onto": True, "digest": "ab", "runs": [], "entities": {}}
+
+
+@pytest.mark.parametrize(("rendered", "onto"), [("True", True), ("False", False)])
+def test_a_rollback_is_proposed_as_the_form_asks(
+    world: World, monkeypatch: pytest.MonkeyPatch, rendered: str, onto: bool
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def propose(config: CountyConfig, target: Any, **words: Any) -> Any:
+        asked.append(words)
+        return SimpleNamespace(conflicts=(), conflict_count=0, as_dict=lambda: PROPOSAL)
+
+    monkeypatch.setattr(steps, "propose_rollback", propose)
+    operator = PacsProposeRollbackOperator(task_id="propose", config=CONFIG, run=RUN, onto=rendered)
+    assert operator.execute(context()) == PROPOSAL
+    assert asked == [{"run_id": RUN, "onto": onto}]
+
+
+def test_a_rollback_that_rows_stand_against_asks_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conflict = SimpleNamespace(entity="property", source_key="1", reason="changed by a later run", run_id=RUN)
+    proposal = SimpleNamespace(conflicts=(conflict,), conflict_count=1)
+    monkeypatch.setattr(steps, "propose_rollback", lambda *_, **__: proposal)
+    with pytest.raises(AirflowFailException, match=r"1 row\(s\) stand against"):
+        PacsProposeRollbackOperator(task_id="propose", config=CONFIG, run=RUN).execute(context())
+    with pytest.raises(AirflowFailException, match="onto must be True or False"):
+        PacsProposeRollbackOperator(task_id="propose", config=CONFIG, run=RUN, onto="1").execute(context())
+
+
+def decision(option: str) -> Any:
+    said = {
+        "propose": PROPOSAL,
+        "decide": {"chosen_options": [option], "responded_by_user": {"id": "3", "name": "ann"}},
+    }
+    return {"ti": SimpleNamespace(xcom_pull=lambda task_ids: said[task_ids]), "run_id": "manual__2026"}
+
+
+def test_an_approved_rollback_is_bound_to_what_was_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def rollback(config: CountyConfig, target: Any, **words: Any) -> Any:
+        asked.append(words)
+        return SimpleNamespace(as_dict=lambda: {"run_id": "r"}), SimpleNamespace(state="rolled_back")
+
+    monkeypatch.setattr(steps, "rollback", rollback)
+    done = PacsRollbackOperator(task_id="apply", config=CONFIG).execute(decision("Approve"))
+    assert done == {"certificate": "rolled_back", "by": "ann", "run_id": "r"}
+    assert asked == [{"run_id": RUN, "onto": True, "digest": "ab", "actor": "ann", "trigger": "manual__2026"}]
+    with pytest.raises(AirflowSkipException):
+        PacsRollbackOperator(task_id="apply", config=CONFIG).execute(decision("Reject"))
+    assert len(asked) == 1

@@ -23,6 +23,7 @@ from airflow_provider_pacs.sync.records.comparisons import (
     KeyTotals,
     RowDifference,
 )
+from airflow_provider_pacs.sync.records.holds import Hold
 from airflow_provider_pacs.sync.records.plans import (
     BACKFILL,
     MAPPING_VERSION,
@@ -32,10 +33,18 @@ from airflow_provider_pacs.sync.records.plans import (
     EntityState,
     Mode,
     ReadPlan,
+    RollbackScope,
     RunKind,
     RunPlan,
     RunState,
     SourceMoment,
+)
+from airflow_provider_pacs.sync.records.rollbacks import (
+    EntityRollback,
+    RollbackConflict,
+    RollbackProposal,
+    RowChange,
+    UndoneRun,
 )
 from airflow_provider_pacs.sync.records.runs import (
     AuditRow,
@@ -49,6 +58,7 @@ from airflow_provider_pacs.sync.records.runs import (
     RunRecord,
     entity_outcome,
 )
+from airflow_provider_pacs.sync.records.turns import Turn
 
 __all__ = [
     "BACKFILL",
@@ -66,8 +76,10 @@ __all__ = [
     "Difference",
     "EntityCertificate",
     "EntityOutcome",
+    "EntityRollback",
     "EntityRun",
     "EntityState",
+    "Hold",
     "KeyDifference",
     "KeyTotals",
     "Mode",
@@ -75,6 +87,10 @@ __all__ = [
     "PendingDeletes",
     "QuarantinedRow",
     "ReadPlan",
+    "RollbackConflict",
+    "RollbackProposal",
+    "RollbackScope",
+    "RowChange",
     "RowCounts",
     "RowDifference",
     "RunKind",
@@ -84,6 +100,8 @@ __all__ = [
     "RunState",
     "SourceCensus",
     "SourceMoment",
+    "Turn",
+    "UndoneRun",
     "entity_outcome",
     "worst_state",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from airflow_provider_pacs.sync.records.plans import MAPPING_VERSION, Coverage, RunKind, RunState
 
-CertificateState = Literal["clean", "pending", "blocked", "drift"]
+CertificateState = Literal["clean", "pending", "blocked", "drift", "rolled_back"]
 
 
 RUN_STATE_OF: dict[CertificateState, RunState] = {
@@ -16,6 +16,7 @@ RUN_STATE_OF: dict[CertificateState, RunState] = {
     "pending": "pending",
     "blocked": "blocked",
     "drift": "drift",
+    "rolled_back": "succeeded",
 }
 """How a run ends, by the state of its certificate."""
 
@@ -48,7 +49,8 @@ class EntityCertificate:
     Attributes:
         covered: `all_rows` were compared byte by byte; `window`, the rows of the run's window, while the keys
             of all others were counted and summed on both sides; `keys`, the named rows only.
-        state: `clean`, `pending` (a person must decide), `blocked` (an entity was held back) or `drift`.
+        state: `clean`, `pending` (a person must decide), `blocked` (an entity was held back), `drift`, or of
+            a rollback `rolled_back`: its rows are what they were, which says nothing of the source.
         compared: rows whose images were compared.
         source_rows: rows at the source; with coverage `keys` those that were read.
         target_rows: live rows; with coverage `keys` those of the same keys.
@@ -189,7 +191,7 @@ class Certificate:
         }
 
 
-_BY_SEVERITY: tuple[CertificateState, ...] = ("blocked", "drift", "pending", "clean")
+_BY_SEVERITY: tuple[CertificateState, ...] = ("blocked", "drift", "pending", "rolled_back", "clean")
 
 
 def worst_state(states: tuple[CertificateState, ...]) -> CertificateState:

@@ -18,7 +18,9 @@ MAPPING_VERSION = 2
 RunKind = Literal["sync", "reconcile", "backfill", "approval", "rollback", "realtime"]
 
 
-RunState = Literal["running", "published", "succeeded", "pending", "blocked", "drift", "failed", "superseded"]
+RunState = Literal[
+    "running", "published", "succeeded", "pending", "blocked", "drift", "failed", "superseded", "rolled_back"
+]
 
 
 EntityState = Literal["planned", "extracting", "staged", "passed", "blocked", "published", "failed"]
@@ -50,6 +52,21 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackScope:
+    """What a rollback takes back.
+
+    Attributes:
+        run_id: the run; with `onto` the run whose end is the state to go back to.
+        onto: every later run is undone, instead of the run itself.
+        confirmed: a person saw the proposal's digest, so the delete guard lets the rows go.
+    """
+
+    run_id: str
+    onto: bool = False
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadPlan:
     """How one entity is read in one run: made once by `plan`, executed by the later steps as it is.
 
@@ -71,6 +88,7 @@ class ReadPlan:
         compares: every row is compared with what is published, and what differs is read once more.
         keys: the rows to read in mode `keys`.
         pending_ids: the approved sets of deletes that this run applies.
+        rollback: of a rollback, what it takes back: its rows come from the change log, not from the source.
         feed: which feed of the server the bounds belong to; None where the strategy reads none.
         snapshot: the window is read at SNAPSHOT isolation, so that the feed and its table show one moment.
     """
@@ -91,6 +109,7 @@ class ReadPlan:
     keys: tuple[str, ...] = ()
     pending_ids: tuple[int, ...] = ()
     cursor: str | None = None
+    rollback: RollbackScope | None = None
     feed: str | None = None
     snapshot: bool = False
     promoted: tuple[EntityColumn, ...] = ()

@@ -29,7 +29,13 @@ def publish(config: CountyConfig, target: Target, *, run_id: str, actor: str = "
             written.
     """
     with audit_failures(config, target, "publish", run_id):
-        outcome = target.publisher.publish(run_id, delete_bounds(config), relation_rules(config), actor=actor)
+        outcome = target.publisher.publish(
+            run_id,
+            delete_bounds(config),
+            relation_rules(config),
+            actor=actor,
+            history=config.history.enabled,
+        )
     waiting = [
         f"{entity.entity} {entity.pending_deletes:,}" for entity in outcome.entities if entity.pending_deletes
     ]

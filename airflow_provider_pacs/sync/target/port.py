@@ -7,7 +7,7 @@ any target passes. Every method raises the errors of `sync/runtime/errors.py` an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
@@ -20,16 +20,21 @@ from airflow_provider_pacs.sync.records import (
     Difference,
     EntityCertificate,
     EntityRun,
+    Hold,
     KeyDifference,
     KeyTotals,
     Mode,
     OrphanedRow,
     PendingDeletes,
     QuarantinedRow,
+    RollbackProposal,
+    RollbackScope,
+    RowChange,
     RunOutcome,
     RunPlan,
     RunRecord,
     SourceMoment,
+    Turn,
 )
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.catalog import KeySpelling
@@ -54,11 +59,31 @@ class RunStore(Protocol):
     def accept_source(self, county_id: str) -> None:
         """Forget which database the cursors were made from: the next run reads everything and compares."""
 
+    def distrust_feed(self, county_id: str, entity: str) -> None:
+        """Record that an entity's cursor no longer belongs to its feed, whatever the run that saw it comes
+        to: the next one compares every row.
+        """
+
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's run that is still at work and gave a sign of life within these minutes."""
 
-    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
-        """Take the county's next epoch: any earlier run of it can no longer publish or certify."""
+    def in_the_way(self, county_id: str, turn: Turn) -> RunRecord | None:
+        """The run at work that a run of this kind must let finish; None where it may begin."""
+
+    def claim(
+        self,
+        *,
+        county_id: str,
+        county: str,
+        name: str,
+        identity: dict[str, Any],
+        turn: Turn | None = None,
+    ) -> int:
+        """Take the county's next epoch: any earlier run of it can no longer publish or certify.
+
+        With a turn, claiming and looking who is in the way are one: of two runs that begin in the same moment
+        one takes the county, and the other raises RetryableError (PACS-008).
+        """
 
     def open(
         self,
@@ -73,7 +98,8 @@ class RunStore(Protocol):
     ) -> None:
         """Record a run and its plans.
 
-        With `one_process` the run is at work only while this connection lives.
+        With `one_process` the run is at work only while this connection lives. Raises RetryableError
+        (PACS-008) where another run has claimed the county since.
         """
 
     def rest(self, run_id: str) -> None:
@@ -211,6 +237,12 @@ class Staging(Protocol):
     def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
         """Write the ids of broken rules to the rows; returns the rows that carry one."""
 
+    def count_bad(self, relation: str, predicates: Sequence[str]) -> tuple[int, list[int]]:
+        """(rows of a relation, and of them those for which each predicate over alias s is true).
+
+        `relation` is a name as `ValidationContext.stage` gives it.
+        """
+
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
 
@@ -224,7 +256,14 @@ class Staging(Protocol):
         """Fill the list of keys beside a staging table, in the source's spelling."""
 
     def expected_totals(
-        self, entity: Entity, county_id: str, table: str, *, complete: bool, spelling: KeySpelling, late: bool
+        self,
+        entity: Entity,
+        county_id: str,
+        table: str,
+        *,
+        complete: bool,
+        spelling: KeySpelling | None,
+        late: bool,
     ) -> tuple[KeyTotals, KeyTotals]:
         """(keys that the source must have, of these the ones that the target must hold).
 
@@ -233,7 +272,7 @@ class Staging(Protocol):
             county_id: the county.
             table: the staging table; `complete` where it holds every row of the source.
             complete: see `table`.
-            spelling: how a key is written before it is hashed and summed.
+            spelling: how a key is written before it is hashed and summed; None counts only.
             late: the list of keys beside it holds those newer than the bound.
         """
 
@@ -281,9 +320,12 @@ class Publisher(Protocol):
         relations: Mapping[str, Rule],
         *,
         actor: str = "",
+        history: bool = False,
     ) -> RunOutcome:
         """Publish every entity of the run that passed validation, in one transaction with tombstones,
         quarantine, cursors, pending deletes, run and audit rows. The others keep their last good data.
+
+        With `history` everything that changes is written to the change log before, in the same transaction.
 
         Raises:
             ConflictError: the run is unknown, a later run has taken the county, or an approved set of deletes
@@ -365,6 +407,72 @@ class Approvals(Protocol):
         """Live children of deleted parents, oldest deletion first."""
 
 
+class Holds(Protocol):
+    """A county on hold: nothing of it is published until somebody resumes it."""
+
+    def current(self, county_id: str) -> Hold | None:
+        """The county's open hold; None where runs may publish."""
+
+    def place(self, county_id: str, reason: str, actor: str) -> Hold:
+        """Put the county on hold: when this returns, no run of it publishes.
+
+        A county that is on hold stays so, with its first reason.
+        """
+
+    def lift(self, county_id: str, actor: str) -> Hold:
+        """Lift the county's hold; returns it. Raises ConflictError where it is not on hold."""
+
+
+RealtimeKey = Literal["followed", "polled"]
+
+
+class RealtimeState(Protocol):
+    """What realtime keeps of a county, where Airflow can't: a loss costs one run that finds nothing."""
+
+    def read(self, county_id: str, key: RealtimeKey) -> dict[str, Any] | None:
+        """What was kept last; also None before the schemas exist."""
+
+    def write(self, county_id: str, key: RealtimeKey, value: dict[str, Any]) -> None:
+        """Keep a document in the place of the last one; nothing before the schemas exist."""
+
+
+class History(Protocol):
+    """What the rows were before: the change log, and the way back."""
+
+    def propose(self, county_id: str, scope: RollbackScope, bounds: DeleteBounds) -> RollbackProposal:
+        """What a rollback would do; nothing is changed.
+
+        Raises:
+            ConflictError: the run is not of this county, was rolled back, or its changes are not in the log.
+        """
+
+    def rolled_back_by(self, run_id: str) -> str | None:
+        """The rollback that undid the run."""
+
+    def newest_plan(self, county_id: str, entity: str) -> dict[str, Any] | None:
+        """The stored plan of the entity's newest run that was published."""
+
+    def stage(self, entity: Entity, county_id: str, table: str, scope: RollbackScope) -> int:
+        """Fill a staging table with the images to put back; returns its rows."""
+
+    def compare(self, entity: Entity, county_id: str, table: str) -> tuple[int, int, int, int]:
+        """(published as staged, staged otherwise, staged and missing, to be removed and still there)."""
+
+    def changes(self, county_id: str, key: str, most: int) -> list[RowChange]:
+        """Changes of the rows that a key means, newest first: a row's own key, the source's, or a property's
+        parcel number, with what belongs to the property.
+        """
+
+    def images(self, county_id: str, key: str, most: int) -> list[tuple[dict[str, Any] | None, ...]]:
+        """(before, after) of the same changes in the same order: values, for a person who asked for them."""
+
+    def prunable(self, county_id: str, entity: str, years: int) -> int:
+        """Before-images that are older than these years."""
+
+    def prune(self, county_id: str, entity: str, years: int) -> int:
+        """Remove them; returns how many went."""
+
+
 class Target(Protocol):
     """A place that stages, publishes and certifies, and that keeps the state beside the data."""
 
@@ -382,6 +490,15 @@ class Target(Protocol):
 
     @property
     def approvals(self) -> Approvals: ...
+
+    @property
+    def holds(self) -> Holds: ...
+
+    @property
+    def realtime(self) -> RealtimeState: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def sqlalchemy_url(self) -> sa.URL:

@@ -116,7 +116,7 @@ def test_the_shell_is_answered_with_commands_options_and_counties(tmp_path: Path
         )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
-    assert complete("pacs re", 1) == ["reconcile"]
+    assert complete("pacs rec", 1) == ["reconcile"]
     assert complete("pacs sync ", 2) == ["benton_wa", "chelan_wa"]
     assert complete("pacs sync c", 2) == ["chelan_wa"]
     assert "--full" in complete("pacs sync --f", 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.records import DeleteBounds, RowCounts, RunRecord
-from airflow_provider_pacs.sync.target.postgres import ddl
+from airflow_provider_pacs.sync.target.postgres import ddl, history
 from airflow_provider_pacs.sync.target.postgres.sql import (
     columns,
     differs,
@@ -41,6 +42,7 @@ class StagedEntity:
         source_is_empty: the source was counted, or read whole, and had no row, which always needs a person.
         waiting_rule: the rule under which rows without a parent wait; None for a root.
         approved: sets of deletes that a person has approved: their keys pass the guard.
+        at: the publish's time, where its changes go to the change log; None where no history is kept.
     """
 
     entity: Entity
@@ -50,6 +52,12 @@ class StagedEntity:
     source_is_empty: bool = False
     waiting_rule: str | None = None
     approved: tuple[int, ...] = ()
+    at: datetime | None = None
+
+    @property
+    def now(self) -> sql.Composable:
+        """The time that this publish's rows bear."""
+        return sql.SQL("now()") if self.at is None else sql.Literal(self.at)
 
     def sql(self, text: str, **more: sql.Composable) -> sql.Composed:
         """A statement with this entity's names; every part is a quoted identifier, a literal or composed of
@@ -66,6 +74,7 @@ class StagedEntity:
             scols=columns(self.entity.column_names, "s"),
             parent=sql.Identifier(self.entity.parent_key or self.entity.key),
             waiting=sql.Literal(self.waiting_rule),
+            now=self.now,
             **more,
         )
 
@@ -76,6 +85,8 @@ def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
     A partition made here is attached by the caller, at the transaction's end.
     """
     county_id = staged.run.county_id
+    if staged.at is not None:
+        history.note_quarantine(connection, staged.run, staged.entity, staged.at, staged.table)
     quarantined = _quarantine(connection, staged)
     released = _release(connection, staged)
     if not ddl.partition_exists(connection, staged.entity, county_id):
@@ -88,8 +99,18 @@ def apply_stage(connection: Connection, staged: StagedEntity) -> RowCounts:
     return RowCounts(inserted, updated, deleted, quarantined, released, pending)
 
 
+_CHANGING = (
+    "{s} AS s WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR "
+    "l._deleted_at IS NOT NULL)"
+)
+"""Rows of the partition `l` that the staging table has otherwise, tombstones among them."""
+
+
 def _update(connection: Connection, staged: StagedEntity) -> int:
     entity = staged.entity
+    if staged.at is not None:
+        changing = staged.sql("{l} AS l, {rows}", rows=staged.sql(_CHANGING, differs=differs(entity)))
+        history.note_rows(connection, staged.run, entity, staged.at, "U", changing, before="l", after="s")
     assignments = sql.SQL(", ").join(
         sql.SQL("{0} = s.{0}").format(sql.Identifier(name))
         for name in entity.column_names
@@ -97,22 +118,26 @@ def _update(connection: Connection, staged: StagedEntity) -> int:
     )
     statement = staged.sql(
         "UPDATE {l} AS l SET {set}, _source_key = s._source_key, _source_version = s._source_version, "
-        "_run_id = %s, _changed_at = now(), _deleted_at = NULL FROM {s} AS s "
-        "WHERE s._reject IS NULL AND s._op = 'U' AND l.{k} = s.{k} AND ({differs} OR l._deleted_at IS NOT "
-        "NULL)",
-        differs=differs(entity),
+        "_run_id = %s, _changed_at = {now}, _deleted_at = NULL FROM {rows}",
+        rows=staged.sql(_CHANGING, differs=differs(entity)),
         set=assignments,
     )
     return connection.execute(statement, (staged.run.run_id,)).rowcount
 
 
+_COMING = _PUBLISHED + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})"
+
+
 def _insert(connection: Connection, staged: StagedEntity) -> int:
+    if staged.at is not None:
+        coming = staged.sql(_COMING.removeprefix("FROM "))
+        history.note_rows(
+            connection, staged.run, staged.entity, staged.at, "I", coming, before=None, after="s"
+        )
     statement = staged.sql(
-        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "  # noqa: S608
+        "INSERT INTO {l} (county_id, {cols}, _source_key, _run_id, _source_version, _first_seen_at, "
         "_changed_at) "
-        "SELECT %s, {scols}, s._source_key, %s, s._source_version, now(), now() "
-        + _PUBLISHED
-        + "AND NOT EXISTS (SELECT FROM {l} AS l WHERE l.{k} = s.{k})",
+        "SELECT %s, {scols}, s._source_key, %s, s._source_version, {now}, {now} " + _COMING,
     )
     return connection.execute(statement, (staged.run.county_id, staged.run.run_id)).rowcount
 
@@ -125,7 +150,7 @@ def _first_load(connection: Connection, staged: StagedEntity) -> int:
     statement = staged.sql(
         "CREATE TABLE {l} AS SELECT {county}::text AS county_id, {scols}, s._source_key, {run}::uuid AS "
         "_run_id, "
-        "s._source_version, now() AS _first_seen_at, now() AS _changed_at, NULL::timestamptz AS _deleted_at "
+        "s._source_version, {now} AS _first_seen_at, {now} AS _changed_at, NULL::timestamptz AS _deleted_at "
         + _PUBLISHED,
         county=sql.Literal(staged.run.county_id),
         run=sql.Literal(str(staged.run.run_id)),
@@ -180,15 +205,24 @@ def _delete(connection: Connection, staged: StagedEntity) -> tuple[int, int]:
         gone, live, earlier=earlier + this_run, source_is_empty=staged.source_is_empty and not staged.approved
     )
     pending = _set_aside(connection, staged, live, earlier) if refused else 0
-    statement = staged.sql(
-        "UPDATE {l} AS l SET _deleted_at = now(), _changed_at = now(), _run_id = %(run)s FROM ("  # noqa: S608
-        + _LEAVING
-        + ") AS x WHERE l.{k} = x.k AND (NOT %(refused)s OR x.key IN ("
-        + approved
-        + "))"
+    going = staged.sql(
+        "(" + _LEAVING + ") AS x WHERE l.{k} = x.k AND (NOT {refused} OR x.key IN ("  # noqa: S608
+        "SELECT source_key FROM pacs_ops.pending_delete_key WHERE pending_id = ANY ({approved})))",
+        refused=sql.Literal(refused),
+        approved=sql.Literal(list(staged.approved)),
     )
-    values = {"run": run.run_id, "refused": refused, "approved": list(staged.approved)}
-    deleted = connection.execute(statement, values).rowcount
+    if staged.at is not None:
+        leaving = staged.sql("{l} AS l, {going}", going=going)
+        history.note_rows(
+            connection, run, staged.entity, staged.at, "D", leaving, before="l", after="l", deleted="true"
+        )
+    deleted = connection.execute(
+        staged.sql(
+            "UPDATE {l} AS l SET _deleted_at = {now}, _changed_at = {now}, _run_id = {run} FROM {going}",
+            run=sql.Literal(run.run_id),
+            going=going,
+        )
+    ).rowcount
     if not refused and _came_back(connection, staged):
         pending = _set_aside(connection, staged, live, earlier)
     return deleted, pending

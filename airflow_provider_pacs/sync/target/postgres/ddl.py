@@ -16,7 +16,7 @@ from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import privileges, promotion
+from airflow_provider_pacs.sync.target.postgres import history_reports, privileges, promotion
 from airflow_provider_pacs.sync.target.postgres.reports import views
 from airflow_provider_pacs.sync.target.postgres.session import require_utf8
 from airflow_provider_pacs.sync.target.postgres.sql import (
@@ -155,6 +155,10 @@ def _steps() -> list[tuple[str, str, str | Entity | sql.Composed]]:
     steps += [(f"entity_{entity.name}", _digest(repr(entity)), entity) for entity in load_entities().values()]
     steps += [
         (f"view_{name}", _digest(statement.as_string()), statement) for name, statement in views().items()
+    ]
+    steps += [
+        (f"function_{name}", _digest(statement.as_string()), statement)
+        for name, statement in history_reports.functions().items()
     ]
     return steps
 

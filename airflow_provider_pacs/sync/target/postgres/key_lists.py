@@ -59,7 +59,7 @@ def expected(
     table: str,
     *,
     complete: bool,
-    spelling: KeySpelling,
+    spelling: KeySpelling | None,
     late: bool,
 ) -> tuple[KeyTotals, KeyTotals]:
     """(keys that the source must have, of these the ones that the target must hold when the run is
@@ -163,7 +163,7 @@ def compare(
 
 
 def _parts(
-    entity: Entity, county_id: str, table: str, spelling: KeySpelling = "text"
+    entity: Entity, county_id: str, table: str, spelling: KeySpelling | None = None
 ) -> dict[str, sql.Composable]:
     skey, lkey = key_text(entity, "s"), key_text(entity, "l")
     parts: dict[str, sql.Composable] = {
@@ -177,14 +177,14 @@ def _parts(
         "entity": sql.Literal(entity.name),
         "normal": _normal(entity),
     }
-    number = sql.SQL(_NUMBER.format(_SPELLED[spelling]))
+    number = sql.SQL(_NUMBER.format(_SPELLED[spelling])) if spelling else sql.SQL("0::numeric")
     for name, text in {
         "number_s": skey,
         "number_l": lkey,
         "number_q": sql.SQL("q.source_key"),
         "number_n": sql.SQL("n.key"),
     }.items():
-        parts[name] = number.format(text)
+        parts[name] = number.format(text) if spelling else number
     parts["pending"] = sql.SQL(PENDING).format(**{name: parts[name] for name in ("county", "entity", "lkey")})
     return parts
 

@@ -21,6 +21,9 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.target.postgres import history_reports
+
 Connection = psycopg.Connection[Any]
 OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
 OLD_MONITOR = "pacs_ops_read"
@@ -47,12 +50,16 @@ EVIDENCE = frozenset(
         "held_delete_key",
         "pending_delete",
         "pending_delete_key",
-        "change_log",
+        "county_hold",
     }
 )
 """Journal tables that the sync fills and changes, but never deletes from."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
-"""Tables that only the owner writes; the audit by function."""
+APPENDED = frozenset({"change_log", "change_log_state", "change_set"})
+"""Tables that the sync adds to and reads, and changes or removes by function only."""
+OWNERS_ONLY = frozenset(
+    {"audit", "audit_head", "county_grant", "promoted_column", "quarantine_dismissal", "schema_migration"}
+)
+"""Tables that only the owner writes; the audit and what people do on the page by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
     {
@@ -61,19 +68,27 @@ JOURNAL = frozenset(
         "run_entity",
         "sync_state",
         "quarantine",
+        "quarantine_dismissal",
         "quality_result",
         "certificate",
         "control_total",
         "held_delete",
         "pending_delete",
         "check_report",
+        "county_hold",
+        "realtime_state",
         "audit",
         "audit_head",
+        "change_set",
+        "history_span",
         "schema_migration",
         "promoted_column",
     }
 )
 """What the page and an auditor read. A new table is named here, or neither sees it."""
+
+MONTHS = "change_log_2"
+"""How the partitions of the change log begin: `change_log_2026_11`."""
 
 Kind = Literal["schema", "table", "sequence", "function"]
 
@@ -107,12 +122,42 @@ _SCHEMA_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (MONITOR, "USAGE", "pacs_ops"),
     (AUDITOR, "USAGE", "pacs_ops"),
 )
-_FUNCTION_PRIVILEGES: tuple[tuple[str, str], ...] = (
-    (SYNC, "append_audit(text,uuid,text,text,jsonb)"),
-    (SYNC, "attach_partition(text,text)"),
-    (SYNC, "readable_counties()"),
-    (READ, "readable_counties()"),
+_FUNCTION_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
+    (SYNC, "pacs_ops", "append_audit(text,uuid,text,text,jsonb)"),
+    (SYNC, "pacs_ops", "attach_partition(text,text)"),
+    (SYNC, "pacs_ops", "readable_counties()"),
+    (SYNC, "pacs_ops", "open_change_log_months()"),
+    (SYNC, "pacs_ops", "redact_change_log(text,text,text[],jsonb)"),
+    (SYNC, "pacs_ops", "redact_change_log_rows(text,text,uuid[],jsonb[])"),
+    (SYNC, "pacs_ops", "prune_change_log(text,text,timestamptz)"),
+    (SYNC, "pacs_ops", "drop_empty_change_log_months()"),
+    (SYNC, "pacs_ops", "row_images(text,text,integer)"),
+    (SYNC, "pacs_ops", "row_history(text,text,integer)"),
+    (MONITOR, "pacs_ops", "row_history(text,text,integer)"),
+    (AUDITOR, "pacs_ops", "row_history(text,text,integer)"),
+    (READ, "pacs_ops", "readable_counties()"),
+    (READ, "pacs_report", "changes_since(timestamptz,text)"),
+    *(
+        (READ, "pacs_report", f"{history_reports.as_of_name(entity)}(timestamptz,text)")
+        for entity in load_entities().values()
+    ),
+    *(
+        (role, "pacs_ops", function)
+        for role in (SYNC, MONITOR)
+        for function in (
+            "page_action(text,text,text,jsonb)",
+            "dismiss_quarantine(text,text,text[],text,text)",
+        )
+    ),
 )
+_OWNED = (
+    ("pacs_ops", "audit_is_append_only"),
+    ("pacs_ops", "audit_text"),
+    ("pacs_ops", "chain_audit"),
+    *history_reports.function_names(),
+    *((schema, function.partition("(")[0]) for _, schema, function in _FUNCTION_PRIVILEGES),
+)
+"""(schema, name) of the functions that the owner's role gets."""
 
 
 def wanted(connection: Connection) -> list[Grant]:
@@ -137,18 +182,16 @@ def wanted(connection: Connection) -> list[Grant]:
             grants += [Grant(SYNC, privilege, "table", schema, name) for privilege in _ON_PARTITIONS]
         else:
             grants += _of_relation(schema, name, kind)
-    functions = {
-        name
-        for (name,) in connection.execute(
-            "SELECT p.proname || '(' || replace(pg_get_function_identity_arguments(p.oid), ', ', ',') || ')' "
-            "FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pacs_ops'"
-        )
-    }
-    names = {name.partition("(")[0] for name in functions}
+    functions = set(
+        connection.execute(
+            "SELECT n.nspname, p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
+            "WHERE n.nspname IN ('pacs_ops', 'pacs_report')"
+        ).fetchall()
+    )
     grants += [
-        Grant(role, "EXECUTE", "function", "pacs_ops", function)
-        for role, function in _FUNCTION_PRIVILEGES
-        if function.partition("(")[0] in names
+        Grant(role, "EXECUTE", "function", schema, function)
+        for role, schema, function in _FUNCTION_PRIVILEGES
+        if (schema, function.partition("(")[0]) in functions
     ]
     return grants
 
@@ -157,7 +200,11 @@ def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if schema != "pacs_ops":
         if kind != "S":
             yield Grant(READ, "SELECT", "table", schema, name)
-        return
+    elif not name.startswith(MONTHS):  # they are reached through the change log alone
+        yield from _of_journal(schema, name, kind)
+
+
+def _of_journal(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if kind == "S":
         if not name.startswith(("audit_", "county_grant_", "schema_migration_")):
             yield Grant(SYNC, "USAGE", "sequence", schema, name)
@@ -166,12 +213,13 @@ def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
         yield Grant(SYNC, "SELECT", "table", schema, name)
     if name not in OWNERS_ONLY:
         yield Grant(SYNC, "INSERT", "table", schema, name)
+    if name not in OWNERS_ONLY | APPENDED:
         yield Grant(SYNC, "UPDATE", "table", schema, name)
         if name not in EVIDENCE:
             yield Grant(SYNC, "DELETE", "table", schema, name)
     if name in JOURNAL:
         yield Grant(MONITOR, "SELECT", "table", schema, name)
-    if name in JOURNAL or name in EVIDENCE - {"change_log"} or name in OWNERS_ONLY:
+    if name in JOURNAL or name in EVIDENCE or name in OWNERS_ONLY:
         yield Grant(AUDITOR, "SELECT", "table", schema, name)
 
 
@@ -334,18 +382,10 @@ def _hand_over(connection: Connection, there: set[str]) -> None:
         )
     for name in connection.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = 'pacs_ops' AND p.prokind = 'f' AND p.proname = ANY(%s) "
-        "AND p.proowner <> 'pacs_owner'::regrole",
-        (
-            [
-                "audit_is_append_only",
-                "audit_text",
-                "chain_audit",
-                "append_audit",
-                "attach_partition",
-                "readable_counties",
-            ],
-        ),
+        "JOIN unnest(%s::text[], %s::text[]) AS w(schema, name) ON w.schema = n.nspname AND w.name = "
+        "p.proname "
+        "WHERE p.prokind = 'f' AND p.proowner <> 'pacs_owner'::regrole",
+        ([schema for schema, _ in set(_OWNED)], [name for _, name in set(_OWNED)]),
     ).fetchall():
         connection.execute(f"ALTER FUNCTION {name[0]} OWNER TO pacs_owner".encode())
 

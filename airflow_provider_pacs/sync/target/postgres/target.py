@@ -13,7 +13,10 @@ from airflow_provider_pacs.sync.target.postgres import audit, checks, ddl, promo
 from airflow_provider_pacs.sync.target.postgres.approvals import PostgresApprovals
 from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifier
 from airflow_provider_pacs.sync.target.postgres.database import Database
+from airflow_provider_pacs.sync.target.postgres.holds import PostgresHolds
 from airflow_provider_pacs.sync.target.postgres.publisher import PostgresPublisher
+from airflow_provider_pacs.sync.target.postgres.realtime_state import PostgresRealtimeState
+from airflow_provider_pacs.sync.target.postgres.rollbacks import PostgresHistory
 from airflow_provider_pacs.sync.target.postgres.run_store import PostgresRunStore
 from airflow_provider_pacs.sync.target.postgres.staging import PostgresStaging
 
@@ -35,6 +38,9 @@ class PostgresTarget:
         publisher: the only way into the tables of schema `pacs`.
         certifier: comparisons and certificates.
         approvals: what waits for a person.
+        holds: whether runs of a county may publish.
+        realtime: what realtime keeps of a county.
+        history: what rows were before, and the way back.
 
     Raises:
         ConfigError: libpq does not know a keyword, or the login was refused.
@@ -48,6 +54,9 @@ class PostgresTarget:
         self.publisher = PostgresPublisher(self._db)
         self.certifier = PostgresCertifier(self._db)
         self.approvals = PostgresApprovals(self._db)
+        self.holds = PostgresHolds(self._db)
+        self.realtime = PostgresRealtimeState(self._db)
+        self.history = PostgresHistory(self._db)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresTarget:
