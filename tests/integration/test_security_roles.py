@@ -330,8 +330,10 @@ def test_functions_that_run_as_their_owner_are_bound(platform: Platform) -> None
     assert {name.partition("(")[0] for name, *_ in functions} == {
         "pacs_ops.append_audit",
         "pacs_ops.attach_partition",
+        "pacs_ops.dismiss_quarantine",
         "pacs_ops.drop_empty_change_log_months",
         "pacs_ops.open_change_log_months",
+        "pacs_ops.page_action",
         "pacs_ops.prune_change_log",
         "pacs_ops.readable_counties",
         "pacs_ops.redact_change_log",
