@@ -25,7 +25,12 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import Journal
 from airflow_provider_pacs.sync.schema.tsql import literals, qualified
@@ -40,6 +45,8 @@ RESTS = (
 _NUMBER = "RIGHT('000000000' + CONVERT(varchar(10), {}), 10)"
 """A number of the journal as text: ten digits, the first ten characters of every bound."""
 _MOST_AUTHORS = 200
+_POLLED = 10_000
+"""Numbers at the journal's end that a poll counts."""
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
@@ -276,6 +283,18 @@ class ChangeLog:
     def authors(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """Who wrote the window's entries."""
         return authors_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The journal's last number, and how many of the last numbers have an entry: a late one moves it too.
+
+        What has no trigger is seen by the poll's sweep.
+        """
+        log = qualified(table.schema, "change_log")
+        last = f"(SELECT MAX(m.lChangeID) FROM {log} AS m)"  # noqa: S608
+        return (
+            "(SELECT CONVERT(varchar(12), MAX(c.lChangeID)) + '/' + CONVERT(varchar(12), COUNT_BIG(*)) "  # noqa: S608
+            f"FROM {log} AS c WHERE c.lChangeID > {last} - {_POLLED})"
+        )
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of a root key with an entry after the bound."""
