@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "CDC: a certificate waits for the capture process",
-        f"{STEPS}certify.py",
+        f"{STEPS}next_run.py",
         "if not isinstance(strategy, LaggingFeed):",
         "if True:",
         of("cdc", "test_a_certificate_waits_for_what_is_not_captured_yet"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, dict_row
@@ -26,6 +26,7 @@ from airflow_provider_pacs.sync.records import (
     RowChange,
 )
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
+from airflow_provider_pacs.sync.target.postgres.breakdown import SetBreakdown, break_down
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -37,6 +38,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     EntityRow,
     FailureRow,
     QualityRow,
+    QuarantineExportRow,
     QuarantineRow,
     RealtimeRow,
     RefusedRun,
@@ -91,7 +93,7 @@ class OpsReader:
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> OpsReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -114,6 +116,8 @@ class OpsReader:
         facts = {row.county_id: row for row in self._all(CountyFacts, read_sql.OVERVIEW, values)}
         runs = {row.county_id: row for row in self._all(RunRow, read_sql.NEWEST_RUNS, values)}
         failures = {row.county_id: row for row in self._all(FailureRow, read_sql.NEWEST_FAILURES, values)}
+        others = {row.county_id: row for row in self._all(RunRow, read_sql.OTHER_RUNS, values)}
+        decisions = {row.county_id: row for row in self._all(FailureRow, read_sql.FAILED_DECISIONS, values)}
         refused: dict[str, list[RefusedRun]] = {}
         for row in self._all(RefusedRun, read_sql.REFUSED, values):
             refused.setdefault(row.county_id, []).append(row)
@@ -125,6 +129,8 @@ class OpsReader:
                 failures.get(county_id),
                 tuple(refused.get(county_id, ())),
                 realtime.get(county_id),
+                others.get(county_id),
+                decisions.get(county_id),
             )
             for county_id in sorted(facts)
         ]
@@ -217,6 +223,18 @@ class OpsReader:
     def pending(self, county_id: str) -> list[PendingDeletes]:
         """Sets of deletes that wait for a person, newest first."""
         return self._all(PendingDeletes, read_sql.PENDING, {"county": county_id})
+
+    def pending_breakdown(self, county_id: str, pending_id: int) -> SetBreakdown | None:
+        """One undecided set of the county, with a sample of its rows and what they are."""
+        found = next((each for each in self.pending(county_id) if each.pending_id == pending_id), None)
+        if found is None:
+            return None
+        with self._statements() as connection:
+            return break_down(connection, found)
+
+    def quarantine_export(self, county_id: str) -> list[QuarantineExportRow]:
+        """Open quarantine rows with what somebody noted of them: keys, rules, times; no values."""
+        return self._all(QuarantineExportRow, read_sql.QUARANTINE_EXPORT, {"county": county_id})
 
     def failures(self, county_id: str, limit: int) -> list[FailureRow]:
         """Recorded failures, newest first."""
