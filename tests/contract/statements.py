@@ -99,8 +99,8 @@ _SQL = re.compile(
 _TARGET_SIDE = ("sync/target/", "sync/quality/", "monitor/", "sandbox/")
 """Folders whose statements PostgreSQL or the sandbox itself reads."""
 
-PRINTED = ("/preflight/grants.py", "/preflight/feed_scripts.py")
-"""Files whose statements are printed for a DBA and sent by nobody: test_preflight_tsql.py parses them."""
+PRINTED = ("/preflight/grants.py", "/preflight/feed_scripts.py", "/preflight/followed.py")
+"""Files whose statements are printed for a DBA and sent by nobody."""
 
 
 class CatalogReader:

@@ -89,6 +89,8 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/preflight/grants.py:source_grants",
         f"{package}/preflight/grants.py:change_tracking_script",
         f"{package}/preflight/feed_scripts.py:capture_script",
+        f"{package}/preflight/followed.py:_finding",
+        f"{package}/preflight/followed.py:_switch_on",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
         f"{package}/schema/stamping.py:next_cursor_query",
