@@ -104,6 +104,9 @@ _SQL = re.compile(
 _TARGET_SIDE = ("sync/target/", "sync/quality/", "monitor/", "sandbox/")
 """Folders whose statements PostgreSQL or the sandbox itself reads."""
 
+PRINTED = ("/preflight/grants.py", "/preflight/feed_scripts.py", "/preflight/followed.py")
+"""Files whose statements are printed for a DBA and sent by nobody."""
+
 
 class CatalogReader:
     """A source of which only the catalog answers: the columns (keys are not declared), or none of its views
@@ -402,6 +405,7 @@ def constants() -> dict[str, set[str]]:
             text
             for function, text in _strings(path)
             if text is not None
+            and not name.endswith(PRINTED)
             and not (function and ("/sync/incremental/" in name or name.endswith("/sync/polling.py")))
         }
     return {name: some for name, some in texts.items() if some}
