@@ -7,7 +7,7 @@ DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size 
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare comparison prepare-browser scriptdom demo ui test test-all check audit cases bench mutants wheel clean
+.PHONY: help prepare comparison prepare-browser scriptdom demo ui test test-all check page audit cases bench mutants wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -41,7 +41,11 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
 	.venv/bin/lint-imports
+	$(PYTHON_BIN) .ci/page check
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
+
+page: prepare  ## the page's bundle, from monitor/www: types of the API, ESLint, Vitest, Vite
+	$(PYTHON_BIN) .ci/page build
 
 audit: prepare  ## known faults of what is installed (asked of PyPI; ARGS=--service=osv), altered files, bounds, secrets, the wheel's bill of materials
 	$(PYTHON_BIN) .ci/audit $(ARGS)
@@ -52,6 +56,7 @@ cases: prepare  ## docs/correctness.md, from the docstrings of the tests
 bench: prepare  ## figures for build/bench/*.json
 	$(PYTHON_BIN) tests/benchmarks/run.py $(ARGS)
 	$(PYTHON_BIN) tests/benchmarks/page.py
+	$(PYTHON_BIN) tests/benchmarks/realtime.py
 	$(PYTHON_BIN) tests/benchmarks/history.py
 
 mutants: prepare  ## do the tests notice when the code is broken on purpose?

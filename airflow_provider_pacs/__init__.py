@@ -27,14 +27,19 @@ if TYPE_CHECKING:
     )
     from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
     from airflow_provider_pacs.operators.publish import PacsPublishOperator
+    from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
     from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
     from airflow_provider_pacs.operators.validate import PacsValidateOperator
+    from airflow_provider_pacs.sensors.connection import PacsConnectionSensor
     from airflow_provider_pacs.sync.config import CountyConfig, load_county
+    from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 
 __all__ = [
     "CountyConfig",
     "PacsCertifyOperator",
+    "PacsChangeTrigger",
     "PacsChangesOperator",
+    "PacsConnectionSensor",
     "PacsDecideOperator",
     "PacsExtractOperator",
     "PacsHook",
@@ -42,6 +47,7 @@ __all__ = [
     "PacsPreflightOperator",
     "PacsProposeRollbackOperator",
     "PacsPublishOperator",
+    "PacsRealtimeOperator",
     "PacsRelationshipOperator",
     "PacsRollbackOperator",
     "PacsValidateOperator",
@@ -60,7 +66,10 @@ _MODULES = {
     "operators.publish": ("PacsPublishOperator",),
     "operators.rollback": ("PacsProposeRollbackOperator", "PacsRollbackOperator"),
     "operators.certify": ("PacsCertifyOperator",),
+    "operators.realtime": ("PacsRealtimeOperator",),
     "operators.validate": ("PacsValidateOperator",),
+    "sensors.connection": ("PacsConnectionSensor",),
+    "triggers.changes": ("PacsChangeTrigger",),
     "sync.config": ("CountyConfig", "load_county"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -22,7 +22,16 @@ from typing import Any
 
 from airflow.configuration import conf
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetWatcher,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    TriggerRule,
+    get_parsing_context,
+)
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -33,6 +42,7 @@ from airflow_provider_pacs.operators.approvals import (
     PacsDecideOperator,
     PacsPendingDeletesOperator,
 )
+from airflow_provider_pacs.operators.base import retry_settings
 from airflow_provider_pacs.operators.certify import PacsCertifyOperator
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import (
@@ -42,12 +52,14 @@ from airflow_provider_pacs.operators.extract import (
 )
 from airflow_provider_pacs.operators.preflight import PacsPreflightOperator
 from airflow_provider_pacs.operators.publish import PacsPublishOperator
+from airflow_provider_pacs.operators.realtime import PacsRealtimeOperator
 from airflow_provider_pacs.operators.rollback import PacsProposeRollbackOperator, PacsRollbackOperator
 from airflow_provider_pacs.operators.validate import PacsValidateOperator
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, table_maps
 from airflow_provider_pacs.sync.config.folder import load_counties
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
+from airflow_provider_pacs.triggers.changes import PacsChangeTrigger
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +69,8 @@ _OF_A_COUNTY = ("_reconcile", "_approvals", "_realtime", "_writeback", "_rollbac
 
 def build_county_dags(path: str | Path | None = None) -> dict[str, DAG]:
     """Build `pacs_<county>`, `pacs_<county>_reconcile` and `pacs_<county>_approvals` for every usable county
-    file, and `pacs_<county>_rollback` where the county keeps its history.
+    file, `pacs_<county>_realtime` where its file enables it, and `pacs_<county>_rollback` where the county
+    keeps its history.
 
     When Airflow parses the file for one task, only that task's county is loaded.
 
@@ -123,6 +136,8 @@ def _build(counties: Mapping[str, CountyConfig]) -> tuple[dict[str, DAG], list[C
     for county, config in counties.items():
         try:
             dags = [sync_dag(config), reconcile_dag(config), approvals_dag(config)]
+            if config.realtime.enabled:
+                dags.append(realtime_dag(config))
             if config.history.enabled:
                 dags.append(rollback_dag(config))
         except Exception as error:
@@ -240,6 +255,26 @@ def approvals_dag(config: CountyConfig) -> DAG:
     return dag
 
 
+def realtime_dag(config: CountyConfig) -> DAG:
+    """Build the one task that follows the county; its asset's watcher starts it when the source has moved."""
+    changes = Asset(
+        name=f"{_PREFIX}{config.county}_changes",
+        uri=f"pacs://{config.county}/changes",
+        group="pacs",
+        watchers=[AssetWatcher(name=f"{_PREFIX}{config.county}_poll", trigger=PacsChangeTrigger.of(config))],
+    )
+    with _dag(
+        config,
+        f"{_PREFIX}{config.county}_realtime",
+        None,
+        f"Follow changes of {config.name}",
+        {},
+        assets=[changes],
+    ) as dag:
+        PacsRealtimeOperator(task_id="follow", config=config, changes=changes)
+    return dag
+
+
 def rollback_dag(config: CountyConfig) -> DAG:
     """Build propose -> decide (Airflow's Required Actions) -> apply; somebody starts it, with a run's id."""
     params = {
@@ -327,9 +362,7 @@ def _dag(
     defaults: dict[str, Any] = {
         "owner": config.owner,
         "retries": config.sync.retries,
-        "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
+        **retry_settings(config),
         "execution_timeout": timedelta(minutes=config.sync.timeout_minutes),
     }
     if config.sync.pool is not None:

@@ -78,7 +78,22 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "PACS",
                 "python-modules": [
                     f"airflow_provider_pacs.operators.{step}"
-                    for step in ("preflight", "extract", "validate", "publish", "reconcile")
+                    for step in (
+                        *("preflight", "extract", "validate", "publish", "certify", "approvals"),
+                        "realtime",
+                    )
+                ],
+            }
+        ],
+        "sensors": [
+            {"integration-name": "PACS", "python-modules": ["airflow_provider_pacs.sensors.connection"]}
+        ],
+        "triggers": [
+            {
+                "integration-name": "PACS",
+                "python-modules": [
+                    "airflow_provider_pacs.triggers.changes",
+                    "airflow_provider_pacs.triggers.connection",
                 ],
             }
         ],

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print how a DBA switches Change Tracking on for the county's tables, too.",
 )
+@click.option("--cdc", is_flag=True, help="Print how a DBA switches Change Data Capture on for them, too.")
+@click.option("--change-log", is_flag=True, help="Print the grants on PACS's own journal (change_log), too.")
 @click.option(
     "--outage-days",
     type=click.IntRange(1, 1000),
     default=5,
-    help="The longest time without a run, in days; Change Tracking keeps three times as much (default 5).",
+    help="The longest time without a run, in days; a feed keeps three times as much (default 5).",
 )
 @click.option("--target", is_flag=True, help="Print what the target needs, too.")
 @click.option(
@@ -39,6 +41,8 @@ def command(
     invocation: Invocation,
     login: str | None,
     change_tracking: bool,
+    cdc: bool,
+    change_log: bool,
     outage_days: int,
     target: bool,
     roles: bool,
@@ -49,6 +53,7 @@ def command(
     Connects to nothing, but with --source-conn-id, --source-url-file or --source-url: then the source's
     catalog is asked too, because a rowversion column that changes are found by is named in no file.
     """
+    from airflow_provider_pacs.sync.preflight.feed_scripts import capture_script, journal_script
     from airflow_provider_pacs.sync.preflight.grants import (
         LOGIN,
         change_tracking_script,
@@ -80,6 +85,13 @@ def command(
         script = change_tracking_script(config, outage_days)
         data["change_tracking"] = script.as_dict()
         lines += ["", *script.lines()]
+    for name, feed in (
+        ("cdc", capture_script(config, outage_days) if cdc else None),
+        ("change_log", journal_script(config) if change_log else None),
+    ):
+        if feed is not None:
+            data[name] = feed.as_dict()
+            lines += ["", *feed.lines()]
     if target:
         from airflow_provider_pacs.sync.target.postgres import grants as platform
 

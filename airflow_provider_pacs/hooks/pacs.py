@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyodbc
     from sqlalchemy.engine import URL, Engine
 
+    from airflow_provider_pacs.sync.source.async_reader import AsyncReader
     from airflow_provider_pacs.sync.source.sqlserver import SqlServerReader
 
 UNKNOWN = "unknown"
@@ -91,14 +92,33 @@ class PacsHook(MsSqlHook):
             try:
                 self._stored = self._connection or self.get_connection(self.get_conn_id())
             except AirflowNotFoundException as error:
-                address = SourceAddress.from_environment(self.county, os.environ)
-                if address is None:
-                    variable = f"PACS_DB_HOST_{self.county.upper()}_SOURCE"
-                    raise AirflowNotFoundException(
-                        f"{error} Store it as a connection of type pacs, or set {variable} and its siblings."
-                    ) from None
-                self._stored = _as_connection(self.get_conn_id(), address)
+                self._stored = self._from_environment(error)
         return self._stored
+
+    def _from_environment(self, error: AirflowNotFoundException) -> Connection:
+        address = SourceAddress.from_environment(self.county, os.environ)
+        if address is None:
+            variable = f"PACS_DB_HOST_{self.county.upper()}_SOURCE"
+            raise AirflowNotFoundException(
+                f"{error} Store it as a connection of type pacs, or set {variable} and its siblings."
+            ) from None
+        return _as_connection(self.get_conn_id(), address)
+
+    async def get_async_reader(self) -> AsyncReader:
+        """Returns a reader for small questions on the event loop: for triggers.
+
+        Raises:
+            ConfigError: as `address`.
+            AirflowNotFoundException: there is no such connection.
+        """
+        from airflow_provider_pacs.sync.source.async_reader import AsyncReader
+
+        if self._stored is None:
+            try:
+                self._stored = self._connection or await self.aget_connection(str(self.get_conn_id()))
+            except AirflowNotFoundException as error:
+                self._stored = self._from_environment(error)
+        return AsyncReader(self.address())
 
     def address(self) -> SourceAddress:
         """Returns where the connection points; its secrets are masked in Airflow's logs from here on.

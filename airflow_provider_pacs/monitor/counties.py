@@ -71,12 +71,12 @@ def find_counties() -> Counties:
     return known[1]
 
 
-def dag_states(counties: list[str]) -> dict[str, DagState]:
-    """What Airflow knows of the counties' DAGs, by county.
+def dag_states(counties: list[str], kind: str = "sync") -> dict[str, DagState]:
+    """What Airflow knows of the counties' DAGs of a kind, by county.
 
     A DAG is missing where Airflow could not build it, has not read its file yet, or no longer finds it.
     """
-    wanted = {dag_id_of(county): county for county in counties}
+    wanted = {dag_id_of(county, kind): county for county in counties}
     columns = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
         ~DagModel.is_stale
     )

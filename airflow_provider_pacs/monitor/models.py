@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_pacs.sync.records import CertificateState, Coverage
 
@@ -18,7 +18,13 @@ CountyState = Literal[
 """The most urgent first. `broken`: its file can't be used, or Airflow has no DAG of it, so nothing runs."""
 
 
-class CertificateSummary(BaseModel):
+class Answer(BaseModel):
+    """What the API answers: every field is there, also where it has its default."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class CertificateSummary(Answer):
     """The newest certificate of a county: its state, and what it covered."""
 
     run_id: str
@@ -27,7 +33,7 @@ class CertificateSummary(BaseModel):
     state: CertificateState
 
 
-class RunLine(BaseModel):
+class RunLine(Answer):
     """One run, summed over its entities. `rows_per_second` is per reader.
 
     Attributes:
@@ -53,16 +59,76 @@ class RunLine(BaseModel):
     airflow_path: str | None = None
 
 
-class CountyLine(BaseModel):
+class Activity(Answer):
+    """A run that waits or is at work, as Airflow knows it.
+
+    Attributes:
+        step: the task that it is at, in words; `queued` before there is one.
+        since: since when the run is in its state.
+        attempt: the try of a task that is tried again.
+        is_new: whether the journal does not know the run yet: it is queued, or in its preflight.
+        awaits_decision: whether a person is asked.
+    """
+
+    kind: str
+    state: str
+    step: str
+    since: datetime | None = None
+    attempt: int | None = None
+    most_tries: int | None = None
+    next_try_at: datetime | None = None
+    is_new: bool = False
+    awaits_decision: bool = False
+    airflow_path: str
+
+
+RealtimeState = Literal[
+    "live", "starting", "held", "paused", "closed", "away", "refused", "silent", "unknown"
+]
+
+
+class RealtimeLine(Answer):
+    """How a county is followed.
+
+    Attributes:
+        state: `live`; `starting` before its first realtime run; `held` by a person; `paused` in Airflow;
+            `closed` outside business hours; `away`: the source does not answer; `refused`: somebody must
+            change something; `silent`: the triggerer has not said anything for minutes; `unknown`: nobody
+            can be asked.
+        cause: why the state is not `live`, in one sentence.
+        lag_seconds: how long the oldest change that was seen and is not in the target yet waits; 0 where
+            there is none, None where nobody looks.
+        last_change_at: when a change was seen last.
+        last_run_at: when rows of a realtime run were published last.
+        polled_at: when the trigger said last how it goes; once a minute where nothing happens.
+        working: a task follows the county this moment.
+        left_out: entity -> why its changes can't be followed; they come with the scheduled runs.
+    """
+
+    dag_id: str
+    state: RealtimeState
+    live: bool
+    cause: str = ""
+    lag_seconds: float | None = None
+    last_change_at: datetime | None = None
+    last_run_at: datetime | None = None
+    polled_at: datetime | None = None
+    working: bool = False
+    left_out: dict[str, str] = {}
+
+
+class CountyLine(Answer):
     """One county at a glance; of one whose file can't be used only the name, the state and the cause.
 
     Attributes:
         cause: why the state is not `in_step`, in one sentence.
+        running: whether a run waits or is at work; `activities` are those that Airflow knows.
         fresh_since: when the data in the target was read: the start of the last good run.
         due_since: data must have been read after this moment; None without a schedule.
         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
             that was refused in preflight is one of them.
         trend: rows read by the last runs, oldest first.
+        realtime: None where the county's file does not enable it.
     """
 
     county: str
@@ -73,6 +139,7 @@ class CountyLine(BaseModel):
     state: CountyState
     cause: str = ""
     running: bool = False
+    activities: list[Activity] = []
     paused: bool = False
     cron: str | None = None
     timezone: str = "UTC"
@@ -89,9 +156,10 @@ class CountyLine(BaseModel):
     rules_warned: int = 0
     pending_rows: int = 0
     certificate: CertificateSummary | None = None
+    realtime: RealtimeLine | None = None
 
 
-class TargetLine(BaseModel):
+class TargetLine(Answer):
     """One target database and whether it answered."""
 
     connection: str
@@ -102,7 +170,7 @@ class TargetLine(BaseModel):
     remedy: str = ""
 
 
-class Overview(BaseModel):
+class Overview(Answer):
     """All counties that the user may read."""
 
     at: datetime
@@ -113,7 +181,7 @@ class Overview(BaseModel):
     broken_files: list[str]
 
 
-class Summary(BaseModel):
+class Summary(Answer):
     """The dashboard's card: counts, and the counties that need somebody first."""
 
     at: datetime

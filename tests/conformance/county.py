@@ -21,6 +21,7 @@ from airflow_provider_pacs.sync.records import (
     RunOutcome,
     RunPlan,
     SourceMoment,
+    Turn,
 )
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.steps.source_rows import stage_name
@@ -68,11 +69,18 @@ class StagedCounty:
     fips: str = field(default_factory=lambda: str(next(_numbers)))
     bounds: DeleteBounds = WIDE
 
+    def claim(self, turn: Turn | None = None) -> int:
+        """Take the county; returns the epoch."""
+        return self.target.runs.claim(
+            county_id=self.fips, county=f"county_{self.fips}", name="A county", identity=IDENTITY, turn=turn
+        )
+
     def plan(self, *entities: str, kind: Any = "sync", **changes: Any) -> RunPlan:
         """Claim the county and record a run of it."""
-        epoch = self.target.runs.claim(
-            county_id=self.fips, county=f"county_{self.fips}", name="A county", identity=IDENTITY
-        )
+        return self.open(self.claim(), kind, *entities, **changes)
+
+    def open(self, epoch: int, kind: Any, *entities: str, **changes: Any) -> RunPlan:
+        """Record a run of a claimed county."""
         plans = tuple(_read_plan(entity, **changes) for entity in entities or ("property",))
         plan = RunPlan(str(uuid4()), self.fips, epoch, kind, plans)
         self.target.runs.open(

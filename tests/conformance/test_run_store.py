@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_pacs.sync.records import Turn
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, RetryableError
 from tests.conformance.conftest import Opener
 from tests.conformance.county import IDENTITY, StagedCounty, row
@@ -65,6 +66,41 @@ def test_a_run_at_rest_is_in_nobodys_way_until_a_step_works_on_it(county: Staged
     assert (runs.run(plan.run_id).state, runs.run(plan.run_id).message) == ("failed", "stopped")
 
 
+TURNS = {kind: Turn(kind, 60, 10) for kind in ("sync", "realtime", "reconcile", "approval")}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("begun", sorted(TURNS))
+@pytest.mark.parametrize("asks", sorted(TURNS))
+def test_a_run_lets_every_other_finish_but_a_sync_takes_over_from_a_sync(
+    county: StagedCounty, begun: str, asks: str
+) -> None:
+    """Case 107: of two runs of a county one is at work."""
+    plan = county.plan(kind=begun)
+    other = county.target.runs.in_the_way(county.fips, TURNS[asks])
+    if begun == asks == "sync":
+        assert other is None
+        return
+    assert other is not None
+    assert str(other.run_id) == plan.run_id
+    with pytest.raises(RetryableError) as refused:
+        county.claim(TURNS[asks])
+    assert refused.value.code == "PACS-008"
+    assert county.target.runs.run(plan.run_id).state == "running"
+    county.target.runs.end(plan.run_id, "done")
+    assert county.claim(TURNS[asks]) > plan.epoch
+
+
+def test_of_two_that_claim_at_once_one_is_refused(county: StagedCounty, open_target: Opener) -> None:
+    """Case 107: both looked, nobody was at work, both claim: the run that is not recorded yet gives way."""
+    first = county.claim(TURNS["sync"])
+    second = county.claim(TURNS["realtime"])
+    with pytest.raises(RetryableError) as refused:
+        county.open(first, "sync")
+    assert refused.value.code == "PACS-008"
+    plan = county.open(second, "realtime")
+    assert county.target.runs.run(plan.run_id).state == "running"
+
+
 def test_an_earlier_try_changes_nothing_once_a_later_one_has_begun(county: StagedCounty) -> None:
     plan = county.plan()
     table = county.stage(plan, [row(1)])
@@ -104,6 +140,17 @@ def test_a_cursor_is_stored_by_publish_and_set_back_on_request(county: StagedCou
     assert county.target.runs.source_identity(county.fips) is None
 
 
+def test_a_feed_that_was_lost_is_lost_whatever_the_run_comes_to(county: StagedCounty) -> None:
+    """The cursor stays where it is, and belongs to no feed any more; other entities keep theirs."""
+    county.load(1)
+    before = county.target.runs.cursors(county.fips)["property"]
+    county.target.runs.distrust_feed(county.fips, "owner")
+    assert county.target.runs.cursors(county.fips)["property"].feed == before.feed
+    county.target.runs.distrust_feed(county.fips, "property")
+    after = county.target.runs.cursors(county.fips)["property"]
+    assert (after.feed, after.watermark) == ("", before.watermark)
+
+
 @pytest.mark.parametrize(("mode", "strategy"), [("keys", "last_modified"), ("window", "backfill")])
 def test_a_run_that_keeps_no_cursor_moves_none(county: StagedCounty, mode: str, strategy: str) -> None:
     county.load(1)
@@ -123,3 +170,13 @@ def test_events_and_failures_are_kept_newest_first(county: StagedCounty) -> None
     assert failed.run_id is not None
     assert str(failed.run_id) == plan.run_id
     assert failed.seq > event.seq
+
+
+def test_what_realtime_keeps_is_read_by_another_process(county: StagedCounty, open_target: Opener) -> None:
+    realtime = county.target.realtime
+    assert realtime.read(county.fips, "followed") is None
+    realtime.write(county.fips, "followed", {"position": "1"})
+    realtime.write(county.fips, "followed", {"position": "2"})
+    other = open_target().realtime
+    assert other.read(county.fips, "followed") == {"position": "2"}
+    assert other.read(county.fips, "polled") is None

@@ -19,13 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airflow_provider_pacs.sync import incremental
+from airflow_provider_pacs.sync import incremental, polling
 from airflow_provider_pacs.sync.incremental import STRATEGIES
 from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
+from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
 from airflow_provider_pacs.sync.schema.features import TableFeed
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock, has_moments, next_cursor_query
@@ -226,10 +228,13 @@ def joined_shapes() -> list[ResolvedTable]:
 
 
 def builders() -> dict[str, Callable[..., Built]]:
-    """`module.function` -> every public function of `sync/incremental` that returns a ChangeQuery."""
+    """`module.function` -> every public function of `sync/incremental` and `sync/polling` that returns a
+    ChangeQuery.
+    """
     functions = {}
-    for info in pkgutil.iter_modules(incremental.__path__):
-        module: ModuleType = importlib.import_module(f"{incremental.__name__}.{info.name}")
+    names = [f"{incremental.__name__}.{info.name}" for info in pkgutil.iter_modules(incremental.__path__)]
+    for module_name in [*names, polling.__name__]:
+        module: ModuleType = importlib.import_module(module_name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             returns = str(inspect.signature(function).return_annotation)
             if (
@@ -237,7 +242,7 @@ def builders() -> dict[str, Callable[..., Built]]:
                 and not name.startswith("_")
                 and "ChangeQuery" in returns
             ):
-                functions[f"{info.name}.{name}"] = function
+                functions[f"{module_name.rpartition('.')[2]}.{name}"] = function
     return functions
 
 
@@ -246,9 +251,15 @@ def every_feed(table: ResolvedTable) -> SourceFacts:
     places = [(table.map.schema, table.map.table, (table.map.key,))]
     if table.selection is not None:
         places = [(track.schema, track.table, track.key) for track in table.selection.tracks]
-    return SourceFacts(
-        feeds=tuple(TableFeed("change_tracking", *place[:2], key=place[2]) for place in places)
-    )
+    feeds = [TableFeed("change_tracking", *place[:2], key=place[2]) for place in places]
+    journal = table.selection.journal if table.selection is not None else None
+    if table.selection is None:
+        instances = (CaptureInstance("dbo_Property"),)
+        feeds.append(TableFeed("cdc", table.map.schema, table.map.table, instances=instances))
+    for each in journal.tables if journal is not None else ():
+        columns = frozenset(name.lower() for name in each.columns)
+        feeds.append(TableFeed("change_log", journal.schema, each.table, columns=columns))
+    return SourceFacts(feeds=tuple(feeds))
 
 
 def strategies_of(table: ResolvedTable) -> list[tuple[IncrementalStrategy, ResolvedTable]]:
@@ -265,6 +276,16 @@ def _asked_for(function: Callable[..., Built], table: ResolvedTable) -> Resolved
         if type(strategy).__module__ == function.__module__:
             return fitting
     return None
+
+
+def poll_plans(table: ResolvedTable) -> list[PollPlan]:
+    """Polls of one table: by each strategy that fits it, on both clocks, counted and not."""
+    plans = []
+    for strategy, fitting in strategies_of(table):
+        for clock, ahead, counted in (("local", 0, False), ("utc", -480, True)):
+            polled = polled_table(fitting, clock, ahead, 60)
+            plans.append(PollPlan((PolledEntity("property", strategy.name, polled, counted),), {}, 60))
+    return plans
 
 
 def _late_values(table: ResolvedTable) -> list[Late | None]:
@@ -297,6 +318,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "clock": ["local", "utc"],
         "ahead_minutes": [0, 90, -480],
         "change_type": DATE_TYPES,
+        "plan": poll_plans(asked),
         "request": [
             BoundsRequest(change_type, STAMP, cursor, oldest, 60, 75, offset, asked)
             for change_type in DATE_TYPES
@@ -372,7 +394,8 @@ def constants() -> dict[str, set[str]]:
         texts[name] = {
             text
             for function, text in _strings(path)
-            if text is not None and not (function and "/sync/incremental/" in name)
+            if text is not None
+            and not (function and ("/sync/incremental/" in name or name.endswith("/sync/polling.py")))
         }
     return {name: some for name, some in texts.items() if some}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    table_captures,
     table_certificate,
     table_feeds,
     table_history,
     table_proof,
     table_reads,
+    table_realtime,
     table_roll,
     table_rows,
     table_runs,
@@ -18,6 +20,7 @@ from tests.mutants import (
 )
 
 MUTANTS = (
+    *table_captures.MUTANTS,
     *table_windows.MUTANTS,
     *table_feeds.MUTANTS,
     *table_reads.MUTANTS,
@@ -28,6 +31,7 @@ MUTANTS = (
     *table_history.MUTANTS,
     *table_proof.MUTANTS,
     *table_runs.MUTANTS,
+    *table_realtime.MUTANTS,
     *table_security.MUTANTS,
     *table_source.MUTANTS,
 )

@@ -10,7 +10,7 @@ RUN_STORE, APPROVALS, PUBLISHER, RETRY, ERRORS = (
 PLAN, PRECONDITIONS, FAILURES, VALIDATE, RUN = (
     f"{STEPS}{name}.py" for name in ("plan", "preconditions", "failures", "validate", "run")
 )
-RUN_RECORDS = f"{POSTGRES}run_records.py"
+RUN_RECORDS, TURNS = f"{POSTGRES}run_records.py", f"{POSTGRES}turns.py"
 SOURCE_RETRY = f"{SYNC}source/retry.py"
 AGAIN = "tests/unit/target/test_postgres_retry.py"
 SOURCE_AGAIN = "tests/unit/source/test_retry.py"
@@ -279,15 +279,15 @@ MUTANTS = (
     ),
     Mutant(
         "a reconcile waits for a sync",
-        PRECONDITIONS,
-        'if active.kind == "sync": return active',
-        'if active.kind == "sync":\n        return None',
+        TURNS,
+        'return active if active.kind == "sync" else active_run(connection, county_id, turn.quiet_minutes)',
+        'return None if active.kind == "sync" else active_run(connection, county_id, turn.quiet_minutes)',
         of("approve", "test_a_reconcile_waits_for_a_sync_at_work"),
     ),
     Mutant(
         "a sync takes over from a sync",
-        PRECONDITIONS,
-        'if active is None or (active.kind == "sync" and kind == "sync"):',
+        TURNS,
+        'if active is None or (active.kind == "sync" and turn.kind == "sync"):',
         "if active is None:",
         of("publish", "test_a_stale_run_cannot_publish"),
     ),
@@ -301,13 +301,13 @@ MUTANTS = (
     Mutant(
         "a sync does not wait for ever",
         PRECONDITIONS,
-        'if active.kind in ("sync", "realtime") or time.monotonic() > deadline:',
+        'if active.kind == "sync" or time.monotonic() > deadline:',
         "if False:",
         of("field_certificates", "test_a_sync_gives_up_on_a_run_that_does_not_end"),
     ),
     Mutant(
         "a run whose process is gone holds nobody",
-        RUN_STORE,
+        TURNS,
         "(backend_pid IS NULL OR EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = r.backend_pid AND "
         "a.backend_start = r.backend_start))",
         "true",
@@ -315,7 +315,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run that is silent holds nobody",
-        RUN_STORE,
+        TURNS,
         "> clock_timestamp() - make_interval(mins => %s)",
         "> clock_timestamp() - make_interval(days => %s)",
         of("mutant_guards_runs", "test_a_run_that_gave_no_sign_of_life_holds_nobody"),

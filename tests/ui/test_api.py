@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ from tests.support.serve_page import DOWN, ROOT, as_airflow
 from tests.ui.conftest import Journal
 
 APP = make_app()
-EXAMPLES = {"county": "benton_wa", "run_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "file": "pacs_sync.js"}
-EXAMPLES["report"] = "values"
+EXAMPLES = {
+    "county": "benton_wa",
+    "run_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12,
+    "pending_id": "1",
+    "file": "pacs_sync.js",
+    "report": "values",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,8 @@ def settings(journal: Journal) -> Iterator[pytest.MonkeyPatch]:
         patch.setenv("AIRFLOW_CONN_TERRAFUSION_EAST", DOWN)
         patch.setattr("airflow_provider_pacs.monitor.routes_overview.dag_states", lambda counties: {})
         patch.setattr("airflow_provider_pacs.monitor.routes_county.dag_states", lambda counties: {})
+        for routes in ("routes_overview", "routes_county"):
+            patch.setattr(f"airflow_provider_pacs.monitor.{routes}.airflow_runs", lambda configs: {})
         targets.forget()
         yield patch
 
@@ -87,14 +95,22 @@ def test_without_a_token_every_route_answers_401(route: APIRoute) -> None:
             assert client.request(method, route.path.format(**EXAMPLES)).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_fastapis_own_pages_are_off(path: str) -> None:
     with TestClient(APP) as client:
         assert client.get(path).status_code == 404
 
 
-def test_every_route_only_reads() -> None:
-    assert {method for route in APP.routes for method in route.methods} == {"GET"}
+def test_the_apis_description_is_for_those_who_are_signed_in(client: TestClient) -> None:
+    """The page's types are made from it; without a token it is a 401, as every route."""
+    described = client.get("/openapi.json").json()
+    routes = {route.path for route in APP.routes if isinstance(route, APIRoute) and route.include_in_schema}
+    assert set(described["paths"]) == routes
+
+
+def test_only_actions_do_more_than_read() -> None:
+    writing = {route.path for route in APP.routes for method in route.methods if method != "GET"}
+    assert {path.rsplit("/", 1)[0] for path in writing} == {"/api/counties/{county}/actions"}
 
 
 def test_a_process_that_serves_no_page_loads_no_web_app() -> None:
@@ -416,6 +432,37 @@ def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
         text = client.get(f"/static/{file}").text.replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("https?", "")
         assert "dangerouslySetInnerHTML" not in text
+
+
+def test_a_followed_county_says_whether_it_is_live(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the overview and in its own answer, from what Airflow keeps of it; a county that is not has none."""
+    from airflow_provider_pacs.monitor import realtime
+    from airflow_provider_pacs.sync.polling import Followed, Polled, PollPlan
+
+    plain = "county: adams_wa\nsync:\n  cron: null\n"
+    (tmp_path / "adams_wa.yaml").write_text(plain + "realtime: {enabled: true}\n", "utf-8")
+    (tmp_path / "benton_wa.yaml").write_text(plain.replace("adams", "benton"), "utf-8")
+    monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(tmp_path))
+    now = datetime.now(UTC)
+    kept = {
+        "adams_wa": realtime.Kept(
+            Followed(PollPlan((), {"owner": "read whole"}, 60), handled_at=now).as_json(),
+            Polled(now, "away", message="port 1433 is closed").as_json(),
+        )
+    }
+    for routes in ("routes_overview", "routes_county"):
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.kept_by_airflow", lambda configs: kept)
+        monkeypatch.setattr(f"airflow_provider_pacs.monitor.{routes}.dag_states", lambda *_: {})
+    shown = {line["county"]: line["realtime"] for line in client.get("/api/overview").json()["counties"]}
+    assert shown["benton_wa"] is None
+    own = client.get("/api/counties/adams_wa").json()["line"]["realtime"]
+    for one in (shown["adams_wa"], own):
+        assert (one["state"], one["live"], one["lag_seconds"]) == ("away", False, 0)
+        assert one["cause"] == "The source does not answer: port 1433 is closed"
+        assert one["left_out"] == {"owner": "read whole"}
+        assert one["dag_id"] == "pacs_adams_wa_realtime"
 
 
 def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, journal: Journal) -> None:

@@ -181,6 +181,20 @@ def test_a_stopped_job_captures_nothing_and_shows_no_sign_of_life(admin: SqlSess
     assert query(admin, "SELECT COUNT(*) FROM sys.dm_cdc_log_scan_sessions") == [(1,)]
 
 
+def test_a_failing_capture_process_says_why_and_captures_nothing(admin: SqlSession) -> None:
+    """Case 53: a column that became wider than the instance's; the errors are those of the server's view."""
+    run(
+        admin, "EXEC sandbox.cdc_error @number = 2628, @message = N'String or binary data would be truncated'"
+    )
+    run(admin, "INSERT INTO t VALUES (1, 'a', 1); EXEC sandbox.clock_advance @seconds = 3600")
+    assert captured(admin) == []
+    assert query(admin, "SELECT e.error_number FROM sys.dm_cdc_errors AS e") == [(2628,)]
+    assert query(admin, "SELECT s.error_count FROM sys.dm_cdc_log_scan_sessions AS s") == [(1,)]
+    run(admin, "EXEC sandbox.cdc_error @number = 0")
+    assert captured(admin) == [(2, 1, "a")]
+    assert query(admin, "SELECT COUNT(*) FROM sys.dm_cdc_errors") == [(0,)]
+
+
 def test_an_idle_job_shows_that_it_is_alive(admin: SqlSession) -> None:
     """An entry without a transaction moves the maximum, so that a watermark can move, too."""
     before = lsn(admin, "sys.fn_cdc_get_max_lsn()")
@@ -233,13 +247,15 @@ def test_times_map_to_lsns_and_back(admin: SqlSession) -> None:
 
 def test_two_instances_carry_a_changed_table_over(admin: SqlSession) -> None:
     run(admin, "INSERT INTO t VALUES (1, 'a', 1); ALTER TABLE t ADD c varchar(5) NULL")
-    run(admin, "UPDATE t SET c = 'new' WHERE id = 1")
-    assert [row[0] for row in captured(admin)] == [2, 4], "the old instance goes on with its columns"
+    run(admin, "UPDATE t SET c = 'new', a = 'b' WHERE id = 1; UPDATE t SET c = 'newer' WHERE id = 1")
+    assert [row[0] for row in captured(admin)] == [2, 4], (
+        "the old instance goes on with its columns, and only those"
+    )
     assert query(admin, "SELECT ddl_command, required_column_update FROM cdc.ddl_history") == [
         ("ALTER TABLE t ADD c varchar(5) NULL", False)
     ]
     run(admin, ENABLE + ", @capture_instance = N'dbo_t_v2'")
-    run(admin, "UPDATE t SET c = 'two' WHERE id = 1")
+    run(admin, "UPDATE t SET c = 'two', a = 'c' WHERE id = 1")
     assert [row[0] for row in captured(admin)] == [2, 4, 4]
     sql = (
         RANGE.format("dbo_t_v2")
@@ -266,6 +282,9 @@ def test_a_part_of_the_columns_is_captured(admin: SqlSession) -> None:
         ENABLE + ", @capture_instance = N'few', @captured_column_list = N'id, b', @supports_net_changes = 0",
     )
     run(admin, "INSERT INTO t VALUES (1, 'a', 5); UPDATE t SET a = 'x'")
+    assert query(admin, "SELECT COUNT(*) FROM cdc.few_CT") == [(1,)], (
+        "a is not captured: no row of its update"
+    )
     sql = (
         RANGE.format("few")
         + f"SELECT c.[__$operation], c.b, c.[__$update_mask] FROM cdc.fn_cdc_get_all_changes_few(@from, @to, N'all') AS c {ORDER}"

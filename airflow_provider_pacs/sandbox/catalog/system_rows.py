@@ -54,6 +54,33 @@ def rows_of_tables(catalog: Declarations, database: Database) -> Iterator[Row]:
         )
 
 
+TRIGGER_EVENTS = ((1, "INSERT"), (2, "UPDATE"), (3, "DELETE"))
+"""type and type_desc of sys.trigger_events."""
+_FIRST_TRIGGER = 2000
+"""From a table's object_id to those of its triggers."""
+
+
+def rows_of_triggers(catalog: Declarations, database: Database) -> Iterator[Row]:
+    """sys.triggers: three of each table that an application's journal covers."""
+    for t, number, event in _triggers(catalog, database):
+        name = f"tr_{t.name}_{event.lower()}"
+        made = database.created
+        yield name, t.object_id + _FIRST_TRIGGER + number, t.object_id, made, made, False
+
+
+def rows_of_trigger_events(catalog: Declarations, database: Database) -> Iterator[Row]:
+    """sys.trigger_events."""
+    for t, number, event in _triggers(catalog, database):
+        yield t.object_id + _FIRST_TRIGGER + number, number, event
+
+
+def _triggers(catalog: Declarations, database: Database) -> Iterator[tuple[Table, int, str]]:
+    for t in catalog.tables(database.name):
+        if t.object_id in database.tracking.journaled:
+            for number, event in TRIGGER_EVENTS:
+                yield t, number, event
+
+
 def rows_of_objects(catalog: Declarations, database: Database) -> Iterator[Row]:
     """sys.objects: tables and their keys."""
     yield from (row[:-1] for row in rows_of_tables(catalog, database))

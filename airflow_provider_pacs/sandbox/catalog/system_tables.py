@@ -67,7 +67,9 @@ SPECS: dict[str, Spec] = {
         ("sys.all_objects", _OBJECT, system_rows.rows_of_objects),
         ("sys.views", _OBJECT, system_rows.rows_of_nothing),
         ("sys.procedures", _OBJECT, system_rows.rows_of_nothing),
-        ("sys.triggers", "name sysname!, object_id int!, parent_id int!, is_disabled bit!", system_rows.rows_of_nothing),
+        ("sys.triggers", "name sysname!, object_id int!, parent_id int!, create_date datetime!, modify_date datetime!, "
+         "is_disabled bit!", system_rows.rows_of_triggers),
+        ("sys.trigger_events", "object_id int!, type int!, type_desc nvarchar(128)", system_rows.rows_of_trigger_events),
         ("sys.columns", "object_id int!, name sysname, column_id int!, system_type_id tinyint!, user_type_id int!, "
                         "max_length smallint!, "
                         "precision tinyint!, scale tinyint!, "

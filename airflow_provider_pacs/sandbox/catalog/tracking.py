@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 FIRST_INTERNAL = 2_100_000_000
 """Internal tables have numbers above this one."""
@@ -47,6 +48,9 @@ class Tracking:
         captured: the number of the last commit that the capture process has read.
         running: the capture job runs.
         lag: how many seconds the capture process is behind.
+        alive: when (UTC) the commit of its last entry was, or it showed without one that it is alive.
+        kept_minutes: what the cleanup job keeps: three days, unless sp_cdc_change_job says otherwise.
+        error: what the capture process fails with since when; it captures nothing meanwhile.
     """
 
     enabled: bool = False
@@ -65,6 +69,9 @@ class Tracking:
     captured: int = 0
     running: bool = True
     lag: float = 0.0
+    alive: datetime | None = None
+    kept_minutes: int = 4320
+    error: tuple[datetime, int, str] | None = None
 
     def track(self, object_id: int, columns: bool) -> None:
         """A table's changes are tracked from now on, in a new internal table."""

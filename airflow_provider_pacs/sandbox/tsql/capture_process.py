@@ -27,52 +27,72 @@ _RUNNING = threading.Lock()
 def run(server: Server) -> None:
     """One scan for every database where the capture job runs."""
     for database in list(server.catalog.databases.values()):
-        if database.tracking.captures and database.tracking.running:
+        if database.tracking.captures and database.tracking.running and not database.tracking.error:
             with _RUNNING, server.cursor() as cursor:
                 scan(server, database, cursor)
 
 
 def scan(server: Server, database: Database, cursor: duckdb.DuckDBPyConnection) -> None:
-    """Reads the commits that are old enough and writes their changes into the change tables."""
-    tracking, now = database.tracking, server.clock.local()
+    """Reads the commits that are old enough and writes their changes into the change tables.
+
+    By UTC: the log has no hour that repeats.
+    """
+    tracking, now = database.tracking, server.clock.instant()
+    lag = timedelta(seconds=tracking.lag)
     commits = kept(database.name, "commits")
     waiting = cursor.execute(
-        f"SELECT number, local FROM {commits} WHERE number > ? AND local <= ? ORDER BY number",
-        [tracking.captured, now - timedelta(seconds=tracking.lag)],
+        f"SELECT number, local, utc, tx FROM {commits} WHERE number > ? AND utc <= ? ORDER BY number",
+        [tracking.captured, now.utc - lag],
     ).fetchall()
     if not waiting:
         with LOCK:
-            _show_alive(database, cursor, now - timedelta(seconds=tracking.lag))
+            _show_alive(database, cursor, now.local - lag, now.utc - lag)
         return
     cursor.execute("BEGIN TRANSACTION")
     last = waiting[-1][0]
     for capture in tracking.captures.values():
         source = next(t for t in server.catalog.tables(database.name) if t.object_id == capture.source)
         _capture(source, capture, cursor, tracking.captured, last)
-    for number, local in waiting:
-        _map(database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]))
+    for number, local, _, tx in waiting:
+        changes = tx > 0
+        _map(
+            database, cursor, number, local, bytes([0, 0, *number.to_bytes(4, "big")]) if changes else b"\x00"
+        )
     cursor.execute("COMMIT")
-    tracking.captured = last
+    tracking.captured, tracking.alive = last, waiting[-1][2]
 
 
-def _show_alive(database: Database, cursor: duckdb.DuckDBPyConnection, moment: datetime) -> None:
+def begin_instance(server: Server, database: Database, number: int) -> None:
+    """The begin of a capture instance stands in the log like a commit, and is read in its turn: before that no
+    largest LSN may pass what was committed earlier.
+    """
+    now = server.clock.instant()
+    with server.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {kept(database.name, 'commits')} VALUES (?, ?, NULL, ?, ?)",
+            [-number, number, now.local, now.utc],
+        )
+
+
+def _show_alive(
+    database: Database, cursor: duckdb.DuckDBPyConnection, local: datetime, utc: datetime
+) -> None:
     """An entry without a transaction, where there was none for a while."""
-    if _idle(database, cursor, moment):
-        database.tracking.order += 1
-        database.tracking.captured = database.tracking.order
-        _map(database, cursor, database.tracking.order, moment, b"\x00")
+    tracking = database.tracking
+    if _idle(database, cursor, utc):
+        tracking.order += 1
+        tracking.captured, tracking.alive = tracking.order, utc
+        _map(database, cursor, tracking.order, local, b"\x00")
 
 
-def _idle(database: Database, cursor: duckdb.DuckDBPyConnection, moment: datetime) -> bool:
+def _idle(database: Database, cursor: duckdb.DuckDBPyConnection, utc: datetime) -> bool:
     """Whether the last entry is old, and no commit waits behind it for the lag."""
-    ((last,),) = cursor.execute(
-        f"SELECT max(tran_end_time) FROM {stored_name(database.name, 'cdc', 'lsn_time_mapping')}"
-    ).fetchall()
     ((waiting,),) = cursor.execute(
         f"SELECT count(*) FROM {kept(database.name, 'commits')} WHERE number > ?",
         [database.tracking.captured],
     ).fetchall()
-    return not waiting and (last is None or moment - last >= IDLE)
+    last = database.tracking.alive
+    return not waiting and (last is None or utc - last >= IDLE)
 
 
 def _map(
@@ -100,10 +120,14 @@ def _capture(
         f"CAST(NULL AS BLOB) AS {quoted(name)}" if name in source.computed else f"l.{quoted(name)}"
         for name in capture.columns
     )
+    # An update of columns that the instance does not capture leaves no row.
+    passed_by = [text for text, mask in masks.items() if not int(mask, 16)]
+    listed = ", ".join(f"'{text}'" for text in passed_by)
+    seen = f"AND NOT (l.__op > 2 AND l.__mask IN ({listed})) " if passed_by else ""
     cursor.execute(
         f"INSERT INTO {target.stored} SELECT {lsn_text('c.number')}, NULL, {place_text('c.number', 'l.__seq')}, l.__op, "
         f"{mask}, {columns}, 1 FROM {changes_of(source)} AS l JOIN {commits} AS c ON c.tx = l.__tx WHERE c.number > ? AND "
-        "c.number <= ? ORDER BY c.number, l.__seq, l.__op",
+        f"c.number <= ? {seen}ORDER BY c.number, l.__seq, l.__op",
         [max(after, capture.start), last],
     )
 

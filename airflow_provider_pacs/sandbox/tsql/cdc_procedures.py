@@ -50,6 +50,7 @@ def enable_db(session: SessionState, args: dict[str, Any]) -> Answers:
     for table in declared_tables(database.name):
         session.engine.declare(table)
     database.cdc, database.tracking.captured = True, database.tracking.order
+    database.tracking.alive = session.engine.clock.instant().utc
     session.engine.refresh()
     yield RowCount(None)
 
@@ -109,6 +110,7 @@ def enable_table(session: SessionState, args: dict[str, Any]) -> Answers:
     with LOCK:
         tracking.order += 1
         start = tracking.order
+        capture_process.begin_instance(session.engine, database, start)
     capture = Capture(name, table.object_id, columns, None if role is None else str(role), net, start)
     session.engine.declare(change_table(table, capture))
     made = session.catalog.table(database.name, "cdc", f"{name}_CT")
@@ -125,7 +127,7 @@ def enable_table(session: SessionState, args: dict[str, Any]) -> Answers:
 
 
 def _describe(session: SessionState, table: Table, capture: Capture) -> None:
-    """The rows of an instance in cdc.change_tables, captured_columns, index_columns and lsn_time_mapping."""
+    """The rows of an instance in cdc.change_tables, captured_columns and index_columns."""
     now = ticks(session.engine.clock.local())
     first = lsn_of(capture.start)
 
@@ -163,7 +165,6 @@ def _describe(session: SessionState, table: Table, capture: Capture) -> None:
                 f"{into('index_columns')} (?, ?, ?, ?)",
                 [capture.change_table, name, place, table.position(name)],
             )
-        cursor.execute(f"{into('lsn_time_mapping')} (?, ?, ?, ?, ?)", [first, now, now, b"\x00", first])
 
 
 def disable_table(session: SessionState, args: dict[str, Any]) -> Answers:
@@ -207,10 +208,19 @@ def cleanup_change_table(session: SessionState, args: dict[str, Any]) -> Answers
     yield RowCount(None)
 
 
+def change_job(session: SessionState, args: dict[str, Any]) -> Answers:
+    """sys.sp_cdc_change_job: how many minutes the cleanup job keeps."""
+    tracking, job = _enabled(session).tracking, str(argument(args, "job_type")).lower()
+    if job == "cleanup" and args.get("retention") is not None:
+        tracking.kept_minutes = int(args["retention"])
+    yield RowCount(None)
+
+
 def cleanup(session: SessionState, args: dict[str, Any]) -> Answers:
-    """`EXEC sandbox.cdc_cleanup @minutes = 4320`: the cleanup job, for every instance."""
+    """`EXEC sandbox.cdc_cleanup`: the cleanup job, for every instance; `@minutes = 60` keeps that much."""
     database = _enabled(session)
-    before = session.engine.clock.local() - timedelta(minutes=float(args.get("minutes", args.get("0", 4320))))
+    minutes = float(args.get("minutes", args.get("0", database.tracking.kept_minutes)))
+    before = session.engine.clock.local() - timedelta(minutes=minutes)
     ((mark,),) = session.rows(
         f"SELECT max(start_lsn) FROM {stored_name(database.name, 'cdc', 'lsn_time_mapping')} WHERE tran_end_time <= ?",
         [before],
@@ -218,6 +228,16 @@ def cleanup(session: SessionState, args: dict[str, Any]) -> Answers:
     for capture in database.tracking.captures.values() if mark is not None else ():
         capture_process.clean(session.engine, database, capture, bytes(mark))
     yield one_row({"low_water_mark": "" if mark is None else "0x" + bytes(mark).hex().upper()})
+
+
+def error(session: SessionState, args: dict[str, Any]) -> Answers:
+    """`EXEC sandbox.cdc_error @number = 8115, @message = N'...'`: the capture process fails with it from now
+    on, as after a column became too small; 0 ends that.
+    """
+    tracking, number = _enabled(session).tracking, int(argument(args, "number"))
+    moment = session.engine.clock.local()
+    tracking.error = (moment, number, str(args.get("message") or "")) if number else None
+    yield RowCount(None)
 
 
 def _job(running: bool) -> Callable[[SessionState, dict[str, Any]], Answers]:
@@ -240,10 +260,12 @@ PROCEDURES: dict[str, Callable[[SessionState, dict[str, Any]], Answers]] = {
     "sp_cdc_enable_table": enable_table,
     "sp_cdc_disable_table": disable_table,
     "sp_cdc_cleanup_change_table": cleanup_change_table,
+    "sp_cdc_change_job": change_job,
     "sp_cdc_start_job": _job(True),
     "sp_cdc_stop_job": _job(False),
 }
 OWN: dict[str, Callable[[SessionState, dict[str, Any]], Answers]] = {
     "sandbox.cdc_cleanup": cleanup,
     "sandbox.cdc_lag": lag,
+    "sandbox.cdc_error": error,
 }

@@ -109,7 +109,7 @@ def _alter_database(session: SessionState, name: str, state: str, options: str) 
         with session.engine.cursor() as cursor:
             prepare(cursor, database)
             cursor.execute(f"UPDATE {kept(database.name, 'commits')} SET version = NULL")
-            cursor.execute(f"INSERT INTO {kept(database.name, 'commits')} VALUES (0, 0, 0, NULL)")
+            cursor.execute(f"INSERT INTO {kept(database.name, 'commits')} VALUES (0, 0, 0, NULL, NULL)")
             cursor.execute(f"DELETE FROM {kept(database.name, 'tables')}")
         tracking.enabled, tracking.version = True, 0
 

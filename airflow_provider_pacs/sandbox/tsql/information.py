@@ -262,7 +262,7 @@ def _of_the_sessions(session: SessionState, name: str) -> View | None:
             return SCANS, _scans(session)
         case "dm_cdc_errors":
             access.need_server_state(session)
-            return CDC_ERRORS, []
+            return CDC_ERRORS, _capture_errors(session)
         case "dm_exec_connections":
             access.need_server_state(session)
             return CONNECTIONS, [
@@ -277,8 +277,17 @@ def _scans(session: SessionState) -> list[tuple[Any, ...]]:
     tracking = session.catalog.databases[session.database.lower()].tracking
     if not tracking.captures or not tracking.running:
         return []
-    now = session.engine.clock.local()
-    return [(1, now, None, 0, "Aggregate", 0, tracking.captured, int(tracking.lag), 0, now)]
+    now, errors = session.engine.clock.local(), int(tracking.error is not None)
+    return [(1, now, None, 0, "Aggregate", errors, tracking.captured, int(tracking.lag), 0, now)]
+
+
+def _capture_errors(session: SessionState) -> list[tuple[Any, ...]]:
+    """What the capture process fails with; nothing where it works."""
+    error = session.catalog.databases[session.database.lower()].tracking.error
+    if error is None:
+        return []
+    moment, number, message = error
+    return [(1, 7, moment, number, 16, 1, message, None, None, None)]
 
 
 def _my_permissions(session: SessionState, args: list[Any]) -> list[tuple[str, str, str]]:

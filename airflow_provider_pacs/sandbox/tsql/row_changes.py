@@ -33,7 +33,7 @@ def prepare(cursor: duckdb.DuckDBPyConnection, database: Database) -> None:
     cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(f'{database.name}.tracking')}")
     cursor.execute(
         f"CREATE TABLE IF NOT EXISTS {kept(database.name, 'commits')} "
-        "(tx BIGINT, number BIGINT, version BIGINT, local TIMESTAMP)"
+        "(tx BIGINT, number BIGINT, version BIGINT, local TIMESTAMP, utc TIMESTAMP)"
     )
     cursor.execute(
         f"CREATE TABLE IF NOT EXISTS {kept(database.name, 'tables')} "
@@ -169,13 +169,15 @@ class RowChanges:
                 tracking = database.tracking
                 tracking.order += 1
                 tracking.version += versioned
+                now = self._clock.instant()
                 self._cursor.execute(
-                    f"INSERT INTO {kept(database.name, 'commits')} VALUES ($tx, $number, $version, $local)",
+                    f"INSERT INTO {kept(database.name, 'commits')} VALUES ($tx, $number, $version, $local, $utc)",
                     {
                         "tx": self._tx,
                         "number": tracking.order,
                         "version": tracking.version if versioned else None,
-                        "local": self._clock.local(),
+                        "local": now.local,
+                        "utc": now.utc,
                     },
                 )
             yield

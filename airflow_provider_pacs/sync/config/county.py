@@ -20,11 +20,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import Field, StrictStr, ValidationError, field_validator, model_validator
 
+from airflow_provider_pacs.sync.config.hours import BusinessHours
 from airflow_provider_pacs.sync.config.settings import (
     DeleteGuard,
     EntityName,
     HistoryConfig,
     Name,
+    RealtimeConfig,
     Section,
     SourceConfig,
     SyncConfig,
@@ -69,6 +71,7 @@ class CountyConfig(Section):
     source: SourceConfig
     target: TargetConfig = TargetConfig()
     sync: SyncConfig = Field(default_factory=SyncConfig)
+    realtime: RealtimeConfig = RealtimeConfig()
     delete_guard: DeleteGuard = DeleteGuard()
     history: HistoryConfig = Field(default_factory=HistoryConfig)
     tables: dict[EntityName, TableConfig] = Field(default_factory=dict)
@@ -80,7 +83,7 @@ class CountyConfig(Section):
     def _defaults_from_the_slug(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        sections = ("source", "target", "sync", "delete_guard", "history", "tables")
+        sections = ("source", "target", "sync", "realtime", "delete_guard", "history", "tables")
         filled = {key: value for key, value in raw.items() if not (key in sections and value is None)}
         county = str(filled.get("county", ""))
         place, _, state = county.rpartition("_")
@@ -127,6 +130,25 @@ class CountyConfig(Section):
                 f"{', '.join(known)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _realtime_has_a_feed(self) -> CountyConfig:
+        if not self.realtime.enabled:
+            return self
+        if not self.sync.enable_cdc:
+            raise ValueError(
+                "realtime.enabled needs sync.enable_cdc: true; without it every run reads every row"
+            )
+        if self.realtime.linger_seconds * 2 > self.sync.timeout_minutes * 60:
+            raise ValueError(
+                "realtime.linger_seconds must be at most half of sync.timeout_minutes, which limits the task"
+            )
+        return self
+
+    @property
+    def business_hours(self) -> BusinessHours:
+        """When the county's changes are followed."""
+        return BusinessHours(self.realtime.hours, self.realtime.days, self.timezone)
 
     @property
     def fingerprint(self) -> str:
@@ -350,6 +372,7 @@ def _keys_at(loc: YamlPath) -> Iterable[str]:
         "source": SourceConfig,
         "target": TargetConfig,
         "sync": SyncConfig,
+        "realtime": RealtimeConfig,
         "delete_guard": DeleteGuard,
         "history": HistoryConfig,
     }

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config.cron import five_field_cron
+from airflow_provider_pacs.sync.config.hours import DAYS, Day, hours_text
 from airflow_provider_pacs.sync.entities import default_entities, load_entities
 from airflow_provider_pacs.sync.profiles import profile_columns, profile_names, profile_options
 
@@ -57,6 +58,7 @@ BatchRows = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=7 * 24 * 60)]
 OverlapMinutes = Annotated[StrictInt, Field(ge=0, le=31 * 24 * 60)]
 Seconds = Annotated[StrictInt, Field(ge=0, le=24 * 60 * 60)]
+Hours = Annotated[StrictStr, Field(max_length=11), AfterValidator(hours_text)]
 Retries = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
@@ -143,6 +145,8 @@ class SyncConfig(Section):
         clock_offset_minutes: how far the clock that stamps rows is ahead of that clock (negative: behind),
             where another machine's writes the stamps; None where nobody has said so, and then runs compare
             the newest stamps with the server's last writes.
+        capture_lag_minutes: how far the capture process of Change Data Capture may be behind the source,
+            before a run that reads it fails; an idle one gives a sign of life every five minutes.
         new_columns: what becomes of a column that the source's table gets after the first load: `ignore`
             notes it, `add` also carries it in `extra`.
         reconcile_cron: when both sides are compared in full; None for never on a schedule.
@@ -160,6 +164,7 @@ class SyncConfig(Section):
     overlap_minutes: OverlapMinutes = 75
     clock: Literal["local", "utc"] = "local"
     clock_offset_minutes: Annotated[StrictInt, Field(ge=-1440, le=1440)] | None = None
+    capture_lag_minutes: Minutes = 15
     new_columns: Literal["ignore", "add"] = "ignore"
     reconcile_cron: Cron | None = "30 4 * * 0"
 
@@ -169,6 +174,34 @@ class SyncConfig(Section):
         if twice := sorted({name for name in entities if entities.count(name) > 1}):
             raise ValueError(f"named more than once: {', '.join(twice)}")
         return entities
+
+
+class RealtimeConfig(Section):
+    """Whether and when changes are followed as they happen, beside the scheduled runs.
+
+    Attributes:
+        enabled: the county has a DAG `pacs_<county>_realtime`, which a change at the source starts.
+        poll_seconds: how often the source's position is asked; one small statement.
+        linger_seconds: how long the task goes on polling by itself after its last sync.
+        hours: a span of the day, in the county's time zone; None for the whole day.
+        days: days of the week on which a span begins.
+        sweep_minutes: a run begins at the latest after these minutes, for what a poll can't see: a stamp
+            below the newest one that was committed late, contents of tables without a change column.
+    """
+
+    enabled: StrictBool = False
+    poll_seconds: Annotated[StrictInt, Field(ge=1, le=300)] = 5
+    linger_seconds: Annotated[StrictInt, Field(ge=0, le=3600)] = 60
+    hours: Hours | None = None
+    days: Annotated[tuple[Day, ...], Field(min_length=1, max_length=7)] = DAYS
+    sweep_minutes: Annotated[StrictInt, Field(ge=5, le=24 * 60)] = 60
+
+    @field_validator("days")
+    @classmethod
+    def _each_day_once(cls, days: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(days)) < len(days):
+            raise ValueError("a day is named more than once")
+        return days
 
 
 class DeleteGuard(Section):
@@ -217,7 +250,9 @@ class TableConfig:  # a pydantic dataclass: on a model, the name `schema` is tak
     schema: Name | None = None
     table: Name | None = None
     change_column: Name | None = None
-    mode: Literal["auto", "change_tracking", "rowversion", "last_modified", "compare"] = "auto"
+    mode: Literal[
+        "auto", "change_tracking", "cdc", "rowversion", "change_log", "last_modified", "compare"
+    ] = "auto"
     columns: dict[Name, Name | None] = Field(default_factory=dict)
     extra: dict[ExtraName, Name] = Field(default_factory=dict)
     promote: Annotated[dict[ExtraName, PromotedType], Field(max_length=MOST_PROMOTED)] = Field(

@@ -5,7 +5,14 @@ A new strategy is one file and one line in `STRATEGIES`; `strategy.py` says what
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.incremental import change_tracking, joined, last_modified, rowversion
+from airflow_provider_pacs.sync.incremental import (
+    cdc,
+    change_log,
+    change_tracking,
+    joined,
+    last_modified,
+    rowversion,
+)
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Window
 from airflow_provider_pacs.sync.incremental.strategy import (
     DeleteFeed,
@@ -24,8 +31,10 @@ LAST_MODIFIED = last_modified.LastModified.name
 
 STRATEGIES: list[IncrementalStrategy] = [
     change_tracking.ChangeTracking(),
+    cdc.Cdc(),
     joined.Joined(),
     rowversion.Rowversion(),
+    change_log.ChangeLog(),
     last_modified.LastModified(),
 ]
 """Best first. Below them stands `compare`."""
@@ -58,7 +67,8 @@ def choose(
         support = dict(supports).get(asked, Support(None, f"there is no strategy {asked!r}"))
         if support.table is None:
             raise ConfigError(
-                f"{entity} can't be read by {asked}: {support.reason}", remedy=f"change tables.{entity}.mode"
+                f"{entity} can't be read by {asked}: {support.reason}",
+                remedy=support.remedy or f"change tables.{entity}.mode",
             )
         return asked, support.reason, support.table
     for name, support in supports:

@@ -23,7 +23,7 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, PolledTable, SourceFacts, Support
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import SINCE
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
@@ -230,6 +230,10 @@ class ChangeTracking:
     def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery | None:
         """The changed root keys of a joined entity."""
         return root_keys_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The database's version: it moves with every transaction that changes a tracked table."""
+        return "CONVERT(varchar(20), CHANGE_TRACKING_CURRENT_VERSION())"
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows that changed after the bound."""

@@ -18,7 +18,12 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import CHANGED, ChangeProbe
 
@@ -113,6 +118,10 @@ class Joined:
     def root_keys(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The root keys of `select`, also those that have no row left."""
         return root_keys_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The bound of a run that is planned now: it moves when a writer ends, whatever table it wrote."""
+        return "CONVERT(varchar(18), CONVERT(binary(8), MIN_ACTIVE_ROWVERSION()), 1)"
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of a root key written at the bound or after."""

@@ -10,8 +10,9 @@ are read every time: no window would ever reach them. Inactive rows travel like 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_pacs.sync.incremental.statements import (
     ChangeQuery,
@@ -20,13 +21,19 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    Clock,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
-from airflow_provider_pacs.sync.schema.tsql import quote
-
-Clock = Literal["local", "utc"]
+from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 
 _DATE_TYPES = ("datetime", "smalldatetime", "date", "datetime2", "datetimeoffset")
+_DECLARED = re.compile(r"datetime|smalldatetime|date|(datetime2|datetimeoffset)\([0-7]\)")
+"""Every declaration of theirs."""
 _WHOLE_UNITS = {"smalldatetime": "MINUTE", "date": "DAY"}
 """Types that can't tell moments within a unit apart: their `hi` leaves the running unit out (case 15)."""
 
@@ -163,6 +170,32 @@ def since_query(table: ResolvedTable, since: str) -> ChangeQuery:
     )
 
 
+def newest_stamp(table: PolledTable) -> str:
+    """An expression: the newest stamp at or below the bound that a run planned now has, as text.
+
+    Newer stamps are left out, also those that are years ahead: the run would not read them, and one of them
+    would hide all that come after it.
+
+    Raises:
+        ValueError: the table has no change column of a date type.
+    """
+    if table.column is None or not _DECLARED.fullmatch(table.change_type or ""):
+        raise ValueError(f"{table.table} has no change column of a date type")
+    base = str(table.change_type).split("(")[0]
+    now = "SYSUTCDATETIME()" if table.clock == "utc" else "SYSDATETIME()"
+    if base == "datetimeoffset":
+        now = "SYSDATETIMEOFFSET()"  # compared as a moment, whatever its offset
+    seconds = 60 * int(table.ahead_minutes) - int(table.lag_seconds)
+    moment = f"DATEADD(SECOND, {seconds}, {now})"
+    if (unit := _WHOLE_UNITS.get(base)) is not None:
+        moment = f"DATEADD({unit}, -1, {moment})"
+    column = f"s.{quote(table.column)}"
+    return (
+        f"(SELECT CONVERT(varchar(34), MAX({column}), 121) FROM {qualified(table.schema, table.table)} AS s "  # noqa: S608
+        f"WHERE {column} <= CONVERT({table.change_type}, {moment}))"
+    )
+
+
 def late(table: ResolvedTable) -> Late:
     """Rows stamped after the bound."""
     column, change_type = f"s.{quote(table.map.change_column or '')}", table.change_type
@@ -198,6 +231,10 @@ class LastModified:
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of a window."""
         return window_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The newest stamp that a run planned now would reach."""
+        return newest_stamp(table)
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows stamped after the bound."""

@@ -21,7 +21,12 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.tsql import quote
 
@@ -99,6 +104,10 @@ class Rowversion:
     def select(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """The rows of a window."""
         return window_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The bound of a run that is planned now: it moves when a writer ends, whatever table it wrote."""
+        return "CONVERT(varchar(18), CONVERT(binary(8), MIN_ACTIVE_ROWVERSION()), 1)"
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows written at the bound or after."""

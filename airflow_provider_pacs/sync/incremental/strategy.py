@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.features import TableFeed
+
+Clock = Literal["local", "utc"]
+"""Which of the server's clocks stamps rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,12 @@ class SourceFacts:
 @dataclass(frozen=True, slots=True)
 class Support:
     """Whether a strategy fits a table, and why: `table` has its change column in place, None where it does
-    not fit.
+    not fit; `remedy` is what would make it fit.
     """
 
     table: ResolvedTable | None
     reason: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,41 @@ class BoundsRequest:
     offset_minutes: int = 0
     table: ResolvedTable | None = None
     upper: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolledTable:
+    """What a poll has to know of a table.
+
+    Attributes:
+        schema: its schema.
+        table: its name.
+        column: its change column; None where the strategy has none.
+        change_type: the column's declared type.
+        clock: which of the server's clocks stamps rows.
+        ahead_minutes: how far the stamping clock is ahead of it.
+        lag_seconds: seconds that a run's upper bound stays behind the clock.
+    """
+
+    schema: str
+    table: str
+    column: str | None = None
+    change_type: str | None = None
+    clock: Clock = "local"
+    ahead_minutes: int = 0
+    lag_seconds: int = 0
+
+
+@runtime_checkable
+class ShowsPosition(Protocol):
+    """What a strategy offers beside `IncrementalStrategy` where a cheap poll can tell that rows changed."""
+
+    def position(self, table: PolledTable) -> str:
+        """A T-SQL expression without parameters, of type varchar: its value is another one as soon as a run
+        that is planned now would read something new. It is compared with an earlier value, never ordered.
+
+        Equal expressions of several tables are asked once.
+        """
 
 
 class IncrementalStrategy(Protocol):
@@ -140,6 +179,24 @@ class RootKeyFeed(IncrementalStrategy, Protocol):
         """One column `root_key` (text): the root keys whose rows `select` gives, also those without a row;
         None for a single table.
         """
+
+
+@runtime_checkable
+class LaggingFeed(IncrementalStrategy, Protocol):
+    """What a strategy offers beside `select` whose feed shows a change some time after its commit."""
+
+    def caught_up(self, moment: str) -> ChangeQuery:
+        """One row: `caught_up`, 1 where the feed shows all that was committed before a moment (text) of the
+        source's local clock.
+        """
+
+
+@runtime_checkable
+class AuthoredFeed(IncrementalStrategy, Protocol):
+    """What a strategy offers beside `select` whose feed knows who made a change."""
+
+    def authors(self, table: ResolvedTable, window: Window) -> ChangeQuery:
+        """A row per author of the window's changes, for the audit: accounts and machines, never values."""
 
 
 def lost_because(strategy: IncrementalStrategy, bounds: Mapping[str, Any], feed: str | None) -> str | None:

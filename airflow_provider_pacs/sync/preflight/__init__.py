@@ -12,6 +12,7 @@ from airflow_provider_pacs.sync.preflight.connection import check_connection
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, attempt
 from airflow_provider_pacs.sync.preflight.data import check_data
 from airflow_provider_pacs.sync.preflight.database import check_clock, check_database
+from airflow_provider_pacs.sync.preflight.followed import check_followed
 from airflow_provider_pacs.sync.preflight.permissions import check_permissions
 from airflow_provider_pacs.sync.preflight.report import Finding, PreflightReport
 from airflow_provider_pacs.sync.preflight.tables import check_change_feeds, check_schema, check_sizes
@@ -52,5 +53,6 @@ def examine(
         if thorough:
             findings += attempt("data", "data", lambda: check_data(context))
         findings += attempt("changes", "changes", lambda: check_change_feeds(context))
+        findings += attempt("realtime", "changes", lambda: check_followed(context))
     findings += attempt("target", "target", lambda: check_target(context))
     return PreflightReport(config.county, context.now, thorough, tuple(findings), refused)

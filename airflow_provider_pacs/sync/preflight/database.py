@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from airflow_provider_pacs.sync.incremental.cdc import NAME as CDC
 from airflow_provider_pacs.sync.incremental.last_modified import clock_query
 from airflow_provider_pacs.sync.preflight.context import PreflightContext, in_one_line
 from airflow_provider_pacs.sync.preflight.report import Finding, State, in_words
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError
+from airflow_provider_pacs.sync.schema.captures import START, read_progress
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import missing_features
 from airflow_provider_pacs.sync.schema.identity import check_identity, read_identity
@@ -35,6 +37,7 @@ def check_database(context: PreflightContext) -> Iterator[Finding]:
     yield from _level(context)
     yield from _snapshots(context)
     yield from _feeds(context)
+    yield from _capture(context)
     yield from _missing(context)
     yield from _identity(context)
 
@@ -143,6 +146,35 @@ def _feeds(context: PreflightContext) -> Iterator[Finding]:
         yield Finding(
             name, "database", "unknown" if unseen else "ok", text, _settings_grant(context) if unseen else ""
         )
+
+
+def _capture(context: PreflightContext) -> Iterator[Finding]:
+    """How far the capture process of Change Data Capture is: it stops without a word to any reader."""
+    if not context.features.cdc:
+        return
+    progress = read_progress(context.source)
+    if progress is None:
+        yield Finding(
+            "database.cdc.capture",
+            "database",
+            "unknown",
+            "The login may not see how far the capture process is.",
+            f"pacs grants {context.config.county} --cdc prints what it needs.",
+        )
+        return
+    stalled = progress.stalled(context.config.sync.capture_lag_minutes)
+    if stalled is not None:
+        readings = [context.read_choice(entity) for entity in context.entities]
+        feeds = [feed for choice in readings if isinstance(choice, ReadChoice) for feed in choice.feeds]
+        reads = any(feed.strategy == CDC and feed.passing for feed in feeds)
+        state: State = "fail" if reads else "warn"
+        text = f"Change Data Capture is {stalled}."
+        yield Finding("database.cdc.capture", "database", state, text, f"{START.capitalize()}.")
+        return
+    parts = [f"The capture process has read the log up to {progress.captured_up_to}"]
+    parts += [f"its latency is {progress.latency} s"] if progress.latency is not None else []
+    parts += [f"changes are kept since {progress.kept_since}"]
+    yield Finding("database.cdc.capture", "database", "ok", f"{', '.join(parts)}.")
 
 
 def _missing(context: PreflightContext) -> Iterator[Finding]:

@@ -4,12 +4,13 @@ one: tried, never assumed (case D16).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from airflow_provider_pacs.sync.incremental import change_tracking
+from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.incremental import cdc, change_log, change_tracking
+from airflow_provider_pacs.sync.schema.captures import read_captures
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.features import SourceFeatures, TableFeed
+from airflow_provider_pacs.sync.schema.journal import read_journal
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
@@ -34,18 +35,57 @@ class FeedTrial:
     """Tries the feeds of one source, each table once.
 
     Args:
+        config: the county.
         source: an open reader.
         features: what the source's catalog says of its feeds.
         writable: False on a readable secondary.
     """
 
-    def __init__(self, source: SourceReader, features: SourceFeatures, *, writable: bool) -> None:
-        self._source, self._features, self._writable = source, features, writable
+    def __init__(
+        self, config: CountyConfig, source: SourceReader, features: SourceFeatures, *, writable: bool
+    ) -> None:
+        self._config, self._source, self._features, self._writable = config, source, features, writable
         self._tried: dict[tuple[str, str], TableFeed] = {}
+        self._journal: dict[str, tuple[TableFeed, ...]] = {}
 
-    def feeds(self, places: Iterable[tuple[str, str]]) -> tuple[TableFeed, ...]:
-        """What these tables offer."""
-        return tuple(self._tracked(schema, table) for schema, table in places)
+    def feeds(self, table: ResolvedTable) -> tuple[TableFeed, ...]:
+        """What an entity's tables offer."""
+        tracked = [self._tracked(schema, name) for schema, name in places_of(table)]
+        if table.selection is None:
+            return (*tracked, self._captured(table.map.schema, table.map.table))
+        return (*tracked, *self._journalled(table))
+
+    def _captured(self, schema: str, table: str) -> TableFeed:
+        on = self._features.of(schema, table).cdc
+        if not on:
+            unknown = "off" if on is False else "not known to be on"
+            lack = f"Change Data Capture is {unknown} for {schema}.{table}"
+            return TableFeed(cdc.NAME, schema, table, lack, is_on=on)
+        minutes = self._config.sync.capture_lag_minutes
+        found = read_captures(self._source, qualified(schema, table), lag_minutes=minutes)
+        why = found.lack or f"off for {schema}.{table}"
+        return TableFeed(
+            cdc.NAME,
+            schema,
+            table,
+            None if found.instances else f"Change Data Capture is {why}",
+            found.remedy,
+            is_on=bool(found.instances or found.lack),
+            instances=found.instances,
+            passing=found.passing,
+        )
+
+    def _journalled(self, table: ResolvedTable) -> tuple[TableFeed, ...]:
+        """PACS's journal is looked at only where nothing better may show an entity's changes."""
+        journal = table.selection.journal if table.selection is not None else None
+        named = self._config.tables.get(table.map.entity)
+        pinned = named is not None and named.mode == change_log.NAME
+        if journal is None or (table.has_rowversion and self._writable and not pinned):
+            return ()
+        if journal.schema not in self._journal:
+            self._journal[journal.schema] = read_journal(self._source, journal.schema)
+        names = {each.table.lower() for each in journal.tables}
+        return tuple(feed for feed in self._journal[journal.schema] if feed.table.lower() in names)
 
     def _tracked(self, schema: str, table: str) -> TableFeed:
         place = (schema.lower(), table.lower())

@@ -141,8 +141,8 @@ def _tracked_keys(config: CountyConfig) -> dict[str, tuple[str, ...]]:
         if table.joined is not None:
             places = [(track.schema, track.table, track.key) for track in render(table).tracks]
         for schema, place, key in places:
-            quoted = f"{_one_line(schema)}.{_one_line(place)}"
-            found.setdefault(quoted, tuple(_one_line(column) for column in key))
+            quoted = f"{one_line(schema)}.{one_line(place)}"
+            found.setdefault(quoted, tuple(one_line(column) for column in key))
     return found
 
 
@@ -160,7 +160,7 @@ def source_grants(tables: Iterable[SourceTable], login: str = LOGIN) -> Grants:
         ConfigError: a name is no identifier, or has a line end in it: a script is a text of lines, and `GO`
             is one.
     """
-    user, role, tables = _one_line(login), quote(ROLE), list(tables)
+    user, role, tables = one_line(login), quote(ROLE), list(tables)
     statements = [
         f"CREATE USER {user} FOR LOGIN {user};",
         f"CREATE ROLE {role} AUTHORIZATION [dbo];",
@@ -199,12 +199,17 @@ def _columns_by_table(tables: Iterable[SourceTable]) -> dict[str, Sequence[str]]
     """`[schema].[table]` -> its quoted columns, each once: two entities may read one table."""
     columns_of: dict[str, dict[str, None]] = {}
     for table in tables:
-        name = f"{_one_line(table.schema)}.{_one_line(table.name)}"
-        columns_of.setdefault(name, {}).update(dict.fromkeys(_one_line(column) for column in table.columns))
+        name = f"{one_line(table.schema)}.{one_line(table.name)}"
+        columns_of.setdefault(name, {}).update(dict.fromkeys(one_line(column) for column in table.columns))
     return {name: list(columns) for name, columns in columns_of.items()}
 
 
-def _one_line(name: str) -> str:
+def one_line(name: str) -> str:
+    """A quoted name that is one line of a script.
+
+    Raises:
+        ConfigError: it is no identifier, or has a line end in it.
+    """
     if _LINE_END.search(name):
         raise ConfigError(
             f"{name!r} has a line end or a control character in it",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config import CountyConfig, table_maps
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.incremental import COMPARE, FEEDS, STRATEGIES, choose
+from airflow_provider_pacs.sync.incremental import FEEDS, STRATEGIES, choose
 from airflow_provider_pacs.sync.incremental.rowversion import WRITABLE
 from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
 from airflow_provider_pacs.sync.mapping import refuse_misfits
 from airflow_provider_pacs.sync.mapping.extra import refuse_uncarried
-from airflow_provider_pacs.sync.preflight.feeds import FeedTrial, places_of
+from airflow_provider_pacs.sync.preflight.feeds import FeedTrial
 from airflow_provider_pacs.sync.profiles import TableMap
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable, describe
@@ -34,6 +34,7 @@ class ReadChoice:
         dated: the table with the mapping's own change column.
         better: feeds that would be better and can't be used, each with its reason; none where the county's
             file decides.
+        feeds: what the table offers to the strategies that read a feed.
     """
 
     table: ResolvedTable
@@ -41,6 +42,7 @@ class ReadChoice:
     reason: str
     dated: ResolvedTable
     better: tuple[TableFeed, ...] = ()
+    feeds: tuple[TableFeed, ...] = ()
 
 
 def resolve_tables(
@@ -69,14 +71,9 @@ def resolve_tables(
         }
     _refuse_two_kinds_of_keys(resolved)
     features = features or read_features(source)
-    trial = FeedTrial(source, features, writable=writable)
+    trial = FeedTrial(config, source, features, writable=writable)
     return {
-        name: _choice(
-            config,
-            table,
-            SourceFacts(writable, feeds=trial.feeds(places_of(table))),
-            _unread(features, table),
-        )
+        name: _choice(config, table, SourceFacts(writable, feeds=trial.feeds(table)))
         for name, table in resolved.items()
     }
 
@@ -107,9 +104,7 @@ def _refuse_two_kinds_of_keys(resolved: Mapping[str, ResolvedTable]) -> None:
             )
 
 
-def _choice(
-    config: CountyConfig, table: ResolvedTable, facts: SourceFacts, unread: Sequence[str]
-) -> ReadChoice:
+def _choice(config: CountyConfig, table: ResolvedTable, facts: SourceFacts) -> ReadChoice:
     name = table.map.entity
     asked = config.tables[name].mode if name in config.tables else "auto"
     if asked == "rowversion" and table.notes:
@@ -120,15 +115,14 @@ def _choice(
         )
     strategy, reason, chosen = choose(table, facts, enable_cdc=config.sync.enable_cdc, asked=asked)
     if asked != "auto" or not config.sync.enable_cdc:
-        return ReadChoice(chosen, strategy, reason, table)
+        return ReadChoice(chosen, strategy, reason, table, feeds=facts.feeds)
     better = better_feeds(facts, strategy)
     lacks = [feed.lack for feed in better if feed.is_on and feed.lack is not None]
-    reason = with_better_feed(reason, strategy, unread)
     if lacks:
         reason = f"{reason} (not by a better feed: {lacks[0]})"
     if table.notes and strategy not in FEEDS:
         reason = f"{reason} (no rowversion: {'; '.join(table.notes)})"
-    return ReadChoice(chosen, strategy, reason, table, better)
+    return ReadChoice(chosen, strategy, reason, table, better, facts.feeds)
 
 
 def better_feeds(facts: SourceFacts, strategy: str) -> tuple[TableFeed, ...]:
@@ -140,18 +134,3 @@ def better_feeds(facts: SourceFacts, strategy: str) -> tuple[TableFeed, ...]:
         for feed in facts.feeds
         if feed.lack is not None and feed.strategy in order[:rank] and strategy not in FEEDS
     )
-
-
-def _unread(features: SourceFeatures, table: ResolvedTable) -> tuple[str, ...]:
-    """Feeds that are on for a single table and that no strategy reads."""
-    if table.selection is not None:
-        return ()
-    offered = features.of(table.map.schema, table.map.table)
-    return ("Change Data Capture",) if offered.cdc else ()
-
-
-def with_better_feed(reason: str, strategy: str, feeds: Sequence[str]) -> str:
-    """The reason, and a better feed that is on and that nobody reads yet: a rowversion alone is as good."""
-    if not feeds or strategy not in (COMPARE, "last_modified"):
-        return reason
-    return f"{reason} ({feeds[0]} is on, not used yet)"

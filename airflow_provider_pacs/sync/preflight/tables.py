@@ -185,14 +185,12 @@ def _unseen_by_change_tracking(choice: ReadChoice) -> str:
 
 
 def _unlock(context: PreflightContext, choice: ReadChoice) -> str:
-    """What would make a better feed usable: the grant or the script, each once."""
-    texts = []
-    for feed in choice.better:
-        script = f"pacs grants {context.config.county} --{feed.strategy.replace('_', '-')}"
-        if feed.is_on:
-            texts.append(feed.remedy.replace("{grantee}", context.grantee))
-        elif feed.is_on is not None:
-            texts.append(f"A better feed, {feed.strategy}, can be switched on: {script} prints how.")
+    """What would make a better feed usable: the grants of those that are on, or the script of the best."""
+    texts = [feed.remedy.replace("{grantee}", context.grantee) for feed in choice.better if feed.is_on]
+    off = next((feed.strategy for feed in choice.better if feed.is_on is False), None)
+    if off is not None:
+        script = f"pacs grants {context.config.county} --{off.replace('_', '-')}"
+        texts.append(f"A better feed, {off}, can be switched on: {script} prints how.")
     return " ".join(dict.fromkeys(text for text in texts if text))
 
 

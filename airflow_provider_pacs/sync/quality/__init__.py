@@ -8,7 +8,12 @@ nothing: Great Expectations is imported when `validate_stage` runs.
 
 from __future__ import annotations
 
-from airflow_provider_pacs.sync.quality.checks import predicate_sql, reject_assignments, reject_statement
+from airflow_provider_pacs.sync.quality.checks import (
+    predicate_sql,
+    reject_assignments,
+    reject_statement,
+    results_of_counts,
+)
 from airflow_provider_pacs.sync.quality.gx import validate_stage, warm_up
 from airflow_provider_pacs.sync.quality.mapped import mapping_results
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult, Severity, ValidationContext
@@ -25,6 +30,7 @@ __all__ = [
     "predicate_sql",
     "reject_assignments",
     "reject_statement",
+    "results_of_counts",
     "rule_text",
     "validate_stage",
     "warm_up",

@@ -10,13 +10,13 @@ meaning, the check's `native` names it; for the rest `gx.py` has it count the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
 from math import isfinite
 from typing import Any
 
 from airflow_provider_pacs.sync.entities import Entity
-from airflow_provider_pacs.sync.quality.model import Check, Rule, ValidationContext
+from airflow_provider_pacs.sync.quality.model import Check, Rule, RuleResult, ValidationContext
 from airflow_provider_pacs.sync.quality.row_checks import (
     Between,
     ColumnOrder,
@@ -111,6 +111,25 @@ def predicate_sql(entity: Entity, rule: Rule, context: ValidationContext) -> str
     rule's bad rows, over the staging table with alias `s`.
     """
     return build_check(entity, rule.check, rule.args).predicate(entity, context)
+
+
+def results_of_counts(
+    rules: Sequence[Rule], evaluated: int, bad: Sequence[int], context: ValidationContext
+) -> list[RuleResult]:
+    """A result per rule from the number of rows for which its predicate is true."""
+    return [
+        RuleResult(
+            rule.id,
+            rule.severity,
+            rule.title,
+            unexpected == 0,
+            evaluated,
+            unexpected,
+            rule.blocks(unexpected, max(evaluated, context.size)),
+            f"{unexpected:,} of {evaluated:,} rows" if unexpected else "",
+        )
+        for rule, unexpected in zip(rules, bad, strict=True)
+    ]
 
 
 def reject_assignments(

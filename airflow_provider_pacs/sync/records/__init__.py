@@ -58,6 +58,7 @@ from airflow_provider_pacs.sync.records.runs import (
     RunRecord,
     entity_outcome,
 )
+from airflow_provider_pacs.sync.records.turns import Turn
 
 __all__ = [
     "BACKFILL",
@@ -99,6 +100,7 @@ __all__ = [
     "RunState",
     "SourceCensus",
     "SourceMoment",
+    "Turn",
     "UndoneRun",
     "entity_outcome",
     "worst_state",

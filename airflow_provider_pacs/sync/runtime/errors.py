@@ -2,13 +2,17 @@
 
 Foreign errors come in at one mapping point per driver and leave as one of these.
 
-    PacsError ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost
-    connection, PACS-005 job timeout, │
-    PACS-008 a sync of the county is at work ├── FatalError       the same attempt would fail again
-    PACS-010 ├── ConfigError      somebody must change a setting or a grant    PACS-002 login, PACS-003
-    schema, PACS-006 configuration ├── DataError        the data breaks a blocking rule              PACS-004
-    └── ConflictError    another run owns the county now              PACS-007,
-    PACS-011 the county is on hold
+    PacsError
+    ├── RetryableError   try again, with a fresh connection          PACS-001 timeout or lost connection,
+    │                                                                PACS-005 job timeout,
+    │                                                                PACS-008 a sync of the county is at work,
+    │                                                                PACS-009 a change feed stands still
+    ├── FatalError       the same attempt would fail again           PACS-010
+    ├── ConfigError      somebody must change a setting or a grant   PACS-002 login, PACS-003 schema,
+    │                                                                PACS-006 configuration
+    ├── DataError        the data breaks a blocking rule             PACS-004
+    └── ConflictError    another run owns the county now             PACS-007,
+                         the county is on hold                       PACS-011
 
 Codes 001-005 are those of the platform's design document; 006 and up are ours.
 """

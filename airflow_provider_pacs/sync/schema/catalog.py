@@ -67,6 +67,7 @@ class ResolvedTable:
         withheld: columns in lower case, mapped or not, whose values the server does not show as they are
             stored; of a single table.
         notes: why a better way to find changes is not taken, one sentence each.
+        capture: the capture instance of Change Data Capture that shows its changes; None where none is read.
     """
 
     map: TableMap
@@ -75,6 +76,7 @@ class ResolvedTable:
     object_id: int | None = None
     withheld: Mapping[str, Withheld] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    capture: str | None = None
 
     @property
     def mapped(self) -> tuple[str, ...]:

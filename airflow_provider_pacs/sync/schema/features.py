@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_pacs.sync.schema.captures import CaptureInstance
 from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.source.port import SourceReader
 
@@ -100,7 +101,10 @@ class TableFeed:
         lack: why the strategy can't be used, in words that follow "but"; None where it can.
         remedy: what would help; `{grantee}` stands for the login.
         key: the columns by which the feed names a row: the table's primary key.
+        columns: the columns in lower case whose changes PACS's journal holds.
         is_on: the feed is switched on for the table, whether or not it can be read; None where nobody knows.
+        instances: the capture instances of Change Data Capture that can be read, oldest first.
+        passing: `lack` may pass by itself, such as a capture process that lags.
     """
 
     strategy: str
@@ -110,6 +114,9 @@ class TableFeed:
     remedy: str = ""
     key: tuple[str, ...] = ()
     is_on: bool | None = True
+    columns: frozenset[str] = frozenset()
+    instances: tuple[CaptureInstance, ...] = ()
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,40 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalTable:
+    """A table whose changes the source's own journal holds, and how an entry leads to a root key.
+
+    Attributes:
+        table: its name in the journal, which is the vendor's own.
+        key: the key column whose value an entry's key row holds.
+        columns: the columns that the entity reads of it: the journal must audit each of them.
+        root: T-SQL of the root key of an entry; the entry's key row is `k`.
+        via: T-SQL between the entry and its root, such as a JOIN; empty where the key is the root key.
+    """
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    root: str = "k.lKeyValue"
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The source's own journal of changes, as far as an entity is concerned.
+
+    Attributes:
+        schema: the schema of its tables.
+        tables: the tables whose entries count.
+        probes: what shows the changes of the other tables, by their contents.
+    """
+
+    schema: str
+    tables: tuple[JournalTable, ...]
+    probes: tuple[ChangeProbe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """A rendered entity.
 
@@ -109,6 +143,7 @@ class Selection:
             that every row is read again.
         tracks: what shows changes where every table is tracked.
         untracked: tables whose changes would lead to no root key.
+        journal: how the source's own journal leads to changed root keys; None where the profile knows none.
     """
 
     sql: str
@@ -120,6 +155,7 @@ class Selection:
     settings: tuple[tuple[str, str], ...] = ()
     tracks: tuple[ChangeTrack, ...] = ()
     untracked: tuple[str, ...] = ()
+    journal: Journal | None = None
 
 
 @dataclass
@@ -211,6 +247,7 @@ class _Renderer:
             for name, spec in raw.get("probes", {}).items()
             if self._options.get(spec.get("option", ""), True)
         )
+        journal = self._journal(probes)
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
         tables_read = self._names.tables_read()
@@ -223,7 +260,26 @@ class _Renderer:
             redaction,
             settings,
             *self._tracks(tables_read),
+            journal,
         )
+
+    def _journal(self, probes: tuple[ChangeProbe, ...]) -> Journal | None:
+        """The tables of the entity that the vendor's journal covers, by the vendor's own names, whatever the
+        county's views are called.
+        """
+        tables = []
+        for name, entry in self._profile.get("journal", {}).items():
+            if name not in self._names.used:
+                continue
+            stamp, used = self._names.stamps.get(name), self._names.used[name]
+            columns = tuple(sorted(column for column, spelled in used.items() if spelled != stamp))
+            if isinstance(entry, str):
+                tables.append(JournalTable(name, entry, columns))
+                continue
+            via = f"JOIN {self._text(entry['from'])} ON {self._text(entry['by'])} = k.lKeyValue "
+            tables.append(JournalTable(name, entry["key"], columns, self._text(entry["root"]), via))
+        compared = tuple(probe for probe in probes if probe.stamp is None)
+        return Journal(self._profile["schema"], tuple(tables), compared) if tables and compared else None
 
     def _settings(self, statements: str) -> tuple[tuple[str, str], ...]:
         """Those of the profile's settings on which the statements depend."""

@@ -12,7 +12,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -237,8 +237,8 @@ class SourceAddress:
         """Returns the ODBC connection string; whoever holds it holds the password."""
         return ";".join(f"{key}={quote(value)}" for key, value in self.keywords().items()) + ";"
 
-    def sqlalchemy_url(self) -> URL:
-        """Returns a `mssql+pyodbc` URL.
+    def sqlalchemy_url(self, driver: Literal["pyodbc", "aioodbc"] = "pyodbc") -> URL:
+        """Returns a `mssql+pyodbc` URL, or that of its async sibling.
 
         Its own text shows `odbc_connect` with the password: print `SourceAddress.text` instead.
 
@@ -250,7 +250,7 @@ class SourceAddress:
         probe = URL.create("mssql+pyodbc", query={"odbc_connect": "%41"})
         decodes = str(probe.get_dialect()().create_connect_args(probe)[0][0]).startswith("A")
         text = self.connection_string()
-        return URL.create("mssql+pyodbc", query={"odbc_connect": quote_plus(text) if decodes else text})
+        return URL.create(f"mssql+{driver}", query={"odbc_connect": quote_plus(text) if decodes else text})
 
     @classmethod
     def from_url(cls, url: str) -> SourceAddress:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_pacs.sync.runtime.errors import RetryableError
+from airflow_provider_pacs.sync.runtime.errors import PacsError, RetryableError
 from airflow_provider_pacs.sync.source.errors import UnknownHostError
 
 if TYPE_CHECKING:
@@ -41,16 +41,7 @@ def reach(address: SourceAddress) -> None:
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        if error.errno in _NO_SUCH_NAME:
-            raise UnknownHostError(
-                f"{address.text}: DNS knows no host {host!r}.",
-                remedy="Correct the connection's host, or make the name known to this machine (DNS or "
-                "/etc/hosts).",
-            ) from None
-        raise UnreachableError(
-            f"{address.text}: DNS gave no answer for {host!r} ({error.strerror}).",
-            remedy="Check this machine's DNS; it is tried again.",
-        ) from None
+        raise unknown_host(address, host, error) from None
     if "\\" in address.host and address.port is None:
         return  # SQL Server Browser names the port, over UDP
     seconds = min(float(address.login_timeout or LONGEST_SECONDS), LONGEST_SECONDS)
@@ -64,12 +55,27 @@ def reach(address: SourceAddress) -> None:
                 reasons.append(error)
             else:
                 return
-    raise _unreachable(address, port, seconds, reasons)
+    raise unreachable(address, port, seconds, reasons)
 
 
-def _unreachable(
+def unknown_host(address: SourceAddress, host: str, error: socket.gaierror) -> PacsError:
+    """What DNS's answer means."""
+    if error.errno in _NO_SUCH_NAME:
+        return UnknownHostError(
+            f"{address.text}: DNS knows no host {host!r}.",
+            remedy="Correct the connection's host, or make the name known to this machine (DNS or "
+            "/etc/hosts).",
+        )
+    return UnreachableError(
+        f"{address.text}: DNS gave no answer for {host!r} ({error.strerror}).",
+        remedy="Check this machine's DNS; it is tried again.",
+    )
+
+
+def unreachable(
     address: SourceAddress, port: int, seconds: float, reasons: Sequence[OSError]
 ) -> UnreachableError:
+    """Which of a closed port and silence it was."""
     closed = any(error.errno == errno.ECONNREFUSED for error in reasons)
     what = f"port {port} is closed" if closed else f"port {port} does not answer within {seconds:g} s"
     named = {error.strerror for error in reasons if error.strerror and error.errno != errno.ECONNREFUSED}

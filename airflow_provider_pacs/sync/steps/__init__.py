@@ -16,21 +16,26 @@ from airflow_provider_pacs.sync.steps.extract import extract
 from airflow_provider_pacs.sync.steps.hold import hold, resume
 from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
+from airflow_provider_pacs.sync.steps.realtime import FollowedState, FollowOutcome, follow, poll_plan
 from airflow_provider_pacs.sync.steps.rollback import propose_rollback, rollback
 from airflow_provider_pacs.sync.steps.run import backfill, check, plan, reconcile, run_all, sync
 from airflow_provider_pacs.sync.steps.validate import validate
 
 __all__ = [
     "CertificateError",
+    "FollowOutcome",
+    "FollowedState",
     "RunRequest",
     "approve",
     "backfill",
     "certify",
     "check",
     "extract",
+    "follow",
     "hold",
     "pending_deletes",
     "plan",
+    "poll_plan",
     "propose_rollback",
     "publish",
     "reconcile",

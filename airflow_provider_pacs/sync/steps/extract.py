@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,8 +27,9 @@ from airflow_provider_pacs.sync.incremental.statements import (
     in_snapshot,
     key_spelling,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, lost_because
+from airflow_provider_pacs.sync.incremental.strategy import AuthoredFeed, BoundsRequest, lost_because
 from airflow_provider_pacs.sync.records import BACKFILL, EntityOutcome, KeyTotals, ReadPlan, SourceCensus
+from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
 from airflow_provider_pacs.sync.steps.failures import abort_if_superseded, audit_failures
@@ -85,6 +87,9 @@ def extract(
 
         extraction = _Extraction(SourceRows(source, target, plan, config.fips, report), table)
         expected = extraction.run()
+        if authors := extraction.authors():
+            details = {"from": plan.lower, "to": plan.upper, "by": authors}
+            target.runs.event(config.fips, run_id, "source.changed", entity, details)
         seconds = time.monotonic() - started
         target.runs.end_extract(
             run_id,
@@ -141,7 +146,15 @@ class _Extraction:
         up while it is read (case 86).
         """
         self.complete = self.complete or self._feed_is_lost()
-        self._select()
+        try:
+            self._select()
+        except ConfigError:
+            # CDC refuses a range that is not there any more (error 313, or 208 without its instance).
+            if self.complete or not self._feed_is_lost():
+                raise
+            self.complete = True
+            self._select()
+            return
         if not self.complete and self._feed_is_lost():
             self.complete = True
             self._select()
@@ -177,6 +190,14 @@ class _Extraction:
         gone = None if self.complete else gone_query(plan.table, plan.strategy, window_of(plan))
         if gone is not None:
             self._again(column_of(self.rows.source, in_snapshot(gone) if plan.snapshot else gone))
+
+    def authors(self) -> list[dict[str, Any]]:
+        """Who made the changes of the window, where its feed knows."""
+        strategy = strategy_named(self.plan.strategy)
+        if self.complete or self.plan.mode != "window" or not isinstance(strategy, AuthoredFeed):
+            return []
+        query = strategy.authors(self.plan.table, window_of(self.plan))
+        return self.rows.source.query(query.sql, query.params)
 
     def _again(self, keys: Sequence[str]) -> None:
         self.rows.fill_keys(keys, self.staging)

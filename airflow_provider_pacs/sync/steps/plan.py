@@ -28,7 +28,11 @@ from airflow_provider_pacs.sync.incremental.last_modified import (
     oldest_writer_query,
     span_query,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, DeleteFeed, lost_because
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    DeleteFeed,
+    lost_because,
+)
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
 from airflow_provider_pacs.sync.preflight.target import promoted_lacking
@@ -55,6 +59,7 @@ from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.source.security import check_weak_settings
 from airflow_provider_pacs.sync.steps import preconditions
 from airflow_provider_pacs.sync.steps.hold import refuse_held
+from airflow_provider_pacs.sync.steps.lost_capture import refuse_a_lost_capture
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
@@ -134,8 +139,14 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if restored:
         # Recorded before anything is read, so that a run that fails now leaves no cursor that looks valid.
         target.runs.accept_source(config.fips)
+    if request.kind in ("sync", "reconcile", "realtime") and not (restored or _asked_for_all(request)):
+        refuse_a_lost_capture(config, choices, cursors)
     epoch = target.runs.claim(
-        county_id=config.fips, county=config.county, name=config.name, identity=identity
+        county_id=config.fips,
+        county=config.county,
+        name=config.name,
+        identity=identity,
+        turn=preconditions.turn_of(config, request.kind),
     )
     target.staging.drop_abandoned(config.fips)
     planner = _Planner(config, source, target, request, now, features)
@@ -180,6 +191,8 @@ def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, Re
     """The entities that the run is about, parents first."""
     if request.window is not None:
         return {request.window.entity: choices[request.window.entity]}
+    if request.kind == "realtime":
+        return {name: choice for name, choice in choices.items() if choice.strategy != COMPARE}
     if request.kind == "approval":
         entities = {pending.entity for pending in request.approved}
         return {name: choice for name, choice in choices.items() if name in entities}
@@ -210,6 +223,11 @@ def _report(
         )
     for entity in plan.entities:
         log.info("%s: %s reads %s (%s)", config.county, entity.entity, entity.mode, entity.reason)
+
+
+def _asked_for_all(request: RunRequest) -> bool:
+    """Whether somebody wants every row to be read, and so goes on by whatever fits."""
+    return request.kind == "sync" and request.mode == "full"
 
 
 def _source_now(config: CountyConfig, source: SourceReader) -> _Source:
@@ -297,8 +315,12 @@ class _Planner:
         why_full = self._full_because(choice, table, cursor, print_)
         strategy = strategy_named(choice.strategy)
         bounds = self._bounds(table, choice.strategy, None if why_full else cursor)
-        if why_full is None and strategy is not None and cursor is not None:
-            why_full = lost_because(strategy, bounds, cursor.feed)
+        if strategy is not None and cursor is not None and (why_full is None or cursor.feed is not None):
+            lost = lost_because(strategy, bounds, cursor.feed)
+            if lost is not None and cursor.feed is not None:
+                # Recorded at once: what was switched off may be on again before a run comes to its end.
+                self._target.runs.distrust_feed(self._config.fips, cursor.entity)
+            why_full = why_full or lost
         lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
             table=table,

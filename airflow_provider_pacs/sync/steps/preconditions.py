@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import LAST_MODIFIED
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
-from airflow_provider_pacs.sync.records import RunKind, RunRecord
+from airflow_provider_pacs.sync.records import RunKind, Turn
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.schema.permissions import read_permissions
 from airflow_provider_pacs.sync.schema.stamping import check_stamping_clock
@@ -29,32 +29,30 @@ WAIT_SECONDS, LOOK_SECONDS = 30.0, 0.2
 """How long a sync waits in its process for another run of the county to end, and how often it looks."""
 
 
+def turn_of(config: CountyConfig, kind: RunKind) -> Turn:
+    """A run in the order of the county's runs."""
+    minutes = config.sync.timeout_minutes
+    return Turn(kind, minutes, min(QUIET_MINUTES, minutes))
+
+
 def let_others_finish(config: CountyConfig, target: Target, kind: RunKind) -> None:
     """Runs of a county wait for each other: nobody overtakes a run of another kind that is at work.
 
-    A sync takes over from an earlier sync: the later one reads all that the earlier one would have.
+    A sync takes over from an earlier sync: the later one reads all that the earlier one would have. Nobody
+    waits for a sync here: it can take hours, and whoever asked tries again.
 
     Raises:
         RetryableError: PACS-008, the other run is still at work.
     """
     deadline = time.monotonic() + WAIT_SECONDS
-    while (active := _active_other(config, target, kind)) is not None:
-        if active.kind in ("sync", "realtime") or time.monotonic() > deadline:
+    while (active := target.runs.in_the_way(config.fips, turn_of(config, kind))) is not None:
+        if active.kind == "sync" or time.monotonic() > deadline:
             raise RetryableError(
                 f"{config.county}: a {active.kind} of this county is at work (run {active.run_id})",
                 remedy="try again when it has ended; the next sync takes over from one that was killed",
                 code="PACS-008",
             )
         time.sleep(LOOK_SECONDS)
-
-
-def _active_other(config: CountyConfig, target: Target, kind: RunKind) -> RunRecord | None:
-    active = target.runs.active_run(config.fips, minutes=config.sync.timeout_minutes)
-    if active is None or (active.kind == "sync" and kind == "sync"):
-        return None
-    if active.kind == "sync":
-        return active
-    return target.runs.active_run(config.fips, minutes=min(QUIET_MINUTES, config.sync.timeout_minutes))
 
 
 def refuse_a_login_that_writes(

@@ -143,7 +143,8 @@ def run_all(
         PacsError: as the steps raise it; a `DataError` of `certify` after everything was stored.
     """
     made = plan(config, source, target, request)
-    threading.Thread(target=warm_up, name="pacs-quality", daemon=True).start()  # while the source is read
+    if request.kind != "realtime":  # whose rules are evaluated by their predicates
+        threading.Thread(target=warm_up, name="pacs-quality", daemon=True).start()  # while the source is read
     with fail_run_on_error(target, made.run_id):
         for entity in made.entities:
             _stage(config, source, target, made.run_id, entity, on_message, on_progress)

@@ -7,7 +7,7 @@ any target passes. Every method raises the errors of `sync/runtime/errors.py` an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn
 from airflow_provider_pacs.sync.quality.model import Rule, RuleResult
@@ -34,6 +34,7 @@ from airflow_provider_pacs.sync.records import (
     RunPlan,
     RunRecord,
     SourceMoment,
+    Turn,
 )
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.schema.catalog import KeySpelling
@@ -58,11 +59,31 @@ class RunStore(Protocol):
     def accept_source(self, county_id: str) -> None:
         """Forget which database the cursors were made from: the next run reads everything and compares."""
 
+    def distrust_feed(self, county_id: str, entity: str) -> None:
+        """Record that an entity's cursor no longer belongs to its feed, whatever the run that saw it comes
+        to: the next one compares every row.
+        """
+
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's run that is still at work and gave a sign of life within these minutes."""
 
-    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
-        """Take the county's next epoch: any earlier run of it can no longer publish or certify."""
+    def in_the_way(self, county_id: str, turn: Turn) -> RunRecord | None:
+        """The run at work that a run of this kind must let finish; None where it may begin."""
+
+    def claim(
+        self,
+        *,
+        county_id: str,
+        county: str,
+        name: str,
+        identity: dict[str, Any],
+        turn: Turn | None = None,
+    ) -> int:
+        """Take the county's next epoch: any earlier run of it can no longer publish or certify.
+
+        With a turn, claiming and looking who is in the way are one: of two runs that begin in the same moment
+        one takes the county, and the other raises RetryableError (PACS-008).
+        """
 
     def open(
         self,
@@ -77,7 +98,8 @@ class RunStore(Protocol):
     ) -> None:
         """Record a run and its plans.
 
-        With `one_process` the run is at work only while this connection lives.
+        With `one_process` the run is at work only while this connection lives. Raises RetryableError
+        (PACS-008) where another run has claimed the county since.
         """
 
     def rest(self, run_id: str) -> None:
@@ -214,6 +236,12 @@ class Staging(Protocol):
 
     def mark_rejects(self, table: str, assignments: Sequence[tuple[str, str]]) -> int:
         """Write the ids of broken rules to the rows; returns the rows that carry one."""
+
+    def count_bad(self, relation: str, predicates: Sequence[str]) -> tuple[int, list[int]]:
+        """(rows of a relation, and of them those for which each predicate over alias s is true).
+
+        `relation` is a name as `ValidationContext.stage` gives it.
+        """
 
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`: those whose value did not fit the column's type)."""
@@ -395,6 +423,19 @@ class Holds(Protocol):
         """Lift the county's hold; returns it. Raises ConflictError where it is not on hold."""
 
 
+RealtimeKey = Literal["followed", "polled"]
+
+
+class RealtimeState(Protocol):
+    """What realtime keeps of a county, where Airflow can't: a loss costs one run that finds nothing."""
+
+    def read(self, county_id: str, key: RealtimeKey) -> dict[str, Any] | None:
+        """What was kept last; also None before the schemas exist."""
+
+    def write(self, county_id: str, key: RealtimeKey, value: dict[str, Any]) -> None:
+        """Keep a document in the place of the last one; nothing before the schemas exist."""
+
+
 class History(Protocol):
     """What the rows were before: the change log, and the way back."""
 
@@ -452,6 +493,9 @@ class Target(Protocol):
 
     @property
     def holds(self) -> Holds: ...
+
+    @property
+    def realtime(self) -> RealtimeState: ...
 
     @property
     def history(self) -> History: ...

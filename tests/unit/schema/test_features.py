@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sync.incremental import choose
-from airflow_provider_pacs.sync.incremental.strategy import SourceFacts
-from airflow_provider_pacs.sync.preflight.resolve import with_better_feed
 from airflow_provider_pacs.sync.profiles import load_tables
 from airflow_provider_pacs.sync.runtime.errors import FatalError, RetryableError
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
@@ -79,32 +76,3 @@ def test_a_broken_connection_is_not_unknown() -> None:
 
     with pytest.raises(RetryableError):
         read_features(Broken())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("made", "feeds", "expected"),
-    [
-        (
-            resolved("datetime"),
-            ("Change Tracking", "Change Data Capture"),
-            "LastModified is datetime (Change Tracking is on, not used yet)",
-        ),
-        (
-            resolved("datetime"),
-            ("Change Data Capture",),
-            "LastModified is datetime (Change Data Capture is on, not used yet)",
-        ),
-        (resolved("datetime"), (), "LastModified is datetime"),
-        (resolved("datetime", Version="timestamp"), ("Change Tracking",), "Version is rowversion"),
-    ],
-)
-def test_a_reason_names_the_better_feed(made: ResolvedTable, feeds: tuple[str, ...], expected: str) -> None:
-    name, reason, _ = choose(made, SourceFacts(), enable_cdc=True)
-    assert with_better_feed(reason, name, feeds) == expected
-
-
-def test_a_whole_read_names_the_better_feed() -> None:
-    name, reason, _ = choose(resolved(None), SourceFacts(), enable_cdc=True)
-    assert with_better_feed(reason, name, ("Change Tracking",)).endswith(
-        "compares (Change Tracking is on, not used yet)"
-    )

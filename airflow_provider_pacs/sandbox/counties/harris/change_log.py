@@ -119,6 +119,7 @@ def procedure(session: SessionState, args: dict[str, Any]) -> Iterator[ResultSet
             cursor.execute(f"CREATE OR REPLACE SEQUENCE tsql.change_id START {(last or 0) + 1}")
         session.engine.journals[DATABASE] = write
         database.tracking.journaled.update(t.object_id for t in tables)
+    session.engine.refresh(DATABASE)
     yield one_row({"tables": len(database.tracking.journaled)})
 
 

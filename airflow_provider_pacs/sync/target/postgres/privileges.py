@@ -76,8 +76,10 @@ EVIDENCE = frozenset(
 """Journal tables that the sync fills and changes, but never deletes from."""
 APPENDED = frozenset({"change_log", "change_log_state", "change_set"})
 """Tables that the sync adds to and reads, and changes or removes by function only."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
-"""Tables that only the owner writes; the audit by function."""
+OWNERS_ONLY = frozenset(
+    {"audit", "audit_head", "county_grant", "promoted_column", "quarantine_dismissal", "schema_migration"}
+)
+"""Tables that only the owner writes; the audit and what people do on the page by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
     {
@@ -86,6 +88,7 @@ JOURNAL = frozenset(
         "run_entity",
         "sync_state",
         "quarantine",
+        "quarantine_dismissal",
         "quality_result",
         "certificate",
         "control_total",
@@ -93,6 +96,7 @@ JOURNAL = frozenset(
         "pending_delete",
         "check_report",
         "county_hold",
+        "realtime_state",
         "audit",
         "audit_head",
         "change_set",
@@ -168,6 +172,14 @@ _FUNCTION_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     *(
         (READ, "pacs_report", f"{history_reports.as_of_name(entity)}(timestamptz,text)")
         for entity in load_entities().values()
+    ),
+    *(
+        (role, "pacs_ops", function)
+        for role in (SYNC, MONITOR)
+        for function in (
+            "page_action(text,text,text,jsonb)",
+            "dismiss_quarantine(text,text,text[],text,text)",
+        )
     ),
 )
 _OWNED = (

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, dict_row
@@ -28,6 +28,7 @@ from airflow_provider_pacs.sync.records import (
 )
 from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
+from airflow_provider_pacs.sync.target.postgres.breakdown import SetBreakdown, break_down
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -39,7 +40,9 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     EntityRow,
     FailureRow,
     QualityRow,
+    QuarantineExportRow,
     QuarantineRow,
+    RealtimeRow,
     RefusedRun,
     RunRow,
 )
@@ -93,7 +96,7 @@ class OpsReader:
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> OpsReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -116,18 +119,29 @@ class OpsReader:
         facts = {row.county_id: row for row in self._all(CountyFacts, read_sql.OVERVIEW, values)}
         runs = {row.county_id: row for row in self._all(RunRow, read_sql.NEWEST_RUNS, values)}
         failures = {row.county_id: row for row in self._all(FailureRow, read_sql.NEWEST_FAILURES, values)}
+        others = {row.county_id: row for row in self._all(RunRow, read_sql.OTHER_RUNS, values)}
+        decisions = {row.county_id: row for row in self._all(FailureRow, read_sql.FAILED_DECISIONS, values)}
         refused: dict[str, list[RefusedRun]] = {}
         for row in self._all(RefusedRun, read_sql.REFUSED, values):
             refused.setdefault(row.county_id, []).append(row)
+        realtime = {row.county_id: row for row in self._realtime(values)}
         return [
             CountyStanding(
                 facts[county_id],
                 runs.get(county_id),
                 failures.get(county_id),
                 tuple(refused.get(county_id, ())),
+                realtime.get(county_id),
+                others.get(county_id),
+                decisions.get(county_id),
             )
             for county_id in sorted(facts)
         ]
+
+    def _realtime(self, values: Mapping[str, Any]) -> list[RealtimeRow]:
+        """Of each county; nothing before the next run has brought the journal up to date."""
+        known = self._one("SELECT to_regclass('pacs_ops.realtime_state') IS NOT NULL AS ready", {})
+        return self._all(RealtimeRow, read_sql.REALTIME, values) if known and known["ready"] else []
 
     def runs(self, county_id: str, kind: str, limit: int) -> list[RunRow]:
         """The newest runs with their sums, newest first."""
@@ -212,6 +226,18 @@ class OpsReader:
     def pending(self, county_id: str) -> list[PendingDeletes]:
         """Sets of deletes that wait for a person, newest first."""
         return self._all(PendingDeletes, read_sql.PENDING, {"county": county_id})
+
+    def pending_breakdown(self, county_id: str, pending_id: int) -> SetBreakdown | None:
+        """One undecided set of the county, with a sample of its rows and what they are."""
+        found = next((each for each in self.pending(county_id) if each.pending_id == pending_id), None)
+        if found is None:
+            return None
+        with self._statements() as connection:
+            return break_down(connection, found)
+
+    def quarantine_export(self, county_id: str) -> list[QuarantineExportRow]:
+        """Open quarantine rows with what somebody noted of them: keys, rules, times; no values."""
+        return self._all(QuarantineExportRow, read_sql.QUARANTINE_EXPORT, {"county": county_id})
 
     def failures(self, county_id: str, limit: int) -> list[FailureRow]:
         """Recorded failures, newest first."""

@@ -23,9 +23,10 @@ from airflow_provider_pacs.sync.records import (
     RunPlan,
     RunRecord,
     SourceMoment,
+    Turn,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, PacsError
-from airflow_provider_pacs.sync.target.postgres import audit, checks, run_records
+from airflow_provider_pacs.sync.target.postgres import audit, checks, run_records, turns
 from airflow_provider_pacs.sync.target.postgres.database import Database
 
 Connection = psycopg.Connection[Any]
@@ -74,30 +75,39 @@ class PostgresRunStore:
             )
             audit.append(connection, county_id, None, "source.accepted", "", {})
 
+    def distrust_feed(self, county_id: str, entity: str) -> None:
+        """The cursor stays, and the feed that it is stored with is none."""
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE pacs_ops.sync_state SET feed = '', updated_at = now() "
+                "WHERE county_id = %s AND entity = %s",
+                (county_id, entity),
+            )
+
     def active_run(self, county_id: str, *, minutes: int) -> RunRecord | None:
         """The county's newest run without an end that gave a sign of life within these minutes."""
         with self._db.statements() as connection:
-            rows = run_records.read(
-                connection,
-                RunRecord,
-                "FROM pacs_ops.sync_run AS r WHERE county_id = %s AND finished_at IS NULL "
-                "AND state IN ('running', 'published') AND heartbeat_at <> '-infinity' AND "
-                "greatest(heartbeat_at, "
-                "published_at, (SELECT max(e.updated_at) FROM pacs_ops.run_entity AS e WHERE e.run_id = "
-                "r.run_id)) "
-                "> clock_timestamp() - make_interval(mins => %s) AND (backend_pid IS NULL OR EXISTS "
-                "(SELECT FROM pg_stat_activity AS a WHERE a.pid = r.backend_pid AND a.backend_start = "
-                "r.backend_start)) "
-                "ORDER BY started_at DESC LIMIT 1",
-                (county_id, minutes),
-            )
-        return rows[0] if rows else None
+            return turns.active_run(connection, county_id, minutes)
 
-    def claim(self, *, county_id: str, county: str, name: str, identity: dict[str, Any]) -> int:
+    def in_the_way(self, county_id: str, turn: Turn) -> RunRecord | None:
+        """The run at work that a run of this kind must let finish; None where it may begin."""
+        with self._db.statements() as connection:
+            return turns.in_the_way(connection, county_id, turn)
+
+    def claim(
+        self,
+        *,
+        county_id: str,
+        county: str,
+        name: str,
+        identity: dict[str, Any],
+        turn: Turn | None = None,
+    ) -> int:
         """Take the county's next epoch; runs without a certificate become superseded.
 
         Raises:
             ConfigError: the county's slug or FIPS code is already recorded with another partner.
+            RetryableError: PACS-008, a run that began meanwhile is in the way; nothing is claimed.
         """
         with self._db.transaction() as connection:
             known = connection.execute(
@@ -118,6 +128,10 @@ class PostgresRunStore:
                 "source_identity = excluded.source_identity, updated_at = now() RETURNING epoch",
                 (county_id, county, name, Jsonb(identity)),
             ).fetchone()
+            # The county's row is locked from here on: whoever claims at the same moment waits, and then sees
+            # this run, or was first and is seen here.
+            if turn is not None and (other := turns.in_the_way(connection, county_id, turn)) is not None:
+                raise turns.at_work(county, other.kind, str(other.run_id))
             connection.execute(
                 "UPDATE pacs_ops.sync_run SET state = 'superseded', finished_at = clock_timestamp(), "
                 "message = 'a later run took over' WHERE county_id = %s AND state IN ('running', "
@@ -137,8 +151,17 @@ class PostgresRunStore:
         code: str,
         one_process: bool = False,
     ) -> None:
-        """Record a run and its plans."""
+        """Record a run and its plans.
+
+        Raises:
+            RetryableError: PACS-008, another run has claimed the county since; nothing is recorded.
+        """
         with self._db.transaction() as connection:
+            row = connection.execute(
+                "SELECT epoch, county FROM pacs_ops.county WHERE county_id = %s FOR UPDATE", (plan.county_id,)
+            ).fetchone()
+            if row is not None and row[0] != plan.epoch:
+                raise turns.at_work(row[1], "run", "just claimed")
             connection.execute(
                 "INSERT INTO pacs_ops.sync_run (run_id, county_id, epoch, kind, trigger, source_now, "
                 "source_utc, "

@@ -260,6 +260,14 @@ class PostgresStaging:
         with self._db.statements() as connection:
             return mark_rejects(connection, table, assignments)
 
+    def count_bad(self, relation: str, predicates: Sequence[str]) -> tuple[int, list[int]]:
+        """(rows of a relation, and of them those for which each predicate over alias s is true)."""
+        counts = "".join(f", count(*) FILTER (WHERE {predicate})" for predicate in predicates)
+        with self._db.statements() as connection:
+            row = connection.execute(f"SELECT count(*){counts} FROM {relation} AS s".encode()).fetchone()  # noqa: S608
+        rows, *bad = row or (0,)
+        return int(rows), [int(count) for count in bad]
+
     def mapping_rejects(self, table: str) -> tuple[int, dict[str, int]]:
         """(staged rows, rows per `MAP.<column>`)."""
         view = stage(stage_tables.rows_view(table))

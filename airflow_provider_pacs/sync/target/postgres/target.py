@@ -15,6 +15,7 @@ from airflow_provider_pacs.sync.target.postgres.certifier import PostgresCertifi
 from airflow_provider_pacs.sync.target.postgres.database import Database
 from airflow_provider_pacs.sync.target.postgres.holds import PostgresHolds
 from airflow_provider_pacs.sync.target.postgres.publisher import PostgresPublisher
+from airflow_provider_pacs.sync.target.postgres.realtime_state import PostgresRealtimeState
 from airflow_provider_pacs.sync.target.postgres.rollbacks import PostgresHistory
 from airflow_provider_pacs.sync.target.postgres.run_store import PostgresRunStore
 from airflow_provider_pacs.sync.target.postgres.staging import PostgresStaging
@@ -38,6 +39,7 @@ class PostgresTarget:
         certifier: comparisons and certificates.
         approvals: what waits for a person.
         holds: whether runs of a county may publish.
+        realtime: what realtime keeps of a county.
         history: what rows were before, and the way back.
 
     Raises:
@@ -53,6 +55,7 @@ class PostgresTarget:
         self.certifier = PostgresCertifier(self._db)
         self.approvals = PostgresApprovals(self._db)
         self.holds = PostgresHolds(self._db)
+        self.realtime = PostgresRealtimeState(self._db)
         self.history = PostgresHistory(self._db)
 
     @classmethod
