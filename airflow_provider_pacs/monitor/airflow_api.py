@@ -48,8 +48,8 @@ class AirflowApi:
         """Runs and tasks that wait for a person's answer, newest first."""
         path = f"/dags/{dag_id}/dagRuns/~/hitlDetails?response_received=false&limit=100"
         return [
-            (str(found["task_instance"]["dag_run_id"]), str(found["task_instance"]["task_id"]))
-            for found in reversed(self._ask("GET", path)["hitl_details"])
+            (str(answered["task_instance"]["dag_run_id"]), str(answered["task_instance"]["task_id"]))
+            for answered in reversed(self._ask("GET", path)["hitl_details"])
         ]
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
@@ -65,8 +65,8 @@ class AirflowApi:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = from_thread.run(self._send, method, f"/api/v2{path}", body)
         if answer.is_success:
-            found: dict[str, Any] = answer.json()
-            return found
+            answered: dict[str, Any] = answer.json()
+            return answered
         status = answer.status_code if answer.status_code in _REFUSALS else 502
         raise HTTPException(status, f"Airflow answered {answer.status_code}: {_words(answer)}")
 

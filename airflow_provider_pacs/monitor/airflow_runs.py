@@ -106,13 +106,13 @@ def airflow_runs(configs: Iterable[CountyConfig]) -> dict[str, CountyRuns]:
     with create_session() as session:
         rows = _runs(session, list(dags))
         tasks = _tasks(session, [(row.dag_id, row.run_id) for row in rows])
-        found: dict[str, list[AirflowRun]] = {}
+        per_county: dict[str, list[AirflowRun]] = {}
         for row in rows:
             county, kind = dags[row.dag_id]
             states = {
                 task.task_id: _task(task, known[county]) for task in tasks.get((row.dag_id, row.run_id), [])
             }
-            found.setdefault(county, []).append(
+            per_county.setdefault(county, []).append(
                 AirflowRun(
                     row.dag_id,
                     kind,
@@ -129,7 +129,7 @@ def airflow_runs(configs: Iterable[CountyConfig]) -> dict[str, CountyRuns]:
             tuple(run for run in runs if run.state in _ACTIVE),
             tuple(run for run in runs if run.state == DagRunState.FAILED),
         )
-        for county, runs in found.items()
+        for county, runs in per_county.items()
     }
 
 
@@ -165,11 +165,11 @@ def _runs(session: Session, dag_ids: Sequence[str]) -> Sequence[Any]:
 def _tasks(session: Session, runs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[TaskInstance]]:
     if not runs:
         return {}
-    found: dict[tuple[str, str], list[TaskInstance]] = {}
+    per_run: dict[tuple[str, str], list[TaskInstance]] = {}
     chosen = select(TaskInstance).where(tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(runs))
     for task in session.scalars(chosen):
-        found.setdefault((task.dag_id, task.run_id), []).append(task)
-    return found
+        per_run.setdefault((task.dag_id, task.run_id), []).append(task)
+    return per_run
 
 
 def _task(task: TaskInstance, config: CountyConfig) -> TaskState:

@@ -23,6 +23,8 @@ from airflow_provider_pacs.monitor import (
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 
+_ROUTES = (routes_overview, routes_county, routes_history, routes_reports, routes_actions, routes_static)
+
 
 def make_app() -> FastAPI:
     """Make the app.
@@ -43,8 +45,8 @@ def make_app() -> FastAPI:
         routes_overview,
         routes_county,
         routes_history,
-        routes_actions,
         routes_reports,
+        routes_actions,
         routes_static,
     ):
         app.include_router(routes.router)

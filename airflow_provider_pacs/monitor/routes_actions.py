@@ -112,10 +112,10 @@ def retry(config: CountyDep, user: GetUserDep, may: MayDep, airflow: AirflowApiD
 @router.get("/pending/{pending_id}")
 def pending(config: CountyDep, pending_id: PendingId) -> PendingSetDetail:
     """Give a pending set with a sample of its rows and what they are."""
-    found = targets.ask(config, lambda reader: pending_set(reader, config.fips, pending_id))
-    if found is None:
+    detail = targets.ask(config, lambda reader: pending_set(reader, config.fips, pending_id))
+    if detail is None:
         raise HTTPException(404, f"{config.county} has no pending set {pending_id}.")
-    return found
+    return detail
 
 
 @router.post("/actions/decide")

@@ -23,7 +23,12 @@ from airflow_provider_pacs.sync import incremental, polling
 from airflow_provider_pacs.sync.incremental import STRATEGIES
 from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    IncrementalStrategy,
+    ShowsPosition,
+    SourceFacts,
+)
 from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
@@ -282,6 +287,8 @@ def poll_plans(table: ResolvedTable) -> list[PollPlan]:
     """Polls of one table: by each strategy that fits it, on both clocks, counted and not."""
     plans = []
     for strategy, fitting in strategies_of(table):
+        if not isinstance(strategy, ShowsPosition):
+            continue
         for clock, ahead, counted in (("local", 0, False), ("utc", -480, True)):
             polled = polled_table(fitting, clock, ahead, 60)
             plans.append(PollPlan((PolledEntity("property", strategy.name, polled, counted),), {}, 60))

@@ -87,6 +87,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/source/session.py:prepare",
         f"{package}/polling.py:poll_query",  # a builder, beside the strategies that it asks
         f"{package}/preflight/grants.py:source_grants",
+        f"{package}/preflight/followed.py:index_statement",  # printed too, and parsed there
         f"{package}/preflight/grants.py:change_tracking_script",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import queries
+from airflow_provider_pacs.sync.preflight.followed import index_statement
 from airflow_provider_pacs.sync.preflight.grants import (
     change_tracking_script,
     mapped_tables,
@@ -68,6 +69,17 @@ def test_every_look_is_one_bounded_select(tsql: TsqlParser) -> None:
 
 def names(rename: str) -> list[SourceTable]:
     return list(source_tables(statements.make_shape(rename=statements.odd(rename))))
+
+
+def test_an_index_on_a_stamp_is_as_the_server_wants_it(tsql: TsqlParser) -> None:
+    """A check prints it for the database's administrator, whatever the names."""
+    texts = set()
+    for shape in TABLES:
+        table = source_tables(shape)[0]
+        texts.add(index_statement(table.schema, table.name, shape.map.change_column or "x"))
+    assert {result.statements()[0].type for result in tsql.parse_all(sorted(texts))} == {
+        "CreateIndexStatement"
+    }
 
 
 def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: TsqlParser) -> None:

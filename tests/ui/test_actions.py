@@ -113,8 +113,8 @@ def audit(journal: Journal, county_id: str, action: str) -> list[tuple[str, dict
 
 
 def sets(client: TestClient) -> list[dict[str, Any]]:
-    found = client.get("/api/counties/kitsap_wa").json()["pending"]
-    return [{"pending_id": each["pending_id"], "digest": each["digest"]} for each in found]
+    answer = client.get("/api/counties/kitsap_wa").json()["pending"]
+    return [{"pending_id": each["pending_id"], "digest": each["digest"]} for each in answer]
 
 
 @pytest.mark.parametrize(
@@ -224,13 +224,13 @@ def test_a_question_about_other_sets_is_not_answered(client: TestClient, airflow
 
 def test_what_would_go_is_shown_by_key_parcel_type_and_year(client: TestClient) -> None:
     (shown,) = sets(client)
-    found = client.get(f"/api/counties/kitsap_wa/pending/{shown['pending_id']}").json()
-    assert (found["entity"], found["row_count"], found["digest"]) == ("owner", PENDING, shown["digest"])
-    assert len(found["sample"]) == 20
-    assert all(row["parcel_number"] for row in found["sample"])
-    by_type = [share["rows"] for share in found["shares"] if share["column"] == "owner_type"]
+    detail = client.get(f"/api/counties/kitsap_wa/pending/{shown['pending_id']}").json()
+    assert (detail["entity"], detail["row_count"], detail["digest"]) == ("owner", PENDING, shown["digest"])
+    assert len(detail["sample"]) == 20
+    assert all(row["parcel_number"] for row in detail["sample"])
+    by_type = [share["rows"] for share in detail["shares"] if share["column"] == "owner_type"]
     assert sum(by_type) == PENDING
-    assert "name" not in {share["column"] for share in found["shares"]}
+    assert "name" not in {share["column"] for share in detail["shares"]}
     assert client.get("/api/counties/adams_wa/pending/1").status_code == 404  # another county's is none
 
 

@@ -35,8 +35,8 @@ EXAMPLES = {
     "run_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12,
     "pending_id": "1",
     "file": "pacs_sync.js",
-    "report": "values",
 }
+EXAMPLES["report"] = "values"
 
 
 @pytest.fixture(scope="module")

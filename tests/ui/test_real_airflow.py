@@ -57,8 +57,8 @@ def airflow_says(site: Site, path: str) -> Any:
 
 
 def county(site: Site, name: str, user: str = "viewer") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(status(site, f"/api/counties/{name}", site.token(user))[1])
-    return found
+    answer: dict[str, Any] = json.loads(status(site, f"/api/counties/{name}", site.token(user))[1])
+    return answer
 
 
 def test_a_run_is_shown_from_its_first_second_and_with_its_tries(site: Site) -> None:
@@ -69,7 +69,7 @@ def test_a_run_is_shown_from_its_first_second_and_with_its_tries(site: Site) -> 
     assert queued["line"]["running"]
     assert begun["line"]["running"]
     retried = county(site, "clark_wa")
-    owner = next(one for one in retried["run"]["entities"] if one["entity"] == "owner")["steps"][0]
+    owner = next(entity for entity in retried["run"]["entities"] if entity["entity"] == "owner")["steps"][0]
     assert (owner["state"], owner["attempt"], owner["most_tries"]) == ("retrying", 3, 4)
     assert owner["next_try_at"]
     assert retried["line"]["cause"].endswith("try 3 of 4 follows.")

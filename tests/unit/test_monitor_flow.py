@@ -51,27 +51,27 @@ def states(run: dict[str, Any], rows: dict[str, dict[str, Any]], **more: Any) ->
 
 
 def test_a_clean_run_is_done_from_end_to_end() -> None:
-    found = states({}, {}, certified=dict.fromkeys(NAMES, "clean"))
-    assert found == {"run": ["done"] * 5, "property": ["done"] * 4, "owner": ["done"] * 4}
+    steps_of = states({}, {}, certified=dict.fromkeys(NAMES, "clean"))
+    assert steps_of == {"run": ["done"] * 5, "property": ["done"] * 4, "owner": ["done"] * 4}
 
 
 def test_a_blocked_entity_is_red_from_there_on_and_the_others_are_not() -> None:
-    found = states(
+    steps_of = states(
         {"state": "blocked"}, {"owner": {"state": "blocked"}}, certified=dict.fromkeys(NAMES, "clean")
     )
-    assert found["owner"] == ["done", "blocked", "blocked", "blocked"]
-    assert found["property"] == ["done"] * 4
-    assert found["run"] == ["done", "done", "blocked", "blocked", "blocked"]
+    assert steps_of["owner"] == ["done", "blocked", "blocked", "blocked"]
+    assert steps_of["property"] == ["done"] * 4
+    assert steps_of["run"] == ["done", "done", "blocked", "blocked", "blocked"]
 
 
 def test_an_entity_whose_read_failed_for_good_is_red_from_the_read_on() -> None:
-    found = states(
+    steps_of = states(
         {"state": "blocked"},
         {"owner": {"state": "failed", "rows_staged": 0}},
         certified={"property": "clean"},
     )
-    assert found["owner"] == ["failed", "blocked", "blocked", "blocked"]
-    assert found["run"][1:] == ["failed", "blocked", "blocked", "blocked"]
+    assert steps_of["owner"] == ["failed", "blocked", "blocked", "blocked"]
+    assert steps_of["run"][1:] == ["failed", "blocked", "blocked", "blocked"]
 
 
 def test_a_step_that_waits_for_its_next_try_says_which_and_when() -> None:
@@ -107,25 +107,25 @@ def test_a_task_that_was_killed_is_failed_though_the_journal_says_that_it_reads(
 
 
 def test_publish_waits_and_is_tried_again_as_its_own_task() -> None:
-    found = states(
+    steps_of = states(
         AT_WORK,
         {key: {"state": "passed"} for key in NAMES},
         airflow=airflow(task("publish", "up_for_retry", 2)),
     )
-    assert found["run"] == ["done", "done", "done", "retrying", "waits"]
+    assert steps_of["run"] == ["done", "done", "done", "retrying", "waits"]
 
 
 @pytest.mark.parametrize(
     ("certified", "state"), [("drift", "drift"), ("pending", "pending"), ("blocked", "blocked")]
 )
 def test_what_a_certificate_says_of_an_entity_is_its_last_step(certified: str, state: str) -> None:
-    found = states({"state": certified}, {}, certified={"property": "clean", "owner": certified})
-    assert (found["property"][-1], found["owner"][-1], found["run"][-1]) == ("done", state, state)
+    steps_of = states({"state": certified}, {}, certified={"property": "clean", "owner": certified})
+    assert (steps_of["property"][-1], steps_of["owner"][-1], steps_of["run"][-1]) == ("done", state, state)
 
 
 def test_an_overtaken_run_says_so_where_it_stopped() -> None:
-    found = states({"state": "superseded"}, {key: {"state": "staged"} for key in NAMES})
-    assert found["run"] == ["done", "done", "superseded", "superseded", "superseded"]
+    steps_of = states({"state": "superseded"}, {key: {"state": "staged"} for key in NAMES})
+    assert steps_of["run"] == ["done", "done", "superseded", "superseded", "superseded"]
 
 
 @pytest.mark.parametrize(

@@ -332,9 +332,9 @@ class _Renderer:
     def _tracks(self, reads: Sequence[TableRead]) -> tuple[tuple[ChangeTrack, ...], tuple[str, ...]]:
         """How the changes of each table that is read lead to root keys, and the tables of which none do."""
         specs = self._profile.get("track", {})
-        watched = [read for read in reads if specs.get(read.name, {}) is not None]
-        tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
-        return tracks, tuple(read.table for read in watched if read.name not in specs)
+        followed = [read for read in reads if specs.get(read.name, {}) is not None]
+        tracks = tuple(self._track(read, specs[read.name]) for read in followed if read.name in specs)
+        return tracks, tuple(read.table for read in followed if read.name not in specs)
 
     def _track(self, read: TableRead, spec: Mapping[str, Any]) -> ChangeTrack:
         alias = spec["as"]

@@ -99,7 +99,7 @@ def _sample(
 def _children(
     connection: Connection, deletes: PendingDeletes, entity: Entity, part: sql.Composed
 ) -> list[tuple[str, int]]:
-    found = []
+    children = []
     for child in load_entities().values():
         if child.parent != entity.name or child.parent_key is None:
             continue
@@ -114,8 +114,8 @@ def _children(
         )
         row = connection.execute(statement, (deletes.pending_id,)).fetchone()
         if row and row[0]:
-            found.append((child.name, int(row[0])))
-    return found
+            children.append((child.name, int(row[0])))
+    return children
 
 
 def _part(entity: Entity, county_id: str) -> sql.Composed:

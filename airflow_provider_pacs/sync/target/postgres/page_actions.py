@@ -40,9 +40,9 @@ class OpsActions(OpsReader):
 
     def dismiss(self, county_id: str, entity: str, keys: Sequence[str], reason: str, actor: str) -> int:
         """Note that somebody leaves quarantined rows as they are; returns how many of them are open."""
-        found = self._one(
+        row = self._one(
             "SELECT pacs_ops.dismiss_quarantine(%(county)s::text, %(entity)s::text, %(keys)s::text[], "
             "%(reason)s::text, %(actor)s::text) AS rows",
             {"county": county_id, "entity": entity, "keys": list(keys), "reason": reason, "actor": actor},
         )
-        return int(found["rows"]) if found else 0
+        return int(row["rows"]) if row else 0

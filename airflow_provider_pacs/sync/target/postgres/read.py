@@ -229,11 +229,11 @@ class OpsReader:
 
     def pending_breakdown(self, county_id: str, pending_id: int) -> SetBreakdown | None:
         """One undecided set of the county, with a sample of its rows and what they are."""
-        found = next((each for each in self.pending(county_id) if each.pending_id == pending_id), None)
-        if found is None:
+        deletes = next((each for each in self.pending(county_id) if each.pending_id == pending_id), None)
+        if deletes is None:
             return None
         with self._statements() as connection:
-            return break_down(connection, found)
+            return break_down(connection, deletes)
 
     def quarantine_export(self, county_id: str) -> list[QuarantineExportRow]:
         """Open quarantine rows with what somebody noted of them: keys, rules, times; no values."""
