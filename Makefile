@@ -1,7 +1,7 @@
 # Thin: each target prepares what it needs (.ci/prepare, at once when nothing changed), then calls one tool.
 PYTHON_BIN := .venv/bin/python
 TEST_FOLDERS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui docs conformance model))
-DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
+DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(COUNTIES),--counties $(COUNTIES))
 
 # Each has a PostgreSQL and a sandbox of its own; a file's tests stay together.
 WORKERS := 2
@@ -21,7 +21,7 @@ scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
 prepare-browser:
 	@.ci/prepare --browser
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, COUNTIES=3, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running

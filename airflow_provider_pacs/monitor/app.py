@@ -17,10 +17,13 @@ from airflow_provider_pacs.monitor import (
     routes_county,
     routes_history,
     routes_overview,
+    routes_reports,
     routes_static,
 )
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+
+_ROUTES = (routes_overview, routes_county, routes_history, routes_reports, routes_actions, routes_static)
 
 
 def make_app() -> FastAPI:
@@ -38,7 +41,14 @@ def make_app() -> FastAPI:
         dependencies=[Depends(get_user)],
         generate_unique_id_function=lambda route: route.name,
     )
-    for routes in (routes_overview, routes_county, routes_history, routes_actions, routes_static):
+    for routes in (
+        routes_overview,
+        routes_county,
+        routes_history,
+        routes_reports,
+        routes_actions,
+        routes_static,
+    ):
         app.include_router(routes.router)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -15,7 +15,7 @@ from tests.support.county import County, Pacs, StandingClock, certificate_of, ke
 from tests.support.feeds import INSTANCE, capture, drop_capture, start_capturing
 from tests.support.server import only_the_sandbox
 
-CERTIFY = import_module("airflow_provider_pacs.sync.steps.certify")
+NEXT_RUN = import_module("airflow_provider_pacs.sync.steps.next_run")
 PINNED = {"tables": {"property": {"mode": "last_modified"}}}
 
 
@@ -40,7 +40,7 @@ def captured(make_county: CountyMaker, engine: Pacs) -> County:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that waits for the capture process lets the standing clock go on."""
-    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: _clocks[-1].step(seconds=30))
+    monkeypatch.setattr(NEXT_RUN.time, "sleep", lambda seconds: _clocks[-1].step(seconds=30))
 
 
 _clocks: list[StandingClock] = []

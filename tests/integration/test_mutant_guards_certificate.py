@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from airflow_provider_pacs.sync.steps.source_rows import SourceRows
 from tests.integration.conftest import CountyMaker
 from tests.support.county import County, certificate_of, key, of
 
-CERTIFY = import_module("airflow_provider_pacs.sync.steps.certify")
 PROPERTY = load_entities()["property"]
 
 

@@ -28,7 +28,7 @@ from tests.support.harris import HarrisCounty, HarrisPacs
 from tests.support.pacs import Writer
 from tests.support.server import only_the_sandbox
 
-CERTIFY = import_module("airflow_provider_pacs.sync.steps.certify")
+NEXT_RUN = import_module("airflow_provider_pacs.sync.steps.next_run")
 STANDS_STILL = "PACS-009"
 CAPTURE_POLLS, HARRIS_POLLS = 18, 10
 SEEDS = range(8)
@@ -130,8 +130,8 @@ def test_eight_offices_lose_nothing_by_cdc(
     """Cases 95, 96, 97, 98, 100, 101, 102: eight seeds, the autumn hour among them."""
     only_the_sandbox("sp_cdc_enable_db needs sysadmin")
     county = make_county(engine=new_engine())
-    monkeypatch.setattr(CERTIFY, "CATCH_UP_SECONDS", 1.5)
-    monkeypatch.setattr(CERTIFY.time, "sleep", lambda seconds: county.clock.step(seconds=5))
+    monkeypatch.setattr(NEXT_RUN, "CATCH_UP_SECONDS", 1.5)
+    monkeypatch.setattr(NEXT_RUN.time, "sleep", lambda seconds: county.clock.step(seconds=5))
     found = simulate_capture(county, seed)
     print("cdc", seed, found)
     check(found)

@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "CDC: a certificate waits for the capture process",
-        f"{STEPS}certify.py",
+        f"{STEPS}next_run.py",
         "if not isinstance(strategy, LaggingFeed):",
         "if True:",
         of("cdc", "test_a_certificate_waits_for_what_is_not_captured_yet"),
@@ -128,6 +128,13 @@ MUTANTS = (
         "{_folded('machines')} + ' ' + {_folded('tables')} + ' ' + {_folded('made')} AS feed",
         "'always' AS feed",
         of("change_log", "test_while_the_journal_is_switched_off_every_row_is_compared"),
+    ),
+    Mutant(
+        "change_log: what was open while it was switched off",
+        LOG,
+        'if bounds["rests"] == 1:',
+        "if False:",
+        of("change_log", "test_what_was_changed_without_an_entry_may_be_committed_later"),
     ),
     Mutant(
         "change_log: what a failed run saw switched off",

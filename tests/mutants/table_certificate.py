@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import POSTGRES, STEPS, Mutant, of
 
 COMPARISON, CERTIFY = f"{POSTGRES}comparison.py", f"{STEPS}certify.py"
+NEXT_RUN = f"{STEPS}next_run.py"
 
 MUTANTS = (
     Mutant(
@@ -170,21 +171,21 @@ MUTANTS = (
     ),
     Mutant(
         "what is newer must be what the next run reads",
-        CERTIFY,
+        NEXT_RUN,
         "or _spelt(each.key) in reachable",
         "or True",
         of("mutant_guards_certificate", "test_a_change_that_the_next_window_misses_is_drift"),
     ),
     Mutant(
         "rows without a stamp are read by every run",
-        CERTIFY,
+        NEXT_RUN,
         "or each.unstamped or reachable is None",
         "or reachable is None",
         of("mutant_guards_certificate", "test_a_row_without_a_stamp_that_changes_is_newer"),
     ),
     Mutant(
         "nothing is newer unless it moved",
-        CERTIFY,
+        NEXT_RUN,
         "moved = [each for each in differences if each.changed_since_read]",
         "moved = list(differences)",
         of("reconcile", "test_damage_between_publish_and_certificate_is_drift"),
@@ -286,14 +287,14 @@ MUTANTS = (
     ),
     Mutant(
         "certify: the offset of a datetimeoffset",
-        CERTIFY,
+        NEXT_RUN,
         "offset_minutes=self._offset_minutes()",
         "offset_minutes=0",
         of("reader_attacks", "test_an_offset_moves_no_bound"),
     ),
     Mutant(
         "certify: a GUID has one spelling",
-        CERTIFY,
+        NEXT_RUN,
         "return str(UUID(key.strip()))",
         "raise ValueError",
         of("reader_attacks", "test_a_guid_kept_as_text_without_dashes_is_found_again"),

@@ -75,14 +75,14 @@ MUTANTS = (
     ),
     Mutant(
         "only what the feed shows went since the run",
-        f"{STEPS}certify.py",
+        f"{STEPS}next_run.py",
         "return {key for key in keys if part(key) in shown}",
         "return keys",
         of("change_tracking", "test_a_row_too_many_in_the_target_is_drift"),
     ),
     Mutant(
         "what the feed shows did go since the run",
-        f"{STEPS}certify.py",
+        f"{STEPS}next_run.py",
         "return {key for key in keys if part(key) in shown}",
         "return set()",
         of("change_tracking", "test_rows_that_come_and_go_before_the_certificate"),

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -25,6 +26,7 @@ from airflow_provider_pacs.sync.records import (
     QuarantinedRow,
     RowChange,
 )
+from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
 from airflow_provider_pacs.sync.target.postgres.breakdown import SetBreakdown, break_down
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
@@ -44,6 +46,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     RefusedRun,
     RunRow,
 )
+from airflow_provider_pacs.sync.target.postgres.report_reader import open_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,6 +258,19 @@ class OpsReader:
     def hold(self, county_id: str) -> Hold | None:
         """The county's open hold."""
         return self._first(Hold, read_sql.HOLD, {"county": county_id})
+
+    def report(
+        self, report: ReportView, county_ids: Sequence[str], limit: int
+    ) -> tuple[ReportRows, list[Row]]:
+        """A report of sums for these counties, at most `limit` rows.
+
+        Raises:
+            ConfigError: the page's login may not read it, or one of the counties.
+        """
+        with mapped_errors(), self._connection.transaction():
+            self._connection.execute(_SETTINGS.encode())
+            with open_report(self._connection, report, county_ids) as report_rows:
+                return report_rows, list(islice(report_rows.rows, limit))
 
     def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
         with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:

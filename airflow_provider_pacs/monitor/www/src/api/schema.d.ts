@@ -369,6 +369,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Reports
+         * @description Give the reports that the page has, with their columns.
+         */
+        get: operations["reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/reports/{report}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Table
+         * @description Give a report's rows over the counties that the user may read.
+         */
+        get: operations["table"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/reports/{report}/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * As Csv
+         * @description Give the same as CSV, to be saved.
+         *
+         *     Raises:
+         *         HTTPException: 503, a county's rows can't be read: a file says nothing of what is missing in it.
+         */
+        get: operations["as_csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/summary": {
         parameters: {
             query?: never;
@@ -1516,6 +1579,57 @@ export interface components {
             working: boolean;
         };
         /**
+         * ReportColumn
+         * @description A column of a report.
+         */
+        ReportColumn: {
+            /** About */
+            about: string;
+            /** Kind */
+            kind?: ("text" | "integer" | "number" | "boolean" | "date" | "timestamp" | "instant") | null;
+            /** Name */
+            name: string;
+        };
+        /**
+         * ReportLine
+         * @description A report that the page has.
+         */
+        ReportLine: {
+            /** Columns */
+            columns: components["schemas"]["ReportColumn"][];
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+        };
+        /**
+         * ReportTable
+         * @description A report's rows over the counties that the user may read.
+         *
+         *     Attributes:
+         *         rows: values in the columns' order, as texts that keep every digit; None for NULL.
+         *         unavailable: counties that are left out, each with why.
+         */
+        ReportTable: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Columns */
+            columns: components["schemas"]["ReportColumn"][];
+            /** Name */
+            name: string;
+            /** Rows */
+            rows: (string | null)[][];
+            /** Title */
+            title: string;
+            /** Unavailable */
+            unavailable: {
+                [key: string]: string;
+            };
+        };
+        /**
          * RetryWish
          * @description Have the failed tasks of a run tried again.
          */
@@ -2349,6 +2463,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+        };
+    };
+    reports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportLine"][];
+                };
+            };
+        };
+    };
+    table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                report: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportTable"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    as_csv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                report: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
