@@ -120,7 +120,7 @@ def _state(
 ) -> RealtimeState:
     if dag is not None and dag.paused:
         return "paused"
-    if row is not None and row.held is not None:
+    if row is not None and row.hold_reason is not None:
         return "held"
     if polled is None:
         return "unknown" if dag is None else "starting"
@@ -138,7 +138,7 @@ def _cause(
 ) -> str:
     message = polled.message if polled is not None else ""
     if state == "held" and row is not None:
-        message = row.held or ""
+        message = row.hold_reason or ""
     minutes = int((now - polled.at).total_seconds() // 60) if polled is not None else 0
     return _CAUSES.get(state, "").format(
         minutes=minutes,

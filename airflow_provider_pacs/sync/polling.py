@@ -161,24 +161,24 @@ def polled_table(table: ResolvedTable, clock: Clock, ahead_minutes: int, lag_sec
 
 def positions(plan: PollPlan) -> dict[str, str]:
     """Label -> T-SQL expression of type varchar. Equal expressions are asked once, under the first label."""
-    found: dict[str, str] = {}
+    expressions: dict[str, str] = {}
     for each in plan.entities:
         strategy: object = strategy_named(each.strategy)
         if not isinstance(strategy, ShowsPosition):
             raise ValueError(f"{each.strategy} shows no position")
         expression = strategy.position(each.table)
-        if expression not in found.values():
-            found[f"{each.strategy}:{each.entity}"] = expression
+        if expression not in expressions.values():
+            expressions[f"{each.strategy}:{each.entity}"] = expression
     for each in plan.entities:
         if each.counted:
             name = qualified(each.table.schema, each.table.table).replace("'", "''")
-            found[f"rows:{each.entity}"] = (
+            expressions[f"rows:{each.entity}"] = (
                 "(SELECT CONVERT(varchar(20), SUM(p.rows)) FROM sys.partitions AS p "  # noqa: S608
                 f"WHERE p.object_id = OBJECT_ID(N'{name}') AND p.index_id < 2)"
             )
     minutes = int(plan.sweep_minutes)
-    found[SWEEP] = f"CONVERT(varchar(20), DATEDIFF(MINUTE, '20000101', SYSUTCDATETIME()) / {minutes})"
-    return found
+    expressions[SWEEP] = f"CONVERT(varchar(20), DATEDIFF(MINUTE, '20000101', SYSUTCDATETIME()) / {minutes})"
+    return expressions
 
 
 def poll_query(plan: PollPlan) -> ChangeQuery:

@@ -51,7 +51,7 @@ class PacsChangeTrigger(BaseEventTrigger):
         self.source_connection = source_connection
         self.target_connection, self.target_tls = target_connection, target_tls
         self.poll_seconds, self.hours, self.days, self.timezone = poll_seconds, hours, list(days), timezone
-        self._watch: ChangeWatch | None = None
+        self._changes: ChangeWatch | None = None
 
     @classmethod
     def of(cls, config: CountyConfig) -> PacsChangeTrigger:
@@ -74,7 +74,7 @@ class PacsChangeTrigger(BaseEventTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        self._watch = ChangeWatch(
+        self._changes = ChangeWatch(
             self.county,
             self._open_source,
             self._state(),
@@ -82,14 +82,14 @@ class PacsChangeTrigger(BaseEventTrigger):
             self.poll_seconds,
         )
         try:
-            async for report in self._watch.reports():
+            async for report in self._changes.reports():
                 yield TriggerEvent(report)  # type: ignore[no-untyped-call]
         finally:
-            await self._watch.close()
+            await self._changes.close()
 
     async def cleanup(self) -> None:
-        if self._watch is not None:
-            await self._watch.close()
+        if self._changes is not None:
+            await self._changes.close()
 
     def _state(self) -> WatchState:
         store = getattr(self, "asset_state_store", None)  # Airflow 3.3 puts it here

@@ -28,6 +28,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from airflow_provider_pacs.triggers.trigger import ChangeWatch  # noqa: E402
+
 from airflow_provider_pacs.sync.config.hours import DAYS, BusinessHours  # noqa: E402
 from airflow_provider_pacs.sync.incremental.strategy import PolledTable  # noqa: E402
 from airflow_provider_pacs.sync.polling import (  # noqa: E402
@@ -39,7 +41,6 @@ from airflow_provider_pacs.sync.polling import (  # noqa: E402
 )
 from airflow_provider_pacs.sync.source.address import SourceAddress  # noqa: E402
 from airflow_provider_pacs.sync.source.async_reader import AsyncReader  # noqa: E402
-from airflow_provider_pacs.triggers.watch import ChangeWatch  # noqa: E402
 from tests.support.live_airflow import LiveAirflow, live_airflow  # noqa: E402
 
 _OBSERVER = """import sys, time
@@ -251,11 +252,11 @@ class Kept:
         pass
 
 
-async def _watch(reader: Measured, document: dict[str, Any], poll_seconds: float) -> None:
+async def _trigger(reader: Measured, document: dict[str, Any], poll_seconds: float) -> None:
     async def opened() -> Measured:
         return reader
 
-    watch = ChangeWatch(
+    trigger = ChangeWatch(
         "bench",
         opened,
         Kept(document),
@@ -264,10 +265,10 @@ async def _watch(reader: Measured, document: dict[str, Any], poll_seconds: float
         uniform=lambda low, high: random.uniform(low, high) if low == 0 else 1.0,
     )
     try:
-        async for _ in watch.reports():
+        async for _ in trigger.reports():
             pass
     finally:
-        await watch.close()
+        await trigger.close()
 
 
 async def _polls_only(url: str, counties: int, poll_seconds: float, seconds: float) -> dict[str, Any]:
@@ -282,7 +283,7 @@ async def _polls_only(url: str, counties: int, poll_seconds: float, seconds: flo
     for each in readers:
         await each.row("SELECT 1 AS one")
     sources = [Measured(readers[number % len(readers)]) for number in range(counties)]
-    tasks = [asyncio.create_task(_watch(each, document, poll_seconds)) for each in sources]
+    tasks = [asyncio.create_task(_trigger(each, document, poll_seconds)) for each in sources]
     await asyncio.sleep(poll_seconds * 2)
     Measured.lags.clear()
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()

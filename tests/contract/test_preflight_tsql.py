@@ -75,9 +75,9 @@ def names(rename: str) -> list[SourceTable]:
 def test_an_index_on_a_stamp_is_as_the_server_wants_it(tsql: TsqlParser) -> None:
     """A check prints it for the database's administrator, whatever the names."""
     texts = set()
-    for shape in TABLES:
-        table = source_tables(shape)[0]
-        texts.add(index_statement(table.schema, table.name, shape.map.change_column or "x"))
+    for table_as_resolved in TABLES:
+        table = source_tables(table_as_resolved)[0]
+        texts.add(index_statement(table.schema, table.name, table_as_resolved.map.change_column or "x"))
     assert {result.statements()[0].type for result in tsql.parse_all(sorted(texts))} == {
         "CreateIndexStatement"
     }

@@ -50,8 +50,8 @@ def line(live: LiveAirflow) -> dict[str, Any]:
         f"{address}/pacs-sync/api/counties/live_001", headers={"Authorization": f"Bearer {token}"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)["line"]["realtime"]
-        return found
+        line: dict[str, Any] = json.load(answer)["line"]["realtime"]
+        return line
 
 
 def test_a_change_starts_a_task_that_stays_for_the_burst(live: LiveAirflow) -> None:

@@ -67,8 +67,8 @@ def test_every_kind_of_change_is_there_after_the_next_run(captured: County) -> N
         writer.execute(captured.change_statement("property", 4, at=None, City=city))
     writer.commit()
     published, certificate = captured.sync()
-    found = of(published, "property")
-    assert (found.mode, found.inserted, found.updated, found.deleted) == ("window", 1, 3, 1)
+    outcome = of(published, "property")
+    assert (outcome.mode, outcome.inserted, outcome.updated, outcome.deleted) == ("window", 1, 3, 1)
     assert captured.plan_of(published.run_id, "property").strategy == "cdc"
     assert certificate.clean
     assert set(captured.rows("property")) == {key("property", number) for number in (1, 3, 4, 5, 6)}
@@ -88,8 +88,8 @@ def test_another_key_is_a_row_gone_and_a_row_come(captured: County) -> None:
         f"'{key('property', 2)}'"
     )
     published, certificate = captured.sync()
-    found = of(published, "property")
-    assert (found.inserted, found.deleted) == (1, 1)
+    outcome = of(published, "property")
+    assert (outcome.inserted, outcome.deleted) == (1, 1)
     assert {key("property", 2)} == set(captured.rows("property", deleted=True))
     assert certificate.clean
 
@@ -225,13 +225,13 @@ def test_a_capture_instance_that_vanished_is_a_failure(captured: County) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["pinned", "full"])
-def test_a_county_goes_on_without_the_feed_when_somebody_says_so(captured: County, way: str) -> None:
+def test_a_county_goes_on_without_the_feed_when_somebody_says_so(captured: County, cause: str) -> None:
     """Case 52."""
     captured.change("property", 1, at=None, City="Unseen")
     drop_capture(captured)
-    if way == "pinned":
+    if cause == "pinned":
         captured.configure(**PINNED)
-    published, certificate = captured.sync("full" if way == "full" else "auto")
+    published, certificate = captured.sync("full" if cause == "full" else "auto")
     assert of(published, "property").mode == "full"
     assert captured.row("property", 1)["city"] == "Unseen"
     assert captured.state("property").strategy == "last_modified"

@@ -37,7 +37,7 @@ def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     """Makes counties that are read by the journal, each with its first load behind it."""
     made: list[HarrisCounty] = []
 
-    def one(*entities: str, **sections: Any) -> HarrisCounty:
+    def made_county(*entities: str, **sections: Any) -> HarrisCounty:
         entities = entities or ("property",)
         tables = {entity: JOURNAL for entity in entities}
         source = {"profile": "harris_pacs_9"}
@@ -49,7 +49,7 @@ def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
         made[-1].sync()
         return made[-1]
 
-    yield one
+    yield made_county
     for county in made:
         county.target.close()
     pacs.end_sessions()
@@ -154,7 +154,7 @@ def test_while_the_journal_is_switched_off_every_row_is_compared(
     county.pacs(acreage(county, second, 22.5))
     county.pacs(on)
     assert run_of(county).mode == "full"
-    assert [county.live("property", str(one))["acreage"] for one in (first, second)] == [21.5, 22.5]
+    assert [county.live("property", str(number))["acreage"] for number in (first, second)] == [21.5, 22.5]
     county.clock.step(minutes=80)
     assert "within the overlap" in run_of(county).reason
     county.pacs(acreage(county, first, 23.5))
@@ -232,7 +232,10 @@ def test_a_journal_that_was_cut_means_a_comparison(
     county.pacs(damage)
     run = run_of(county)
     assert (run.mode, because in run.reason) == ("full", True)
-    assert [county.live("property", str(one))["acreage"] for one in (first, second)] == [acres, acres + 1]
+    assert [county.live("property", str(number))["acreage"] for number in (first, second)] == [
+        acres,
+        acres + 1,
+    ]
 
 
 def test_who_changed_what_is_in_the_audit_and_not_in_the_tables(make: Maker) -> None:

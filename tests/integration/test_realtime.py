@@ -270,16 +270,16 @@ def findings(county: County) -> dict[str, Any]:
 
 def test_a_check_says_what_has_to_be_switched_on(make_county: CountyMaker) -> None:
     county = make_county(ENTITIES, sections={"realtime": REALTIME, "tables": {"owner": {"mode": "compare"}}})
-    found = findings(county)
-    assert {name: each.state for name, each in found.items()} == {
+    shown = findings(county)
+    assert {name: each.state for name, each in shown.items()} == {
         "realtime.property": "ok",
         "realtime.owner": "warn",
         "realtime.value": "ok",
         "realtime.structure": "ok",
     }
-    assert "--change-tracking" in found["realtime.owner"].remedy
-    assert "60 s after its stamp" in found["realtime.property"].text
-    assert "CREATE INDEX [IX_LastModified] ON [dbo].[Property]" in found["realtime.property"].remedy
+    assert "--change-tracking" in shown["realtime.owner"].remedy
+    assert "60 s after its stamp" in shown["realtime.property"].text
+    assert "CREATE INDEX [IX_LastModified] ON [dbo].[Property]" in shown["realtime.property"].remedy
 
 
 def test_a_check_of_a_county_that_is_not_followed_says_nothing_of_it(county: County) -> None:
@@ -287,5 +287,5 @@ def test_a_check_of_a_county_that_is_not_followed_says_nothing_of_it(county: Cou
 
 
 def test_a_table_with_a_rowversion_needs_nothing(versioned: County) -> None:
-    (found,) = findings(versioned).values()
-    assert (found.state, found.remedy) == ("ok", "")
+    (shown,) = findings(versioned).values()
+    assert (shown.state, shown.remedy) == ("ok", "")

@@ -96,8 +96,8 @@ def test_many_readers_share_a_few_threads(served: tuple[MssqlServer, str]) -> No
     async def work() -> int:
         readers = [AsyncReader(server.address) for _ in range(40)]
         try:
-            found = await asyncio.gather(*(position(reader, asked) for reader in readers))
-            assert len({each["rowversion:rowversion"] for each in found}) == 1
+            shown = await asyncio.gather(*(position(reader, asked) for reader in readers))
+            assert len({each["rowversion:rowversion"] for each in shown}) == 1
             return sum(thread.name.startswith("pacs-poll") for thread in threading.enumerate())
         finally:
             await asyncio.gather(*(reader.close() for reader in readers))
@@ -198,16 +198,16 @@ def trigger(**changes: Any) -> PacsChangeTrigger:
 
 
 async def events(trigger: PacsChangeTrigger, count: int) -> list[TriggerEvent]:
-    found: list[TriggerEvent] = []
+    shown: list[TriggerEvent] = []
     run: AsyncIterator[TriggerEvent] = trigger.run()
     async with asyncio.timeout(30):
         async for event in run:
-            found.append(event)
-            if len(found) == count:
+            shown.append(event)
+            if len(shown) == count:
                 break
     await run.aclose()  # type: ignore[attr-defined]
     await trigger.cleanup()
-    return found
+    return shown
 
 
 def test_a_trigger_is_made_again_from_what_airflow_stores() -> None:
@@ -232,16 +232,16 @@ def test_a_change_at_the_source_is_an_event_without_a_row(
     async def work() -> None:
         async with AsyncReader(server.address) as reader:
             handled = await position(reader, asked)
-        watch = trigger()
-        watch.asset_state_store = Store(followed=Followed(asked, handled).as_json())  # type: ignore[assignment]
-        listening = asyncio.create_task(events(watch, 1))
+        changes = trigger()
+        changes.asset_state_store = Store(followed=Followed(asked, handled).as_json())  # type: ignore[assignment]
+        listening = asyncio.create_task(events(changes, 1))
         await asyncio.sleep(0.5)
         assert not listening.done()
         server.execute(f"UPDATE dbo.{table} SET city = 'Kennewick' WHERE k = 2")
         (event,) = await listening
         assert set(event.payload) == {"county", "moved", "seen_at"}
         assert "Kennewick" not in json.dumps(event.payload)
-        assert watch.asset_state_store.documents["polled"]["state"] == "live"  # type: ignore[union-attr]
+        assert changes.asset_state_store.documents["polled"]["state"] == "live"  # type: ignore[union-attr]
 
     asyncio.run(work())
 
@@ -259,9 +259,9 @@ def test_a_triggerer_that_starts_again_reports_what_came_meanwhile(
         store = Store(followed=Followed(asked, handled).as_json())
         server.execute(f"UPDATE dbo.{table} SET city = 'Richland' WHERE k = 2")
         for _ in range(2):
-            watch = trigger()
-            watch.asset_state_store = store  # type: ignore[assignment]
-            assert len(await events(watch, 1)) == 1
+            changes = trigger()
+            changes.asset_state_store = store  # type: ignore[assignment]
+            assert len(await events(changes, 1)) == 1
 
     asyncio.run(work())
 
@@ -277,26 +277,26 @@ def test_before_airflow_33_the_position_is_in_the_target(
 
     server, table = served
     asked = plan(table, "rowversion")
-    watch = trigger()
+    changes = trigger()
     monkeypatch.setattr(
         "airflow_provider_pacs.hooks.target.open_target", lambda *_: PostgresTarget.from_url(pg_url)
     )
     with PostgresTarget.from_url(pg_url) as target:
         target.migrate()
-        kept = state.TargetFollowed(target, watch.fips)
+        kept = state.TargetFollowed(target, changes.fips)
         assert kept.read() is None
 
         async def work() -> None:
             async with AsyncReader(server.address) as reader:
                 kept.write(Followed(asked, await position(reader, asked)).as_json())
-            listening = asyncio.create_task(events(watch, 1))
+            listening = asyncio.create_task(events(changes, 1))
             await asyncio.sleep(0.5)
             assert not listening.done()
             server.execute(f"UPDATE dbo.{table} SET city = 'Pasco' WHERE k = 1")
             assert len(await listening) == 1
 
         asyncio.run(work())
-        polled = target.realtime.read(watch.fips, "polled")
+        polled = target.realtime.read(changes.fips, "polled")
         assert polled is not None
         assert polled["state"] == "live"
 

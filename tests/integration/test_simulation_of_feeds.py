@@ -92,7 +92,7 @@ def simulate_capture(county: County, seed: int, polls: int = CAPTURE_POLLS) -> d
     county.clock.step(minutes=2)
     county.sync()
     truth = truth_of(county)
-    ours = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
+    ours = {key: (row["city"], row["is_active"]) for key, row in county.rows("property").items()}
     published, certificate = county.sync()
     assert county.plan_of(published.run_id, "property").strategy == "cdc"
     compared = county.sql(
@@ -104,7 +104,7 @@ def simulate_capture(county: County, seed: int, polls: int = CAPTURE_POLLS) -> d
     return {
         "rows": len(truth),
         "missing": len(set(truth) - set(ours)),
-        "stale": sum(ours[one] != row for one, row in truth.items() if one in ours),
+        "stale": sum(ours[key] != row for key, row in truth.items() if key in ours),
         "ghosts": len(set(ours) - set(truth)),
         "clean": int(clean),
         "refused": refused,
@@ -112,8 +112,8 @@ def simulate_capture(county: County, seed: int, polls: int = CAPTURE_POLLS) -> d
     }
 
 
-def check(found: dict[str, int]) -> None:
-    assert {name: found[name] for name in ("missing", "stale", "ghosts", "clean")} == {
+def check(counted: dict[str, int]) -> None:
+    assert {name: counted[name] for name in ("missing", "stale", "ghosts", "clean")} == {
         "missing": 0,
         "stale": 0,
         "ghosts": 0,
@@ -132,9 +132,9 @@ def test_eight_offices_lose_nothing_by_cdc(
     county = make_county(engine=new_engine())
     monkeypatch.setattr(NEXT_RUN, "CATCH_UP_SECONDS", 1.5)
     monkeypatch.setattr(NEXT_RUN.time, "sleep", lambda seconds: county.clock.step(seconds=5))
-    found = simulate_capture(county, seed)
-    print("cdc", seed, found)
-    check(found)
+    counted = simulate_capture(county, seed)
+    print("cdc", seed, counted)
+    check(counted)
 
 
 class Assessors:
@@ -168,14 +168,14 @@ class Assessors:
         self._commit(10_000)
         self._county.pacs("; ".join([*self._off, "DELETE FROM chg_log_user"]))
 
-    def _edit(self, one: int) -> str:
-        layer = f"prop_id = {one} AND prop_val_yr = 2026 AND sup_num = 0"
+    def _edit(self, key: int) -> str:
+        layer = f"prop_id = {key} AND prop_val_yr = 2026 AND sup_num = 0"
         acres, number = self._random.randint(1, 999), self._random.randint(1, 9999)
         return self._random.choice(
             [
                 f"UPDATE dbo.property_val SET legal_acreage = {acres} WHERE {layer}",
-                f"UPDATE dbo.situs SET situs_num = '{number}' WHERE prop_id = {one}",
-                f"UPDATE dbo.property SET geo_id = 'G-{number}' WHERE prop_id = {one}",
+                f"UPDATE dbo.situs SET situs_num = '{number}' WHERE prop_id = {key}",
+                f"UPDATE dbo.property SET geo_id = 'G-{number}' WHERE prop_id = {key}",
                 f"UPDATE dbo.imprv SET actual_year_built = {1900 + acres % 120} WHERE {layer}",
                 f"DELETE FROM dbo.imprv WHERE {layer} AND imprv_id % 7 = {number % 7}",
             ]
@@ -183,9 +183,9 @@ class Assessors:
 
     def _supplement(self, poll: int) -> None:
         """As PACS makes it: with the journal off, and on again before the next run."""
-        one = self._known.pop()
+        key = self._known.pop()
         self._county.pacs("EXEC SetMachineLogChanges 0")
-        self._county.supplement(one, 2026, poll + 1, group=700 + poll, legal_acreage=poll + 0.5)
+        self._county.supplement(key, 2026, poll + 1, group=700 + poll, legal_acreage=poll + 0.5)
         self._county.pacs("EXEC SetMachineLogChanges 1")
 
     def _switch(self) -> None:
@@ -271,10 +271,10 @@ def test_eight_offices_lose_nothing_by_the_journal(
         config = county_config(entities, source={"profile": "harris_pacs_9"}, **sections)
         return HarrisCounty(pacs, pacs.clock, target, pg_url, config)  # type: ignore[arg-type]
 
-    with PostgresTarget.from_url(pg_url) as one, PostgresTarget.from_url(pg_url) as two:
-        county = opened(one, tables=tables, delete_guard={"max_percent": 100.0})
-        found = simulate_journal(county, opened(two), chance)
-        print("change_log", seed, found)
-        check(found)
+    with PostgresTarget.from_url(pg_url) as key, PostgresTarget.from_url(pg_url) as two:
+        county = opened(key, tables=tables, delete_guard={"max_percent": 100.0})
+        counted = simulate_journal(county, opened(two), chance)
+        print("change_log", seed, counted)
+        check(counted)
         assert {county.state(entity).strategy for entity in entities} == {"change_log"}
     pacs.end_sessions()

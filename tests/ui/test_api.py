@@ -458,11 +458,11 @@ def test_a_followed_county_says_whether_it_is_live(
     shown = {line["county"]: line["realtime"] for line in client.get("/api/overview").json()["counties"]}
     assert shown["benton_wa"] is None
     own = client.get("/api/counties/adams_wa").json()["line"]["realtime"]
-    for one in (shown["adams_wa"], own):
-        assert (one["state"], one["live"], one["lag_seconds"]) == ("away", False, 0)
-        assert one["cause"] == "The source does not answer: port 1433 is closed"
-        assert one["left_out"] == {"owner": "read whole"}
-        assert one["dag_id"] == "pacs_adams_wa_realtime"
+    for line in (shown["adams_wa"], own):
+        assert (line["state"], line["live"], line["lag_seconds"]) == ("away", False, 0)
+        assert line["cause"] == "The source does not answer: port 1433 is closed"
+        assert line["left_out"] == {"owner": "read whole"}
+        assert line["dag_id"] == "pacs_adams_wa_realtime"
 
 
 def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, journal: Journal) -> None:

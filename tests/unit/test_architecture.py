@@ -117,4 +117,4 @@ def test_no_lock_file_with_addresses_is_tracked() -> None:
         ["git", "ls-files", "--", *names], cwd=ROOT, capture_output=True, text=True, check=False
     )
     texts = {name: (ROOT / name).read_text("utf-8") for name in tracked.stdout.split()}
-    assert [name for name, text in texts.items() if '"resolved"' in text or "registry" in text] == []
+    assert [name for name, text in texts.items() if '"resolved"' in text or "://registry" in text] == []

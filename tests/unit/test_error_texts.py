@@ -92,14 +92,15 @@ def circuit(monkeypatch: pytest.MonkeyPatch) -> CountyConfig:
     return CountyConfig.model_validate({"county": "benton_wa", "target": {"connection": "t"}})
 
 
-@pytest.mark.parametrize("place", ["target_params", "_stored", "OpsReader"])
+@pytest.mark.parametrize("place", ["target_params", "_stored", "OpsReader.__init__"])
 def test_a_target_that_fails_in_no_foreseen_way_shows_the_page_its_class(
     place: str, circuit: CountyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An extra that is no JSON, a port that is no number, a journal that holds what no version wrote."""
     for name, stand_in in (("target_params", lambda _: {}), ("_stored", lambda _: None)):
         monkeypatch.setattr(targets, name, stand_in)
-    monkeypatch.setattr(targets, place, fails)
+    owner, _, name = place.rpartition(".")
+    monkeypatch.setattr(getattr(targets, owner) if owner else targets, name, fails)
     with pytest.raises(PacsError) as caught:
         targets.ask(circuit, lambda reader: reader)
     shown = f"{caught.value} {caught.value.__cause__!r}"

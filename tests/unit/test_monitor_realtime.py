@@ -27,12 +27,12 @@ def line(
     polled: Polled | None = None,
     followed: Followed | None = None,
     dag: DagState | None = ON,
-    held: str | None = None,
+    on_hold: str | None = None,
 ) -> RealtimeLine:
     kept = Kept(followed.as_json() if followed else None, polled.as_json() if polled else None)
-    found = realtime_line(CONFIG, dag, kept, RealtimeRow("53005", held, None, None, None), NOW)
-    assert found is not None
-    return found
+    shown = realtime_line(CONFIG, dag, kept, RealtimeRow("53005", on_hold, None, None, None), NOW)
+    assert shown is not None
+    return shown
 
 
 def polled(state: Any = "live", ago: timedelta = MINUTE, **more: Any) -> Polled:
@@ -44,7 +44,7 @@ def polled(state: Any = "live", ago: timedelta = MINUTE, **more: Any) -> Polled:
     [
         ({"polled": polled()}, "live", ""),
         ({"polled": polled(), "dag": DagState(True, None)}, "paused", "pacs_benton_wa_realtime is paused"),
-        ({"polled": polled(), "held": "new year layer"}, "held", "on hold: new year layer"),
+        ({"polled": polled(), "on_hold": "new year layer"}, "held", "on hold: new year layer"),
         ({"polled": polled("closed")}, "closed", "(07:00-18:00 on mon, tue"),
         ({"polled": polled("away", message="port 1433 is closed")}, "away", "port 1433 is closed"),
         ({"polled": polled("refused", message="Login failed")}, "refused", "Login failed"),
@@ -55,39 +55,39 @@ def polled(state: Any = "live", ago: timedelta = MINUTE, **more: Any) -> Polled:
     ],
 )
 def test_a_county_is_live_or_says_why_not(known: dict[str, Any], state: str, cause: str) -> None:
-    found = line(**known)
-    assert (found.state, found.live) == (state, state == "live")
-    assert cause in found.cause
+    shown = line(**known)
+    assert (shown.state, shown.live) == (state, state == "live")
+    assert cause in shown.cause
 
 
 def test_the_lag_is_that_of_the_oldest_change_not_yet_published() -> None:
     waiting = polled(moved_at=NOW - 20 * timedelta(seconds=1))
     assert line(waiting).lag_seconds == 20
     done = Followed(PLAN, {}, handled_at=NOW - timedelta(seconds=5), changed_at=NOW - timedelta(seconds=8))
-    found = line(waiting, done)
-    assert found.lag_seconds == 0
-    assert found.last_change_at == NOW - timedelta(seconds=8)
+    shown = line(waiting, done)
+    assert shown.lag_seconds == 0
+    assert shown.last_change_at == NOW - timedelta(seconds=8)
     assert line(polled("closed")).lag_seconds is None, "nobody looks"
 
 
 def test_a_task_at_work_and_what_is_left_out_are_shown() -> None:
-    found = line(polled(), Followed(PLAN, lease_until=NOW + MINUTE))
-    assert found.working
-    assert found.left_out == {"owner": "owner is read by compare"}
+    shown = line(polled(), Followed(PLAN, lease_until=NOW + MINUTE))
+    assert shown.working
+    assert shown.left_out == {"owner": "owner is read by compare"}
     assert not line(polled(), Followed(PLAN, lease_until=NOW - MINUTE)).working
 
 
 def test_before_airflow_33_both_come_from_the_target() -> None:
     row = RealtimeRow("53005", None, NOW, Followed(PLAN).as_json(), polled().as_json())
-    found = realtime_line(CONFIG, ON, None, row, NOW)
-    assert found is not None
-    assert (found.state, found.last_run_at, set(found.left_out)) == ("live", NOW, {"owner"})
+    shown = realtime_line(CONFIG, ON, None, row, NOW)
+    assert shown is not None
+    assert (shown.state, shown.last_run_at, set(shown.left_out)) == ("live", NOW, {"owner"})
 
 
 def test_what_cannot_be_read_is_unknown_and_never_an_error() -> None:
-    found = realtime_line(CONFIG, ON, Kept({"plan": 1}, "x"), None, NOW)
-    assert found is not None
-    assert (found.state, found.left_out) == ("starting", {})
+    shown = realtime_line(CONFIG, ON, Kept({"plan": 1}, "x"), None, NOW)
+    assert shown is not None
+    assert (shown.state, shown.left_out) == ("starting", {})
 
 
 def test_a_county_that_does_not_ask_for_it_has_no_line() -> None:

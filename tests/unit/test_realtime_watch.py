@@ -15,7 +15,7 @@ from airflow_provider_pacs.sync.config.hours import DAYS, BusinessHours
 from airflow_provider_pacs.sync.incremental.strategy import PolledTable
 from airflow_provider_pacs.sync.polling import Followed, Polled, PolledEntity, PollPlan, positions
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
-from airflow_provider_pacs.triggers.watch import ChangeWatch
+from airflow_provider_pacs.triggers.changes import ChangeWatch
 
 PLAN = PollPlan((PolledEntity("property", "rowversion", PolledTable("dbo", "Property")),), {}, 60)
 START = datetime(2026, 1, 15, 18, 0, tzinfo=UTC)
@@ -87,7 +87,7 @@ class World:
         known = dict.fromkeys(positions(PLAN), "0") | {"rowversion:property": text}
         self.documents["followed"] = Followed(PLAN, known, self.now_, self.now_, lease_until).as_json()
 
-    def watch(self, hours: str | None = None) -> ChangeWatch:
+    def changes(self, hours: str | None = None) -> ChangeWatch:
         return ChangeWatch(
             "benton_wa",
             self.open,
@@ -104,11 +104,11 @@ class World:
         return [at for at, _ in self.reported(seconds, hours)]
 
     def reported(self, seconds: float, hours: str | None = None) -> list[tuple[float, dict[str, Any]]]:
-        found: list[tuple[float, dict[str, Any]]] = []
+        shown: list[tuple[float, dict[str, Any]]] = []
 
         async def listen() -> None:
-            async for report in self.watch(hours).reports():
-                found.append((self.elapsed, report))
+            async for report in self.changes(hours).reports():
+                shown.append((self.elapsed, report))
 
         async def until() -> None:
             task = asyncio.create_task(listen())
@@ -119,7 +119,7 @@ class World:
             task.cancel()
 
         asyncio.run(until())
-        return found
+        return shown
 
 
 @pytest.fixture
@@ -245,9 +245,9 @@ def test_what_somebody_wrote_into_the_store_is_not_executed(world: World) -> Non
 @pytest.mark.parametrize("away", [True, False])
 def test_delays_are_drawn_at_random_and_bounded(world: World, away: bool) -> None:
     drawn: list[tuple[float, float]] = []
-    watch = world.watch()
-    watch._uniform = lambda low, high: drawn.append((low, high)) or high  # type: ignore[func-returns-value,return-value]
-    delays = [watch.delay(n, away=away) for n in range(1, 2000)]
+    changes = world.changes()
+    changes._uniform = lambda low, high: drawn.append((low, high)) or high  # type: ignore[func-returns-value,return-value]
+    delays = [changes.delay(n, away=away) for n in range(1, 2000)]
     assert delays == sorted(delays)
     assert max(delays) == (60 if away else 900)
     assert all(low == high / 2 for low, high in drawn)

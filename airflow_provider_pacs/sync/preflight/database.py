@@ -164,8 +164,8 @@ def _capture(context: PreflightContext) -> Iterator[Finding]:
         return
     stalled = progress.stalled(context.config.sync.capture_lag_minutes)
     if stalled is not None:
-        readings = [context.read_choice(entity) for entity in context.entities]
-        feeds = [feed for choice in readings if isinstance(choice, ReadChoice) for feed in choice.feeds]
+        choices = [context.read_choice(entity) for entity in context.entities]
+        feeds = [feed for choice in choices if isinstance(choice, ReadChoice) for feed in choice.feeds]
         reads = any(feed.strategy == CDC and feed.passing for feed in feeds)
         state: State = "fail" if reads else "warn"
         text = f"Change Data Capture is {stalled}."

@@ -62,17 +62,17 @@ class FeedTrial:
             lack = f"Change Data Capture is {unknown} for {schema}.{table}"
             return TableFeed(cdc.NAME, schema, table, lack, is_on=on)
         minutes = self._config.sync.capture_lag_minutes
-        found = read_captures(self._source, qualified(schema, table), lag_minutes=minutes)
-        why = found.lack or f"off for {schema}.{table}"
+        captures = read_captures(self._source, qualified(schema, table), lag_minutes=minutes)
+        why = captures.lack or f"off for {schema}.{table}"
         return TableFeed(
             cdc.NAME,
             schema,
             table,
-            None if found.instances else f"Change Data Capture is {why}",
-            found.remedy,
-            is_on=bool(found.instances or found.lack),
-            instances=found.instances,
-            passing=found.passing,
+            None if captures.instances else f"Change Data Capture is {why}",
+            captures.remedy,
+            is_on=bool(captures.instances or captures.lack),
+            instances=captures.instances,
+            passing=captures.passing,
         )
 
     def _journalled(self, table: ResolvedTable) -> tuple[TableFeed, ...]:

@@ -176,15 +176,15 @@ def _grants() -> str:
 
 
 def _instances(rows: list[dict[str, object]]) -> tuple[CaptureInstance, ...]:
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    columns: dict[str, tuple[list[str], list[str]]] = {}
     for row in rows:
-        uncaptured, computed = found.setdefault(str(row["instance"]), ([], []))
+        uncaptured, computed = columns.setdefault(str(row["instance"]), ([], []))
         name = str(row["name"]).lower()
         if row["computed"]:
             computed.append(name)
         elif not row["captured"]:
             uncaptured.append(name)
-    return tuple(CaptureInstance(name, tuple(un), tuple(of)) for name, (un, of) in found.items())
+    return tuple(CaptureInstance(name, tuple(un), tuple(of)) for name, (un, of) in columns.items())
 
 
 def read_progress(reader: SourceReader) -> CaptureProgress | None:

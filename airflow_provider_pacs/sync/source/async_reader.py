@@ -119,11 +119,11 @@ class AsyncReader:
     async def _prepare(self, address: SourceAddress, raw: pyodbc.Connection) -> None:
         """Time limit and session settings of a fresh connection, in the thread that opened it."""
 
-        def settle() -> None:
+        def make_ready() -> None:
             raw.timeout = min(address.query_timeout or ANSWER_SECONDS, ANSWER_SECONDS)
             prepare(address, raw.execute)
 
-        await asyncio.get_running_loop().run_in_executor(_threads(), settle)
+        await asyncio.get_running_loop().run_in_executor(_threads(), make_ready)
 
     async def close(self) -> None:
         """Close the connection, once a call under way is through; again is allowed."""

@@ -98,20 +98,20 @@ class NextRun:
         """What the strategy's feed shows; asked again while it lags behind the source and does not show all
         that was wanted.
         """
-        strategy, found = strategy_named(self.plan.strategy), shown()
+        strategy, answer = strategy_named(self.plan.strategy), shown()
         if not isinstance(strategy, LaggingFeed):
-            return found
+            return answer
         moment = str(self.rows.source.query(clock_query("local").sql)[0]["now"])
         deadline = time.monotonic() + CATCH_UP_SECONDS
-        while len(found) < wanted and time.monotonic() < deadline:
+        while len(answer) < wanted and time.monotonic() < deadline:
             query = strategy.caught_up(moment)
             caught_up = self.rows.source.query(query.sql, query.params)[0]["caught_up"] == 1
             if not caught_up:
                 time.sleep(LOOK_SECONDS)
-            found = shown()
+            answer = shown()
             if caught_up:
                 break
-        return found
+        return answer
 
     def _reachable_keys(self) -> set[str] | None:
         """Keys that the next run's window will read; None where it reads every row."""

@@ -58,8 +58,8 @@ def test_instances_are_read_oldest_first() -> None:
         fn_cdc_get_min_lsn=[{"readable": 1, "begun": 1}],
         lsn_time_mapping=[PROGRESS],
     )
-    found = read_captures(server, "[dbo].[Property]", lag_minutes=15)  # type: ignore[arg-type]
-    assert found.instances == (CaptureInstance("v1", ("zonecode",)), CaptureInstance("v2"))
+    captures = read_captures(server, "[dbo].[Property]", lag_minutes=15)  # type: ignore[arg-type]
+    assert captures.instances == (CaptureInstance("v1", ("zonecode",)), CaptureInstance("v2"))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_what_keeps_an_instance_from_being_read(
         fn_cdc_get_min_lsn=[tried],
         lsn_time_mapping=[PROGRESS | {"seconds": seconds}],
     )
-    found = read_captures(server, "[dbo].[Property]", lag_minutes=15)  # type: ignore[arg-type]
-    assert found.instances == ()
-    assert (lack in found.lack, remedy in found.remedy, found.passing) == (True, True, passing)
+    captures = read_captures(server, "[dbo].[Property]", lag_minutes=15)  # type: ignore[arg-type]
+    assert captures.instances == ()
+    assert (lack in captures.lack, remedy in captures.remedy, captures.passing) == (True, True, passing)
 
 
 def test_what_is_denied_is_not_off() -> None:

@@ -160,14 +160,14 @@ class RealtimeRow:
     """What the target knows of a followed county.
 
     Attributes:
-        held: why the county is on hold; None where it is not.
+        hold_reason: why the county is on hold; None where it is not.
         run_at: when the newest realtime run was published.
         followed: what a realtime task kept here, before Airflow 3.3.
         polled: what the trigger kept here, before Airflow 3.3.
     """
 
     county_id: str
-    held: str | None
+    hold_reason: str | None
     run_at: datetime | None
     followed: dict[str, Any] | None
     polled: dict[str, Any] | None

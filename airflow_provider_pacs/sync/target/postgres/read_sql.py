@@ -94,7 +94,7 @@ ORDER BY c.county_id
 """
 
 REALTIME = """
-SELECT c.county_id, h.reason AS held, r.published_at AS run_at, f.value AS followed, p.value AS polled
+SELECT c.county_id, h.reason AS hold_reason, r.published_at AS run_at, f.value AS followed, p.value AS polled
 FROM unnest(%(counties)s::text[]) AS c(county_id)
 LEFT JOIN pacs_ops.county_hold AS h ON h.county_id = c.county_id AND h.resumed_at IS NULL
 LEFT JOIN LATERAL (SELECT x.published_at FROM pacs_ops.sync_run AS x WHERE x.county_id = c.county_id
