@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.records import EntityRun
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
@@ -189,6 +190,25 @@ def test_what_a_run_saw_switched_off_is_not_forgotten_when_it_fails(make: Maker)
     county.pacs("DELETE FROM chg_log_user")
     assert run_of(county).mode == "full"
     assert county.live("property", str(prop_id))["acreage"] == 26.5
+
+
+@pytest.mark.slow
+def test_what_was_found_while_the_journal_was_off_is_found_again_after_a_rollback(make: Maker) -> None:
+    """The cursor goes back to a time when the journal was on, as it is again; the change is in no entry."""
+    county = make("property", history={"enabled": True})
+    silent, journalled = county.plain(2)
+    county.pacs(acreage(county, journalled, 51.5))
+    base = county.sync()[0].run_id
+    county.pacs(acreage(county, journalled, 52.5))
+    county.sync()
+    county.pacs("EXEC SetMachineLogChanges 0")
+    county.pacs(acreage(county, silent, 27.5))
+    assert run_of(county).mode == "full"
+    county.pacs("DELETE FROM chg_log_user")
+    steps.rollback(county.config, county.target, run_id=base, onto=True, actor="ann", trigger="test")
+    steps.resume(county.config, county.target, actor="ann")
+    assert run_of(county).mode == "full"
+    assert [county.live("property", str(one))["acreage"] for one in (silent, journalled)] == [27.5, 52.5]
 
 
 @pytest.mark.slow

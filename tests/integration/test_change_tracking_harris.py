@@ -167,3 +167,14 @@ def test_a_table_that_is_not_tracked_falls_back_and_says_so(made: HarrisCounty) 
     lacks = {name: [feed.lack for feed in choice.better] for name, choice in choices.items()}
     assert lacks["property"] == ["Change Tracking is off for dbo.situs"]
     assert lacks["owner"] == ["Change Tracking is off for dbo.account"]
+
+
+def test_a_row_that_is_lost_in_the_target_is_not_newer(county: HarrisCounty) -> None:
+    """Rows of a joined entity have no stamp; what the feed does not show is not the next run's."""
+    (lost,) = county.sql(
+        f"DELETE FROM {county.partition('structure')} WHERE _source_key = (SELECT min(_source_key) FROM "
+        f"{county.partition('structure')} WHERE _deleted_at IS NULL) RETURNING _source_key"
+    )
+    part = of(county.sync()[1], "structure")
+    assert (part.state, part.missing, part.sample_keys) == ("drift", 1, (f"missing:{lost['_source_key']}",))
+    assert county.reconcile().clean

@@ -124,6 +124,22 @@ def names_in_the_history(county: County) -> str:
     return json.dumps([row["before"] for row in log(county)], default=str)
 
 
+def test_names_leave_a_history_that_is_no_longer_kept(relatives: County) -> None:
+    """What was logged while it was kept is redacted by a run that logs nothing."""
+    flag = {"owner": {"columns": {"is_confidential": "OwnershipPercentage"}}}
+    relatives.configure(tables=flag)
+    relatives.add("property", 1)
+    relatives.add("owner", 1, OwnershipPercentage=0)
+    sync(relatives)
+    relatives.change("owner", 1, OwnerName="Ann Lee-Smith")
+    sync(relatives)
+    assert "Ann Lee" in names_in_the_history(relatives)
+    relatives.configure(tables=flag, history={"enabled": False})
+    relatives.change("owner", 1, OwnerName="[Confidential]", OwnershipPercentage=1)
+    sync(relatives)
+    assert "Ann Lee" not in names_in_the_history(relatives)
+
+
 def test_a_row_that_became_confidential_has_no_name_in_its_history(relatives: County) -> None:
     """Where the county's own view hides the name: before-images, those of this run too, say no more than the
     row; `as_of` and a rollback bring nothing back.

@@ -13,6 +13,7 @@ from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery
 from airflow_provider_pacs.sync.records import Backfill, Comparison
 from tests.integration.conftest import CountyMaker
+from tests.support import tracking
 from tests.support.county import County, Pacs, certificate_of, key, new_engine, retype
 
 CERTIFY = import_module("airflow_provider_pacs.sync.steps.certify")
@@ -333,3 +334,38 @@ def test_pending_rows_that_all_come_back_leave_no_set(make_county: CountyMaker) 
     assert county.sync()[1].state == "clean"
     assert county.pending("property") == []
     assert county.rows("property")[key("property", 7)]["city"] == "Back"
+
+
+def unstamped() -> Pacs:
+    """A county whose software leaves some rows without a stamp."""
+    table = retype("Property")
+    columns = (replace(c, nullable=c.nullable or c.name == "LastModified") for c in table.columns)
+    return new_engine(replace(table, columns=tuple(columns)))
+
+
+def test_a_row_without_a_stamp_that_is_lost_in_the_target_is_not_newer(make_county: CountyMaker) -> None:
+    """Case C16: a feed shows every change, with a stamp or without; what it does not show is drift."""
+    county = make_county(engine=unstamped())
+    with tracking.tracked(county):
+        county.add("property", 1, 2, 3)
+        county.add("property", 6, LastModified=None)
+        assert county.sync()[1].state == "clean"
+        county.sql(f"DELETE FROM {county.partition('property')} WHERE property_id = %s", key("property", 6))
+        part = certificate_of(county.sync()[1], "property")
+        assert (part.state, part.sample_keys) == ("drift", (f"missing:{key('property', 6)}",))
+
+
+def test_a_rollback_keeps_that_the_feed_was_lost(make_county: CountyMaker) -> None:
+    """Case 87: the cursor from before the undone run was stored when nobody knew of the loss."""
+    county = make_county(sections={"history": {"enabled": True}})
+    with tracking.tracked(county):
+        county.add("property", 1, 2, 3)
+        county.sync()
+        county.change("property", 1, City="Finley")
+        wrong = county.sync()[0].run_id
+        county.target.runs.distrust_feed(county.fips, "property")
+        steps.rollback(county.config, county.target, run_id=wrong, actor="ann", trigger="test")
+        steps.resume(county.config, county.target, actor="ann")
+        outcome, _ = county.sync()
+        assert county.plan_of(outcome.run_id, "property").mode == "full"
+        assert county.row("property", 1)["city"] == "Finley"

@@ -179,9 +179,23 @@ MUTANTS = (
     Mutant(
         "rows without a stamp are read by every run",
         NEXT_RUN,
-        "or each.unstamped or reachable is None",
+        "or (each.unstamped and reads_unstamped) or reachable is None",
         "or reachable is None",
         of("mutant_guards_certificate", "test_a_row_without_a_stamp_that_changes_is_newer"),
+    ),
+    Mutant(
+        "rows without a stamp are not read by every run of a feed",
+        NEXT_RUN,
+        "reads_unstamped = self.plan.strategy == LAST_MODIFIED",
+        "reads_unstamped = True",
+        of("reader_attacks", "test_a_row_without_a_stamp_that_is_lost_in_the_target_is_not_newer"),
+    ),
+    Mutant(
+        "a joined entity's feed tells what the next run reads",
+        NEXT_RUN,
+        "or bool(joined.probes(self.plan.table))",
+        "or self.plan.table.selection is not None",
+        of("change_tracking_harris", "test_a_row_that_is_lost_in_the_target_is_not_newer"),
     ),
     Mutant(
         "nothing is newer unless it moved",

@@ -49,6 +49,20 @@ MUTANTS = (
         of("rollback", "test_a_row_that_changes_while_a_rollback_is_at_work_is_not_overwritten"),
     ),
     Mutant(
+        "a rollback keeps that the feed was lost",
+        RESTORE,
+        "_keep_distrust(connection, run.county_id, entity.name, scope)",
+        "pass",
+        of("reader_attacks", "test_a_rollback_keeps_that_the_feed_was_lost"),
+    ),
+    Mutant(
+        "names leave a history that is no longer kept",
+        PUBLISHER,
+        "change_log.redact_confidential(connection, run, entity)",
+        "if at is not None:\n        change_log.redact_confidential(connection, run, entity)",
+        of("history", "test_names_leave_a_history_that_is_no_longer_kept"),
+    ),
+    Mutant(
         "an update is noted with the row as it was",
         APPLY,
         'history.note_rows(connection, staged.run, entity, staged.at, "U", changing, before="l", after="s")',

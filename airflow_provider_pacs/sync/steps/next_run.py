@@ -11,8 +11,10 @@ from uuid import UUID
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.incremental import (
     COMPARE,
+    LAST_MODIFIED,
     bounding,
     gone_query,
+    joined,
     root_keys_query,
     strategy_named,
 )
@@ -81,13 +83,16 @@ class NextRun:
         if not moved:
             return []
 
+        # Only windows of stamps also read every row without one; a feed shows a change whatever the row says.
+        reads_unstamped = self.plan.strategy == LAST_MODIFIED
+
         def shown() -> list[RowDifference]:
             reachable = self._reachable_keys()
             return [
                 each
                 for each in moved
                 if each.kind == "extra_in_target"
-                or each.unstamped
+                or (each.unstamped and reads_unstamped)
                 or reachable is None
                 or _spelt(each.key) in reachable
             ]
@@ -114,11 +119,13 @@ class NextRun:
         return answer
 
     def _reachable_keys(self) -> set[str] | None:
-        """Keys that the next run's window will read; None where it reads every row."""
+        """Keys that the next run's window will read; None where it reads every row, or compares contents, of
+        which no bound tells what is newer.
+        """
         if self.plan.strategy == BACKFILL:
             return set()
         strategy = bounding(self.plan.table, self.plan.strategy)
-        reads_all = self.plan.strategy == COMPARE or self.plan.table.selection is not None
+        reads_all = self.plan.strategy == COMPARE or bool(joined.probes(self.plan.table))
         if strategy is None or self.plan.upper is None or reads_all:
             return None
         bounds = self._bounds(strategy, self.plan.upper)

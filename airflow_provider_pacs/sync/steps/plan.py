@@ -321,7 +321,8 @@ class _Planner:
                 # Recorded at once: what was switched off may be on again before a run comes to its end.
                 self._target.runs.distrust_feed(self._config.fips, cursor.entity)
                 another = cursor.feed != bounds.get("feed")
-                bounds = self._bounds(table, choice.strategy, cursor, lost=another)
+                if cursor.strategy == choice.strategy:  # another strategy can't read its cursor
+                    bounds = self._bounds(table, choice.strategy, cursor, lost=another)
             why_full = why_full or lost
         lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(

@@ -265,9 +265,10 @@ def redact_confidential(connection: Connection, run: RunRecord, entity: Entity) 
         sql.SQL(
             "SELECT pacs_ops.redact_change_log_rows({county}, {entity}, array_agg(x.key), "
             "array_agg(x.says)) FROM (SELECT l.{key} AS key, jsonb_build_object({pairs}) AS says FROM {l} "
-            "AS l WHERE l._run_id = {run} AND l.{flag} AND EXISTS (SELECT FROM pacs_ops.change_log AS c "
-            "WHERE c.county_id = {county} AND c.row_key = l.{key} AND c.before IS NOT NULL)) AS x HAVING "
-            "count(*) > 0"
+            "AS l WHERE EXISTS (SELECT FROM pacs_ops.change_log AS a WHERE a.county_id = {county} AND "
+            "a.entity = {entity}) AND l._run_id = {run} AND l.{flag} AND EXISTS (SELECT FROM "
+            "pacs_ops.change_log AS c WHERE c.county_id = {county} AND c.row_key = l.{key} AND c.before IS "
+            "NOT NULL)) AS x HAVING count(*) > 0"
         ).format(
             county=sql.Literal(run.county_id),
             entity=sql.Literal(entity.name),

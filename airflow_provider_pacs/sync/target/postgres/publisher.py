@@ -159,8 +159,7 @@ def _publish_entity(
         change_log.note_set(connection, run, entity, at, request.actor)
         change_log.note_cursor(connection, run, row.entity, at)
     counts = apply.apply_stage(connection, staged)
-    if at is not None:
-        change_log.redact_confidential(connection, run, entity)
+    change_log.redact_confidential(connection, run, entity)  # also where the history is no longer kept
     if plan.moves_cursor:
         if at is not None and probes.exists(connection, row.stage_table):
             change_log.note_probes(connection, run, entity, at, probes.table_of(row.stage_table))

@@ -85,7 +85,29 @@ def restore_state(
         history.note_state(connection, run, entity.name, at, what, present)
         for statement in _RESTORE[what]:
             connection.execute(sql.SQL(statement).format(run=sql.Literal(run.run_id), **names))
+        if what == "cursor":
+            _keep_distrust(connection, run.county_id, entity.name, scope)
         connection.execute("DROP TABLE pg_temp.pacs_restoring")
+
+
+def _keep_distrust(connection: Connection, county_id: str, entity: str, scope: RollbackScope) -> None:
+    """Where a run since the scope's first publish saw the feed lost, the restored cursor's feed is none.
+
+    The feed may look again as it did when that cursor was stored; what it did not show is still unread.
+    """
+    connection.execute(
+        sql.SQL(
+            "UPDATE pacs_ops.sync_state AS s SET feed = '' WHERE s.county_id = {county} AND s.entity = "
+            "{entity} AND s.feed IS NOT NULL AND EXISTS (SELECT FROM pacs_ops.change_log_state AS o WHERE "
+            "o.county_id = {county} AND o.entity = {entity} AND o.what = 'cursor' AND o.before ->> 'feed' = "
+            "'' AND o.at >= (SELECT min(t.at) FROM pacs_ops.change_set AS t WHERE t.county_id = {county} AND "
+            "{in_scope}))"
+        ).format(
+            county=sql.Literal(county_id),
+            entity=sql.Literal(entity),
+            in_scope=rollbacks.in_scope(county_id, scope, "t.at"),
+        )
+    )
 
 
 _PRESENT: dict[str, LiteralString] = {

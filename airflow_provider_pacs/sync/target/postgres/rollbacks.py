@@ -53,7 +53,7 @@ def _moments(county_id: str, scope: RollbackScope) -> sql.Composed:
     ).format(sql.Literal(county_id), sql.Literal(UUID(scope.run_id)))
 
 
-def _in_scope(county_id: str, scope: RollbackScope, at: LiteralString) -> sql.Composed:
+def in_scope(county_id: str, scope: RollbackScope, at: LiteralString) -> sql.Composed:
     """Whether a moment is among those whose changes are undone."""
     form: LiteralString = (
         "{at} > (SELECT max(m.at) FROM ({moments}) AS m)" if scope.onto else "{at} IN ({moments})"
@@ -71,10 +71,10 @@ def chosen_rows(entity: Entity, county_id: str, scope: RollbackScope) -> sql.Com
     ).format(
         county=sql.Literal(county_id),
         entity=sql.Literal(entity.name),
-        logged=_in_scope(county_id, scope, "c.at"),
+        logged=in_scope(county_id, scope, "c.at"),
         key=sql.Identifier(entity.key),
         l=partition(entity, county_id),
-        seen=_in_scope(county_id, scope, "t._first_seen_at"),
+        seen=in_scope(county_id, scope, "t._first_seen_at"),
     )
 
 
@@ -88,8 +88,8 @@ def chosen_state(county_id: str, entity: str, what: str, scope: RollbackScope) -
         later = sql.SQL(
             " AND NOT EXISTS (SELECT FROM pacs_ops.change_log_state AS o WHERE o.county_id = s.county_id "
             "AND o.entity = s.entity AND o.what = s.what AND o.key = s.key AND o.at > s.at AND NOT ({}))"
-        ).format(_in_scope(county_id, scope, "o.at"))
-    moments = _in_scope(county_id, scope, "s.at")
+        ).format(in_scope(county_id, scope, "o.at"))
+    moments = in_scope(county_id, scope, "s.at")
     return sql.SQL(
         "SELECT DISTINCT ON (s.key) s.key, s.before FROM pacs_ops.change_log_state AS s WHERE s.county_id "
         "= {} AND s.entity = {} AND s.what = {} AND {}{} ORDER BY s.key, s.at"
@@ -105,7 +105,7 @@ def undone_runs(connection: Connection, county_id: str, scope: RollbackScope) ->
             "SELECT r.run_id, r.kind, r.published_at FROM pacs_ops.sync_run AS r WHERE r.county_id = {} "
             "AND EXISTS (SELECT FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND t.run_id = "
             "r.run_id AND {}) ORDER BY r.epoch DESC"
-        ).format(sql.Literal(county_id), sql.Literal(county_id), _in_scope(county_id, scope, "t.at"))
+        ).format(sql.Literal(county_id), sql.Literal(county_id), in_scope(county_id, scope, "t.at"))
     ).fetchall()
     return [UndoneRun(*row) for row in rows]
 
@@ -115,7 +115,7 @@ def affected_entities(connection: Connection, county_id: str, scope: RollbackSco
     rows = connection.execute(
         sql.SQL(
             "SELECT DISTINCT t.entity FROM pacs_ops.change_set AS t WHERE t.county_id = {} AND {}"
-        ).format(sql.Literal(county_id), _in_scope(county_id, scope, "t.at"))
+        ).format(sql.Literal(county_id), in_scope(county_id, scope, "t.at"))
     ).fetchall()
     names = {name for (name,) in rows}
     return [entity for entity in load_entities().values() if entity.name in names]
