@@ -1,13 +1,13 @@
 # Thin: each target prepares what it needs (.ci/prepare, at once when nothing changed), then calls one tool.
 PYTHON_BIN := .venv/bin/python
 TEST_FOLDERS := $(wildcard $(addprefix tests/,unit contract golden wire integration dags fault ui docs conformance model))
-DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE))
+DEMO := $(PYTHON_BIN) -m airflow_provider_pacs.sandbox.demo $(if $(SIZE),--size $(SIZE)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(COUNTIES),--counties $(COUNTIES))
 
 # Each has a PostgreSQL and a sandbox of its own; a file's tests stay together.
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare comparison prepare-browser scriptdom demo ui test test-all check audit cases bench mutants wheel clean
+.PHONY: help prepare comparison prepare-browser scriptdom demo ui test test-all check page audit cases bench mutants wheel clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -21,7 +21,7 @@ scriptdom: prepare  ## Microsoft's T-SQL parser for the tests, once
 prepare-browser:
 	@.ci/prepare --browser
 
-demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, ARGS=...)
+demo: prepare  ## a county through real Airflow into PostgreSQL, then one table (SIZE=tiny|seed|benton, PROFILE=generic|harris_pacs_9, COUNTIES=3, ARGS=...)
 	$(DEMO) $(ARGS)
 
 ui: prepare  ## the same, and leave Airflow running
@@ -41,7 +41,11 @@ check: prepare  ## ruff, mypy --strict, import contracts, unit tests: under a mi
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
 	.venv/bin/lint-imports
+	$(PYTHON_BIN) .ci/page check
 	$(PYTHON_BIN) -m pytest -m "not slow and not lint" tests/unit $(ARGS)
+
+page: prepare  ## the page's bundle, from monitor/www: types of the API, ESLint, Vitest, Vite
+	$(PYTHON_BIN) .ci/page build
 
 audit: prepare  ## known faults of what is installed (asked of PyPI; ARGS=--service=osv), altered files, bounds, secrets, the wheel's bill of materials
 	$(PYTHON_BIN) .ci/audit $(ARGS)

@@ -42,6 +42,7 @@ from airflow_provider_pacs.operators.approvals import (
     PacsDecideOperator,
     PacsPendingDeletesOperator,
 )
+from airflow_provider_pacs.operators.base import retry_settings
 from airflow_provider_pacs.operators.certify import PacsCertifyOperator
 from airflow_provider_pacs.operators.deadline import log_missed_deadline
 from airflow_provider_pacs.operators.extract import (
@@ -361,9 +362,7 @@ def _dag(
     defaults: dict[str, Any] = {
         "owner": config.owner,
         "retries": config.sync.retries,
-        "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
+        **retry_settings(config),
         "execution_timeout": timedelta(minutes=config.sync.timeout_minutes),
     }
     if config.sync.pool is not None:

@@ -4,11 +4,16 @@ the SQL for the target.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from airflow_provider_pacs.cli.connections import open_source, read_config
 from airflow_provider_pacs.cli.invocation import Answer, Invocation, PacsCommand, county_command
 from airflow_provider_pacs.cli.progress import report_progress
+
+if TYPE_CHECKING:
+    from airflow_provider_pacs.sync.config import CountyConfig
 
 
 @click.command("grants", cls=PacsCommand)
@@ -28,6 +33,9 @@ from airflow_provider_pacs.cli.progress import report_progress
     help="The longest time without a run, in days; a feed keeps three times as much (default 5).",
 )
 @click.option("--target", is_flag=True, help="Print what the target needs, too.")
+@click.option(
+    "--roles", is_flag=True, help="Print only the roles of people: assessor, valuation, reporting, IT."
+)
 @click.option("--target-login", help="The target's role (default tf_pacs_sync).")
 def command(
     invocation: Invocation,
@@ -37,6 +45,7 @@ def command(
     change_log: bool,
     outage_days: int,
     target: bool,
+    roles: bool,
     target_login: str | None,
 ) -> Answer:
     """Print what a DBA runs so that the sync's login can read the mapped columns and nothing else.
@@ -53,6 +62,8 @@ def command(
     )
 
     config = read_config(invocation)
+    if roles:
+        return _roles(config)
     tables = mapped_tables(config)
     if invocation.source.is_named:
         from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
@@ -94,3 +105,23 @@ def command(
             *statements,
         ]
     return Answer(data, lines)
+
+
+def _roles(config: CountyConfig) -> Answer:
+    """The script of the roles of people, and how a login gets one."""
+    from airflow_provider_pacs.sync.target.postgres.grants import role_grants
+
+    statements = role_grants()
+    grant = "--   SELECT pacs_ops.grant_county('{}', '{}');"
+    lines = [
+        "-- In the target database, after `pacs migrate`, as a superuser or the owner of the database.",
+        *statements,
+        "",
+        "-- Then, for each person (pacs_auditor is a role for people too):",
+        "--   CREATE ROLE jane LOGIN; GRANT pacs_reporting TO jane;",
+        "-- As a login of pacs_it_admin; '*' is every county:",
+        grant.format("jane", config.fips),
+        "-- For reports on the page:",
+        grant.format("pacs_monitor", config.fips),
+    ]
+    return Answer({"target": {"roles": statements}}, lines)

@@ -105,17 +105,18 @@ class PacsCommand(PlainUsage):
                     formatter.write_dl(records)
 
 
-def county_command(*, source: bool = False, target: bool = True) -> Decorator:
+def county_command(*, county: bool = True, source: bool = False, target: bool = True) -> Decorator:
     """Give a command its county and the options that all commands have.
 
     The decorated function receives the `Invocation` and its own options, and returns an `Answer`.
 
     Args:
+        county: the command is about one county; else about all that the target has.
         source: the command reads the county's PACS.
         target: the command opens the platform's database.
     """
-    options: list[Decorator] = [
-        click.argument("county", shell_complete=complete_county),
+    options: list[Decorator] = [click.argument("county", shell_complete=complete_county)] if county else []
+    options += [
         _option(
             "--counties",
             section="County",
@@ -147,7 +148,7 @@ def county_command(*, source: bool = False, target: bool = True) -> Decorator:
         @wraps(function)
         def command(*arguments: Any, **settings: Any) -> Answer:
             invocation = click.get_current_context().ensure_object(Invocation)
-            invocation.county = settings.pop("county")
+            invocation.county = settings.pop("county", "")
             invocation.counties = settings.pop("counties")
             invocation.json, invocation.verbose = settings.pop("json"), settings.pop("verbose")
             for name in ("source", "target"):

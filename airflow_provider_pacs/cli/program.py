@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "backfill": "Read one window of one entity again.",
     },
     "See and decide": {
+        "report": "Print a report over all counties: values, sales, ratio studies, coverage.",
         "certificate": "Print the newest certificate: what agrees and what it covered.",
         "quarantine": "List rows that broke a rule.",
         "approve": "List pending sets of deletes, or decide on one.",

@@ -6,9 +6,12 @@ Airflow's auth manager decides.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
@@ -49,15 +52,43 @@ def county_for(county: CountyName, user: GetUserDep) -> CountyConfig:
 CountyDep = Annotated[CountyConfig, Depends(county_for)]
 
 
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What the user may do with a county's DAGs in Airflow.
+
+    Attributes:
+        run: start a run, and try a failed one again.
+        pause: pause and resume the DAG.
+        decide: answer whether pending deletes are carried out.
+    """
+
+    run: bool
+    pause: bool
+    decide: bool
+
+
+def permissions(county: str, user: BaseUser) -> Permissions:
+    """Ask Airflow's auth manager, by the county's DAG; decisions by the DAG of its approvals."""
+    return Permissions(
+        run=_may(user, dag_id_of(county), "POST", DagAccessEntity.RUN),
+        pause=_may(user, dag_id_of(county), "PUT", None),
+        decide=_may(user, dag_id_of(county, "approval"), "PUT", DagAccessEntity.HITL_DETAIL),
+    )
+
+
 def may_read_import_errors(user: GetUserDep) -> bool:
     """Whether broken county files, which Airflow shows as import errors, may be named to the user."""
     return get_auth_manager().is_authorized_view(access_view=AccessView.IMPORT_ERRORS, user=user)
 
 
-def _may_read(user: GetUserDep, dag_id: str) -> bool:
+def _may_read(user: BaseUser, dag_id: str) -> bool:
+    return _may(user, dag_id, "GET", DagAccessEntity.RUN)
+
+
+def _may(user: BaseUser, dag_id: str, method: ResourceMethod, entity: DagAccessEntity | None) -> bool:
     details = DagDetails(id=dag_id, team_name=_team(dag_id))
     return get_auth_manager().is_authorized_dag(
-        method="GET", access_entity=DagAccessEntity.RUN, details=details, user=user
+        method=method, access_entity=entity, details=details, user=user
     )
 
 

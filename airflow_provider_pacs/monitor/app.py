@@ -12,22 +12,49 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_pacs.monitor import routes_county, routes_history, routes_overview, routes_static
+from airflow_provider_pacs.monitor import (
+    routes_actions,
+    routes_county,
+    routes_history,
+    routes_overview,
+    routes_reports,
+    routes_static,
+)
 from airflow_provider_pacs.monitor.targets import OverloadedError
 from airflow_provider_pacs.sync.runtime.errors import PacsError
+
+_ROUTES = (routes_overview, routes_county, routes_history, routes_reports, routes_actions, routes_static)
 
 
 def make_app() -> FastAPI:
     """Make the app.
 
     The dependency stands at the app, so that no route can be added without it; FastAPI's own pages, which
-    take none, are off.
+    take none, are off. The API's description is a route like the others.
     """
     app = FastAPI(
-        title="PACS Sync", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)]
+        title="PACS Sync",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(get_user)],
+        generate_unique_id_function=lambda route: route.name,
     )
-    for routes in (routes_overview, routes_county, routes_history, routes_static):
+    for routes in (
+        routes_overview,
+        routes_county,
+        routes_history,
+        routes_reports,
+        routes_actions,
+        routes_static,
+    ):
         app.include_router(routes.router)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def description() -> dict[str, Any]:
+        return app.openapi()
+
     app.add_exception_handler(PacsError, _unreachable)
     app.add_middleware(SafeHeaders)
     return app

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_pacs.sync.records import CertificateState, Coverage
 
@@ -18,7 +18,13 @@ CountyState = Literal[
 """The most urgent first. `broken`: its file can't be used, or Airflow has no DAG of it, so nothing runs."""
 
 
-class CertificateSummary(BaseModel):
+class Answer(BaseModel):
+    """What the API answers: every field is there, also where it has its default."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class CertificateSummary(Answer):
     """The newest certificate of a county: its state, and what it covered."""
 
     run_id: str
@@ -27,7 +33,7 @@ class CertificateSummary(BaseModel):
     state: CertificateState
 
 
-class RunLine(BaseModel):
+class RunLine(Answer):
     """One run, summed over its entities. `rows_per_second` is per reader.
 
     Attributes:
@@ -53,12 +59,35 @@ class RunLine(BaseModel):
     airflow_path: str | None = None
 
 
+class Activity(Answer):
+    """A run that waits or is at work, as Airflow knows it.
+
+    Attributes:
+        step: the task that it is at, in words; `queued` before there is one.
+        since: since when the run is in its state.
+        attempt: the try of a task that is tried again.
+        is_new: whether the journal does not know the run yet: it is queued, or in its preflight.
+        awaits_decision: whether a person is asked.
+    """
+
+    kind: str
+    state: str
+    step: str
+    since: datetime | None = None
+    attempt: int | None = None
+    most_tries: int | None = None
+    next_try_at: datetime | None = None
+    is_new: bool = False
+    awaits_decision: bool = False
+    airflow_path: str
+
+
 RealtimeState = Literal[
     "live", "starting", "held", "paused", "closed", "away", "refused", "silent", "unknown"
 ]
 
 
-class RealtimeLine(BaseModel):
+class RealtimeLine(Answer):
     """How a county is followed.
 
     Attributes:
@@ -88,11 +117,12 @@ class RealtimeLine(BaseModel):
     left_out: dict[str, str] = {}
 
 
-class CountyLine(BaseModel):
+class CountyLine(Answer):
     """One county at a glance; of one whose file can't be used only the name, the state and the cause.
 
     Attributes:
         cause: why the state is not `in_step`, in one sentence.
+        running: whether a run waits or is at work; `activities` are those that Airflow knows.
         fresh_since: when the data in the target was read: the start of the last good run.
         due_since: data must have been read after this moment; None without a schedule.
         error_rate: runs of the last `recent_runs` that failed, were blocked or ended in drift, 0 to 1; a run
@@ -109,6 +139,7 @@ class CountyLine(BaseModel):
     state: CountyState
     cause: str = ""
     running: bool = False
+    activities: list[Activity] = []
     paused: bool = False
     cron: str | None = None
     timezone: str = "UTC"
@@ -128,7 +159,7 @@ class CountyLine(BaseModel):
     realtime: RealtimeLine | None = None
 
 
-class TargetLine(BaseModel):
+class TargetLine(Answer):
     """One target database and whether it answered."""
 
     connection: str
@@ -139,7 +170,7 @@ class TargetLine(BaseModel):
     remedy: str = ""
 
 
-class Overview(BaseModel):
+class Overview(Answer):
     """All counties that the user may read."""
 
     at: datetime
@@ -150,7 +181,7 @@ class Overview(BaseModel):
     broken_files: list[str]
 
 
-class Summary(BaseModel):
+class Summary(Answer):
     """The dashboard's card: counts, and the counties that need somebody first."""
 
     at: datetime

@@ -7,13 +7,15 @@ the table to the browser. Times are UTC; nothing here ever holds a row's values,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import Field
 
-from airflow_provider_pacs.monitor.models import CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.monitor.access import Permissions
+from airflow_provider_pacs.monitor.models import Answer, CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.monitor.models_flow import End, FlowStep, StartingRun
 from airflow_provider_pacs.sync.records import AuditRow, PendingDeletes, QuarantinedRow
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -47,6 +49,7 @@ class EntityLine(EntityRow):
         expected: about how many rows the read will bring; None where nobody can know.
         failed_tries: tries of its steps that failed in this run; `last_failure` is what the newest said.
         most_tries: how often Airflow tries a step.
+        steps: the state of extract, validate, publish and certify.
     """
 
     step: str
@@ -55,6 +58,7 @@ class EntityLine(EntityRow):
     failed_tries: int
     last_failure: str
     most_tries: int
+    steps: list[FlowStep]
     airflow_path: str | None
 
 
@@ -66,7 +70,7 @@ class FailureLine(FailureRow):
     airflow_path: str | None
 
 
-class ErrorGroup(BaseModel):
+class ErrorGroup(Answer):
     """Failures of one code: how often, the newest, what to do."""
 
     code: str
@@ -91,10 +95,11 @@ class SourceIdentity:
         return cls(known.get("server"), known.get("db"))
 
 
-class RunDetail(BaseModel):
-    """One run with its entities and what went wrong in it."""
+class RunDetail(Answer):
+    """One run with its five steps, its entities and what went wrong in it."""
 
     run: RunLine
+    steps: list[FlowStep]
     entities: list[EntityLine]
     failures: list[FailureLine]
     source: SourceIdentity
@@ -103,7 +108,7 @@ class RunDetail(BaseModel):
     source_now: str | None = None
 
 
-class SchemaLine(BaseModel):
+class SchemaLine(Answer):
     """How an entity's changes are found, and the columns of its table when that was last agreed on."""
 
     entity: str
@@ -117,11 +122,15 @@ class SchemaLine(BaseModel):
     stored_at: datetime | None = None
 
 
-class CountyDetail(BaseModel):
+class CountyDetail(Answer):
     """One county: its line, its newest run with live progress, change detection, pending deletes.
 
     Attributes:
+        may: what the user may do here.
+        ends: the source and the target, and whether they answered.
+        starting: a run that the journal does not know yet: it is queued, in its preflight, or ended there.
         refusal: the newest failure of a run that never started, where nothing has started since.
+        failed_decision: the newest decision that could not be carried out, where deletes still wait.
     """
 
     at: datetime
@@ -129,13 +138,17 @@ class CountyDetail(BaseModel):
     target: TargetLine
     source: str
     profile: str
+    may: Permissions
+    ends: list[End]
+    starting: StartingRun | None = None
     run: RunDetail | None = None
     refusal: FailureLine | None = None
-    changes: list[SchemaLine] = []
-    pending: list[PendingDeletes] = []
+    failed_decision: FailureLine | None = None
+    changes: list[SchemaLine]
+    pending: list[PendingDeletes]
 
 
-class History(BaseModel):
+class History(Answer):
     """Runs of a county, newest first."""
 
     runs: list[RunLine]
@@ -145,7 +158,7 @@ class History(BaseModel):
 class QualityLine(QualityRow):
     """What one rule said. `keys`: rows that wait in quarantine under it."""
 
-    keys: list[str] = field(default_factory=list)
+    keys: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +168,7 @@ class QuarantineLine(QuarantineRow):
     rule_text: str
 
 
-class Quality(BaseModel):
+class Quality(Answer):
     """What the rules said in the newest validated run, and what waits in quarantine."""
 
     run_id: str | None = None
@@ -164,7 +177,7 @@ class Quality(BaseModel):
     quarantine: list[QuarantineLine]
 
 
-class QuarantinedKeys(BaseModel):
+class QuarantinedKeys(Answer):
     """A page of keys."""
 
     keys: list[QuarantinedRow]
@@ -194,7 +207,7 @@ class CertificateLine(CertificateRow):
     drift_rows: int
 
 
-class CertificateGroup(BaseModel):
+class CertificateGroup(Answer):
     """One run's certificate."""
 
     run_id: str
@@ -209,7 +222,7 @@ class CertificateGroup(BaseModel):
     entities: list[CertificateLine]
 
 
-class Evidence(BaseModel):
+class Evidence(Answer):
     """Certificates of a county, its errors by class, its audit trail."""
 
     certificates: list[CertificateGroup]
@@ -218,7 +231,7 @@ class Evidence(BaseModel):
     audit: list[AuditRow]
 
 
-class CheckReport(BaseModel):
+class CheckReport(Answer):
     """What the county's newest first task found at both ends; in its order; without a time where there was
     none yet.
     """
@@ -227,5 +240,5 @@ class CheckReport(BaseModel):
     state: str | None = None
     run_id: str | None = None
     airflow_path: str | None = None
-    counts: dict[str, int] = {}
-    findings: list[CheckFinding] = []
+    counts: dict[str, int] = Field(default_factory=dict)
+    findings: list[CheckFinding] = Field(default_factory=list)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
+from airflow_provider_pacs.monitor.models import Answer
 from airflow_provider_pacs.sync.records import Hold, RowChange
 
 
@@ -16,7 +15,7 @@ class ChangeLine(RowChange):
     airflow_path: str | None
 
 
-class PropertyHistory(BaseModel):
+class PropertyHistory(Answer):
     """Every change of the rows that a key means, newest first.
 
     Attributes:

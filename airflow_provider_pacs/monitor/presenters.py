@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from airflow_provider_pacs.monitor import schedule
+from airflow_provider_pacs.monitor.airflow_runs import AirflowRun, CountyRuns
 from airflow_provider_pacs.monitor.counties import DagState, dag_id_of
-from airflow_provider_pacs.monitor.models import CertificateSummary, CountyLine, RunLine, TargetLine
+from airflow_provider_pacs.monitor.models import Activity, CertificateSummary, CountyLine, RunLine, TargetLine
 from airflow_provider_pacs.monitor.models_county import (
     CertificateGroup,
     CertificateLine,
@@ -21,7 +22,14 @@ from airflow_provider_pacs.monitor.models_county import (
     FailureLine,
     extended,
 )
-from airflow_provider_pacs.monitor.status import decide_state, is_running, is_tried_again
+from airflow_provider_pacs.monitor.models_flow import FlowStep
+from airflow_provider_pacs.monitor.status import (
+    NO_RUNS,
+    awaits_decision,
+    decide_state,
+    is_running,
+    is_tried_again,
+)
 from airflow_provider_pacs.monitor.targets import Asked
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.records import worst_state
@@ -94,7 +102,7 @@ _STEPS = {
     "blocked": "keeps its last good data",
     "failed": "failed",
 }
-_TASKS = {"plan": "preflight", "approve": "apply"}
+_TASKS = {"plan": "preflight", "approve": "apply", "reject": "apply"}
 
 
 def target_line(asked: Asked, counties: int) -> TargetLine:
@@ -116,8 +124,12 @@ def county_line(
     standing: CountyStanding | None,
     asked: Asked,
     now: datetime,
+    runs: CountyRuns = NO_RUNS,
 ) -> CountyLine:
-    """Make one county's line; a county whose target is down is `unknown`."""
+    """Make one county's line.
+
+    A county whose target is down is `unknown`; what Airflow knows of it is said all the same.
+    """
     sync, patience = config.sync, timedelta(minutes=config.sync.timeout_minutes)
     due = schedule.due_since(sync.cron, config.timezone, now, patience)
     line = CountyLine(
@@ -135,10 +147,14 @@ def county_line(
         if dag and dag.paused
         else (dag.next_run_at if dag else None) or schedule.next_fire(sync.cron, config.timezone, now),
     )
+    line.activities = activities(config.county, standing, runs)
+    line.running = is_running(standing, now, patience, runs)
     if asked.error is not None:
         line.cause = f"The target {asked.connection} does not answer: {asked.error.message}"
+        if any(run.kind != "approval" for run in runs.failed):
+            line.cause += " Its newest run failed in Airflow."
         return line
-    line.state, line.cause = decide_state(standing, due, now, patience)
+    line.state, line.cause = decide_state(standing, due, now, patience, runs)
     if dag is not None and dag.missing:
         line.state, line.cause = (
             "broken",
@@ -147,7 +163,6 @@ def county_line(
     if standing is None:
         return line
     facts, refused, states = standing.facts, standing.newest_refused, standing.recent()
-    line.running = is_running(standing, now, patience)
     line.fresh_since = facts.good_started_at
     if refused is not None:
         line.last_run = refused_line(refused, config.county)
@@ -170,6 +185,35 @@ def county_line(
 def broken_line(county: str, cause: str) -> CountyLine:
     """Make the line of a county whose file can't be used."""
     return CountyLine(county=county, name=county, dag_id=dag_id_of(county), state="broken", cause=cause)
+
+
+def activities(county: str, standing: CountyStanding | None, runs: CountyRuns) -> list[Activity]:
+    """Runs that wait or are at work, as Airflow knows them, oldest first."""
+    known = {row.trigger for row in (standing.run, standing.other) if row} if standing else set()
+    return [activity(county, run, is_new=run.trigger not in known) for run in runs.active]
+
+
+def activity(county: str, run: AirflowRun, *, is_new: bool) -> Activity:
+    """One of them: the task that it is at, and its tries."""
+    waiting = run.waiting()
+    at_work = [task for task in run.tasks.values() if task.state == "running"]
+    queued = [task for task in run.tasks.values() if task.state in ("queued", "scheduled")]
+    asks = awaits_decision(run)
+    task = next(iter(waiting or at_work or queued), None) if run.state != "queued" else None
+    step = "waits for a decision" if asks else task.task_id if task else run.state
+    tries = task is not None and (bool(waiting) or task.attempt > 1)
+    return Activity(
+        kind=run.kind,
+        state=run.state,
+        step=step,
+        since=run.since,
+        attempt=task.attempt if task and tries else None,
+        most_tries=task.most_tries if task and tries else None,
+        next_try_at=task.next_try_at if task and waiting else None,
+        is_new=is_new,
+        awaits_decision=asks,
+        airflow_path=airflow_path(county, run.kind, run.trigger) or "",
+    )
 
 
 def run_line(row: RunRow, county: str) -> RunLine:
@@ -223,6 +267,7 @@ def entity_line(
     run: RunRow,
     expected: int | None,
     failures: Sequence[FailureRow],
+    steps: list[FlowStep],
 ) -> EntityLine:
     """Make one entity's line. Its task's log is that of the step it stands at.
 
@@ -232,6 +277,7 @@ def entity_line(
         run: the run.
         expected: rows that a full read will bring.
         failures: what failed in the run, newest first.
+        steps: the state of its steps.
     """
     own = [failure for failure in failures if failure.entity == row.entity]
     again = next((failure for failure in own if is_tried_again(failure, run)), None)
@@ -253,6 +299,7 @@ def entity_line(
         failed_tries=len(own),
         last_failure=again.message if again else "",
         most_tries=config.sync.retries + 1,
+        steps=steps,
         airflow_path=airflow_path(config.county, run.kind, run.trigger, task),
     )
 

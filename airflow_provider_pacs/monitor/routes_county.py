@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 
 from airflow_provider_pacs.monitor import targets
-from airflow_provider_pacs.monitor.access import CountyDep
+from airflow_provider_pacs.monitor.access import CountyDep, permissions
+from airflow_provider_pacs.monitor.airflow_runs import airflow_runs
 from airflow_provider_pacs.monitor.counties import dag_states
 from airflow_provider_pacs.monitor.models import RunLine
 from airflow_provider_pacs.monitor.models_county import (
@@ -28,7 +30,6 @@ from airflow_provider_pacs.monitor.models_county import (
     QuarantineLine,
     RunDetail,
     SchemaLine,
-    SourceIdentity,
     extended,
 )
 from airflow_provider_pacs.monitor.presenters import (
@@ -36,13 +37,14 @@ from airflow_provider_pacs.monitor.presenters import (
     certificate_groups,
     check_report,
     county_line,
-    entity_line,
     failure_line,
     refused_line,
     run_line,
     target_line,
 )
 from airflow_provider_pacs.monitor.realtime import kept_by_airflow, realtime_line
+from airflow_provider_pacs.monitor.run_details import both_ends, newest_run, run_detail, starting_run
+from airflow_provider_pacs.monitor.status import NO_RUNS
 from airflow_provider_pacs.sync.certificate_page import certificate_page
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.quality import rule_text
@@ -52,6 +54,7 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     CountyStanding,
     CursorRow,
     EntityRow,
+    FailureRow,
     QuarantineRow,
 )
 
@@ -69,34 +72,47 @@ class _Answer:
 
     standing: CountyStanding | None = None
     run: RunDetail | None = None
+    heard: datetime | None = None
+    failures: tuple[FailureRow, ...] = ()
     refusal: FailureLine | None = None
     changes: tuple[SchemaLine, ...] = ()
     pending: tuple[PendingDeletes, ...] = ()
 
 
 @router.get("")
-def detail(config: CountyDep) -> CountyDetail:
+def detail(config: CountyDep, user: GetUserDep) -> CountyDetail:
     """Give the county's line, its newest run with live progress, how changes are found, pending deletes.
 
     A target that is down is said, not raised.
     """
     now = datetime.now(UTC)
+    runs = airflow_runs([config]).get(config.county, NO_RUNS)
 
     def question(reader: OpsReader, county_ids: list[str]) -> _Answer:
         standing = next(iter(reader.overview(county_ids)), None)
-        newest = str(standing.run.run_id) if standing and standing.run else None
+        newest = newest_run(standing)
+        run_id = str(newest.run_id) if newest else None
+        entities = reader.run_entities(run_id) if run_id else []
+        read = [
+            entity.updated_at
+            for entity in entities
+            if entity.rows_read or entity.state not in ("planned", "extracting")
+        ]
         return _Answer(
             standing,
-            _run(reader, config, newest) if newest else None,
+            run_detail(reader, config, run_id, runs) if run_id else None,
+            max([newest.started_at, *read]) if newest else None,
+            tuple(reader.failures(config.fips, 20)),
             _refusal(reader, config, standing),
-            _changes(reader.run_entities(newest) if newest else [], reader.states(config.fips)),
+            _changes(entities, reader.states(config.fips)),
             tuple(reader.pending(config.fips)),
         )
 
     asked, answer = targets.ask_each([config], question)[config.target.connection]
     answer = answer or _Answer()
     dag = dag_states([config.county]).get(config.county)
-    line = county_line(config, dag, answer.standing, asked, now)
+    decision = answer.standing.failed_decision if answer.standing and answer.pending else None
+    line = county_line(config, dag, answer.standing, asked, now, runs)
     if config.realtime.enabled:
         follows = dag_states([config.county], "realtime").get(config.county)
         row = answer.standing.realtime if answer.standing is not None else None
@@ -107,6 +123,10 @@ def detail(config: CountyDep) -> CountyDetail:
         target=target_line(asked, 1),
         source=config.source.connection,
         profile=config.source.profile,
+        may=permissions(config.county, user),
+        ends=both_ends(config, asked, now, answer.heard, answer.failures),
+        starting=starting_run(config, answer.standing, runs),
+        failed_decision=failure_line(decision, config.county) if decision else None,
         run=answer.run,
         refusal=answer.refusal,
         changes=list(answer.changes),
@@ -132,7 +152,8 @@ def history(config: CountyDep, limit: Limit = 60) -> History:
 @router.get("/runs/{run_id}")
 def run(config: CountyDep, run_id: UUID) -> RunDetail:
     """Give one run: its entities and what went wrong."""
-    view = targets.ask(config, lambda reader: _run(reader, config, str(run_id)))
+    runs = airflow_runs([config]).get(config.county, NO_RUNS)
+    view = targets.ask(config, lambda reader: run_detail(reader, config, str(run_id), runs))
     if view is None:
         raise HTTPException(404, f"{config.county} has no run {run_id}.")
     return view
@@ -216,26 +237,6 @@ def check(config: CountyDep) -> CheckReport:
 def audit(config: CountyDep, before: Sequence = None, limit: Limit = 100) -> list[AuditRow]:
     """Give older audit rows."""
     return targets.ask(config, lambda reader: reader.audit(config.fips, before, limit)) or []
-
-
-def _run(reader: OpsReader, config: CountyConfig, run_id: str) -> RunDetail | None:
-    row = reader.run(config.fips, run_id)
-    if row is None:
-        return None
-    expected = reader.last_full_rows(config.fips) | reader.expected_rows(config.fips)
-    failures = reader.run_failures(run_id)
-    return RunDetail(
-        run=run_line(row, config.county),
-        entities=[
-            entity_line(entity, config, row, expected.get(entity.entity), failures)
-            for entity in reader.run_entities(run_id)
-        ],
-        failures=[failure_line(each, config.county) for each in failures],
-        source=SourceIdentity.of(row.source_identity),
-        code_version=row.code_version,
-        mapping_version=row.mapping_version,
-        source_now=row.source_now,
-    )
 
 
 def _refusal(reader: OpsReader, config: CountyConfig, standing: CountyStanding | None) -> FailureLine | None:

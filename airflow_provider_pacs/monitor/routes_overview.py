@@ -11,10 +11,12 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
 from airflow_provider_pacs.monitor.access import may_read_import_errors, readable, readable_names
+from airflow_provider_pacs.monitor.airflow_runs import CountyRuns, airflow_runs
 from airflow_provider_pacs.monitor.counties import DagState, counties_folder, dag_states, find_counties
 from airflow_provider_pacs.monitor.models import CountyLine, CountyState, Overview, Summary
 from airflow_provider_pacs.monitor.presenters import broken_line, county_line, target_line
 from airflow_provider_pacs.monitor.realtime import kept_by_airflow, realtime_line
+from airflow_provider_pacs.monitor.status import NO_RUNS
 from airflow_provider_pacs.monitor.targets import Asked, ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
@@ -37,7 +39,8 @@ def overview(user: GetUserDep) -> Overview:
     now = datetime.now(UTC)
     answers = ask_each(configs, _by_county)
     dags = dag_states([config.county for config in configs])
-    lines = [_line(config, dags, answers, now) for config in configs]
+    runs = airflow_runs(configs)
+    lines = [_line(config, dags, runs, answers, now) for config in configs]
     add_realtime(lines, configs, answers, now)
     may_name_files = may_read_import_errors(user)
     for county in readable_names(user, loaded.reasons):
@@ -100,8 +103,16 @@ def _by_county(reader: OpsReader, county_ids: list[str]) -> dict[str, CountyStan
 def _line(
     config: CountyConfig,
     dags: dict[str, DagState],
+    runs: dict[str, CountyRuns],
     answers: dict[str, tuple[Asked, dict[str, CountyStanding] | None]],
     now: datetime,
 ) -> CountyLine:
     asked, standings = answers[config.target.connection]
-    return county_line(config, dags.get(config.county), (standings or {}).get(config.fips), asked, now)
+    return county_line(
+        config,
+        dags.get(config.county),
+        (standings or {}).get(config.fips),
+        asked,
+        now,
+        runs.get(config.county, NO_RUNS),
+    )

@@ -23,10 +23,12 @@ from airflow_provider_pacs.hooks.target import target_params
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, PacsError, RetryableError
 from airflow_provider_pacs.sync.runtime.secrets import describe_foreign
+from airflow_provider_pacs.sync.target.postgres.page_actions import OpsActions
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 from airflow_provider_pacs.sync.target.postgres.tls import refuse_weak
 
 T = TypeVar("T")
+Journal = TypeVar("Journal", bound=OpsReader)
 DEADLINE_SECONDS = 2.0
 """What a request waits for a target at most, from the look-up of its connection to its last row."""
 PER_TARGET, IN_ALL = 4, 12
@@ -92,6 +94,25 @@ def ask(config: CountyConfig, question: Callable[[OpsReader], T]) -> T | None:
     return answer
 
 
+def act(config: CountyConfig, action: Callable[[OpsActions], T]) -> T | None:
+    """Note in the county's journal what somebody did on the page; None where there is no journal yet, before
+    the county's first run.
+
+    Raises:
+        PacsError: as `ask`.
+    """
+
+    def of_the_county(journal: OpsActions) -> T:
+        if config.fips not in _own(journal, [config]):
+            raise _not_its_own(config)
+        return action(journal)
+
+    done: T | None = _result(
+        _start(config.target.connection, of_the_county, config.target.tls, opened_by=OpsActions)
+    )
+    return done
+
+
 def ask_each(
     configs: Iterable[CountyConfig], question: Callable[[OpsReader, list[str]], T]
 ) -> dict[str, tuple[Asked, T | None]]:
@@ -154,7 +175,12 @@ def _not_its_own(config: CountyConfig) -> ConfigError:
     )
 
 
-def _start(connection: str, question: Callable[[OpsReader], T], tls: str) -> _Asking:
+def _start(
+    connection: str,
+    question: Callable[[Journal], T],
+    tls: str,
+    opened_by: type[Journal] = OpsReader,  # type: ignore[assignment] # a default of a type variable
+) -> _Asking:
     """Begin, unless the target is left alone or enough requests wait already. Where a county's file says
     `target.tls: strict`, nothing is sent over a weaker connection.
 
@@ -174,16 +200,16 @@ def _start(connection: str, question: Callable[[OpsReader], T], tls: str) -> _As
             )
         circuit.busy += 1
     asking = _Asking(connection, time.monotonic() + DEADLINE_SECONDS)
-    asking.future = _pool.submit(_work, asking, question, tls)
+    asking.future = _pool.submit(_work, asking, question, tls, opened_by)
     return asking
 
 
-def _work(asking: _Asking, question: Callable[[OpsReader], T], tls: str) -> T | None:
+def _work(asking: _Asking, question: Callable[[Journal], T], tls: str, opened_by: type[Journal]) -> T | None:
     """In a thread of the page's own."""
     try:
         params = target_params(_stored(asking.connection))
         refuse_weak(params, tls)
-        with OpsReader(params) as reader:
+        with opened_by(params) as reader:
             with asking.lock:
                 asking.reader = reader
                 late = asking.abandoned

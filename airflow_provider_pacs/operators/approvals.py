@@ -60,7 +60,9 @@ class PacsDecideOperator(PacsOperator):
         actor = actor_of(answer)
         if answer["chosen_options"] != [APPROVE]:
             with self.target() as target:
-                decided = steps.reject(self.config, target, sets=sets, actor=actor)
+                decided = steps.reject(
+                    self.config, target, sets=sets, actor=actor, trigger=str(context["run_id"])
+                )
         else:
             with self.databases() as (source, target):
                 decided = steps.approve(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,15 @@ class PacsOperator(BaseOperator):
                 yield self._reader, target
             finally:
                 self._reader = None
+
+
+def retry_settings(config: CountyConfig) -> dict[str, Any]:
+    """How long a failed task of the county waits for its next try, in the words of Airflow's operators."""
+    return {
+        "retry_delay": timedelta(seconds=config.sync.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+    }
 
 
 def counts(outcome: dict[str, Any]) -> str:

@@ -23,7 +23,12 @@ from airflow_provider_pacs.sync import incremental, polling
 from airflow_provider_pacs.sync.incremental import STRATEGIES
 from airflow_provider_pacs.sync.incremental.full import ROOT_KEY
 from airflow_provider_pacs.sync.incremental.statements import ChangeQuery, Late, Window
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, IncrementalStrategy, SourceFacts
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    IncrementalStrategy,
+    ShowsPosition,
+    SourceFacts,
+)
 from airflow_provider_pacs.sync.polling import PolledEntity, PollPlan, polled_table
 from airflow_provider_pacs.sync.profiles import TableMap, load_tables, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import FatalError
@@ -98,6 +103,9 @@ _SQL = re.compile(
 )
 _TARGET_SIDE = ("sync/target/", "sync/quality/", "monitor/", "sandbox/")
 """Folders whose statements PostgreSQL or the sandbox itself reads."""
+
+PRINTED = ("/preflight/grants.py", "/preflight/feed_scripts.py", "/preflight/followed.py")
+"""Files whose statements are printed for a DBA and sent by nobody."""
 
 
 class CatalogReader:
@@ -204,8 +212,8 @@ def joined_shapes() -> list[ResolvedTable]:
     types = dict.fromkeys(sorted(names), "varchar(50)") | {"tsRowVersion": "timestamp"}
     choices: list[dict[str, Any]] = [
         {},
-        {"supplements": "accepted", "future_layer": True},
-        {"supplements": "base", "land_value": ["land_hstd_val"]},
+        {"supplements": "accepted", "future_layer": True, "history": "layers", "taxable_value": True},
+        {"supplements": "base", "land_value": ["land_hstd_val"], "qualified_by": "county_code"},
     ]
     shapes = [
         shape_of(table, types)
@@ -282,6 +290,8 @@ def poll_plans(table: ResolvedTable) -> list[PollPlan]:
     """Polls of one table: by each strategy that fits it, on both clocks, counted and not."""
     plans = []
     for strategy, fitting in strategies_of(table):
+        if not isinstance(strategy, ShowsPosition):
+            continue
         for clock, ahead, counted in (("local", 0, False), ("utc", -480, True)):
             polled = polled_table(fitting, clock, ahead, 60)
             plans.append(PollPlan((PolledEntity("property", strategy.name, polled, counted),), {}, 60))
@@ -395,6 +405,7 @@ def constants() -> dict[str, set[str]]:
             text
             for function, text in _strings(path)
             if text is not None
+            and not name.endswith(PRINTED)
             and not (function and ("/sync/incremental/" in name or name.endswith("/sync/polling.py")))
         }
     return {name: some for name, some in texts.items() if some}

@@ -87,7 +87,11 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         f"{package}/source/session.py:prepare",
         f"{package}/polling.py:poll_query",  # a builder, beside the strategies that it asks
         f"{package}/preflight/grants.py:source_grants",
+        f"{package}/preflight/followed.py:index_statement",  # printed too, and parsed there
         f"{package}/preflight/grants.py:change_tracking_script",
+        f"{package}/preflight/feed_scripts.py:capture_script",
+        f"{package}/preflight/followed.py:_finding",
+        f"{package}/preflight/followed.py:_switch_on",
         f"{package}/schema/catalog.py:_check_key",
         f"{package}/schema/stamping.py:_newest_query",
         f"{package}/schema/stamping.py:next_cursor_query",
@@ -98,7 +102,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
     inside = {
         place.rpartition(":")[2] for place in statements.assembled() - outside if "/incremental/" in place
     }
-    called_by_builders = {"_joined_keys_query", "_declared", "late", "_since", "_from"}
+    called_by_builders = {"_joined_keys_query", "_declared", "late", "_since", "_from", "position"}
     assert inside - called_by_builders <= {name.rpartition(".")[2] for name in BUILDERS}
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.preflight import queries
+from airflow_provider_pacs.sync.preflight.feed_scripts import capture_script, journal_script
+from airflow_provider_pacs.sync.preflight.followed import index_statement
 from airflow_provider_pacs.sync.preflight.grants import (
     change_tracking_script,
     mapped_tables,
@@ -68,6 +70,32 @@ def test_every_look_is_one_bounded_select(tsql: TsqlParser) -> None:
 
 def names(rename: str) -> list[SourceTable]:
     return list(source_tables(statements.make_shape(rename=statements.odd(rename))))
+
+
+def test_an_index_on_a_stamp_is_as_the_server_wants_it(tsql: TsqlParser) -> None:
+    """A check prints it for the database's administrator, whatever the names."""
+    texts = set()
+    for shape in TABLES:
+        table = source_tables(shape)[0]
+        texts.add(index_statement(table.schema, table.name, shape.map.change_column or "x"))
+    assert {result.statements()[0].type for result in tsql.parse_all(sorted(texts))} == {
+        "CreateIndexStatement"
+    }
+
+
+def test_what_is_printed_for_a_feed_is_tsql(tsql: TsqlParser) -> None:
+    """One statement a line; for CDC nothing but its documented procedures and SELECT on its own tables."""
+    generic = CountyConfig.model_validate({"county": "benton_wa"})
+    harris = CountyConfig.model_validate({"county": "benton_wa", "source": {"profile": "harris_pacs_9"}})
+    scripts = {
+        "cdc": (capture_script(generic, 5).statements, {"ExecuteStatement", "GrantStatement"}),
+        "change_log": (journal_script(harris).statements, {"GrantStatement"}),
+    }
+    for made, allowed in scripts.values():
+        types = [result.statements() for result in tsql.parse_all(made)]
+        assert {each.type for read in types for each in read} == allowed
+        assert all(len(read) == 1 for read in types)
+        assert all("GRANT SELECT ON OBJECT::" in sql for sql in made if sql.startswith("GRANT"))
 
 
 def test_grants_let_a_login_read_the_mapped_columns_and_nothing_else(tsql: TsqlParser) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import default_entities
 from tests.fault.observer import Poll
 from tests.fault.processes import Run, until
 from tests.fault.source import Sandbox
@@ -80,5 +80,5 @@ class World:
         }
         assert mine == theirs
         assert target.certificates(county) == [
-            (name, "all_rows", "clean") for name in sorted(load_entities())
+            (name, "all_rows", "clean") for name in sorted(default_entities())
         ]

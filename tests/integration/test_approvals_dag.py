@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from airflow_provider_pacs.sandbox.demo.bring_up import Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.demo.bring_up import DemoCounty, Running, everything_up, own_folder
 
 COUNTY, FIPS = "benton_wa", "53005"
 SYNC, RECONCILE, APPROVALS = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile", f"pacs_{COUNTY}_approvals"
@@ -155,7 +155,9 @@ def site() -> Iterator[Site]:
         try:
             with (
                 own_folder(folder),
-                everything_up(folder, "generic", "tiny", COUNTY, dags, lambda line: None) as running,
+                everything_up(
+                    folder, (DemoCounty(COUNTY, "generic", "tiny"),), dags, lambda line: None
+                ) as running,
             ):
                 for dag_id in (SYNC, RECONCILE, APPROVALS):
                     running.api.unpause(dag_id)

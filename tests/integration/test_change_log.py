@@ -155,9 +155,28 @@ def test_while_the_journal_is_switched_off_every_row_is_compared(
     county.pacs(on)
     assert run_of(county).mode == "full"
     assert [county.live("property", str(one))["acreage"] for one in (first, second)] == [21.5, 22.5]
+    county.clock.step(minutes=80)
+    assert "within the overlap" in run_of(county).reason
     county.pacs(acreage(county, first, 23.5))
     assert run_of(county).mode == "window"
     assert county.live("property", str(first))["acreage"] == 23.5
+
+
+def test_what_was_changed_without_an_entry_may_be_committed_later(make: Maker) -> None:
+    """A transaction that began while the journal was off ends when it is on again, and was compared."""
+    county = make()
+    (prop_id,) = county.plain(1)
+    county.pacs("INSERT INTO pacs_trigger_enable VALUES ('property_val', 0)")
+    run_of(county)
+    writer = county.writer()
+    writer.begin()
+    writer.execute(acreage(county, prop_id, 27.5))
+    county.pacs("DELETE FROM pacs_trigger_enable")
+    run_of(county)
+    county.clock.step(minutes=20)
+    writer.commit()
+    assert run_of(county).mode == "full"
+    assert county.live("property", str(prop_id))["acreage"] == 27.5
 
 
 def test_what_a_run_saw_switched_off_is_not_forgotten_when_it_fails(make: Maker) -> None:

@@ -49,8 +49,8 @@ def assert_equal(county: County) -> None:
     """The target holds what the source holds."""
     rows = county.source.query("SELECT PropertyID, City, IsActive FROM [dbo].[Property]")
     truth = {str(row["PropertyID"]).lower(): (row["City"], bool(row["IsActive"])) for row in rows}
-    held = {one: (row["city"], row["is_active"]) for one, row in county.rows("property").items()}
-    assert held == truth
+    rows_here = county.rows("property").items()
+    assert {guid: (row["city"], row["is_active"]) for guid, row in rows_here} == truth
 
 
 def reason(county: County) -> str:

@@ -18,7 +18,7 @@ from tests.support.county import County, key, of
 from tests.support.server import only_the_sandbox
 
 PACKAGE = Path(__file__).parents[2] / "airflow_provider_pacs"
-PUBLISHER = {f"sync/target/postgres/{name}.py" for name in ("apply", "publisher")}
+PUBLISHER = {f"sync/target/postgres/{name}.py" for name in ("apply", "publisher", "restore")}
 _WRITE = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE(?!\s+SET\b)|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?|COPY|"
     r"CREATE\s+(?:UNLOGGED\s+)?TABLE(?:\s+IF\s+NOT\s+EXISTS)?)\s+(?:ONLY\s+)?"
@@ -151,7 +151,9 @@ def test_only_the_publisher_has_statements_that_write_published_rows() -> None:
     allowed = {(name, place) for name, _, place in strangers} & NO_ROWS
     assert {(name, place) for name, _, place in strangers} - allowed == set(), sorted(strangers)
     assert allowed == NO_ROWS, "the list of exceptions names what is no longer there"
-    assert {name for name, _, _ in published} == {"sync/target/postgres/apply.py"}
+    assert {name for name, _, _ in published} == {
+        f"sync/target/postgres/{name}.py" for name in ("apply", "restore")
+    }
     assert len(published) >= 5, "insert, update, tombstone, first load, redaction"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from quality_stage import SCHEMA, broken_rows, create_partition, create_stage, insert_rows, key
+from roll_rule_cases import ROLL_GOOD, roll_cases
 
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.quality import ValidationContext, load_suite, reject_statement, validate_stage
@@ -97,6 +98,17 @@ CASES: dict[str, list[Case]] = {
         *[({"ownership_percentage": 60, "property_id": key("120 %")}, {"F2.15", "F2.18"})] * 2,
         *[({"ownership_percentage": 33.3333333333, "property_id": key("thirds")}, {"F2.15"})] * 3,
         *[
+            ({"ownership_percentage": 100, "property_id": key("years"), "tax_year": year}, {"F2.15"})
+            for year in (2025, 2026)
+        ],
+        *[
+            (
+                {"ownership_percentage": 50, "property_id": key("half of a year"), "tax_year": year},
+                {"F2.15", "F2.18"},
+            )
+            for year in (2025, 2026)
+        ],
+        *[
             ({"ownership_percentage": share, "property_id": key("one share unknown")}, {"F2.15"})
             for share in (60, None)
         ],
@@ -143,6 +155,8 @@ CASES: dict[str, list[Case]] = {
         *[({"bedrooms": count, "bathrooms": count}, set()) for count in (0, 50, None)],
     ],
 }
+GOOD |= ROLL_GOOD
+CASES |= roll_cases(ORPHANS)
 
 
 def _row(name: str, number: int, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def test_a_check_says_what_has_to_be_switched_on(make_county: CountyMaker) -> No
         "realtime.value": "ok",
         "realtime.structure": "ok",
     }
-    assert "ALTER TABLE [dbo].[PropertyOwner]" in found["realtime.owner"].remedy
+    assert "--change-tracking" in found["realtime.owner"].remedy
     assert "60 s after its stamp" in found["realtime.property"].text
     assert "CREATE INDEX [IX_LastModified] ON [dbo].[Property]" in found["realtime.property"].remedy
 

@@ -130,6 +130,13 @@ MUTANTS = (
         of("change_log", "test_while_the_journal_is_switched_off_every_row_is_compared"),
     ),
     Mutant(
+        "change_log: what was open while it was switched off",
+        LOG,
+        'if bounds["rests"] == 1:',
+        "if False:",
+        of("change_log", "test_what_was_changed_without_an_entry_may_be_committed_later"),
+    ),
+    Mutant(
         "change_log: what a failed run saw switched off",
         f"{STEPS}plan.py",
         "self._target.runs.distrust_feed(self._config.fips, cursor.entity)",

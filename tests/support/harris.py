@@ -22,12 +22,12 @@ from tests.support.pacs import StandingClock, Writer
 class HarrisPacs(SandboxEngine):
     """An engine with every core table and a tiny county in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         super().__init__()
         self.clock: StandingClock = StandingClock()
         for unused in ("tempdb", "model", "msdb"):  # filling their system tables is what takes time
             self.catalog.databases.pop(unused)
-        harris.build(self, "tiny")
+        harris.build(self, "tiny", seed)
 
     def reader(self) -> InProcessReader:
         """What the product reads it with."""

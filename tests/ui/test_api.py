@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +19,24 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
+from airflow_provider_pacs import build_county_dags
 from airflow_provider_pacs.monitor import access, targets
 from airflow_provider_pacs.monitor.app import make_app
 from airflow_provider_pacs.monitor.plugin import PacsSyncPlugin
-from tests.support.journal import HTML_NAME, PENDING, QUARANTINED, VALUES
+from airflow_provider_pacs.sync.reports import load_reports
+from airflow_provider_pacs.sync.target.postgres import read
+from tests.support.journal import HTML_NAME, PENDING, QUARANTINED, VALUES, Entry, write_files, write_runs
 from tests.support.serve_page import DOWN, ROOT, as_airflow
 from tests.ui.conftest import Journal
 
 APP = make_app()
-EXAMPLES = {"county": "benton_wa", "run_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "file": "pacs_sync.js"}
+EXAMPLES = {
+    "county": "benton_wa",
+    "run_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12,
+    "pending_id": "1",
+    "file": "pacs_sync.js",
+}
+EXAMPLES["report"] = "values"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +47,8 @@ def settings(journal: Journal) -> Iterator[pytest.MonkeyPatch]:
         patch.setenv("AIRFLOW_CONN_TERRAFUSION_EAST", DOWN)
         patch.setattr("airflow_provider_pacs.monitor.routes_overview.dag_states", lambda counties: {})
         patch.setattr("airflow_provider_pacs.monitor.routes_county.dag_states", lambda counties: {})
+        for routes in ("routes_overview", "routes_county"):
+            patch.setattr(f"airflow_provider_pacs.monitor.{routes}.airflow_runs", lambda configs: {})
         targets.forget()
         yield patch
 
@@ -81,14 +95,22 @@ def test_without_a_token_every_route_answers_401(route: APIRoute) -> None:
             assert client.request(method, route.path.format(**EXAMPLES)).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_fastapis_own_pages_are_off(path: str) -> None:
     with TestClient(APP) as client:
         assert client.get(path).status_code == 404
 
 
-def test_every_route_only_reads() -> None:
-    assert {method for route in APP.routes for method in route.methods} == {"GET"}
+def test_the_apis_description_is_for_those_who_are_signed_in(client: TestClient) -> None:
+    """The page's types are made from it; without a token it is a 401, as every route."""
+    described = client.get("/openapi.json").json()
+    routes = {route.path for route in APP.routes if isinstance(route, APIRoute) and route.include_in_schema}
+    assert set(described["paths"]) == routes
+
+
+def test_only_actions_do_more_than_read() -> None:
+    writing = {route.path for route in APP.routes for method in route.methods if method != "GET"}
+    assert {path.rsplit("/", 1)[0] for path in writing} == {"/api/counties/{county}/actions"}
 
 
 def test_a_process_that_serves_no_page_loads_no_web_app() -> None:
@@ -483,3 +505,94 @@ def test_a_propertys_past_is_columns_and_runs_and_no_value(client: TestClient, j
         finally:
             connection.execute("DELETE FROM pacs_ops.change_log WHERE county_id = '53005'")
             connection.execute("DELETE FROM pacs_ops.county_hold WHERE county_id = '53005'")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page waits longer than it does for people: how fast this machine is, is no matter here."""
+    monkeypatch.setattr(targets, "DEADLINE_SECONDS", 60)
+    monkeypatch.setattr(
+        read, "_SETTINGS", "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL timezone = 'UTC'"
+    )
+
+
+@pytest.mark.usefixtures("patient")
+def test_reports_of_sums_over_the_counties_that_the_user_may_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/reports.md: the page lists and reads reports of sums, as JSON and as the same CSV; none of single rows."""
+    names = {line["name"]: line for line in client.get("/api/reports").json()}
+    assert set(names) == {name for name, report in load_reports().items() if not report.per_row}
+    for report in ("parcels", "owners", "nothing"):
+        assert client.get(f"/api/reports/{report}").status_code == 404
+    monkeypatch.setattr(
+        access, "get_auth_manager", lambda: SourcePermissions({"pacs_benton_wa", "pacs_chelan_wa"})
+    )
+    for name in names:
+        table = client.get(f"/api/reports/{name}").json()
+        assert [column["name"] for column in table["columns"]] == [c["name"] for c in names[name]["columns"]]
+        text = client.get(f"/api/reports/{name}/csv")
+        assert text.headers["content-type"] == "text/csv; charset=utf-8"
+        read = list(csv.reader(io.StringIO(text.text)))
+        assert read[0] == [column["name"] for column in table["columns"]]
+        assert read[1:] == [["" if value is None else value for value in row] for row in table["rows"]]
+    values = client.get("/api/reports/values").json()
+    assert {row[0] for row in values["rows"]} == {"53005", "53007"}
+    assert values["unavailable"] == {}
+    (market,) = (place for place, column in enumerate(values["columns"]) if column["name"] == "market_value")
+    assert values["columns"][market]["kind"] == "number"
+    assert all(float(row[market]) > 0 for row in values["rows"])
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_report_that_is_not_whole_says_so(client: TestClient) -> None:
+    """A target that is down: its counties are named, and a file, which could not say it, is refused."""
+    table = client.get("/api/reports/values").json()
+    assert set(table["unavailable"]) == {"wahkiakum_wa"}
+    assert "53005" in {row[0] for row in table["rows"]}
+    assert "garfield_wa" not in {row[1] for row in table["rows"]}  # never loaded: it has nothing
+    answer = client.get("/api/reports/values/csv")
+    assert answer.status_code == 503
+    assert "wahkiakum_wa" in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_right_that_is_missing_is_said(client: TestClient, journal: Journal) -> None:
+    """No empty report where the page's login was granted no county."""
+    with psycopg.connect(journal.url, autocommit=True) as admin:
+        admin.execute("DELETE FROM pacs_ops.county_grant")
+    try:
+        table = client.get("/api/reports/values").json()
+        assert table["rows"] == []
+        assert "grant_county" in table["unavailable"]["benton_wa"]
+    finally:
+        with psycopg.connect(journal.url, autocommit=True) as admin:
+            admin.execute("INSERT INTO pacs_ops.county_grant VALUES ('pacs_owner', '*')")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_county_is_added_by_one_file_and_one_connection(
+    client: TestClient, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 18: its DAGs, its line on the page and its rows in the reports are there without a line of code."""
+    counties = tmp_path / "counties"
+    shutil.copytree(journal.counties, counties)
+    monkeypatch.setenv("AIRFLOW__PACS__COUNTIES_PATH", str(counties))
+    assert "pacs_pacific_wa" not in build_county_dags(counties)
+    entry = Entry("pacific_wa", "53049", "Pacific County, WA")
+    write_files([entry], counties, broken=False)
+    dags = {"pacs_pacific_wa", "pacs_pacific_wa_reconcile", "pacs_pacific_wa_approvals"}
+    assert dags <= set(build_county_dags(counties))
+    assert lines(client)["pacific_wa"]["state"] == "never"
+    try:
+        write_runs(journal.url, [entry], counties)
+        assert lines(client)["pacific_wa"]["state"] == "in_step"
+        rows = [row for row in client.get("/api/reports/values").json()["rows"] if row[0] == "53049"]
+        assert rows
+        assert {row[1] for row in rows} == {"pacific_wa"}
+        coverage = [row for row in client.get("/api/reports/coverage").json()["rows"] if row[0] == "53049"]
+        assert {row[2] for row in coverage} == {"property", "owner", "value", "structure"}
+    finally:
+        with psycopg.connect(journal.url, autocommit=True) as admin:
+            for table in ("property", "owner", "value_history", "structure"):
+                admin.execute(f"DROP TABLE IF EXISTS pacs_part.{table}_53049".encode())

@@ -171,8 +171,8 @@ def test_every_problem_is_told_at_once_with_field_and_line(tmp_path: Path) -> No
         "timezone: has no default outside Washington": "",
         "foo: unknown key": "(line 1)",
         "sync.cron: '0 25 * * *': '25' is no hour (0-23)": "(line 3)",
-        "sync.entities.1: unknown entity 'ownr'; did you mean 'owner'? known: owner, property, structure, "
-        "value": "(line 4)",
+        "sync.entities.1: unknown entity 'ownr'; did you mean 'owner'? known: code, exemption, "
+        "land, owner, property, sale, sale_property, structure, tax_area, value": "(line 4)",
         "sync.batch_size: Input should be greater than or equal to 1 (got 0)": "(line 5)",
         "sync.bach_size: unknown key; did you mean 'batch_size'?": "(line 6)",
         "tables.owner.tabel: unknown key; did you mean 'table'?": "(line 8)",

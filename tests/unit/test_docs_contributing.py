@@ -15,8 +15,9 @@ PACKAGE = ROOT / "airflow_provider_pacs"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 WALK = TEXT[TEXT.index("## Follow one property row") : TEXT.index("## Add an entity")]
 MADE_BY_THE_EXAMPLES = {
-    "sync/entities/land.yaml",
-    "sync/quality/suites/land.yaml",
+    "sync/entities/permit.yaml",
+    "sync/quality/suites/permit.yaml",
+    "sync/reports/NAME.yaml",
     "sync/incremental/change_number.py",
     "cli/runs.py",
 }
@@ -48,9 +49,10 @@ def test_the_examples_entity_has_what_an_entity_needs() -> None:
 
     own, profile = (yaml.safe_load(text) for text in example("Add an entity", "yaml"))
     there: dict[str, Any] = yaml.safe_load((PACKAGE / "sync/entities/structure.yaml").read_text("utf-8"))
-    assert set(own) <= set(there) | {"money", "money_by"}
-    assert own["parent"] in {entity.name for entity in load_entities().values()}
-    assert set(profile["land"]["columns"]) == set(own["columns"])
+    assert set(own) <= set(there) | {"money", "money_by", "by_default"}
+    assert own["parent"] in load_entities()
+    assert own["name"] not in load_entities()
+    assert set(profile[own["name"]]["columns"]) == set(own["columns"])
 
 
 def test_the_examples_rule_is_a_rule() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from airflow_provider_pacs.monitor.airflow_runs import AirflowRun, CountyRuns, TaskState
 from airflow_provider_pacs.monitor.schedule import due_since, next_fire
 from airflow_provider_pacs.monitor.status import decide_state, is_running
 from airflow_provider_pacs.sync.target.postgres.read_records import (
@@ -142,3 +143,81 @@ def test_a_run_has_its_time_before_the_data_counts_as_late() -> None:
     assert due_since("0 2 * * *", "America/Los_Angeles", two + 1.5 * HOUR, HOUR) == two
     assert due_since(None, "UTC", two, HOUR) is None
     assert next_fire("0 2 * * *", "America/Los_Angeles", two + HOUR) == two + timedelta(days=1)
+
+
+def airflow_run(state: str, trigger: str, kind: str = "sync", **tasks: tuple[str, int]) -> AirflowRun:
+    states = {name: TaskState(name, word, attempt, 4, NOW) for name, (word, attempt) in tasks.items()}
+    return AirflowRun("pacs_benton_wa", kind, trigger, state, NOW - HOUR, NOW - HOUR, NOW, states)
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_run_is_at_work_before_the_journal_knows_it(state: str) -> None:
+    """Case F10: from its first second."""
+    runs = CountyRuns(active=(airflow_run(state, "scheduled__2"),))
+    assert is_running(standing(), NOW, HOUR, runs)
+    assert is_running(None, NOW, HOUR, runs)
+    assert decide_state(standing(), None, NOW, HOUR, runs)[0] == "in_step"
+
+
+def test_a_run_that_waits_for_a_person_is_not_at_work() -> None:
+    runs = CountyRuns(active=(airflow_run("running", "m", "approval", decide=("awaiting_input", 1)),))
+    assert not is_running(standing(), NOW, HOUR, runs)
+
+
+def test_a_task_that_waits_for_its_next_try_is_said_with_the_words_of_its_failure() -> None:
+    """Case F10: also where the journal has nothing of it yet."""
+    runs = CountyRuns(active=(airflow_run("running", "scheduled__1", extract_owner=("up_for_retry", 3)),))
+    state, cause = decide_state(standing(AT_WORK, LOST), None, NOW, HOUR, runs)
+    assert (state, cause) == ("retrying", "extract_owner failed: login refused; try 3 of 4 follows.")
+    other = CountyRuns(active=(airflow_run("running", "scheduled__2", preflight=("up_for_retry", 2)),))
+    state, cause = decide_state(standing(), None, NOW, HOUR, other)
+    assert (state, cause) == ("retrying", "preflight failed; its log says why; try 2 of 4 follows.")
+
+
+def test_a_refused_run_with_tries_left_is_retrying_and_without_it_is_failing() -> None:
+    """Case F11: preflight counts in both."""
+    runs = CountyRuns(active=(airflow_run("running", "scheduled__2", preflight=("up_for_retry", 2)),))
+    known = standing(refused=(REFUSED,))
+    assert decide_state(known, None, NOW, HOUR, runs) == (
+        "retrying",
+        "preflight failed: no route; try 2 of 4 follows.",
+    )
+    assert decide_state(known, None, NOW, HOUR) == ("failing", "preflight failed: no route")
+
+
+def test_a_run_that_airflow_ended_is_failing_at_once_though_the_journal_has_no_end_of_it() -> None:
+    """A killed worker: nobody waits for the time that a task may take."""
+    runs = CountyRuns(failed=(airflow_run("failed", "scheduled__1", extract_owner=("failed", 4)),))
+    known = standing(AT_WORK | {"progress_at": NOW})
+    assert not is_running(known, NOW, HOUR, runs)
+    assert decide_state(known, None, NOW, HOUR, runs) == (
+        "failing",
+        "extract_owner failed; its log says why.",
+    )
+
+
+def test_a_run_that_failed_before_the_journal_knew_it_is_failing() -> None:
+    """Case F11: the target was down, so nothing could be written."""
+    runs = CountyRuns(failed=(airflow_run("failed", "scheduled__2", preflight=("failed", 4)),))
+    assert decide_state(standing(), None, NOW, HOUR, runs) == (
+        "failing",
+        "preflight failed; its log says why.",
+    )
+
+
+def test_a_failed_run_of_airflow_that_is_older_than_the_newest_run_is_no_news() -> None:
+    runs = CountyRuns(failed=(replace(airflow_run("failed", "scheduled__0"), ended_at=NOW - 3 * HOUR),))
+    assert decide_state(standing(), None, NOW, HOUR, runs)[0] == "in_step"
+
+
+def test_a_decision_that_failed_stays_visible_while_the_deletes_wait() -> None:
+    failed = replace(LOST, step="approve", message="pending set 3 holds other keys")
+    known = replace(standing(pending_rows=30), failed_decision=failed)
+    state, cause = decide_state(known, None, NOW, HOUR)
+    assert state == "pending"
+    assert cause.endswith("The last decision could not be carried out: pending set 3 holds other keys")
+
+
+def test_a_reconcile_outside_of_airflow_is_at_work_too() -> None:
+    other = replace(LAST, kind="reconcile", trigger="cli", started_at=NOW, progress_at=NOW, **AT_WORK)
+    assert is_running(replace(standing(), other=other), NOW, HOUR)

@@ -11,9 +11,10 @@ from airflow_provider_pacs.sandbox.commands import run
 from airflow_provider_pacs.sandbox.counties.harris import county as harris
 from airflow_provider_pacs.sandbox.counties.profiles import KINDS
 from airflow_provider_pacs.sandbox.demo import command
-from airflow_provider_pacs.sandbox.demo.bring_up import county_files
+from airflow_provider_pacs.sandbox.demo.bring_up import DemoCounty, county_files
 
 COUNTIES = Path(__file__).parents[2] / "dags" / "counties"
+HARRIS = DemoCounty("benton_wa", "harris_pacs_9", "tiny")
 
 
 def test_every_kind_knows_its_sizes_and_says_which_there_are() -> None:
@@ -68,14 +69,14 @@ def test_a_county_that_has_no_room_in_memory_lives_in_a_file_that_goes_with_the_
 
 
 def test_the_demo_s_county_file_names_the_profile_and_is_else_as_it_is_written(tmp_path: Path) -> None:
-    made = county_files(COUNTIES, tmp_path / "counties", "benton_wa", "harris_pacs_9") / "benton_wa.yaml"
+    made = county_files(COUNTIES, tmp_path / "counties", (HARRIS,)) / "benton_wa.yaml"
     before, after = (file.read_text("utf-8").splitlines() for file in (COUNTIES / "benton_wa.yaml", made))
     changed = [(old.split()[1], new.split()[1]) for old, new in zip(before, after, strict=True) if old != new]
     assert changed == [("generic", "harris_pacs_9")]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "benton_wa.yaml").write_text("county: benton_wa\n", "utf-8")
     with pytest.raises(ValueError, match="names 0 profiles"):
-        county_files(tmp_path / "bad", tmp_path / "copied", "benton_wa", "harris_pacs_9")
+        county_files(tmp_path / "bad", tmp_path / "copied", (HARRIS,))
 
 
 def test_the_demo_asks_the_profile_whether_it_has_the_size(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_pacs.sandbox import site
 from airflow_provider_pacs.sandbox.demo.airflow_api import AirflowApi
@@ -28,6 +29,34 @@ from airflow_provider_pacs.sandbox.demo.processes import Processes, stop_marked
 
 _LOCK = "pacs-demo.lock"
 _SANDBOX_SECONDS, _HEALTHY_SECONDS = 300, 300
+
+
+@dataclass(frozen=True, slots=True)
+class DemoCounty:
+    """A county of the demo and the sandbox PACS behind it.
+
+    Attributes:
+        name: of its file and its DAGs.
+        profile: whose tables the sandbox has.
+        size: of the sandbox.
+        seed: another gives other data.
+        text: of its file; empty for the checkout's own with another profile.
+    """
+
+    name: str
+    profile: str
+    size: str
+    seed: int = 1
+    text: str = ""
+
+    @property
+    def process(self) -> str:
+        """The name of its sandbox's process and log."""
+        return f"sandbox-{self.name}" if self.text else "sandbox"
+
+    def sandbox(self, folder: Path) -> Path:
+        """The folder of its sandbox."""
+        return folder / self.process
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +105,15 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def everything_up(
-    folder: Path, profile: str, size: str, county: str, dags: Path, on_progress: Callable[[str], None]
+    folder: Path, counties: Sequence[DemoCounty], dags: Path, on_progress: Callable[[str], None]
 ) -> Iterator[Running]:
     """Bring everything up, side by side where one does not wait for the other; stop it all when the block
     ends, however it ends.
 
     Args:
         folder: made by `own_folder`.
-        profile: whose tables the sandbox PACS has.
-        size: of the sandbox PACS.
-        county: whose DAGs are awaited and whose connections are set.
-        dags: folder of the DAG files; the county files are in `counties` there, and are used as they are but
-            for the profile.
+        counties: each gets a sandbox PACS and its connection; their DAGs are awaited.
+        dags: folder of the DAG files; the county files are in `counties` there.
         on_progress: receives a line for each step.
 
     Raises:
@@ -96,24 +122,12 @@ def everything_up(
     """
     started = time.monotonic()
     processes = Processes(folder, clean_environment())
-    sandbox = folder / "sandbox"
     with contextlib.ExitStack() as ending:
         ending.callback((folder / "running.json").unlink, missing_ok=True)
         server = ending.enter_context(contextlib.ExitStack())  # ends last: the processes use it
         ending.callback(_stop, processes, on_progress)
-        serve = [
-            "-m",
-            "airflow_provider_pacs.cli",
-            "sandbox",
-            "serve",
-            "--profile",
-            profile,
-            "--size",
-            size,
-            "--dir",
-            str(sandbox),
-        ]
-        processes.start("sandbox", [sys.executable, *serve])
+        for county in counties:
+            processes.start(county.process, [sys.executable, *_serve(county, folder)])
         postgres = server.enter_context(embedded_postgres(folder / "postgres", ("terrafusion", "airflow")))
         port = free_port()
         settings = airflow_settings(
@@ -121,43 +135,66 @@ def everything_up(
             port=port,
             metadata_url=postgres.url("airflow", "postgresql+psycopg2"),
             dags=dags,
-            counties=county_files(dags / "counties", folder / "counties", county, profile),
+            counties=county_files(dags / "counties", folder / "counties", counties),
         )
         migrate(processes, settings)
-        endpoint = _endpoint(sandbox, processes)
+        endpoints = {county: _endpoint(county.sandbox(folder), processes) for county in counties}
         on_progress(
             "sandbox PACS and PostgreSQL answer; Airflow starts: scheduler, dag-processor, api-server, "
             "triggerer"
         )
         start_components(
-            processes, settings | endpoint.environment | _connections(county, endpoint, postgres)
+            processes, settings | _trusting(folder, endpoints) | _connections(endpoints, postgres)
         )
         api = AirflowApi(f"http://127.0.0.1:{port}", processes.check)
-        api.wait_until_healthy((f"pacs_{county}", f"pacs_{county}_reconcile"), _HEALTHY_SECONDS)
+        awaited = [f"pacs_{county.name}{kind}" for county in counties for kind in ("", "_reconcile")]
+        api.wait_until_healthy(tuple(awaited), _HEALTHY_SECONDS)
         where = {
             "airflow": api.address,
             "target_url": postgres.url("terrafusion"),
-            "sandbox": str(sandbox),
-            "county": county,
+            "sandbox": str(counties[0].sandbox(folder)),
+            "county": counties[0].name,
         }
         (folder / "running.json").write_text(json.dumps(where, indent=1), "utf-8")
         yield Running(folder, processes, api, postgres, started, time.monotonic() - started)
 
 
-def county_files(written: Path, copied: Path, county: str, profile: str) -> Path:
-    """Copies the county files; the one county's says which profile its PACS is of.
+def _serve(county: DemoCounty, folder: Path) -> list[str]:
+    words = ["-m", "airflow_provider_pacs.cli", "sandbox", "serve", "--profile", county.profile, "--size"]
+    return [*words, county.size, "--seed", str(county.seed), "--dir", str(county.sandbox(folder))]
+
+
+def _trusting(folder: Path, endpoints: dict[DemoCounty, site.Endpoint]) -> dict[str, str]:
+    """The settings that reach every sandbox: each has an authority of its own, and a process trusts one file."""
+    settings = dict(next(iter(endpoints.values())).environment)
+    if len(endpoints) > 1:
+        files = [Path(endpoint.environment["SSL_CERT_FILE"]) for endpoint in endpoints.values()]
+        trusted = folder / "authorities.pem"
+        trusted.write_text("".join(file.read_text("utf-8") for file in files), "utf-8")
+        settings["SSL_CERT_FILE"] = str(trusted)
+    return settings
+
+
+def county_files(written: Path, copied: Path, counties: Sequence[DemoCounty]) -> Path:
+    """Copies the county files; a county that brings no text of its own is one of them, and its file then says
+    which profile its PACS is of.
 
     Raises:
         ValueError: its file names no profile, or more than one.
     """
     shutil.copytree(written, copied)
-    file = copied / f"{county}.yaml"
-    text, result = re.subn(r"(?m)^(  profile: )\w+", rf"\g<1>{profile}", file.read_text("utf-8"))
-    if result != 1:
-        raise ValueError(
-            f"{written / file.name} names {result} profiles: one `  profile: NAME` below `source:` is wanted"
-        )
-    file.write_text(text, "utf-8")
+    for county in counties:
+        file = copied / f"{county.name}.yaml"
+        text, result = county.text, 1
+        if not text:
+            text, result = re.subn(
+                r"(?m)^(  profile: )\w+", rf"\g<1>{county.profile}", file.read_text("utf-8")
+            )
+        if result != 1:
+            raise ValueError(
+                f"{written / file.name} names {result} profiles: one `  profile: NAME` below `source:` is wanted"
+            )
+        file.write_text(text, "utf-8")
     return copied
 
 
@@ -171,27 +208,27 @@ def _stop(processes: Processes, on_progress: Callable[[str], None]) -> None:
     on_progress("everything that was started is stopped" if not left else f"STILL RUNNING: {'; '.join(left)}")
 
 
-def _connections(county: str, endpoint: site.Endpoint, postgres: Postgres) -> dict[str, str]:
-    """The two connections as Airflow reads them from the environment."""
-    source = {
-        "conn_type": "pacs",
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "schema": endpoint.database,
-        "login": endpoint.reader,
-        "password": endpoint.reader_password,
-        "extra": {"encrypt": "yes", "trust_server_certificate": False},
+def _connections(endpoints: dict[DemoCounty, site.Endpoint], postgres: Postgres) -> dict[str, str]:
+    """The connections as Airflow reads them from the environment."""
+    connections: dict[str, dict[str, Any]] = {
+        f"AIRFLOW_CONN_PACS_{county.name.upper()}": {
+            "conn_type": "pacs",
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "schema": endpoint.database,
+            "login": endpoint.reader,
+            "password": endpoint.reader_password,
+            "extra": {"encrypt": "yes", "trust_server_certificate": False},
+        }
+        for county, endpoint in endpoints.items()
     }
-    target = {
+    connections["AIRFLOW_CONN_TERRAFUSION"] = {
         "conn_type": "postgres",
         "host": postgres.socket_folder,
         "schema": "terrafusion",
         "login": postgres.user,
     }
-    return {
-        f"AIRFLOW_CONN_PACS_{county.upper()}": json.dumps(source),
-        "AIRFLOW_CONN_TERRAFUSION": json.dumps(target),
-    }
+    return {name: json.dumps(fields) for name, fields in connections.items()}
 
 
 def _endpoint(folder: Path, processes: Processes) -> site.Endpoint:

@@ -14,7 +14,6 @@ import contextlib
 import json
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,26 +25,22 @@ from typing import Any
 from rich.console import Console
 
 from airflow_provider_pacs.sandbox.counties.profiles import GENERIC, KINDS
-from airflow_provider_pacs.sandbox.demo import run_summaries
-from airflow_provider_pacs.sandbox.demo.airflow_api import RunFailed, TaskEnd, log_lines
-from airflow_provider_pacs.sandbox.demo.bring_up import NotOurs, Running, everything_up, own_folder
+from airflow_provider_pacs.sandbox.demo import run_summaries, several
+from airflow_provider_pacs.sandbox.demo.airflow_api import RunFailed
+from airflow_provider_pacs.sandbox.demo.bring_up import (
+    DemoCounty,
+    NotOurs,
+    Running,
+    everything_up,
+    own_folder,
+)
+from airflow_provider_pacs.sandbox.demo.dag_runs import night_at, run_dag
 from airflow_provider_pacs.sandbox.demo.processes import ProcessEnded, marked
 
 ROOT = Path(__file__).parents[3]
 COUNTY = "benton_wa"
 DAG, RECONCILE = f"pacs_{COUNTY}", f"pacs_{COUNTY}_reconcile"
-_RUN_SECONDS, _MUTATE_SECONDS = 1800, 120
 _WIDTH = 140
-_COUNTED = (
-    "read",
-    "inserted",
-    "updated",
-    "deleted",
-    "quarantined",
-    "pending_deletes",
-    "missing",
-    "differing",
-)
 
 
 class Interrupted(BaseException):
@@ -60,6 +55,7 @@ class Options:
     profile: str
     keep: bool
     folder: Path
+    counties: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +96,14 @@ def _options(argv: Sequence[str] | None) -> Options:
         "--size", default="seed", help="size of the sandbox PACS: tiny, seed (default), benton"
     )
     parser.add_argument(
+        "--counties",
+        type=int,
+        default=1,
+        choices=(1, several.COUNTIES),
+        help="3: a generic county and two on PACS 9.0, in two time zones and on three schedules, and one "
+        "report over them",
+    )
+    parser.add_argument(
         "--profile",
         default=GENERIC,
         choices=list(KINDS),
@@ -113,11 +117,13 @@ def _options(argv: Sequence[str] | None) -> Options:
         help="folder for logs, databases and summary.json (default build/demo)",
     )
     result = parser.parse_args(argv)
-    try:
-        KINDS[result.profile].check(result.size)
-    except ValueError as error:
-        parser.error(f"argument --size: {error}")
-    return Options(result.size, result.profile, result.keep, result.dir.resolve())
+    profiles = {GENERIC, several.HARRIS} if result.counties > 1 else {result.profile}
+    for profile in sorted(profiles):
+        try:
+            KINDS[profile].check(result.size)
+        except ValueError as error:
+            parser.error(f"argument --size: {error}")
+    return Options(result.size, result.profile, result.keep, result.dir.resolve(), result.counties)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -134,13 +140,20 @@ def _demo(options: Options, console: Console) -> int:
     def message(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:10.1f} s[/]  {line}")
 
-    message(f"sandbox PACS ({options.size}, profile {options.profile}) and PostgreSQL start")
+    what = f"{options.counties} sandbox PACS" if options.counties > 1 else f"sandbox PACS, {options.profile},"
+    message(f"{what} ({options.size}) and PostgreSQL start")
     try:
-        with everything_up(
-            options.folder, options.profile, options.size, COUNTY, ROOT / "dags", message
-        ) as running:
+        counties = (
+            several.counties(options.size)
+            if options.counties > 1
+            else (DemoCounty(COUNTY, options.profile, options.size),)
+        )
+        with everything_up(options.folder, counties, ROOT / "dags", message) as running:
             message(f"Airflow is healthy: [bold]{running.api.address}[/]")
-            status = _show(options, running, console)
+            if options.counties > 1:
+                status = several.show(counties, running, console)
+            else:
+                status = _show(options, running, console)
             if options.keep:
                 _wait_for_the_end(running, console)
     except (ProcessEnded, TimeoutError, OSError) as error:
@@ -162,10 +175,10 @@ def _show(options: Options, running: Running, console: Console) -> int:
     try:
         for dag_id in (DAG, RECONCILE):
             running.api.unpause(dag_id)
-        done.append(_run(running, console, "full", DAG, {"mode": "full"}))
-        night = _night(running, console)
-        done.append(_run(running, console, "incremental", DAG, {"mode": "auto"}))
-        done.append(_run(running, console, "reconcile", RECONCILE, {}))
+        done.append(run_dag(running, console, "full", DAG, {"mode": "full"}))
+        night = night_at(running, console, "sandbox")
+        done.append(run_dag(running, console, "incremental", DAG, {"mode": "auto"}))
+        done.append(run_dag(running, console, "reconcile", RECONCILE, {}))
     except RunFailed as failure:
         done.append(failure.args[1])
         console.print(failure.args[0], markup=False)
@@ -191,53 +204,6 @@ def _show(options: Options, running: Running, console: Console) -> int:
     outcome = "[bold green]In step: the last certificate is clean.[/]" if ok else "[bold red]Not in step.[/]"
     console.print(f"{outcome} {total:.0f} s in all. The same figures: {file}")
     return 0 if ok else 1
-
-
-def _run(
-    running: Running, console: Console, name: str, dag_id: str, params: dict[str, Any]
-) -> run_summaries.DemoRun:
-    """One DAG run, followed to its end.
-
-    Raises:
-        RunFailed: with a text and the run.
-    """
-
-    def show(end: TaskEnd) -> None:
-        color = {"success": "green", "up_for_retry": "yellow"}.get(end.state, "red")
-        said = _counts(end.outcome)
-        console.print(
-            f"[dim]{name:>12}[/]  [{color}]{end.state:8}[/] {end.task_id:20} {end.seconds:6.1f} s  {said}"
-        )
-
-    run = running.api.run(dag_id, f"demo__{name}", params, _RUN_SECONDS, show)
-    if run.state == "success":
-        return run_summaries.DemoRun(name, run)
-    lines = [f"{dag_id}: the run {run.run_id} ended {run.state}."]
-    for task in run.failed:
-        lines.append(
-            f"--- {task.task_id}: {task.state}" + (", the end of its log:" if task.state == "failed" else "")
-        )
-        lines.extend(log_lines(running.home, dag_id, run.run_id, task) if task.state == "failed" else [])
-    raise RunFailed("\n".join(lines), run_summaries.DemoRun(name, run))
-
-
-def _counts(outcome: dict[str, Any]) -> str:
-    """The counts of a task in words, summed over entities where it has several."""
-    parts = outcome.get("entities", {}).values() if isinstance(outcome.get("entities"), dict) else [outcome]
-    sums = {name: sum(part.get(name) or 0 for part in parts if isinstance(part, dict)) for name in _COUNTED}
-    return ", ".join(f"{count:,} {name.replace(chr(95), chr(32))}" for name, count in sums.items() if count)
-
-
-def _night(running: Running, console: Console) -> dict[str, Any]:
-    """Changes at the source, by the sandbox's own clock."""
-    words = ["-m", "airflow_provider_pacs.cli", "sandbox", "mutate", "--dir", str(running.folder / "sandbox")]
-    running.processes.start("night", [sys.executable, *words])
-    night: dict[str, Any] = json.loads(running.processes.finish("night", _MUTATE_SECONDS))
-    counts = ", ".join(
-        f"{count:,} {name.replace('_', ' ')}" for name, count in night.items() if isinstance(count, int)
-    )
-    console.print(f"[dim]{'a night':>12}[/]  {counts}")
-    return night
 
 
 def _wait_for_the_end(running: Running, console: Console) -> None:

@@ -80,6 +80,27 @@ def read_runs(url: str, runs: Sequence[DemoRun]) -> list[dict[str, Any]]:
         return [_run(connection, run) for run in runs]
 
 
+def read_report(url: str, name: str) -> list[dict[str, Any]]:
+    """A view of `pacs_report` in its order: counties by code, years upwards."""
+    with psycopg.connect(url, row_factory=dict_row, options="-c timezone=UTC") as connection:
+        view = psycopg.sql.Identifier("pacs_report", name)
+        return connection.execute(
+            psycopg.sql.SQL("SELECT * FROM {} ORDER BY county_id, assessment_year").format(view)
+        ).fetchall()
+
+
+def quarantined_values(url: str) -> dict[str, list[str]]:
+    """The keys of values that a rule has set aside, by county."""
+    keys: dict[str, list[str]] = {}
+    with psycopg.connect(url) as connection:
+        for county, key in connection.execute(
+            "SELECT c.county, q.source_key FROM pacs_ops.quarantine AS q JOIN pacs_ops.county AS c USING (county_id) "
+            "WHERE q.entity = 'value' AND q.state = 'open' ORDER BY 1, 2"
+        ).fetchall():
+            keys.setdefault(county, []).append(key)
+    return keys
+
+
 def _run(connection: psycopg.Connection[dict[str, Any]], run: DemoRun) -> dict[str, Any]:
     airflow = run.dag_run
     demo_fields: dict[str, Any] = {

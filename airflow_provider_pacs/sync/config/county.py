@@ -37,7 +37,7 @@ from airflow_provider_pacs.sync.config.settings import (
 )
 from airflow_provider_pacs.sync.config.strict_yaml import YamlPath, read_yaml
 from airflow_provider_pacs.sync.entities import load_entities
-from airflow_provider_pacs.sync.profiles import TableMap, load_tables
+from airflow_provider_pacs.sync.profiles import TableMap, load_profile, load_tables
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,6 +120,16 @@ class CountyConfig(Section):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"{zone!r} is not an IANA time zone (America/Los_Angeles is one)") from error
         return zone
+
+    @model_validator(mode="after")
+    def _profile_has_the_entities(self) -> CountyConfig:
+        known = load_profile(self.source.profile)["entities"]
+        if absent := [name for name in self.sync.entities if name not in known]:
+            raise ValueError(
+                f"sync.entities: profile {self.source.profile!r} has no {', '.join(absent)}; it has: "
+                f"{', '.join(known)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _realtime_has_a_feed(self) -> CountyConfig:

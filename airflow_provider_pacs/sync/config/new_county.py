@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from airflow_provider_pacs.sync.config import CountyConfig, load_county, washington_fips
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import default_entities
 from airflow_provider_pacs.sync.profiles import profile_columns, profile_names
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 
@@ -203,7 +203,7 @@ def write_county(new: NewCounty, folder: Path, *, force: bool = False) -> tuple[
 
 def text_of(new: NewCounty) -> str:
     """The file's text; every answer is quoted, so that none can become more than a value."""
-    entities = ", ".join(_quoted(entity) for entity in new.entities or load_entities())
+    entities = ", ".join(_quoted(entity) for entity in new.entities or default_entities())
     place = f": {' '.join(new.place.split())}" if new.place else ""
     lines = [
         f"# {' '.join(new.name.split())}. Made by `pacs init`; every key is checked, and a misspelt one is "

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from airflow_provider_pacs.sync.config.cron import five_field_cron
 from airflow_provider_pacs.sync.config.hours import DAYS, Day, hours_text
-from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.entities import default_entities, load_entities
 from airflow_provider_pacs.sync.profiles import profile_columns, profile_names, profile_options
 
 
@@ -132,8 +132,8 @@ class SyncConfig(Section):
 
     Attributes:
         cron: five fields, in the county's time zone; None for manual runs only.
-        entities: what to synchronise, as written; by default all, parents first. A child without `property`
-            is allowed.
+        entities: what to synchronise, as written; by default what every profile has, parents first. A child
+            without `property` is allowed.
         batch_size: rows per batch that the hook hands out; never rows per statement or commit.
         enable_cdc: True uses the best change feed that the source allows, False compares everything in every
             run.
@@ -153,7 +153,7 @@ class SyncConfig(Section):
     """
 
     cron: Cron | None = "0 2 * * *"
-    entities: tuple[EntityName, ...] = Field(default_factory=lambda: tuple(load_entities()), min_length=1)
+    entities: tuple[EntityName, ...] = Field(default_factory=default_entities, min_length=1)
     batch_size: BatchRows = 10_000
     enable_cdc: StrictBool = True
     timeout_minutes: Minutes = 60

@@ -52,6 +52,8 @@ class Entity:
         change_column: the canonical column that holds the source's change stamp.
         money: columns whose sums a certificate compares, grouped by `money_by`.
         money_by: the column that groups the sums (a tax year); None for one sum.
+        by_default: whether a county synchronises it unless its file says otherwise. Only what every profile
+            has: a new version must not read tables to which a county's login has no rights.
         promoted: names of columns that county files promoted out of `extra`; each is NULL in the rows of
             counties that did not.
     """
@@ -65,6 +67,7 @@ class Entity:
     change_column: str = "last_modified"
     money: tuple[str, ...] = ()
     money_by: str | None = None
+    by_default: bool = True
     promoted: tuple[str, ...] = field(default=(), repr=False)  # not part of the recorded definition
 
     def with_promoted(self, columns: Iterable[EntityColumn]) -> Entity:
@@ -111,3 +114,8 @@ def load_entities() -> dict[str, Entity]:
         ordered |= {entity.name: entity for entity in ready}
         pending = [entity for entity in pending if entity.name not in ordered]
     return ordered
+
+
+def default_entities() -> tuple[str, ...]:
+    """What a county synchronises whose file names no entities, parents first."""
+    return tuple(name for name, entity in load_entities().items() if entity.by_default)

@@ -6,9 +6,10 @@ transaction brings low numbers late. So each window begins at the last entry tha
 the overlap, and entries are read twice; a transaction that is known to be open holds the cursor back.
 
 PACS switches the journal off for a machine or a table: for supplements, new years, GIS updates. Then every
-row is compared, as long as it is off, and once more when it is on again: `feed` is what is switched off and
-which triggers there are. What moves layers beside the journal shows in the contents of `prop_supp_assoc`,
-which are compared in every run.
+row is compared, as long as it is off, and until a run begins after the overlap from then: what was changed
+without an entry may be committed later. `feed` is what is switched off and which triggers there are; the
+third part of a cursor is when that was seen last. What moves layers beside the journal shows in the contents
+of `prop_supp_assoc`, which are compared in every run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from airflow_provider_pacs.sync.incremental.statements import (
     rows_of,
     select_list,
 )
-from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, SourceFacts, Support
+from airflow_provider_pacs.sync.incremental.strategy import (
+    BoundsRequest,
+    PolledTable,
+    SourceFacts,
+    Support,
+)
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 from airflow_provider_pacs.sync.schema.joined import Journal
 from airflow_provider_pacs.sync.schema.tsql import literals, qualified
@@ -32,14 +38,21 @@ from airflow_provider_pacs.sync.schema.tsql import literals, qualified
 NAME = "change_log"
 CUT = "entries since the cursor were removed from the journal: every row is compared"
 BACK = "the journal's numbers went back: it was restored or emptied, so every row is compared"
+RESTS = (
+    "the journal was switched off within the overlap, and transactions of that time may have been open: "
+    "every row is compared"
+)
 _NUMBER = "RIGHT('000000000' + CONVERT(varchar(10), {}), 10)"
 """A number of the journal as text: ten digits, the first ten characters of every bound."""
 _MOST_AUTHORS = 200
+_POLLED = 10_000
+"""Numbers at the journal's end that a poll counts."""
 
 
 def bounds_query(request: BoundsRequest) -> ChangeQuery:
     """One row: `lo`, `hi`, `behind`: 1 where the journal's numbers went back, `cut`: 1 where entries after
-    the cursor may have been removed, `machines` and `tables` that are switched off, and `feed`.
+    the cursor may have been removed, `machines` and `tables` that are switched off, `rests`: 1 where that was
+    within the overlap before the cursor, and `feed`.
 
     `hi` is the last number, and the moment from which on an open transaction may still bring lower ones: by
     the server's local clock, which stamps the journal, whatever clock stamps the county's rows.
@@ -50,20 +63,26 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
         "DECLARE @overlap int = CONVERT(int, ?);\n"
         "DECLARE @now datetime2(7) = CONVERT(datetime2(7), NULLIF(?, ''), 121);\n"
         "DECLARE @oldest datetime2(7) = CONVERT(datetime2(7), NULLIF(?, ''), 121);\n"
-        "DECLARE @cursor varchar(40) = NULLIF(CONVERT(varchar(40), ?), '');\n"
-        "DECLARE @upper varchar(40) = NULLIF(CONVERT(varchar(40), ?), '');\n"
+        "DECLARE @cursor varchar(60) = NULLIF(CONVERT(varchar(60), ?), '');\n"
+        "DECLARE @upper varchar(60) = NULLIF(CONVERT(varchar(60), ?), '');\n"
+        "DECLARE @lost int = CONVERT(int, ?);\n"
         "DECLARE @open int = DATEDIFF(SECOND, @oldest, @now);\n"
         "DECLARE @back int = CASE WHEN @open > @lag THEN @open ELSE @lag END;\n"
         "DECLARE @safe datetime = CONVERT(datetime, DATEADD(SECOND, -@back, SYSDATETIME()));\n"
         "DECLARE @id int = CONVERT(int, LEFT(@cursor, 10));\n"
         "DECLARE @at datetime = CONVERT(datetime, NULLIF(SUBSTRING(@cursor, 12, 23), ''), 121);\n"
         "DECLARE @since datetime = DATEADD(MINUTE, -@overlap, @at);\n"
+        "DECLARE @off varchar(23) = NULLIF(SUBSTRING(@cursor, 36, 23), '');\n"
+        "DECLARE @rests int = CASE WHEN @at < DATEADD(MINUTE, @overlap, CONVERT(datetime, @off, 121)) "
+        "THEN 1 ELSE 0 END;\n"
         f"SELECT CASE WHEN @at IS NULL THEN @cursor ELSE {_NUMBER.format(_begin(journal))} END AS lo, "
-        f"COALESCE(@upper, {_NUMBER.format('COALESCE(j.last_id, 0)')} + ' ' "
-        "+ CONVERT(varchar(23), @safe, 121)) AS hi, "
+        f"COALESCE(LEFT(@upper, 34), {_NUMBER.format('COALESCE(j.last_id, 0)')} + ' ' "
+        "+ CONVERT(varchar(23), @safe, 121)) + CASE WHEN @lost = 1 OR machines.n + tables.n > 0 "
+        "THEN ' ' + CONVERT(varchar(23), CONVERT(datetime, SYSDATETIME()), 121) "
+        "WHEN @rests = 1 THEN ' ' + @off ELSE '' END AS hi, "
         "CASE WHEN COALESCE(j.last_id, 0) < @id THEN 1 ELSE 0 END AS behind, "
         "CASE WHEN j.first_id > @id + 1 THEN 1 ELSE 0 END AS cut, "
-        "machines.n AS machines, tables.n AS tables, "
+        "machines.n AS machines, tables.n AS tables, @rests AS rests, "
         f"{_folded('machines')} + ' ' + {_folded('tables')} + ' ' + {_folded('made')} AS feed "
         f"FROM {_extent(journal)} AS j CROSS JOIN {_machines(journal)} AS machines "
         f"CROSS JOIN {_tables(journal)} AS tables CROSS JOIN {_triggers(journal)} AS made",
@@ -74,6 +93,7 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
             request.oldest or "",
             request.cursor or "",
             request.upper or "",
+            str(int(request.lost)),
         ),
     )
 
@@ -172,7 +192,7 @@ def late(table: ResolvedTable) -> Late:
 
 def _declared(*names: str) -> str:
     return "".join(
-        f"DECLARE @{name} int = CONVERT(int, LEFT(CONVERT(varchar(40), ?), 10));\n" for name in names
+        f"DECLARE @{name} int = CONVERT(int, LEFT(CONVERT(varchar(60), ?), 10));\n" for name in names
     )
 
 
@@ -247,6 +267,8 @@ class ChangeLog:
             return BACK
         if bounds["cut"] == 1:
             return CUT
+        if bounds["rests"] == 1:
+            return RESTS
         off = [f"{bounds[name]} {name}" for name in ("machines", "tables") if bounds[name]]
         return f"the journal is switched off for {' and '.join(off)}: every row is compared" if off else None
 
@@ -261,6 +283,18 @@ class ChangeLog:
     def authors(self, table: ResolvedTable, window: Window) -> ChangeQuery:
         """Who wrote the window's entries."""
         return authors_query(table, window)
+
+    def position(self, table: PolledTable) -> str:
+        """The journal's last number, and how many of the last numbers have an entry: a late one moves it too.
+
+        What has no trigger is seen by the poll's sweep.
+        """
+        log = qualified(table.schema, "change_log")
+        last = f"(SELECT MAX(m.lChangeID) FROM {log} AS m)"  # noqa: S608
+        return (
+            "(SELECT CONVERT(varchar(12), MAX(c.lChangeID)) + '/' + CONVERT(varchar(12), COUNT_BIG(*)) "  # noqa: S608
+            f"FROM {log} AS c WHERE c.lChangeID > {last} - {_POLLED})"
+        )
 
     def late(self, table: ResolvedTable) -> Late:
         """Rows of a root key with an entry after the bound."""

@@ -72,6 +72,8 @@ class BoundsRequest:
         table: the table, for a strategy whose bounds depend on it.
         upper: the upper bound that the run has by this strategy already: a strategy that counts the versions
             of a database gives all entities the same one. None for the first entity.
+        lost: the feed is another one than the cursor's: the next cursor may have to remember when that was
+            seen.
     """
 
     change_type: str
@@ -83,6 +85,7 @@ class BoundsRequest:
     offset_minutes: int = 0
     table: ResolvedTable | None = None
     upper: str | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

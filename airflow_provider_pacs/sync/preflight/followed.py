@@ -16,7 +16,6 @@ from airflow_provider_pacs.sync.schema.columns import optional_query
 from airflow_provider_pacs.sync.schema.tsql import qualified, quote
 from airflow_provider_pacs.sync.source.port import SourceReader
 
-_TRACKING = "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON);"
 _ROWS = "SELECT SUM(p.rows) AS n FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(?) AND p.index_id < 2"
 
 
@@ -62,7 +61,11 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
     name = f"realtime.{entity}"
     if not can_be_followed(choice):
         text = f"{entity} is not followed: {choice.reason}. Its changes come with the scheduled runs."
-        return Finding(name, "changes", "warn", text, _switch_on(context, entity))
+        remedy = (
+            "The database's administrator runs what "
+            f"`pacs grants {context.config.county} --change-tracking` prints, or adds a rowversion column."
+        )
+        return Finding(name, "changes", "warn", text, remedy)
     poll, lag = context.config.realtime.poll_seconds, context.config.sync.lag_seconds
     if choice.strategy == LAST_MODIFIED:
         table = choice.table.map
@@ -70,24 +73,13 @@ def _finding(context: PreflightContext, entity: str, choice: ReadChoice) -> Find
             f"{entity} is followed by the stamps in {table.change_column}: a change is read {lag} s after "
             "its stamp, and each poll looks for the newest stamp. A hard delete is found by the next run."
         )
-        column, where = table.change_column or "", qualified(table.schema, table.table)
-        index = f"CREATE INDEX {quote(f'IX_{column}'[:128])} ON {where} ({quote(column)});"
+        index = index_statement(table.schema, table.table, table.change_column or "")
         remedy = f"A rowversion column is quicker. Without an index on the stamp a poll scans: {index}"
         return Finding(name, "changes", "ok", text, remedy)
     text = f"{entity} is followed by {choice.strategy}: a poll every {poll} s costs next to nothing."
     return Finding(name, "changes", "ok", text)
 
 
-def _switch_on(context: PreflightContext, entity: str) -> str:
-    """What the database's administrator runs, for each table of the entity."""
-    tables = context.tables(entity)
-    if strategy_named("change_tracking") is None:
-        statements = [f"ALTER TABLE {table.quoted} ADD rv rowversion;" for table in tables]
-    else:
-        statements = [_TRACKING]
-        for table in tables:
-            statements += [
-                f"ALTER TABLE {table.quoted} ENABLE CHANGE_TRACKING;",
-                f"GRANT VIEW CHANGE TRACKING ON {table.quoted} TO {context.grantee};",
-            ]
-    return f"The database's administrator switches it on: {' '.join(statements)}"
+def index_statement(schema: str, table: str, column: str) -> str:
+    """An index on a change stamp; printed, never sent."""
+    return f"CREATE INDEX {quote(f'IX_{column}'[:60])} ON {qualified(schema, table)} ({quote(column)});"

@@ -134,7 +134,7 @@ def change_tracking_script(config: CountyConfig, outage_days: int = OUTAGE_DAYS)
 def _tracked_keys(config: CountyConfig) -> dict[str, tuple[str, ...]]:
     """`[schema].[table]` -> the quoted columns of its primary key, each table once."""
     maps = table_maps(config)
-    found: dict[str, tuple[str, ...]] = {}
+    keys: dict[str, tuple[str, ...]] = {}
     for name in (name for name in load_entities() if name in config.sync.entities):
         table = maps[name]
         places: list[tuple[str, str, tuple[str, ...]]] = [(table.schema, table.table, (table.key,))]
@@ -142,8 +142,8 @@ def _tracked_keys(config: CountyConfig) -> dict[str, tuple[str, ...]]:
             places = [(track.schema, track.table, track.key) for track in render(table).tracks]
         for schema, place, key in places:
             quoted = f"{one_line(schema)}.{one_line(place)}"
-            found.setdefault(quoted, tuple(one_line(column) for column in key))
-    return found
+            keys.setdefault(quoted, tuple(one_line(column) for column in key))
+    return keys
 
 
 def mapped_tables(config: CountyConfig) -> list[SourceTable]:

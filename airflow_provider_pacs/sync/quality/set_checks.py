@@ -95,7 +95,7 @@ class UniqueWhere:
 @dataclass(frozen=True, slots=True)
 class SumEqualsPerGroup:
     """The column's sum over the rows that share `group_by` is `total`, give or take `tolerance`; every row of
-    a group that misses it is bad.
+    a group that misses it is bad. With `within`, an integer column, each of its values makes a group.
 
     With `open_until` only the rows that are still open count: those whose `open_until` is NULL or yet to
     come. A group with a NULL among its values can't be evaluated and passes.
@@ -107,23 +107,32 @@ class SumEqualsPerGroup:
     total: int
     tolerance: int | float = 0
     open_until: str | None = None
+    within: str | None = None
 
     def columns(self, entity: Entity) -> dict[str, frozenset[str]]:
         until = {self.open_until: frozenset({"timestamp"})} if self.open_until else {}
-        return {self.column: NUMBER, self.group_by: ANY, **until}
+        within = {self.within: frozenset({"integer"})} if self.within else {}
+        return {self.column: NUMBER, self.group_by: ANY, **until, **within}
 
     def predicate(self, entity: Entity, context: ValidationContext) -> str:
         column, group = identifier(self.column), identifier(self.group_by)
-        rows = _group_rows(entity, context, (self.group_by, self.column), self._counts("g"))
+        names = (self.group_by, self.column, *((self.within,) if self.within else ()))
+        rows = _group_rows(entity, context, names, self._counts("g"))
         missed = f"abs(sum(r.{column}) - {literal(self.total)}) > {literal(Decimal(str(self.tolerance)))}"
+        key = self._group("r")
         groups = (
-            f"SELECT r.{group} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY r.{group} HAVING "
+            f"SELECT {key} FROM ({rows}) AS r WHERE r.{group} IS NOT NULL GROUP BY {key} HAVING "
             f"count(r.{column}) = count(*) AND {missed}"
         )
-        return f"({self._counts('s')} AND s.{group} IN ({groups}))"
+        return f"({self._counts('s')} AND ({self._group('s')}) IN ({groups}))"
 
     def native(self, context: ValidationContext) -> Native | None:
         return None
+
+    def _group(self, alias: str) -> str:
+        """The columns of a group; a row without a value in `within` is in the group of 0, never in none."""
+        within = f", coalesce({alias}.{identifier(self.within)}, 0)" if self.within else ""
+        return f"{alias}.{identifier(self.group_by)}{within}"
 
     def _counts(self, alias: str) -> str:
         if self.open_until is None:

@@ -242,7 +242,11 @@ class _Renderer:
             parts.append(f"{self._key(raw['parent_key'])} AS [_parent_key]")
         parts.append(f"{self._text(raw['root_key'])} AS [_root_key]")
         sql = f"SELECT {', '.join(parts)}\nFROM {source}"
-        probes = tuple(self._probe(name, spec) for name, spec in raw.get("probes", {}).items())
+        probes = tuple(
+            self._probe(name, spec)
+            for name, spec in raw.get("probes", {}).items()
+            if self._options.get(spec.get("option", ""), True)
+        )
         journal = self._journal(probes)
         redaction = self._redaction(raw["redact"]) if "redact" in raw else None
         settings = self._settings(" ".join([sql, *(probe.sql for probe in probes)]))
@@ -298,8 +302,16 @@ class _Renderer:
         column = self._text("{" + place + "}")
         return f"CASE WHEN {silent} THEN NULL ELSE {column} END" if silent else column
 
-    def _key(self, parts: list[str]) -> str:
-        return " + '/' + ".join(f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))" for part in parts)
+    def _key(self, parts: list[str | Mapping[str, str]]) -> str:
+        """Whole numbers with `/` between them; the text of `append` stands as it is, behind a number."""
+        key = ""
+        for part in parts:
+            if isinstance(part, str):
+                number = f"CONVERT(varchar(12), CONVERT(int, {self._text(part)}))"
+                key += f" + '/' + {number}" if key else number
+            else:
+                key += f" + {self._text(part['append'])}"
+        return key
 
     def _probe(self, name: str, spec: Mapping[str, Any]) -> ChangeProbe:
         where = [self._text(spec["where"])] if "where" in spec else []
@@ -320,9 +332,9 @@ class _Renderer:
     def _tracks(self, reads: Sequence[TableRead]) -> tuple[tuple[ChangeTrack, ...], tuple[str, ...]]:
         """How the changes of each table that is read lead to root keys, and the tables of which none do."""
         specs = self._profile.get("track", {})
-        watched = [read for read in reads if specs.get(read.name, {}) is not None]
-        tracks = tuple(self._track(read, specs[read.name]) for read in watched if read.name in specs)
-        return tracks, tuple(read.table for read in watched if read.name not in specs)
+        followed = [read for read in reads if specs.get(read.name, {}) is not None]
+        tracks = tuple(self._track(read, specs[read.name]) for read in followed if read.name in specs)
+        return tracks, tuple(read.table for read in followed if read.name not in specs)
 
     def _track(self, read: TableRead, spec: Mapping[str, Any]) -> ChangeTrack:
         alias = spec["as"]

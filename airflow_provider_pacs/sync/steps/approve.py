@@ -50,7 +50,7 @@ def approve(
         RetryableError: PACS-008, another run of the county is at work.
         DataError: the run's certificate is neither clean nor pending.
     """
-    with audit_failures(config, target, "approve"):
+    with audit_failures(config, target, "approve", kind="approval", trigger=trigger):
         approved = tuple(
             target.approvals.pending_set(config.fips, pending_id, digest) for pending_id, digest in sets
         )
@@ -71,14 +71,20 @@ def _decision(pending: PendingDeletes, outcome: RunOutcome) -> Decision:
 
 
 def reject(
-    config: CountyConfig, target: Target, *, sets: Sequence[tuple[int, str]], actor: str
+    config: CountyConfig,
+    target: Target,
+    *,
+    sets: Sequence[tuple[int, str]],
+    actor: str,
+    trigger: str = "cli",
 ) -> list[Decision]:
     """Let pending sets go: the rows stay. The next run that finds them gone sets them aside again.
 
     Raises:
         ConflictError: a set was decided or replaced meanwhile, or holds other keys.
     """
-    return [
-        Decision(pending_id, target.approvals.reject(config.fips, pending_id, digest, actor), "rejected")
-        for pending_id, digest in sets
-    ]
+    with audit_failures(config, target, "reject", kind="approval", trigger=trigger):
+        return [
+            Decision(pending_id, target.approvals.reject(config.fips, pending_id, digest, actor), "rejected")
+            for pending_id, digest in sets
+        ]

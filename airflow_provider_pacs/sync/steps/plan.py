@@ -320,6 +320,8 @@ class _Planner:
             if lost is not None and cursor.feed is not None:
                 # Recorded at once: what was switched off may be on again before a run comes to its end.
                 self._target.runs.distrust_feed(self._config.fips, cursor.entity)
+                another = cursor.feed != bounds.get("feed")
+                bounds = self._bounds(table, choice.strategy, cursor, lost=another)
             why_full = why_full or lost
         lower, upper = bounds["lo"], bounds["hi"]
         return ReadPlan(
@@ -358,7 +360,9 @@ class _Planner:
             values.append(f"{name}={next(iter(rows[0].values())) if rows else None}")
         return tuple(values)
 
-    def _bounds(self, table: ResolvedTable, name: str, cursor: Cursor | None) -> Mapping[str, Any]:
+    def _bounds(
+        self, table: ResolvedTable, name: str, cursor: Cursor | None, *, lost: bool = False
+    ) -> Mapping[str, Any]:
         """The row of the strategy's bounds; entities that share a strategy may share its upper bound."""
         strategy = bounding(table, name)
         if strategy is None:
@@ -375,6 +379,7 @@ class _Planner:
                 offset_minutes=self._now.offset_minutes,
                 table=table,
                 upper=self._uppers.get(strategy.name),
+                lost=lost,
             )
         )
         row = self._source.query(query.sql, query.params)[0]

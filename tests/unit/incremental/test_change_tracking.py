@@ -29,7 +29,7 @@ def test_it_fits_a_table_that_is_tracked_by_the_mapped_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("source", "why"),
     [
         (SourceFacts(), "nobody knows whether Change Tracking is on for dbo.Property"),
         (facts("PropertyID", lack="it is off"), "it is off"),
@@ -37,9 +37,9 @@ def test_it_fits_a_table_that_is_tracked_by_the_mapped_key() -> None:
         (facts("PropertyID", "Part"), "by .PropertyID, Part., not by"),
     ],
 )
-def test_it_fits_no_other(given: SourceFacts, why: str) -> None:
+def test_it_fits_no_other(source: SourceFacts, why: str) -> None:
     """Cases 50, D16: a deleted row shows its primary key only, so another mapped key would never be found."""
-    support = ChangeTracking().supports(TABLE, given)
+    support = ChangeTracking().supports(TABLE, source)
     assert support.table is None
     assert re.search(why, support.reason)
 

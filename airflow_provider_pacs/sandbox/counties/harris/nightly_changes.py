@@ -62,6 +62,14 @@ class Night:
     ended: int
     recovered: int
     deeds: int
+    land_valued: int
+    land_deleted: int
+    exemptions_added: int
+    exemptions_ended: int
+    tax_areas_moved: int
+    sales_corrected: int
+    taxes_recalculated: int
+    codes_renamed: int
 
 
 def mutate(engine: Server, seed: int) -> Night:
@@ -141,6 +149,40 @@ class _Night:
             ),
             recovered=self._recover(),
             deeds=self._sell(),
+            land_valued=self._update(
+                "land_detail",
+                f"{self._next()} AND {_now('prop_val_yr')} AND sale_id = 0",
+                "land_seg_mkt_val = land_seg_mkt_val + 1000, size_acres = size_acres + 0.25",
+            ),
+            land_deleted=self._count(
+                f"DELETE FROM {_t('land_detail')} WHERE {self._next()} AND {_now('prop_val_yr')} AND sale_id = 0"
+            ),
+            exemptions_added=self._exempt(),
+            exemptions_ended=self._count(
+                f"DELETE FROM {_t('property_exemption')} WHERE {_now('owner_tax_yr')} AND prop_id IN (SELECT "
+                f"min(prop_id) FROM {_t('property_exemption')} WHERE {_now('owner_tax_yr')})"
+            ),
+            tax_areas_moved=self._update(
+                "property_tax_area",
+                f"{self._next()} AND {_now('year')}",
+                "tax_area_id = 1, tax_area_id_pending = NULL",
+            ),
+            sales_corrected=self._update(
+                "sale",
+                f"chg_of_owner_id IN (SELECT chg_of_owner_id FROM {_t('sale')} WHERE sl_price > 0 ORDER BY 1 LIMIT 2)",
+                "sl_price = sl_price + 500, sl_ratio_type_cd = '00'",
+            ),
+            taxes_recalculated=self._update(
+                "wash_prop_owner_val",
+                f"{self._next()} AND {_now('year')}",
+                "taxable_non_classified = taxable_non_classified + 77",
+            ),
+            codes_renamed=self._update(
+                "exmpt_type", "exmpt_type_cd = 'EX'", f"exmpt_desc = 'Exempt since {self._start:%d}'"
+            )
+            + self._update(
+                "land_type", "land_type_cd = 'RES'", f"land_type_desc = 'Residential {self._start:%d}'"
+            ),
         )
         self._con.execute("DROP TABLE picks")
         return night
@@ -245,6 +287,30 @@ class _Night:
                 cells,
             )
         return self._count("SELECT count(*) FROM bought")
+
+    def _exempt(self) -> int:
+        """Some owners of the appraisal year become exempt."""
+        cells = {
+            "prop_id": "o.prop_id",
+            "owner_id": "o.owner_id",
+            "exmpt_tax_yr": "o.owner_tax_yr",
+            "owner_tax_yr": "o.owner_tax_yr",
+            "sup_num": "o.sup_num",
+            "prop_type_cd": "'R'",
+            "exmpt_type_cd": "'EX'",
+            "exemption_pct": "100",
+            "apply_pct_owner": "100",
+            "effective_dt": self._at(0),
+        }
+        chosen = f"(SELECT * FROM {_t('owner')} WHERE {self._next()} AND {_now('owner_tax_yr')}) AS o"
+        fill(
+            self._con,
+            "property_exemption",
+            f"{chosen} WHERE (o.prop_id, o.owner_id, o.sup_num) NOT IN (SELECT prop_id, owner_id, sup_num FROM "
+            f"{_t('property_exemption')} WHERE {_now('owner_tax_yr')} AND exmpt_type_cd = 'EX')",
+            cells,
+        )
+        return self._count(f"SELECT count(*) FROM {chosen}")
 
     def _sell(self) -> int:
         """The deeds and sales of the owners who changed."""

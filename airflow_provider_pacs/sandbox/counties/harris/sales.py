@@ -52,6 +52,11 @@ def sales(con: duckdb.DuckDBPyConnection) -> None:
     fill(con, "seller_assoc", f"conveyed AS c SEMI JOIN {before} ON h.i = c.lot", seller)
 
 
+# Around what the parcel is worth, with its improvements (`foundations.worth`).
+_PRICE = (
+    "CAST(floor(worth * (1 + CASE WHEN improvements > 0 THEN 1.1 + (i % 25) / 10.0 ELSE 0 END) * (82 + r % 44) / 100) "
+    "AS BIGINT)"
+)
 _DEED = {
     "chg_of_owner_id": "deed",
     "deed_type_cd": pick("i // 4", ("SWD", "QCD", "TOD", "PRD")),
@@ -65,8 +70,8 @@ _DEED = {
 }
 _SALE = {
     "chg_of_owner_id": "deed",
-    "sl_price": "CASE WHEN r % 50 = 0 THEN 0 WHEN r % 50 = 1 THEN NULL ELSE worth * (150 + r % 120) // 100 END",
-    "adjusted_sl_price": "worth * (150 + r % 120) // 100",
+    "sl_price": f"CASE WHEN r % 50 = 0 THEN 0 WHEN r % 50 = 1 THEN NULL ELSE {_PRICE} END",
+    "adjusted_sl_price": _PRICE,
     "sl_dt": "day::TIMESTAMP",
     "sl_type_cd": "CASE WHEN improvements > 0 THEN 'I' ELSE 'L' END",
     "sl_ratio_type_cd": "CASE WHEN r % 4 = 0 THEN '00' WHEN r % 4 = 1 THEN NULL ELSE '02' END",

@@ -13,15 +13,18 @@ from airflow_provider_pacs.sandbox.counties.harris.table_rows import fill
 from airflow_provider_pacs.sandbox.counties.harris.vocabulary import (
     BUILDING_TYPES,
     DETAIL_TYPES,
+    EXEMPTION_TYPES,
+    LAND_TYPES,
     PROPERTY_TYPES,
+    RATIO_TYPES,
 )
 
 SUPPLEMENTS = 4
 
 
 def system(con: duckdb.DuckDBPyConnection, years: int) -> None:
-    """Fills pacs_system, pacs_year, supplement, sup_group, property_type, imprv_type, imprv_det_type,
-    tax_area, change_log and change_log_keys.
+    """Fills pacs_system, pacs_year, supplement, sup_group, the dictionaries, tax_area, change_log and
+    change_log_keys.
     """
     fill(con, "pacs_system", "(SELECT 1)", _SYSTEM)
     layers = f"(SELECT {APPRAISAL_YEAR} - n AS yr FROM range({years}) AS r(n)) AS y"
@@ -57,6 +60,7 @@ def system(con: duckdb.DuckDBPyConnection, years: int) -> None:
         details,
         {"imprv_det_type_cd": "c0", "imprv_det_typ_desc": "c1", "main_area": "c2"},
     )
+    _dictionaries(con, layers)
     fill(
         con,
         "tax_area",
@@ -77,6 +81,35 @@ def system(con: duckdb.DuckDBPyConnection, years: int) -> None:
         "lKeyValue": f"{FIRST_PROPERTY} + n",
     }
     fill(con, "change_log_keys", "range(1, 21) AS t(n)", key)
+
+
+def _dictionaries(con: duckdb.DuckDBPyConnection, layers: str) -> None:
+    """What land, exemptions, sales and, by year, neighborhoods are called."""
+    fill(con, "land_type", _listed(LAND_TYPES.items()), {"land_type_cd": "c0", "land_type_desc": "c1"})
+    fill(
+        con,
+        "exmpt_type",
+        _listed(EXEMPTION_TYPES.items()),
+        {"exmpt_type_cd": "c0", "exmpt_desc": "c1", "spl_exmpt": "'F'"},
+    )
+    fill(
+        con,
+        "sale_ratio_type",
+        _listed((code, text, invalid) for code, (text, invalid) in RATIO_TYPES.items()),
+        {"sl_ratio_type_cd": "c0", "sl_ratio_desc": "c1", "invalid_sale": "c2 = '1'"},
+    )
+    fill(
+        con,
+        "neighborhood",
+        f"{layers}, range(90) AS t(n)",
+        {
+            "hood_cd": "(530000 + n)::VARCHAR",
+            "hood_yr": "yr",
+            "hood_name": "'Neighborhood ' || n || CASE WHEN n % 9 = 0 THEN ' – revised ' || yr ELSE '' END",
+            "hood_land_pct": "100",
+            "hood_imprv_pct": "100",
+        },
+    )
 
 
 def _listed(rows: Iterable[tuple[str | None, ...]]) -> str:

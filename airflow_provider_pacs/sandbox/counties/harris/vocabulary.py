@@ -72,3 +72,6 @@ DETAIL_TYPES = {
     "SHOP": ("Shop", None),
 }
 CONDITIONS = ("G", "A", "F", "P", "VG", "EX")
+LAND_TYPES = {"RES": "Residential", "AG": "Agricultural – current use", "TIMB": "Designated forest"}
+EXEMPTION_TYPES = {"EX": "Exempt", "SNR/DSBL": "Senior or disabled person"}
+RATIO_TYPES = {"00": ("Not a market sale", "1"), "02": ("Valid sale", "0")}

@@ -65,6 +65,29 @@ def target_grants(login: str = LOGIN, monitor: str = MONITOR_LOGIN) -> list[str]
     return [statement.as_string(None) for statement in statements]
 
 
+def role_grants() -> list[str]:
+    """One statement a line: the roles of people and their rights in a target that `pacs migrate` has made.
+
+    A login gets a role of these, and the counties that it may read; the last lines show how.
+    """
+    statements: list[sql.Composable] = [
+        privileges.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in privileges.STAFF.items()
+    ]
+    statements += [_on_database("CONNECT", role) for role in (*privileges.STAFF, privileges.AUDITOR)]
+    statements += [_where_it_is(grant) for grant in privileges.staff_grants()]
+    return [statement.as_string(None) for statement in statements]
+
+
+def _where_it_is(grant: privileges.Grant) -> sql.Composed:
+    """The grant; of a table of the journal, which came and went with versions, where it is there."""
+    statement = privileges.grant_statement(grant)
+    if grant.schema != "pacs_ops" or grant.kind != "table":
+        return statement + sql.SQL(";")
+    return sql.SQL("DO $do$ BEGIN IF to_regclass({}) IS NOT NULL THEN {}; END IF; END $do$;").format(
+        sql.Literal(f"pacs_ops.{grant.name}"), statement
+    )
+
+
 def _login(name: str) -> sql.Composed:
     """A login without any attribute of power, unless it is there."""
     return sql.SQL(

@@ -5,9 +5,19 @@ Roles without login; a DBA grants them to logins (`pacs grants --target` prints 
 * `pacs_owner` owns schemas, tables and functions. Nobody logs in as it; `pacs migrate` acts for it.
 * `pacs_sync` is what a run needs: it writes the journal without deleting evidence, writes the counties'
   partitions, owns the staging tables, and makes partitions and appends to the audit through functions.
-* `pacs_monitor` reads the journal for the page: no staging, no rows, no before-images.
+* `pacs_monitor` reads the journal and the reports of sums for the page: no staging, no rows, no
+  before-images.
 * `pacs_auditor` reads the journal, the audit and who was granted which county.
 * `pacs_read` reads schema `pacs`, by county (row-level security).
+
+Roles of people, which `pacs grants --roles` makes and `migrate` only grants to where they are there; each
+sees the counties that it or its login was granted:
+
+* `pacs_assessor` reads schema `pacs`, owners too, and every report.
+* `pacs_valuation` reads schema `pacs` without owners, and every report.
+* `pacs_reporting` reads the reports: no row of schema `pacs`, no personal data.
+* `pacs_it_admin` reads the journal for operations and decides, audited, who reads which county; it reads no
+  row.
 
 Everything here can be repeated at any time (docs/adr/0020-roles-and-audit.md).
 """
@@ -22,10 +32,13 @@ import psycopg
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import load_entities
+from airflow_provider_pacs.sync.reports import load_reports
 from airflow_provider_pacs.sync.target.postgres import history_reports
 
 Connection = psycopg.Connection[Any]
 OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
+ASSESSOR, VALUATION, REPORTING = "pacs_assessor", "pacs_valuation", "pacs_reporting"
+IT_ADMIN = "pacs_it_admin"
 OLD_MONITOR = "pacs_ops_read"
 """The monitor's name before: its members are members of `pacs_monitor` now."""
 ROLES: dict[str, str] = {
@@ -36,6 +49,13 @@ ROLES: dict[str, str] = {
     READ: "reads schema pacs, by county",
     OLD_MONITOR: "an older name of pacs_monitor",
 }
+STAFF: dict[str, str] = {
+    ASSESSOR: "the assessor: every row of the granted counties, and the reports",
+    VALUATION: "valuation staff: the same without owners",
+    REPORTING: "reporting staff: the reports, which hold no personal data",
+    IT_ADMIN: "IT administration: the journal, and who may read which county",
+}
+"""Roles of people, beside `pacs_auditor`; made by `pacs grants --roles`."""
 SCHEMAS = ("pacs", "pacs_part", "pacs_ops", "pacs_report", "pacs_stage")
 
 EVIDENCE = frozenset(
@@ -56,8 +76,10 @@ EVIDENCE = frozenset(
 """Journal tables that the sync fills and changes, but never deletes from."""
 APPENDED = frozenset({"change_log", "change_log_state", "change_set"})
 """Tables that the sync adds to and reads, and changes or removes by function only."""
-OWNERS_ONLY = frozenset({"audit", "audit_head", "county_grant", "schema_migration", "promoted_column"})
-"""Tables that only the owner writes; the audit by function."""
+OWNERS_ONLY = frozenset(
+    {"audit", "audit_head", "county_grant", "promoted_column", "quarantine_dismissal", "schema_migration"}
+)
+"""Tables that only the owner writes; the audit and what people do on the page by function."""
 HIDDEN_FROM_SYNC = frozenset({"county_grant"})
 JOURNAL = frozenset(
     {
@@ -66,6 +88,7 @@ JOURNAL = frozenset(
         "run_entity",
         "sync_state",
         "quarantine",
+        "quarantine_dismissal",
         "quality_result",
         "certificate",
         "control_total",
@@ -117,8 +140,16 @@ _SCHEMA_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (SYNC, "USAGE", "pacs_stage"),
     (SYNC, "CREATE", "pacs_stage"),
     (MONITOR, "USAGE", "pacs_ops"),
+    (MONITOR, "USAGE", "pacs_report"),
     (AUDITOR, "USAGE", "pacs_ops"),
+    (ASSESSOR, "USAGE", "pacs"),
+    (ASSESSOR, "USAGE", "pacs_report"),
+    (VALUATION, "USAGE", "pacs"),
+    (VALUATION, "USAGE", "pacs_report"),
+    (REPORTING, "USAGE", "pacs_report"),
+    (IT_ADMIN, "USAGE", "pacs_ops"),
 )
+_NOT_FOR_VALUATION = frozenset({"owner"})
 _FUNCTION_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (SYNC, "pacs_ops", "append_audit(text,uuid,text,text,jsonb)"),
     (SYNC, "pacs_ops", "attach_partition(text,text)"),
@@ -133,10 +164,22 @@ _FUNCTION_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     (MONITOR, "pacs_ops", "row_history(text,text,integer)"),
     (AUDITOR, "pacs_ops", "row_history(text,text,integer)"),
     (READ, "pacs_ops", "readable_counties()"),
+    (MONITOR, "pacs_ops", "readable_counties()"),
+    *((role, "pacs_ops", "readable_counties()") for role in (ASSESSOR, VALUATION, REPORTING)),
+    (IT_ADMIN, "pacs_ops", "grant_county(name,text)"),
+    (IT_ADMIN, "pacs_ops", "revoke_county(name,text)"),
     (READ, "pacs_report", "changes_since(timestamptz,text)"),
     *(
         (READ, "pacs_report", f"{history_reports.as_of_name(entity)}(timestamptz,text)")
         for entity in load_entities().values()
+    ),
+    *(
+        (role, "pacs_ops", function)
+        for role in (SYNC, MONITOR)
+        for function in (
+            "page_action(text,text,text,jsonb)",
+            "dismiss_quarantine(text,text,text[],text,text)",
+        )
     ),
 )
 _OWNED = (
@@ -188,7 +231,7 @@ def wanted(connection: Connection) -> list[Grant]:
 def _of_relation(schema: str, name: str, kind: str) -> Iterator[Grant]:
     if schema != "pacs_ops":
         if kind != "S":
-            yield Grant(READ, "SELECT", "table", schema, name)
+            yield from (Grant(role, "SELECT", "table", schema, name) for role in _readers(schema, name))
     elif not name.startswith(MONTHS):  # they are reached through the change log alone
         yield from _of_journal(schema, name, kind)
 
@@ -206,15 +249,43 @@ def _of_journal(schema: str, name: str, kind: str) -> Iterator[Grant]:
         yield Grant(SYNC, "UPDATE", "table", schema, name)
         if name not in EVIDENCE:
             yield Grant(SYNC, "DELETE", "table", schema, name)
-    if name in JOURNAL:
-        yield Grant(MONITOR, "SELECT", "table", schema, name)
-    if name in JOURNAL or name in EVIDENCE or name in OWNERS_ONLY:
-        yield Grant(AUDITOR, "SELECT", "table", schema, name)
+    readers = {
+        MONITOR: name in JOURNAL,
+        IT_ADMIN: name in JOURNAL | {"county_grant"},
+        AUDITOR: name in JOURNAL or name in EVIDENCE or name in OWNERS_ONLY,
+    }
+    for role in (role for role, reads in readers.items() if reads):
+        yield Grant(role, "SELECT", "table", schema, name)
+
+
+def _readers(schema: str, name: str) -> tuple[str, ...]:
+    """Who reads a table of schema `pacs` or a view of `pacs_report`."""
+    if schema == "pacs":
+        return (READ, ASSESSOR) if name in _NOT_FOR_VALUATION else (READ, ASSESSOR, VALUATION)
+    if (report := load_reports().get(name)) is None:
+        return (READ,)
+    return (READ, ASSESSOR, VALUATION, REPORTING, *(() if report.per_row else (MONITOR,)))
+
+
+def staff_grants() -> list[Grant]:
+    """What people's roles get, without asking a database: of a migrated target of this version."""
+    grants = [Grant(role, privilege, "schema", schema) for role, privilege, schema in _SCHEMA_PRIVILEGES]
+    grants += [
+        grant for entity in load_entities().values() for grant in _of_relation("pacs", entity.table, "p")
+    ]
+    grants += [grant for name in load_reports() for grant in _of_relation("pacs_report", name, "v")]
+    grants += [
+        grant for name in sorted(JOURNAL | OWNERS_ONLY) for grant in _of_relation("pacs_ops", name, "r")
+    ]
+    grants += [
+        Grant(role, "EXECUTE", "function", schema, name) for role, schema, name in _FUNCTION_PRIVILEGES
+    ]
+    return [grant for grant in grants if grant.role in STAFF]
 
 
 def existing_roles(connection: Connection) -> set[str]:
     """Which of the group roles the server has."""
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (list(ROLES),))
+    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", ([*ROLES, *STAFF],))
     return {name for (name,) in rows}
 
 
@@ -279,7 +350,7 @@ def apply(connection: Connection) -> None:
     _revoke_strangers(connection, there)
     for grant in wanted(connection):
         if grant.role in there:
-            connection.execute(_grant(grant))
+            connection.execute(grant_statement(grant))
     _keep_readers(connection)
     if OWNER in there and _may_become(connection, OWNER):
         connection.execute(_DEFAULTS.encode())
@@ -383,7 +454,7 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
     """Grants that earlier versions gave, and everything on partitions and staging that is not the sync's: a
     grant on a partition bypasses row-level security, also where it came from a DBA's default privileges.
     """
-    for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR}):
+    for role in sorted(there & {SYNC, MONITOR, AUDITOR, OLD_MONITOR, *STAFF}):
         who = sql.Identifier(role)
         for schema in ("pacs", "pacs_ops", "pacs_report"):
             connection.execute(
@@ -410,7 +481,8 @@ def _revoke_strangers(connection: Connection, there: set[str]) -> None:
         connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(thing, sql.SQL(grantee)))
 
 
-def _grant(grant: Grant) -> sql.Composed:
+def grant_statement(grant: Grant) -> sql.Composed:
+    """The statement that gives the grant; repeatable."""
     thing: sql.Composable
     if grant.kind == "schema":
         thing = sql.SQL("SCHEMA {}").format(sql.Identifier(grant.schema))

@@ -9,8 +9,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, dict_row
@@ -25,7 +26,9 @@ from airflow_provider_pacs.sync.records import (
     QuarantinedRow,
     RowChange,
 )
+from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row
 from airflow_provider_pacs.sync.target.postgres import certifier, read_sql, session
+from airflow_provider_pacs.sync.target.postgres.breakdown import SetBreakdown, break_down
 from airflow_provider_pacs.sync.target.postgres.errors import mapped_errors
 from airflow_provider_pacs.sync.target.postgres.read_records import (
     CertificateRow,
@@ -37,11 +40,13 @@ from airflow_provider_pacs.sync.target.postgres.read_records import (
     EntityRow,
     FailureRow,
     QualityRow,
+    QuarantineExportRow,
     QuarantineRow,
     RealtimeRow,
     RefusedRun,
     RunRow,
 )
+from airflow_provider_pacs.sync.target.postgres.report_reader import open_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +96,7 @@ class OpsReader:
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> OpsReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -114,6 +119,8 @@ class OpsReader:
         facts = {row.county_id: row for row in self._all(CountyFacts, read_sql.OVERVIEW, values)}
         runs = {row.county_id: row for row in self._all(RunRow, read_sql.NEWEST_RUNS, values)}
         failures = {row.county_id: row for row in self._all(FailureRow, read_sql.NEWEST_FAILURES, values)}
+        others = {row.county_id: row for row in self._all(RunRow, read_sql.OTHER_RUNS, values)}
+        decisions = {row.county_id: row for row in self._all(FailureRow, read_sql.FAILED_DECISIONS, values)}
         refused: dict[str, list[RefusedRun]] = {}
         for row in self._all(RefusedRun, read_sql.REFUSED, values):
             refused.setdefault(row.county_id, []).append(row)
@@ -125,6 +132,8 @@ class OpsReader:
                 failures.get(county_id),
                 tuple(refused.get(county_id, ())),
                 realtime.get(county_id),
+                others.get(county_id),
+                decisions.get(county_id),
             )
             for county_id in sorted(facts)
         ]
@@ -218,6 +227,18 @@ class OpsReader:
         """Sets of deletes that wait for a person, newest first."""
         return self._all(PendingDeletes, read_sql.PENDING, {"county": county_id})
 
+    def pending_breakdown(self, county_id: str, pending_id: int) -> SetBreakdown | None:
+        """One undecided set of the county, with a sample of its rows and what they are."""
+        deletes = next((each for each in self.pending(county_id) if each.pending_id == pending_id), None)
+        if deletes is None:
+            return None
+        with self._statements() as connection:
+            return break_down(connection, deletes)
+
+    def quarantine_export(self, county_id: str) -> list[QuarantineExportRow]:
+        """Open quarantine rows with what somebody noted of them: keys, rules, times; no values."""
+        return self._all(QuarantineExportRow, read_sql.QUARANTINE_EXPORT, {"county": county_id})
+
     def failures(self, county_id: str, limit: int) -> list[FailureRow]:
         """Recorded failures, newest first."""
         return self._all(FailureRow, read_sql.FAILURES, {"county": county_id, "limit": limit})
@@ -237,6 +258,19 @@ class OpsReader:
     def hold(self, county_id: str) -> Hold | None:
         """The county's open hold."""
         return self._first(Hold, read_sql.HOLD, {"county": county_id})
+
+    def report(
+        self, report: ReportView, county_ids: Sequence[str], limit: int
+    ) -> tuple[ReportRows, list[Row]]:
+        """A report of sums for these counties, at most `limit` rows.
+
+        Raises:
+            ConfigError: the page's login may not read it, or one of the counties.
+        """
+        with mapped_errors(), self._connection.transaction():
+            self._connection.execute(_SETTINGS.encode())
+            with open_report(self._connection, report, county_ids) as report_rows:
+                return report_rows, list(islice(report_rows.rows, limit))
 
     def _all(self, record: type[Record], statement: str, values: Mapping[str, Any]) -> list[Record]:
         with self._statements() as connection, connection.cursor(row_factory=class_row(record)) as cursor:

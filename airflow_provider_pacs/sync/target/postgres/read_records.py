@@ -183,6 +183,9 @@ class CountyStanding:
         failure: its newest failed step, of any run.
         refused: runs that never started, newest first.
         realtime: of a followed county; None in a journal that is older than this.
+        other: the newest run of another kind that has no end yet.
+        failed_decision: the newest decision on pending deletes that could not be carried out, where none was
+            since.
     """
 
     facts: CountyFacts
@@ -190,6 +193,8 @@ class CountyStanding:
     failure: FailureRow | None = None
     refused: tuple[RefusedRun, ...] = ()
     realtime: RealtimeRow | None = None
+    other: RunRow | None = None
+    failed_decision: FailureRow | None = None
 
     @property
     def newest_refused(self) -> RefusedRun | None:
@@ -236,14 +241,32 @@ class QualityRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineRow:
-    """Rows of an entity that wait under one rule, with a few of their keys."""
+    """Rows of an entity that wait under one rule, with a few of their keys.
+
+    Attributes:
+        rows: all of them; `dismissed` of these somebody leaves as they are.
+    """
 
     entity: str
     rule: str
     rows: int
+    dismissed: int
     first_seen_at: datetime
     last_seen_at: datetime
     keys: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineExportRow:
+    """One open row of the quarantine; `dismissed_by` and `reason` where somebody leaves it as it is."""
+
+    entity: str
+    source_key: str
+    rules: list[str]
+    first_seen_at: datetime
+    last_seen_at: datetime
+    dismissed_by: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

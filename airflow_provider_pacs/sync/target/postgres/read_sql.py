@@ -112,6 +112,14 @@ LATERAL (SELECT x.* FROM pacs_ops.sync_run AS x WHERE x.county_id = c.county_id 
 LATERAL ({_SUMS}) AS s
 """  # noqa: S608 - put together from constants
 
+OTHER_RUNS = f"""
+SELECT {_RUN}, s.* FROM unnest(%(counties)s::text[]) AS c(county_id),
+LATERAL (SELECT x.* FROM pacs_ops.sync_run AS x WHERE x.county_id = c.county_id
+  AND x.state IN ('running', 'published') AND x.finished_at IS NULL AND x.kind NOT IN ('sync', 'realtime')
+  ORDER BY x.started_at DESC LIMIT 1) AS r,
+LATERAL ({_SUMS}) AS s
+"""  # noqa: S608
+
 RUNS = f"""
 SELECT {_RUN}, s.* FROM (SELECT x.* FROM pacs_ops.sync_run AS x WHERE x.county_id = %(county)s
   AND x.kind = %(kind)s ORDER BY x.started_at DESC LIMIT %(limit)s) AS r,
@@ -160,13 +168,24 @@ WHERE EXISTS (SELECT FROM pacs_ops.quality_result AS q WHERE q.run_id = r.run_id
   LIMIT 1
 """
 
-QUARANTINE_BY_RULE = """
-SELECT o.entity, rule, count(*) AS rows, min(o.first_seen_at) AS first_seen_at, max(o.last_seen_at) AS
-  last_seen_at,
+_DISMISSED = """LEFT JOIN pacs_ops.quarantine_dismissal AS d ON d.county_id = o.county_id
+  AND d.entity = o.entity AND d.source_key = o.source_key AND d.payload_digest = o.payload_digest"""
+# Another image of the row is another question.
+
+QUARANTINE_BY_RULE = f"""
+SELECT o.entity, rule, count(*) AS rows, count(d.source_key) AS dismissed,
+  min(o.first_seen_at) AS first_seen_at, max(o.last_seen_at) AS last_seen_at,
   (array_agg(o.source_key ORDER BY o.first_seen_at, o.source_key))[1:5] AS keys
-FROM pacs_ops.quarantine AS o, unnest(o.rules) AS rule WHERE o.county_id = %(county)s AND o.state = 'open'
+FROM pacs_ops.quarantine AS o {_DISMISSED} CROSS JOIN unnest(o.rules) AS rule
+WHERE o.county_id = %(county)s AND o.state = 'open'
 GROUP BY o.entity, rule ORDER BY count(*) DESC, o.entity, rule
-"""
+"""  # noqa: S608
+
+QUARANTINE_EXPORT = f"""
+SELECT o.entity, o.source_key, o.rules, o.first_seen_at, o.last_seen_at, d.dismissed_by, d.reason
+FROM pacs_ops.quarantine AS o {_DISMISSED}
+WHERE o.county_id = %(county)s AND o.state = 'open' ORDER BY o.entity, o.first_seen_at, o.source_key
+"""  # noqa: S608
 
 QUARANTINE_KEYS = f"""
 SELECT {_list(QuarantinedRow, "o")} FROM pacs_ops.quarantine AS o
@@ -208,13 +227,26 @@ ORDER BY a.seq DESC"""
 _NOT_TWICE = """(b.object <> '' OR NOT EXISTS (SELECT FROM pacs_ops.audit AS x
   WHERE x.run_id = b.run_id AND x.action = 'run.failed' AND x.object <> ''))"""
 # A run of one process notes its failed step, and then its own end with the same words.
+_NO_MISTAKE = "NOT (b.run_id IS NULL AND coalesce(b.details ->> 'trigger', '') = 'cli')"
+# A command that was mistyped, or could not begin, told so to who typed it: no run came of it (case F12).
 
-_FAILED = f"SELECT * FROM pacs_ops.audit AS b WHERE b.action = 'run.failed' AND {_NOT_TWICE}"  # noqa: S608
+_FAILED = (
+    f"SELECT * FROM pacs_ops.audit AS b WHERE b.action = 'run.failed' AND {_NOT_TWICE} AND {_NO_MISTAKE}"  # noqa: S608
+)
 FAILURES = _FAILURE.format(f"({_FAILED} AND b.county_id = %(county)s ORDER BY b.seq DESC LIMIT %(limit)s)")
 RUN_FAILURES = _FAILURE.format(f"({_FAILED} AND b.run_id = %(run)s::uuid ORDER BY b.seq DESC LIMIT 50)")
 _NEWEST = f"{_FAILED} AND b.county_id = c.county_id ORDER BY b.seq DESC LIMIT 1"
 NEWEST_FAILURES = _FAILURE.format(
     f"(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), LATERAL ({_NEWEST}) AS f)"  # noqa: S608
+)
+
+_DECISION = """SELECT b.* FROM (SELECT x.* FROM pacs_ops.audit AS x WHERE x.action = 'run.failed'
+    AND x.county_id = c.county_id ORDER BY x.seq DESC LIMIT 60) AS b
+  WHERE b.object IN ('approve', 'reject') AND NOT EXISTS (SELECT FROM pacs_ops.pending_delete AS p
+    WHERE p.county_id = b.county_id AND p.decided_at > b.at)
+  ORDER BY b.seq DESC LIMIT 1"""
+FAILED_DECISIONS = _FAILURE.format(
+    f"(SELECT f.* FROM unnest(%(counties)s::text[]) AS c(county_id), LATERAL ({_DECISION}) AS f)"  # noqa: S608
 )
 
 REFUSED = """

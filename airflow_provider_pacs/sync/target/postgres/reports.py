@@ -1,6 +1,7 @@
-"""Canonical entities -> the views of schema `pacs_report`.
+"""Canonical entities and reports -> the views of schema `pacs_report`.
 
-They show what their reader may see in schema `pacs`: row-level security holds.
+`certificate` and `children_of_deleted` run with their reader's rights. The reports of `sync/reports` run with
+their owner's, name the readable counties themselves and hold no personal data (docs/adr/0071-reports.md).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from airflow_provider_pacs.sync.entities import Entity, load_entities
+from airflow_provider_pacs.sync.reports import COMPUTED, ReportView, load_reports
 from airflow_provider_pacs.sync.target.postgres.sql import root
 
 _CHILDREN = (
@@ -38,7 +40,27 @@ def views() -> dict[str, sql.Composed]:
             "children_of_deleted",
             sql.SQL(" UNION ALL ").join(_children_of_deleted(child) for child in children),
         ),
+        **{name: _report(report) for name, report in load_reports().items()},
     }
+
+
+def _report(report: ReportView) -> sql.Composed:
+    """The report's view with a comment on it and on each of its columns.
+
+    `security_barrier`: a function in a reader's WHERE sees no row of a county that the reader may not read.
+    """
+    view = sql.Identifier("pacs_report", report.name)
+    made = [
+        sql.SQL("DROP VIEW IF EXISTS {0}; CREATE VIEW {0} WITH (security_barrier = true) AS ").format(view),
+        sql.SQL(report.sql),  # a file of this package
+        sql.SQL("; COMMENT ON VIEW {} IS {}").format(view, sql.Literal(report.title)),
+    ]
+    made += [
+        sql.SQL("; COMMENT ON COLUMN {}.{} IS {}").format(view, sql.Identifier(column), sql.Literal(about))
+        for column, about in report.columns
+        if column not in COMPUTED
+    ]
+    return sql.Composed(made)
 
 
 def _view(name: str, body: sql.Composed) -> sql.Composed:
