@@ -148,11 +148,7 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
         chosen = (
             choice.strategy != "compare" or not context.config.sync.enable_cdc or _pinned(context, entity)
         )
-        remedy = (
-            ""
-            if chosen
-            else _what_would_show(entity, choice)
-        )
+        remedy = "" if chosen else _what_would_show(entity, choice)
         unlock = _unlock(context, choice)
         if unseen := _unseen_by_change_tracking(choice):
             chosen, unlock = False, unseen
