@@ -143,7 +143,8 @@ def command(
         *_where_airflow_looks(folder),
         *_connections(known),
         *([f"pacs preview {config.county}"] if proposal is not None else []),
-        f"pacs grants {config.county} --target",
+        f"pacs grants {config.county} --target   # for the DBAs of both databases",
+        f"pacs migrate {config.county}   # by the target's DBA: makes the schemas",
         f"pacs check {config.county}",
         f"pacs sync {config.county}",
     ]

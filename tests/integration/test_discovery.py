@@ -164,6 +164,37 @@ def test_what_was_proposed_is_read(proposal: Proposal, odd: InProcessReader, tmp
     assert [row.rejected for row in preview(only, odd, "property", rows=3)] == [()] * 3
 
 
+def test_a_table_whose_key_is_a_number_is_proposed_as_it_will_be_read(tmp_path: Path) -> None:
+    """Case D12: a stamp finds no changes where the key is a number; what is proposed is what a run then does."""
+    engine = InProcessPacs()
+    writer = EngineWriter(engine.login(*ADMIN, "PACS", "assessor", "PACS"))
+    for table in ("PropertyOwner", "PropertyValue", "Structure", "Property"):
+        writer.execute(f"DROP TABLE dbo.[{table}]")
+    writer.execute(
+        "CREATE TABLE dbo.tblParcels (PclID int NOT NULL PRIMARY KEY, GeoNo varchar(50) NOT NULL, "
+        "SitusAddr varchar(255) NULL, SitusCity varchar(80) NULL, LegalDesc varchar(500) NULL, "
+        "ActiveYN bit NOT NULL, Rev rowversion NOT NULL, DtLastChg datetime NOT NULL)"
+    )
+    writer.execute(
+        "CREATE TABLE dbo.tblBldgs (BldgNo int NOT NULL PRIMARY KEY, PclID int NOT NULL, BldgType varchar(20) "
+        "NULL, YrBuilt smallint NULL, LivingSqFt int NULL, Beds smallint NULL, Baths decimal(4, 1) NULL, "
+        "CondCd varchar(5) NULL, DtLastChg datetime NOT NULL)"
+    )
+    with engine.reader() as reader:
+        proposal = discover(reader)
+        choices = resolve_tables(written(proposal, tmp_path)[1], reader)
+    engine.close()
+    said = {table.entity: table.strategy for table in proposal.tables}
+    assert said["property"] == "rowversion column Rev"
+    assert said["structure"].startswith("comparing the whole table: its key is a number")
+    assert {name: choice.strategy for name, choice in choices.items()} == {
+        "property": "joined", "structure": "compare",
+    }  # fmt: skip
+    assert {choice.table.name for choice in choices.values()} == {"dbo.tblParcels", "dbo.tblBldgs"}
+    assert "profile" not in choices["property"].reason
+    assert "structure_id takes uuid: a uuid is made of county and number" in "\n".join(proposal.all_doubts)
+
+
 def test_a_harris_pacs_is_told_from_any_other() -> None:
     engine = HarrisPacs()
     with engine.reader() as reader:

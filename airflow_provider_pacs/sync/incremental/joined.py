@@ -96,6 +96,8 @@ class Joined:
             return Support(None, "the database is a readable secondary")
         if lack := facts.lack("rowversion"):
             return Support(None, lack)
+        if len(table.selection.tables) == 1:
+            return Support(table, "rows by its rowversion, and keys that came or went by comparing all keys")
         stamped = ", ".join(probe.name for probe in probes(table) if probe.stamp)
         contents = ", ".join(probe.name for probe in probes(table) if probe.stamp is None)
         return Support(

@@ -32,6 +32,7 @@ from airflow_provider_pacs.sync.preflight.similar_names import (
 from airflow_provider_pacs.sync.profiles import load_profile, profile_columns
 from airflow_provider_pacs.sync.schema.columns import DATES, NUMBERS, TEXTS, SourceColumn
 from airflow_provider_pacs.sync.schema.inventory import InventoryTable, read_inventory
+from airflow_provider_pacs.sync.schema.surrogate import is_whole_number, key_columns
 from airflow_provider_pacs.sync.source.port import SourceReader
 
 GENERIC, HARRIS = "generic", "harris_pacs_9"
@@ -255,7 +256,9 @@ def _key_proposal(
     if column.name == entity.parent_key and parent is not None and parent.type_name != declared.type_name:
         doubts.append(f"it is {declared.declared}, the parent's key is {parent.declared}")
     if declared.type_name not in READS[column.type]:
-        doubts.append(f"it is {declared.declared}, and {column.name} takes {column.type}")
+        by_number = is_whole_number(declared) and (parent is None or is_whole_number(parent))
+        made = ": a uuid is made of county and number" if by_number else ""
+        doubts.append(f"it is {declared.declared}, and {column.name} takes {column.type}{made}")
     return ColumnProposal(column.name, name, "; ".join(doubts))
 
 
@@ -282,10 +285,13 @@ def _strategy(
 ) -> tuple[str | None, str]:
     """(the mode to pin, or None for auto; how changes are then found)."""
     rowversion = next((n for n, c in table.columns.items() if c.type_name in _ROWVERSIONS), None)
-    stamp = sources.get(entity.change_column)
     if rowversion is not None and not table.is_view:
         return None, f"rowversion column {rowversion}"
+    stamp = sources.get(entity.change_column)
     if stamp is not None and table.columns[stamp].type_name in DATES - {"date"}:
+        keys = [table.columns[name] for column in key_columns(entity) if (name := sources.get(column))]
+        if any(is_whole_number(key) for key in keys):
+            return None, "comparing the whole table: its key is a number, and no column is a rowversion"
         return None, f"{stamp}, in windows"
     return "compare", "no column shows a change: every run reads the table whole"
 

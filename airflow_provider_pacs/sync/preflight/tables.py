@@ -68,7 +68,7 @@ def _drifted(context: PreflightContext, name: str, choice: ReadChoice, cursor: C
         )
     usual = table_maps(context.config)[table.map.entity]
     instead = f", in the place of {usual.table}" if usual.table != table.map.table else ""
-    text = f"{len(table.mapped)} mapped columns of {table.name}{instead} are as the profile has them"
+    text = f"{len(table.mapped)} mapped columns of {table.name}{instead} are there, and of usable types"
     return Finding(name, "schema", "ok", f"{text} (fingerprint {table.fingerprint[:12]}).")
 
 
@@ -148,12 +148,7 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
         chosen = (
             choice.strategy != "compare" or not context.config.sync.enable_cdc or _pinned(context, entity)
         )
-        remedy = (
-            ""
-            if chosen
-            else f"Map a change column under tables.{entity}.change_column; without one a large table costs "
-            "a whole read per run."
-        )
+        remedy = "" if chosen else _what_would_show(entity, choice)
         unlock = _unlock(context, choice)
         if unseen := _unseen_by_change_tracking(choice):
             chosen, unlock = False, unseen
@@ -164,6 +159,18 @@ def check_change_feeds(context: PreflightContext) -> Iterator[Finding]:
             f"{entity} is read by {choice.strategy}: {choice.reason}.",
             " ".join(part for part in (remedy, unlock) if part),
         )
+
+
+def _what_would_show(entity: str, choice: ReadChoice) -> str:
+    """What the county could add so that a table is not read whole: a change stamp is of use only where the
+    key is a GUID of one table.
+    """
+    missing = (
+        f"Map a change column under tables.{entity}.change_column"
+        if choice.table.selection is None
+        else "Ask for a rowversion column in its tables (a change stamp is of no use here)"
+    )
+    return f"{missing}; without one a large table costs a whole read per run."
 
 
 def _unseen_by_change_tracking(choice: ReadChoice) -> str:

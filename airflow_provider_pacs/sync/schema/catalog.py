@@ -88,11 +88,12 @@ class ResolvedTable:
     @property
     def name(self) -> str:
         """What messages call the place that the rows come from."""
-        return (
-            f"{self.map.schema}.{self.map.table}"
-            if self.selection is None
-            else f"{self.map.entity} of profile {self.map.profile}"
-        )
+        if self.selection is None:
+            return f"{self.map.schema}.{self.map.table}"
+        if len(self.selection.tables) == 1:
+            (read,) = self.selection.tables
+            return f"{read.schema}.{read.table}"
+        return f"{self.map.entity} of profile {self.map.profile}"
 
     @property
     def known(self) -> bool:
@@ -278,7 +279,8 @@ def _missing_columns(table: TableMap, read: TableRead, columns: Sequence[SourceC
 def _no_table(name: str, entity: str, setting: str) -> ConfigError:
     return ConfigError(
         f"table {name} for entity {entity!r} does not exist or may not be read",
-        remedy=f"check source database and `pacs grants`, or set {setting} in the county's file",
+        remedy=f"check source database and `pacs grants`, or set {setting} in the county's file; "
+        "`pacs init COUNTY --force --source-url-file FILE` proposes the county's own names",
         code="PACS-003",
     )
 

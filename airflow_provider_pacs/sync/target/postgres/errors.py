@@ -94,8 +94,8 @@ _SLOT_TEXT = re.compile(
 _TLS = ErrorRule(
     ConfigError,
     "TLS is verified by default: name the CA of the target's certificate with sslrootcert, and the host as "
-    "the certificate does. A weaker sslmode must be named, is reported in every run, and refused under "
-    "target.tls: strict.",
+    "the certificate does. A weaker sslmode must be named (sslmode=disable where the server has no TLS), is "
+    "reported in every run, and refused under target.tls: strict.",
     names=True,
 )
 _OPTION_TEXT = re.compile(
