@@ -26,6 +26,7 @@ PHASES = [
         "3-test-sync.md",
         "4-production.md",
         "5-history.md",
+        "6-realtime.md",
     )
 ]
 NewReader = Callable[[str], Reader]
@@ -115,6 +116,9 @@ def test_all_four_phases_with_a_rehearsal_of_the_dag(yakima: Reader) -> None:
     production = followed(yakima, PHASES[3], slow=True)
     assert "No data found" in production
     assert "pacs_yakima_wa_approvals" in production
+    county = Path(yakima.values["AIRFLOW__PACS__COUNTIES_PATH"]) / "yakima_wa.yaml"
+    county.write_text(county.read_text("utf-8") + "\nrealtime:\n  enabled: true\n", "utf-8")
+    assert "pacs_yakima_wa_realtime" in followed(yakima, PHASES[5], slow=True)
     with psycopg.connect(yakima.values["PLATFORM_DBA_URL"]) as connection:
         run = "SELECT state FROM pacs_ops.sync_run ORDER BY started_at DESC LIMIT 1"
         assert connection.execute(run).fetchone() == ("succeeded",)
