@@ -73,7 +73,11 @@ def test_every_table_of_every_entity_has_its_way_to_the_root_keys() -> None:
     for options in ({}, {"supplements": "accepted", "future_layer": True}, {"supplements": "base"}):
         for mapped in load_tables("harris_pacs_9", options=options).values():
             selection = render(mapped)
-            if mapped.entity in ("sale", "sale_property", "code"):  # their root is no property: compared whole
+            if mapped.entity in (
+                "sale",
+                "sale_property",
+                "code",
+            ):  # their root is no property: compared whole
                 assert selection.untracked, mapped.entity
                 continue
             followed = {track.table for track in selection.tracks}

@@ -150,6 +150,13 @@ MUTANTS = (
         of("rollback", "test_a_gap_in_the_history_is_no_bridge"),
     ),
     Mutant(
+        "after a rollback every row is read again",
+        f"{POSTGRES}holds.py",
+        "_distrust_rolled_back(connection, rows[0])",
+        "pass",
+        of("rollback", "test_what_only_a_comparison_had_found_is_found_again"),
+    ),
+    Mutant(
         "before-images of a confidential row are redacted",
         PUBLISHER,
         "change_log.redact_confidential(connection, run, entity)",

@@ -60,6 +60,19 @@ def place(connection: Connection, county_id: str, reason: str, actor: str, run_i
     return hold
 
 
+def _distrust_rolled_back(connection: Connection, hold: Hold) -> None:
+    """A rollback brings rows back as they were, also those that its run had found outside every window: the
+    next run of their entities reads every row.
+    """
+    connection.execute(
+        "UPDATE pacs_ops.sync_state AS s SET fingerprint = '', updated_at = now() WHERE s.county_id = %s "
+        "AND s.entity IN (SELECT e.entity FROM pacs_ops.run_entity AS e JOIN pacs_ops.sync_run AS r "
+        "USING (run_id) WHERE r.county_id = s.county_id AND r.kind = 'rollback' AND (r.run_id = %s OR "
+        "r.published_at >= %s))",
+        (hold.county_id, hold.run_id, hold.held_at),
+    )
+
+
 class PostgresHolds:
     """The port `Holds` over one connection."""
 
@@ -98,6 +111,7 @@ class PostgresHolds:
                 "hold_id = %s",
                 (actor, rows[0].hold_id),
             )
+            _distrust_rolled_back(connection, rows[0])
             details = {"reason": rows[0].reason, "held_by": rows[0].held_by, "by": actor}
             audit.append(connection, county_id, None, "county.resumed", "", details)
             (lifted,) = run_records.read(
