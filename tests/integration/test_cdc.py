@@ -224,7 +224,7 @@ def test_a_capture_instance_that_vanished_is_a_failure(captured: County) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["pinned", "full"])
+@pytest.mark.parametrize("cause", ["pinned", "full"])
 def test_a_county_goes_on_without_the_feed_when_somebody_says_so(captured: County, cause: str) -> None:
     """Case 52."""
     captured.change("property", 1, at=None, City="Unseen")

@@ -126,7 +126,7 @@ def test_nothing_is_read_where_the_server_does_not_say(behind: County) -> None:
     """Case D7: without the server's record of its writes the tables are not scanned for it."""
     behind.source.denied = ("dm_db_index_usage_stats",)
     behind.source.asked.clear()
-    assert clock_of(behind).readings[0].newest is None
+    assert clock_of(behind).stamps[0].newest is None
     assert not [sql for sql in behind.source.asked if "FROM [dbo]" in sql]
 
 

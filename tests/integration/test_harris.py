@@ -626,7 +626,7 @@ def test_an_extra_column_is_a_column_and_nothing_else(make: Maker, place: str) -
         ({"options": {"supplements": "newest"}}, "supplements: must be one of: latest, accepted, base"),
         ({"options": {"yeers": 2}}, "unknown option 'yeers'"),
         ({"options": {"first_year": 24}}, "first_year: must be a year, or 0 for none"),
-        ({"options": {"years": 0}}, "years: must be a whole number of at least 1"),
+        ({"options": {"years": 0}}, "years: must be a whole number from 1 to 100"),
         ({"options": {"land_value": ["x; DROP TABLE y"]}}, "land_value: must be a list of column names"),
         ({"tables": {"propertyy": {"table": "x"}}}, "tables.propertyy: unknown table"),
         ({"tables": {"property": {"columns": {"geo": "x"}}}}, "tables.property.columns.geo"),

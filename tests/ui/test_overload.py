@@ -195,7 +195,9 @@ def test_what_is_out_of_bounds_reaches_no_target(
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_no_answer_is_kept_or_guessed(route: APIRoute, signed_in: bool, client: TestClient) -> None:
     """`no-store` for what a county's data say, nosniff for everything, refusals too."""
-    path = route.path.format(county="benton_wa", run_id="0" * 32, pending_id=1, file="pacs_sync.js")
+    path = route.path.format(
+        county="benton_wa", run_id="0" * 32, pending_id=1, file="pacs_sync.js", report="values"
+    )
     answer = client.get(path) if signed_in else TestClient(APP).get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     kept = answer.headers["Cache-Control"]
