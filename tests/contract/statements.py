@@ -318,6 +318,7 @@ def queries(name: str, function: Callable[..., Built], table: ResolvedTable) -> 
         "late": _late_values(asked),
         "upper": [None, STAMP],
         "sums": [True, False],
+        "key_sum": [True, False],
         "rows": [10],
         "keys": [("1",), ("1", "2", "3")],
         "place": ["[dbo].[Property]"],

@@ -269,8 +269,9 @@ def test_who_changed_what_is_in_the_audit_and_not_in_the_tables(make: Maker) -> 
         county.fips,
         run.run_id,
     )
-    (by,) = events[0]["details"]["by"]
-    assert (by["account"], by["machine"], by["entries"] >= 1) == ("sa", "assessor", True)
+    # The overlap brings what other tests of this database did, too.
+    by = {(each["account"], each["machine"]): each["entries"] for each in events[0]["details"]["by"]}
+    assert by["sa", "assessor"] >= 1
     assert "41.5" not in str(events)
     assert not [
         name for name in county.live("property", str(prop_id)) if "machine" in name or "account" in name

@@ -139,7 +139,7 @@ def test_control_totals_leave_out_what_is_newer(county: County) -> None:
     county.clock.step(hours=3)
     county.add("property", 2, at=county.stamp(), Acreage=5)
     plan = plan_of(county)
-    census = SourceRows(county.source, county.target, plan, county.fips).census(keys=True, sums=True)
+    census = SourceRows(county.source, county.target, plan, county.fips).census(key_sum=True, sums=True)
     assert (census.rows, census.late) == (2, 1)
     assert (census.control[""]["rows"], census.control[""]["acreage"]) == ("1", "1")
 

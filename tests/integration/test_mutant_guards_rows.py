@@ -134,7 +134,7 @@ def test_what_the_target_must_hold(county: County) -> None:
     rows = reader(county)
     rows.fill_nothing(STAGE)
     rows.fill_keys(keys(7, 1, 2), STAGE)
-    census = rows.census(keys=True, sums=True)
+    census = rows.census(key_sum=True, sums=True)
     options = {"complete": False, "spelling": "guid"}
     must, target_totals = county.target.staging.expected_totals(
         PROPERTY,
@@ -162,7 +162,7 @@ def test_pending_deletes_are_not_expected_at_the_source(county: County) -> None:
     must, _ = county.target.staging.expected_totals(
         PROPERTY, county.fips, STAGE, complete=False, spelling="guid", late=False
     )
-    assert must.rows == rows.census(keys=True, sums=True).rows == 10
+    assert must.rows == rows.census(key_sum=True, sums=True).rows == 10
 
 
 def test_a_list_of_keys_beside_what_is_known(county: County) -> None:

@@ -144,15 +144,15 @@ def flagged_query(table: ResolvedTable, late: Late | None, upper: str | None) ->
 
 
 def census_query(
-    table: ResolvedTable, late: Late | None, upper: str | None, *, keys: bool = True, sums: bool = True
+    table: ResolvedTable, late: Late | None, upper: str | None, *, key_sum: bool = True, sums: bool = True
 ) -> ChangeQuery:
     """What the source counts and sums by itself, a row per group: `grp`, `n`, `late`, `key_sum`, `c0`, `c1`,
     ...
 
     The group is the tax year of a value and '' elsewhere; `c0` and on are the sums of `control_columns` over
     the rows that are not newer than the bound, as text. `key_sum` sums the first seven bytes of each key's
-    SHA-256: sums of the keys themselves would be equal for {1, 4} and {2, 3}. Without `keys` it is 0, without
-    `sums` there are no `c0` and on.
+    SHA-256: sums of the keys themselves would be equal for {1, 4} and {2, 3}. Without `key_sum` it is 0,
+    without `sums` there are no `c0` and on.
     """
     known = late is not None and upper is not None
     newer = late.condition if late is not None and known else "1 = 0"
@@ -161,7 +161,7 @@ def census_query(
         f"CONVERT(varchar(12), {group}) AS grp" if group else "'' AS grp",
         "COUNT_BIG(*) AS n",
         f"COUNT_BIG(CASE WHEN {newer} THEN 1 END) AS late",
-        f"CONVERT(varchar(60), SUM({_key_number(table)})) AS key_sum" if keys else "'0' AS key_sum",
+        f"CONVERT(varchar(60), SUM({_key_number(table)})) AS key_sum" if key_sum else "'0' AS key_sum",
     ]
     for index, (_, source) in enumerate(control_columns(table) if sums else ()):
         value = f"TRY_CONVERT(decimal(38, 6), s.{quote(source)})"

@@ -194,8 +194,9 @@ def _unseen_by_change_tracking(choice: ReadChoice) -> str:
 def _unlock(context: PreflightContext, choice: ReadChoice) -> str:
     """What would make a better feed usable: the grants of those that are on, or the script of the best."""
     texts = [feed.remedy.replace("{grantee}", context.grantee) for feed in choice.better if feed.is_on]
-    off = next((feed.strategy for feed in choice.better if feed.is_on is False), None)
-    if off is not None:
+    best = next((feed for feed in choice.better if feed.is_on is not None), None)
+    if best is not None and not best.is_on:
+        off = best.strategy
         script = f"pacs grants {context.config.county} --{off.replace('_', '-')}"
         texts.append(f"A better feed, {off}, can be switched on: {script} prints how.")
     return " ".join(dict.fromkeys(text for text in texts if text))

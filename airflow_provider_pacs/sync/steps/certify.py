@@ -160,7 +160,7 @@ class _Evidence:
             compared = self._compare(fresh, staged)
         if self.covered == "keys":
             return self._of_keys(compared)
-        census = self.rows.census(keys=self._sums_keys, sums=True)
+        census = self.rows.census(key_sum=self._sums_keys, sums=True)
         if self.covered == "all_rows":
             if fresh == self.fresh and census.rows != compared.compared:
                 compared, _ = self._listed(fresh, staged)
@@ -281,7 +281,7 @@ class _Evidence:
             still = set(self._still_gone(fresh, gone))
             gone_since = self._gone_since(still)
             extra = [RowDifference(key, "extra_in_target", False, True) for key in sorted(still - gone_since)]
-            census = self.rows.census(keys=False, sums=True)
+            census = self.rows.census(key_sum=False, sums=True)
         newer = self.next_run.newer(compared.differences)
         if any(each.kind == "missing" for each in newer) and self.row.source_count is not None:
             # A row that the run did not read came since, or was lost here since: its own count tells which.

@@ -240,7 +240,7 @@ class _Extraction:
 
     def _census(self) -> SourceCensus:
         """A read of every row brought the keys themselves: then their number is enough."""
-        return self.rows.census(keys=not self.complete, sums=False)
+        return self.rows.census(key_sum=not self.complete, sums=False)
 
     def _expected(self, census: SourceCensus) -> tuple[KeyTotals, KeyTotals]:
         """(what the source must have, what the target must hold) by what is staged and published."""

@@ -153,18 +153,18 @@ class SourceRows:
             return
         self.target.staging.fill(self.entity, staging, names, (), county_id=self.county_id)
 
-    def census(self, *, keys: bool, sums: bool) -> SourceCensus:
-        """What the source counts by itself now; with `keys` and `sums` also the sum over its keys and the
+    def census(self, *, key_sum: bool, sums: bool) -> SourceCensus:
+        """What the source counts by itself now; with `key_sum` and `sums` also the sum over its keys and the
         control totals.
         """
         late, upper = late_of(self.plan), self.plan.upper
-        query = census_query(self.table, late, upper, keys=keys, sums=sums)
+        query = census_query(self.table, late, upper, key_sum=key_sum, sums=sums)
         names = [name for name, _ in control_columns(self.table)] if sums else []
         try:
             rows = self.source.query(query.sql, query.params)
         except DataError as error:  # a sum beyond 38 digits: the counts say enough
             log.warning("%s: the source can't sum its columns (%s)", self.entity.name, error)
-            query, names = census_query(self.table, late, upper, keys=keys, sums=False), []
+            query, names = census_query(self.table, late, upper, key_sum=key_sum, sums=False), []
             rows = self.source.query(query.sql, query.params)
         control = {
             str(row["grp"] or ""): {

@@ -168,7 +168,7 @@ def _as_of(entity: Entity) -> sql.Composed:
 
 def _row_history() -> sql.Composed:
     entities = list(load_entities().values())
-    top = next(entity for entity in entities if entity.parent is None)
+    top = load_entities()["property"]
     candidates = sql.SQL(
         "SELECT e.entity, k.row_key FROM (VALUES {}) AS e(entity), LATERAL (SELECT "
         "pacs_ops.surrogate_key($1, e.entity, $2) UNION SELECT CASE WHEN $2 ~* "
