@@ -208,7 +208,10 @@ def test_what_was_found_while_the_journal_was_off_is_found_again_after_a_rollbac
     steps.rollback(county.config, county.target, run_id=base, onto=True, actor="ann", trigger="test")
     steps.resume(county.config, county.target, actor="ann")
     assert run_of(county).mode == "full"
-    assert [county.live("property", str(one))["acreage"] for one in (silent, journalled)] == [27.5, 52.5]
+    assert [county.live("property", str(number))["acreage"] for number in (silent, journalled)] == [
+        27.5,
+        52.5,
+    ]
 
 
 @pytest.mark.slow

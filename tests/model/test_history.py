@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.config import CountyConfig
@@ -133,6 +133,9 @@ class History(StagedCounty):
             name: [value for (value,) in connection.execute(text.encode(), (self.fips,)).fetchall()]
             for name, text in JOURNAL.items()
         }
+        for cursor in whole["cursors"]:
+            # `pacs resume` after a rollback empties it, so that the next run reads every row.
+            cursor.pop("fingerprint", None)
         for entity in ENTITIES:
             table = f"pacs_part.{load_entities()[entity].table}_{self.fips}"
             if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,):
@@ -231,7 +234,14 @@ LONG = st.lists(st.one_of(RUNS, RUNS, ROLLBACKS), min_size=5, max_size=20)
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=QUIET)
+@settings(
+    max_examples=8,
+    phases=(Phase.generate,),
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=QUIET,
+)
 @given(sequence=SEQUENCES)
 def test_rollbacks_leave_what_was_there_before(target: PostgresTarget, sequence: list[Step]) -> None:
     play(History(target), sequence)

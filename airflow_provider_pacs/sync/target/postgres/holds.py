@@ -65,7 +65,7 @@ def _distrust_rolled_back(connection: Connection, hold: Hold) -> None:
     next run of their entities reads every row.
     """
     connection.execute(
-        "UPDATE pacs_ops.sync_state AS s SET fingerprint = '', updated_at = now() WHERE s.county_id = %s "
+        "UPDATE pacs_ops.sync_state AS s SET fingerprint = '' WHERE s.county_id = %s "
         "AND s.entity IN (SELECT e.entity FROM pacs_ops.run_entity AS e JOIN pacs_ops.sync_run AS r "
         "USING (run_id) WHERE r.county_id = s.county_id AND r.kind = 'rollback' AND (r.run_id = %s OR "
         "r.published_at >= %s))",
