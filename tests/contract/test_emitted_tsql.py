@@ -101,7 +101,7 @@ def test_no_statement_is_put_together_anywhere_else() -> None:
         place.rpartition(":")[2] for place in statements.assembled() - outside if "/incremental/" in place
     }
     called_by_builders = {"_joined_keys_query", "_declared", "late", "_since", "_from", "position"}
-    called_by_builders |= {"_changed", "_fold", "_entries"}
+    called_by_builders |= {"_changed", "_fold", "_entries", "rows_of_root_keys", "distinct_root_keys"}
     assert inside - called_by_builders <= {name.rpartition(".")[2] for name in BUILDERS}
 
 

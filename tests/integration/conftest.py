@@ -22,9 +22,20 @@ import psycopg
 import pytest
 
 from airflow_provider_pacs.sandbox.driver import odbc_environment
+from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sandbox.site import Endpoint
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import ENTITIES, County, Pacs, counted_rules, county_config, empty, new_engine
+from tests.support.county import (
+    ENTITIES,
+    County,
+    Pacs,
+    counted_rules,
+    county_config,
+    empty,
+    new_engine,
+    redeclare,
+    retype,
+)
 from tests.support.generated import generated_county, reading_login
 from tests.support.server import MssqlServer, named_server, running_server
 from tests.wire.scripted import CA_FILE, DIRECTORY
@@ -153,6 +164,15 @@ CountyMaker = Callable[..., County]
 def pacs_engine() -> Iterator[Pacs]:
     """The PACS that the tests of this process share; each starts with it empty."""
     engine = new_engine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def versioned_engine() -> Iterator[Pacs]:
+    """A PACS whose table Property has a rowversion; a module's tests share it."""
+    engine = new_engine()
+    redeclare(engine, retype("Property", rv=SqlType("rowversion")))
     yield engine
     engine.close()
 

@@ -4,7 +4,7 @@ switched off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +12,9 @@ import pytest
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.records import EntityRun
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import county_config, of
+from tests.support.county import of
 from tests.support.harris import HarrisCounty, HarrisPacs
+from tests.support.harris_fixtures import Maker, maker
 from tests.support.server import only_the_sandbox
 
 JOURNAL = {"mode": "change_log"}
@@ -30,30 +30,19 @@ def pacs() -> Iterator[HarrisPacs]:
     engine.close()
 
 
-Maker = Callable[..., HarrisCounty]
-
-
 @pytest.fixture
 def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     """Makes counties that are read by the journal, each with its first load behind it."""
-    made: list[HarrisCounty] = []
+    with maker(pacs, pg_url) as make_one:
 
-    def made_county(*entities: str, **sections: Any) -> HarrisCounty:
-        entities = entities or ("property",)
-        tables = {entity: JOURNAL for entity in entities}
-        source = {"profile": "harris_pacs_9"}
-        config = county_config(entities, **({"source": source, "tables": tables} | sections))
-        target = PostgresTarget.from_url(pg_url)
-        target.connection.execute("SET synchronous_commit = off")
-        made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
-        pacs.clock.step(minutes=5)
-        made[-1].sync()
-        return made[-1]
+        def made_county(*entities: str, **sections: Any) -> HarrisCounty:
+            entities = entities or ("property",)
+            county = make_one(*entities, **({"tables": {entity: JOURNAL for entity in entities}} | sections))
+            county.clock.step(minutes=5)
+            county.sync()
+            return county
 
-    yield made_county
-    for county in made:
-        county.target.close()
-    pacs.end_sessions()
+        yield made_county
 
 
 def run_of(county: HarrisCounty, entity: str = "property") -> EntityRun:

@@ -1,4 +1,4 @@
-"""A judge that we did not write: a kept comparison tool lays source and target side by side, and says what the
+"""A check that we did not write: a comparison tool that others keep lays source and target side by side, and says what the
 certificate says.
 
 It runs in an environment of its own, since its requirements are not ours (`.ci/comparison` makes it). Keys are

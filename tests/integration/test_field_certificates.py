@@ -505,3 +505,29 @@ def test_a_weak_connection_is_audited_in_every_run(county: County, monkeypatch: 
     county.configure(target={"tls": "strict"})
     with pytest.raises(ConfigError, match="weaker than the county's file allows"):
         county.sync()
+
+
+def test_a_small_delta_is_measured_by_the_size_of_its_entity(county: County) -> None:
+    """Case F8: all of eight changed rows are bad, which is no wrong mapping where four hundred are good."""
+    county.add("property", *range(400))
+    county.sync()
+    county.clock.step(hours=3)
+    county.change("property", *range(8), Acreage=-1)
+    county.clock.step(minutes=5)
+    part = certificate_of(county.sync()[1], "property")
+    assert (part.state, part.covered) == ("clean", "window")
+    assert set(county.quarantine("property")) == {key("property", n) for n in range(8)}
+
+
+def test_a_window_and_a_whole_read_have_one_arithmetic(county: County) -> None:
+    """Case F9: the same rows on both sides are the same numbers, however much of them a run read."""
+    county.add("property", *range(60), at=county.stamp(hours=9))
+    county.add("property", 60, Acreage=-1, at=county.stamp(hours=9))
+    county.add("property", 61, at=county.stamp(minutes=3))
+    whole = certificate_of(county.sync()[1], "property")
+    county.clock.step(hours=3)
+    window = certificate_of(county.sync()[1], "property")
+    assert (whole.covered, window.covered) == ("all_rows", "window")
+    names = ("source_rows", "target_rows", "equal", "quarantined", "newer", "drift")
+    assert [getattr(window, name) for name in names] == [getattr(whole, name) for name in names]
+    assert (window.source_rows, window.equal, window.quarantined) == (62, 61, 1)

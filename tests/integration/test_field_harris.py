@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,37 +12,10 @@ from airflow_provider_pacs.sync.profiles import load_profile, profile_columns
 from airflow_provider_pacs.sync.runtime.errors import RetryableError
 from airflow_provider_pacs.sync.schema.joined import render
 from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import county_config
-from tests.support.harris import HarrisCounty, HarrisPacs
-from tests.support.server import only_the_sandbox
-
-
-@pytest.fixture(scope="module")
-def pacs() -> Iterator[HarrisPacs]:
-    only_the_sandbox("the generated PACS 9.0 county is made inside the sandbox's engine")
-    engine = HarrisPacs()
-    yield engine
-    engine.close()
-
-
-Maker = Callable[..., HarrisCounty]
-
-
-@pytest.fixture
-def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
-    made: list[HarrisCounty] = []
-
-    def make_one(*entities: str, options: dict[str, Any] | None = None, **sections: Any) -> HarrisCounty:
-        source = {"profile": "harris_pacs_9", "options": options or {}}
-        config = county_config(entities, source=source, **sections)
-        target = PostgresTarget.from_url(pg_url)
-        made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make_one
-    for county in made:
-        county.target.close()
-    pacs.end_sessions()
+from tests.support.harris import HarrisCounty
+from tests.support.harris_fixtures import Maker
+from tests.support.harris_fixtures import make as make
+from tests.support.harris_fixtures import pacs as pacs
 
 
 def settings(county: HarrisCounty, entity: str) -> dict[str, str]:

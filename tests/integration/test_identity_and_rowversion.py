@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from tests.integration.conftest import CountyMaker
-from tests.support.county import County, Pacs, new_engine, of, redeclare, retype
+from tests.support.county import County, Pacs, of
 
 
 def remember(county: County, part: str, value: str) -> None:
@@ -57,14 +54,6 @@ def test_a_restored_database_is_compared_in_full(county: County) -> None:
     assert certificate.clean
 
 
-@pytest.fixture(scope="module")
-def versioned_engine() -> Iterator[Pacs]:
-    engine = new_engine()
-    redeclare(engine, retype("Property", rv=SqlType("rowversion")))
-    yield engine
-    engine.close()
-
-
 @pytest.fixture
 def versioned(make_county: CountyMaker, versioned_engine: Pacs) -> County:
     """A county whose table has a rowversion column, with two published properties."""
@@ -72,6 +61,19 @@ def versioned(make_county: CountyMaker, versioned_engine: Pacs) -> County:
     county.add("property", 1, 2)
     county.sync()
     return county
+
+
+def test_a_cursor_ahead_of_the_databases_counter_means_a_comparison(versioned: County) -> None:
+    """Case C13: the database was replaced by an older one, and the login may not see its recovery fork."""
+    versioned.change("property", 1, at=None, City="Older")
+    versioned.sql(
+        "UPDATE pacs_ops.sync_state SET watermark = '0x00000000FFFFFFFF' WHERE county_id = %s", versioned.fips
+    )
+    versioned.source.denied = ("database_recovery_status",)
+    published, certificate = versioned.sync()
+    assert of(published, "property").mode == "full"
+    assert versioned.row("property", 1)["city"] == "Older"
+    assert certificate.clean
 
 
 def test_rowversion_sees_what_no_stamp_shows(versioned: County) -> None:

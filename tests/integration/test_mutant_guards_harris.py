@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 from airflow_provider_pacs.sync import steps
@@ -12,37 +9,9 @@ from airflow_provider_pacs.sync.incremental import joined
 from airflow_provider_pacs.sync.incremental.full import KEYS_PER_STATEMENT, keys_query
 from airflow_provider_pacs.sync.incremental.statements import Window, flagged_query
 from airflow_provider_pacs.sync.runtime.errors import ConflictError
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget
-from tests.support.county import county_config
-from tests.support.harris import HarrisCounty, HarrisPacs
-from tests.support.server import only_the_sandbox
-
-Maker = Callable[..., HarrisCounty]
-
-
-@pytest.fixture(scope="module")
-def pacs() -> Iterator[HarrisPacs]:
-    only_the_sandbox("the generated PACS 9.0 county is made inside the sandbox's engine")
-    engine = HarrisPacs()
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
-    made: list[HarrisCounty] = []
-
-    def make_one(*entities: str, options: dict[str, Any] | None = None) -> HarrisCounty:
-        source = {"profile": "harris_pacs_9", "options": options or {}}
-        target = PostgresTarget.from_url(pg_url)
-        config = county_config(entities, source=source)
-        made.append(HarrisCounty(pacs, pacs.clock, target, pg_url, config))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make_one
-    for county in made:
-        county.target.close()
-    pacs.end_sessions()
+from tests.support.harris_fixtures import Maker
+from tests.support.harris_fixtures import make as make
+from tests.support.harris_fixtures import pacs as pacs
 
 
 def test_another_primary_situs_is_another_address(make: Maker) -> None:

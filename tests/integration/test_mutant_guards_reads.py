@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.incremental import last_modified, rowversion
 from airflow_provider_pacs.sync.incremental.full import keys_query
@@ -22,10 +20,7 @@ from tests.support.county import (
     Pacs,
     certificate_of,
     key,
-    new_engine,
     of,
-    redeclare,
-    retype,
 )
 
 PLAN = import_module("airflow_provider_pacs.sync.steps.plan")
@@ -41,14 +36,6 @@ def numbers(rows: list[dict[str, Any]], count: int = 9) -> set[int]:
     """Which properties these rows are."""
     named = {key("property", number): number for number in range(count)}
     return {named[str(row["property_id"]).lower()] for row in rows}
-
-
-@pytest.fixture(scope="module")
-def versioned_engine() -> Iterator[Pacs]:
-    engine = new_engine()
-    redeclare(engine, retype("Property", rv=SqlType("rowversion")))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_pacs.sandbox.model import SqlType
 from airflow_provider_pacs.sync import steps
 from airflow_provider_pacs.sync.polling import Followed, moved, poll_query, read_position
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, ConflictError, RetryableError
 from tests.integration.conftest import CountyMaker
-from tests.support.county import ENTITIES, County, Pacs, new_engine, redeclare, retype
+from tests.support.county import ENTITIES, County, Pacs
 
 REALTIME = {"enabled": True, "poll_seconds": 5, "linger_seconds": 60}
 
@@ -66,14 +65,6 @@ def follow(county: County, kept: Kept, ticks: Ticks | None = None) -> steps.Foll
     return steps.follow(
         county.config, county.source, county.target, kept, trigger="test", now=ticks.now, sleep=ticks.sleep
     )
-
-
-@pytest.fixture(scope="module")
-def versioned_engine() -> Iterator[Pacs]:
-    engine = new_engine()
-    redeclare(engine, retype("Property", rv=SqlType("rowversion")))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from security_platform import platform as platform
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
 from airflow_provider_pacs.sync.target.facts import TargetReadiness
-from airflow_provider_pacs.sync.target.postgres import PostgresTarget, audit, ddl, privileges, read_sql
+from airflow_provider_pacs.sync.target.postgres import PostgresTarget, audit, ddl, privileges, read_sql, roles
 from airflow_provider_pacs.sync.target.postgres.grants import target_grants
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County, connect
@@ -373,7 +373,7 @@ def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]
         powers = admin.execute(
             "SELECT rolname, rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR "
             "rolreplication FROM pg_roles WHERE rolname = ANY(%s)",
-            (list(privileges.ROLES),),
+            (list(roles.ROLES),),
         ).fetchall()
         owners = admin.execute(
             "SELECT DISTINCT n.nspname, c.relowner::regrole::text FROM pg_class AS c JOIN pg_namespace AS n ON "
@@ -382,7 +382,7 @@ def test_nobody_logs_in_as_the_owner(platform: Platform, loaded: tuple[str, str]
         schemas = admin.execute(
             "SELECT DISTINCT nspowner::regrole::text FROM pg_namespace WHERE nspname LIKE 'pacs%'"
         ).fetchall()
-    assert dict(powers) == dict.fromkeys(privileges.ROLES, False)
+    assert dict(powers) == dict.fromkeys(roles.ROLES, False)
     assert schemas == [("pacs_owner",)]
     assert {owner for schema, owner in owners if schema == "pacs_stage"} <= {"pacs_sync"}
     assert {owner for schema, owner in owners if schema != "pacs_stage"} == {"pacs_owner"}
@@ -472,7 +472,7 @@ def test_what_the_grants_give_is_exactly_what_a_run_needs(
     assert readiness(county.target).pending == ()
     assert county.reconcile().clean
     with bare_platform.as_superuser() as admin:
-        wanted = [grant for grant in privileges.wanted(admin) if grant.role == privileges.SYNC]
+        wanted = [grant for grant in privileges.wanted(admin) if grant.role == roles.SYNC]
         assert len(wanted) > 40
         for grant in wanted:
             with admin.transaction(force_rollback=True):

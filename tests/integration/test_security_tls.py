@@ -124,7 +124,9 @@ def test_the_systems_authorities_are_asked_where_none_is_named(
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 
 
-@pytest.mark.skipif(COMPILER is None, reason="needs a C compiler to make the library that must not be loaded")
+@pytest.mark.skipif(
+    COMPILER is None, reason="no C compiler makes the library that must not be loaded: apt-get install gcc"
+)
 def test_no_extra_of_the_target_loads_a_library(
     certificates: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:

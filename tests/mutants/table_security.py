@@ -6,6 +6,7 @@ from tests.mutants.mutant import POSTGRES, STEPS, SYNC, Mutant, of
 
 MONITOR = "airflow_provider_pacs/monitor/"
 DAGS = "airflow_provider_pacs/dag_builder.py"
+DAG_TEXTS = "airflow_provider_pacs/dag_texts.py"
 TEXTS, PAGE, FILES = (
     "tests/unit/test_error_texts.py",
     "tests/ui/test_overload.py",
@@ -72,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "a name beyond the BMP is text",
-        DAGS,
+        DAG_TEXTS,
         "json.dumps(name, ensure_ascii=False)",
         "json.dumps(name)",
         f"{FILES}::test_a_name_is_text_in_the_approvals_subject",
@@ -116,7 +117,7 @@ MUTANTS = (
     ),
     Mutant(
         "promoted: the plan asks for the column",
-        f"{STEPS}plan.py",
+        f"{STEPS}preconditions.py",
         "if lacking := promoted_lacking(config, there):",
         "if lacking := ():",
         of("promoted", "test_a_run_promotes_nothing_by_itself", "test_one_name_has_one_type"),

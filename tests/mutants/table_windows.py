@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "joined: the window ends before its bound",
         JOINED,
-        """DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM ({_stamped(table, '>= @lo', '< @hi')})""",
-        """DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM ({_stamped(table, '>= @lo')})""",
+        'distinct_root_keys(_stamped(table, ">= @lo", "< @hi"))',
+        'distinct_root_keys(_stamped(table, ">= @lo"))',
         of("mutant_guards_harris", "test_bounds_of_joined_entities"),
     ),
     Mutant(
@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "rowversions that are probed",
-        JOINED,
+        STATEMENTS,
         "WHERE s.[_root_key] IN (SELECT c.root_key",
         "WHERE 1 = 0 AND s.[_root_key] IN (SELECT c.root_key",
         of("harris", "test_an_edit_of_any_contributing_table_reads_that_property_only"),

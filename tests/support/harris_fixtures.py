@@ -5,6 +5,7 @@ test module.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -29,6 +30,13 @@ def pacs() -> Iterator[HarrisPacs]:
 @pytest.fixture
 def make(pacs: HarrisPacs, pg_url: str, quick_rules: None) -> Iterator[Maker]:
     """`make("property", "owner", options={...})`: a county of its own in the target, over the shared source."""
+    with maker(pacs, pg_url) as make_one:
+        yield make_one
+
+
+@contextmanager
+def maker(pacs: HarrisPacs, pg_url: str) -> Iterator[Maker]:
+    """What `make` is, over any PACS 9.0; closes what it made."""
     made: list[HarrisCounty] = []
 
     def make_one(

@@ -27,6 +27,7 @@ from airflow_provider_pacs.sandbox.demo.airflow_process import (
     migrate,
     start_components,
 )
+from airflow_provider_pacs.sandbox.demo.bring_up import airflow_connections, answering
 from airflow_provider_pacs.sandbox.demo.embedded_postgres import Postgres, embedded_postgres
 from airflow_provider_pacs.sandbox.demo.processes import Processes
 from airflow_provider_pacs.sandbox.site import Endpoint
@@ -38,7 +39,6 @@ _CREATE = f"""CREATE TABLE dbo.{TABLE} (PropertyID uniqueidentifier NOT NULL, Pa
 Address nvarchar(255) NULL, City nvarchar(100) NULL, State nvarchar(2) NULL, ZipCode nvarchar(10) NULL,
 LegalDescription nvarchar(max) NULL, Acreage decimal(10, 4) NULL, YearBuilt int NULL, IsActive bit NOT NULL,
 LastModified datetime NULL, rv rowversion NOT NULL, PRIMARY KEY (PropertyID))"""
-_START_SECONDS = 120
 _CONNECTED = """import os, sys
 import pyodbc
 from airflow_provider_pacs.sync.source.address import SourceAddress
@@ -200,11 +200,13 @@ def live_airflow(
             **(settings or {}),
         }
         migrate(processes, airflow)
-        endpoint = _endpoint(folder / "sandbox", processes)
+        endpoint = answering(folder / "sandbox", processes)
         call(endpoint, _CREATE)
         for first in range(1, rows + 1, 100):
             call(endpoint, _insert(range(first, min(first + 100, rows + 1))))
-        environment = airflow | endpoint.environment | _connections(slugs, endpoint, postgres)
+        environment = (
+            airflow | endpoint.environment | airflow_connections(dict.fromkeys(slugs, endpoint), postgres)
+        )
         writer = subprocess.Popen(
             [sys.executable, "-c", _CONNECTED, endpoint.url(admin=True)],
             stdin=subprocess.PIPE,
@@ -248,34 +250,3 @@ def _insert(numbers: Sequence[int]) -> str:
         f"INSERT INTO dbo.{TABLE} (PropertyID, ParcelNumber, Address, City, State, ZipCode, LegalDescription, "
         f"Acreage, YearBuilt, IsActive, LastModified) VALUES {values}"
     )
-
-
-def _connections(slugs: Mapping[str, str], endpoint: Endpoint, postgres: Postgres) -> dict[str, str]:
-    source = {
-        "conn_type": "pacs",
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "schema": endpoint.database,
-        "login": endpoint.reader,
-        "password": endpoint.reader_password,
-        "extra": {"encrypt": "yes", "trust_server_certificate": False},
-    }
-    target = {
-        "conn_type": "postgres",
-        "host": postgres.socket_folder,
-        "schema": "terrafusion",
-        "login": postgres.user,
-    }
-    return {f"AIRFLOW_CONN_PACS_{slug.upper()}": json.dumps(source) for slug in slugs} | {
-        "AIRFLOW_CONN_TERRAFUSION": json.dumps(target)
-    }
-
-
-def _endpoint(folder: Path, processes: Processes) -> Endpoint:
-    end = time.monotonic() + _START_SECONDS
-    while not (folder / "endpoint.json").exists():
-        processes.check()
-        if time.monotonic() > end:
-            raise TimeoutError("the sandbox PACS does not answer")
-        time.sleep(0.1)
-    return Endpoint.read(folder)

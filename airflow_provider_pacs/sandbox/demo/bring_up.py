@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,13 +138,16 @@ def everything_up(
             counties=county_files(dags / "counties", folder / "counties", counties),
         )
         migrate(processes, settings)
-        endpoints = {county: _endpoint(county.sandbox(folder), processes) for county in counties}
+        endpoints = {county: answering(county.sandbox(folder), processes) for county in counties}
         on_progress(
             "sandbox PACS and PostgreSQL answer; Airflow starts: scheduler, dag-processor, api-server, "
             "triggerer"
         )
         start_components(
-            processes, settings | _trusting(folder, endpoints) | _connections(endpoints, postgres)
+            processes,
+            settings
+            | _trusting(folder, endpoints)
+            | airflow_connections({county.name: at for county, at in endpoints.items()}, postgres),
         )
         api = AirflowApi(f"http://127.0.0.1:{port}", processes.check)
         awaited = [f"pacs_{county.name}{kind}" for county in counties for kind in ("", "_reconcile")]
@@ -208,10 +211,12 @@ def _stop(processes: Processes, on_progress: Callable[[str], None]) -> None:
     on_progress("everything that was started is stopped" if not left else f"STILL RUNNING: {'; '.join(left)}")
 
 
-def _connections(endpoints: dict[DemoCounty, site.Endpoint], postgres: Postgres) -> dict[str, str]:
-    """The connections as Airflow reads them from the environment."""
+def airflow_connections(endpoints: Mapping[str, site.Endpoint], postgres: Postgres) -> dict[str, str]:
+    """The connections of counties (name -> sandbox) and of the target, as Airflow reads them from the
+    environment.
+    """
     connections: dict[str, dict[str, Any]] = {
-        f"AIRFLOW_CONN_PACS_{county.name.upper()}": {
+        f"AIRFLOW_CONN_PACS_{county.upper()}": {
             "conn_type": "pacs",
             "host": endpoint.host,
             "port": endpoint.port,
@@ -231,7 +236,12 @@ def _connections(endpoints: dict[DemoCounty, site.Endpoint], postgres: Postgres)
     return {name: json.dumps(fields) for name, fields in connections.items()}
 
 
-def _endpoint(folder: Path, processes: Processes) -> site.Endpoint:
+def answering(folder: Path, processes: Processes) -> site.Endpoint:
+    """The endpoint of a sandbox that was just started in a folder.
+
+    Raises:
+        TimeoutError: it does not answer in time.
+    """
     end = time.monotonic() + _SANDBOX_SECONDS
     while not (folder / "endpoint.json").exists():
         processes.check()

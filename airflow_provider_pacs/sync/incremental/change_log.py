@@ -22,8 +22,9 @@ from airflow_provider_pacs.sync.incremental.statements import (
     ChangeQuery,
     Late,
     Window,
+    distinct_root_keys,
     rows_of,
-    select_list,
+    rows_of_root_keys,
 )
 from airflow_provider_pacs.sync.incremental.strategy import (
     BoundsRequest,
@@ -151,8 +152,7 @@ def _folded(name: str) -> str:
 def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of every root key with an entry in the window."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-        f"WHERE s.[_root_key] IN (SELECT e.root_key FROM ({_entries(table, '> @lo', '<= @hi')}) AS e)",
+        _declared("lo", "hi") + rows_of_root_keys(table, _entries(table, "> @lo", "<= @hi")),
         (window.lo or window.hi, window.hi),
     )
 
@@ -160,8 +160,7 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
 def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """One column `root_key` (text): the root keys of `window_query`, also those without a row."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), e.root_key) AS root_key FROM "  # noqa: S608
-        f"({_entries(table, '> @lo', '<= @hi')}) AS e",
+        _declared("lo", "hi") + distinct_root_keys(_entries(table, "> @lo", "<= @hi")),
         (window.lo or window.hi, window.hi),
     )
 

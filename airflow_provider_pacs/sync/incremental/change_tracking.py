@@ -19,8 +19,10 @@ from airflow_provider_pacs.sync.incremental.statements import (
     ChangeQuery,
     Late,
     Window,
+    distinct_root_keys,
     key_text,
     rows_of,
+    rows_of_root_keys,
     select_list,
 )
 from airflow_provider_pacs.sync.incremental.strategy import BoundsRequest, PolledTable, SourceFacts, Support
@@ -109,10 +111,7 @@ def bounds_query(request: BoundsRequest) -> ChangeQuery:
 def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows, as they are now, of every key that changed since the lower bound."""
     if table.selection is not None:
-        sql = (
-            f"{_declared('lo')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-            f"WHERE s.[_root_key] IN (SELECT c.root_key FROM ({_tracked(table, '@lo')}) AS c)"
-        )
+        sql = _declared("lo") + rows_of_root_keys(table, _tracked(table, "@lo"))
     else:
         sql = (
             f"{_declared('lo')}SELECT {select_list(table)} FROM {_changes(table, '@lo')} AS ct\n"  # noqa: S608
@@ -141,11 +140,8 @@ def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery | None:
     """
     if table.selection is None:
         return None
-    return ChangeQuery(
-        f"{_declared('lo')}SELECT DISTINCT CONVERT(varchar(20), c.root_key) AS root_key "  # noqa: S608
-        f"FROM ({_tracked(table, '@lo')}) AS c",
-        (window.lo or window.hi,),
-    )
+    sql = _declared("lo") + distinct_root_keys(_tracked(table, "@lo"))
+    return ChangeQuery(sql, (window.lo or window.hi,))
 
 
 def late(table: ResolvedTable) -> Late:

@@ -15,8 +15,9 @@ from airflow_provider_pacs.sync.incremental.statements import (
     ChangeQuery,
     Late,
     Window,
+    distinct_root_keys,
     rows_of,
-    select_list,
+    rows_of_root_keys,
 )
 from airflow_provider_pacs.sync.incremental.strategy import (
     BoundsRequest,
@@ -36,8 +37,7 @@ def probes(table: ResolvedTable) -> tuple[ChangeProbe, ...]:
 def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """The rows of every root key that a rowversion shows as written in the window, in one statement."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
-        f"WHERE s.[_root_key] IN (SELECT c.root_key FROM ({_stamped(table, '>= @lo', '< @hi')}) AS c)",
+        _declared("lo", "hi") + rows_of_root_keys(table, _stamped(table, ">= @lo", "< @hi")),
         (window.lo or window.hi, window.hi),
     )
 
@@ -45,8 +45,7 @@ def window_query(table: ResolvedTable, window: Window) -> ChangeQuery:
 def root_keys_query(table: ResolvedTable, window: Window) -> ChangeQuery:
     """One column `root_key` (text): the root keys of `window_query`, also those that have no row left."""
     return ChangeQuery(
-        f"{_declared('lo', 'hi')}SELECT DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM "  # noqa: S608
-        f"({_stamped(table, '>= @lo', '< @hi')}) AS c",
+        _declared("lo", "hi") + distinct_root_keys(_stamped(table, ">= @lo", "< @hi")),
         (window.lo or window.hi, window.hi),
     )
 

@@ -92,6 +92,19 @@ def select_list(table: ResolvedTable) -> str:
     return ", ".join([*parts, f"{version_text(table)} AS [_source_version]"])
 
 
+def rows_of_root_keys(table: ResolvedTable, changed: str) -> str:
+    """A SELECT of the rows whose root key is among those of another SELECT, whose column is `root_key`."""
+    return (
+        f"SELECT {select_list(table)} FROM {rows_of(table)}\n"  # noqa: S608
+        f"WHERE s.[_root_key] IN (SELECT c.root_key FROM ({changed}) AS c)"
+    )
+
+
+def distinct_root_keys(changed: str) -> str:
+    """A SELECT of one column `root_key` (text), each once."""
+    return f"SELECT DISTINCT CONVERT(varchar(20), c.root_key) AS root_key FROM ({changed}) AS c"  # noqa: S608
+
+
 def version_text(table: ResolvedTable) -> str:
     """The change column as text made by SQL Server, or a typed NULL where the table has none."""
     column = table.map.change_column

@@ -126,7 +126,7 @@ def change_tracking_script(config: CountyConfig, outage_days: int = OUTAGE_DAYS)
         statements.append(f"GRANT VIEW CHANGE TRACKING ON OBJECT::{table} TO {role};")
     optional = OptionalGrant(
         "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON;",
-        "changes and rows are read as of one moment; row versions take room in tempdb",
+        "changes and rows are read as of one moment; row versions take space in tempdb",
     )
     return ChangeTrackingScript(outage_days, retention, tuple(statements), (optional,))
 

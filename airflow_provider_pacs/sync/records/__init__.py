@@ -36,6 +36,7 @@ from airflow_provider_pacs.sync.records.plans import (
     RollbackScope,
     RunKind,
     RunPlan,
+    RunRequest,
     RunState,
     SourceMoment,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "RunOutcome",
     "RunPlan",
     "RunRecord",
+    "RunRequest",
     "RunState",
     "SourceCensus",
     "SourceMoment",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from airflow_provider_pacs.sync.entities import Entity, EntityColumn, load_entities
+from airflow_provider_pacs.sync.records.approvals import PendingDeletes
 from airflow_provider_pacs.sync.schema.catalog import ResolvedTable
 
 MAPPING_VERSION = 2
@@ -191,3 +192,24 @@ class SourceMoment:
     now: str
     utc: str
     year: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What somebody asks for.
+
+    Attributes:
+        kind: the run kind; it differs from others only in the rows that its plan selects.
+        trigger: who asked: Airflow's run id, or `cli`.
+        mode: `full` reads every table whole, `auto` the changes where a cursor allows it.
+        window: of a backfill.
+        approved: the pending sets of an approval.
+        one_process: all steps run in this process.
+    """
+
+    kind: RunKind
+    trigger: str
+    mode: Literal["auto", "full"] = "auto"
+    window: Backfill | None = None
+    approved: tuple[PendingDeletes, ...] = ()
+    one_process: bool = False

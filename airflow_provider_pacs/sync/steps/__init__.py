@@ -10,11 +10,11 @@ rows of schema `pacs`.
 
 from __future__ import annotations
 
+from airflow_provider_pacs.sync.records import RunRequest
 from airflow_provider_pacs.sync.steps.approve import approve, pending_deletes, reject
 from airflow_provider_pacs.sync.steps.certify import CertificateError, certify
 from airflow_provider_pacs.sync.steps.extract import extract
 from airflow_provider_pacs.sync.steps.hold import hold, resume
-from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.publish import publish
 from airflow_provider_pacs.sync.steps.realtime import FollowedState, FollowOutcome, follow, poll_plan
 from airflow_provider_pacs.sync.steps.rollback import propose_rollback, rollback

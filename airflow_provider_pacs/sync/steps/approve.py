@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.records import Decision, PendingDeletes, RunOutcome
+from airflow_provider_pacs.sync.records import Decision, PendingDeletes, RunOutcome, RunRequest
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.failures import audit_failures
-from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.run import run_all
 from airflow_provider_pacs.sync.target.port import Target
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_pacs.sync.config import CountyConfig
-from airflow_provider_pacs.sync.entities import EntityColumn, load_entities
+from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.incremental import COMPARE, LAST_MODIFIED, bounding, strategy_named
 from airflow_provider_pacs.sync.incremental.last_modified import (
     clock_query,
@@ -35,17 +35,15 @@ from airflow_provider_pacs.sync.incremental.strategy import (
 )
 from airflow_provider_pacs.sync.mapping.extra import added_since, carrying
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice, resolve_tables
-from airflow_provider_pacs.sync.preflight.target import promoted_lacking
 from airflow_provider_pacs.sync.quality import load_suite
 from airflow_provider_pacs.sync.records import (
     BACKFILL,
     MAPPING_VERSION,
     Backfill,
     Cursor,
-    PendingDeletes,
     ReadPlan,
-    RunKind,
     RunPlan,
+    RunRequest,
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError
@@ -63,27 +61,6 @@ from airflow_provider_pacs.sync.steps.lost_capture import refuse_a_lost_capture
 from airflow_provider_pacs.sync.target.port import Target
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What somebody asks for.
-
-    Attributes:
-        kind: the run kind; it differs from others only in the rows that its plan selects.
-        trigger: who asked: Airflow's run id, or `cli`.
-        mode: `full` reads every table whole, `auto` the changes where a cursor allows it.
-        window: of a backfill.
-        approved: the pending sets of an approval.
-        one_process: all steps run in this process.
-    """
-
-    kind: RunKind
-    trigger: str
-    mode: Literal["auto", "full"] = "auto"
-    window: Backfill | None = None
-    approved: tuple[PendingDeletes, ...] = ()
-    one_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +90,7 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
     if applied := target.migrate():
         log.info("%s: applied migrations %s", config.county, ", ".join(applied))
     refuse_held(config, target, request.kind)
-    promoted = _promoted(config, target)
+    promoted = preconditions.promoted(config, target)
     preconditions.let_others_finish(config, target, request.kind)
     now = _source_now(config, source)
     features = read_features(source)
@@ -169,22 +146,6 @@ def make_plan(config: CountyConfig, source: SourceReader, target: Target, reques
         if weak:
             target.runs.event(config.fips, plan.run_id, "tls.weak", end, {"settings": list(weak)})
     return plan
-
-
-def _promoted(config: CountyConfig, target: Target) -> dict[str, tuple[EntityColumn, ...]]:
-    """Every promoted column of the target's tables, by entity.
-
-    Raises:
-        ConfigError: PACS-003, the county's file promotes a column that is not there, or is of another type.
-    """
-    there = target.promoted()
-    if lacking := promoted_lacking(config, there):
-        raise ConfigError(
-            f"{config.county}: {', '.join(lacking)}: the target has no such column of that type",
-            remedy=f"run `pacs migrate {config.county}` as a member of pacs_owner: it adds the column",
-            code="PACS-003",
-        )
-    return there
 
 
 def _wanted(choices: dict[str, ReadChoice], request: RunRequest) -> dict[str, ReadChoice]:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Mapping
 
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.entities import EntityColumn
 from airflow_provider_pacs.sync.incremental import LAST_MODIFIED
 from airflow_provider_pacs.sync.preflight.resolve import ReadChoice
+from airflow_provider_pacs.sync.preflight.target import promoted_lacking
 from airflow_provider_pacs.sync.records import RunKind, Turn
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, RetryableError
 from airflow_provider_pacs.sync.schema.permissions import read_permissions
@@ -112,3 +114,19 @@ def refuse_another_clock(
         refusal = check_stamping_clock(source, dated, utc_minutes=utc_minutes).refusal(config.county)
         if refusal is not None:
             raise refusal
+
+
+def promoted(config: CountyConfig, target: Target) -> dict[str, tuple[EntityColumn, ...]]:
+    """Every promoted column of the target's tables, by entity.
+
+    Raises:
+        ConfigError: PACS-003, the county's file promotes a column that is not there, or is of another type.
+    """
+    there = target.promoted()
+    if lacking := promoted_lacking(config, there):
+        raise ConfigError(
+            f"{config.county}: {', '.join(lacking)}: the target has no such column of that type",
+            remedy=f"run `pacs migrate {config.county}` as a member of pacs_owner: it adds the column",
+            code="PACS-003",
+        )
+    return there

@@ -25,12 +25,11 @@ from airflow_provider_pacs.sync.polling import (
 )
 from airflow_provider_pacs.sync.preflight.followed import followed_entities
 from airflow_provider_pacs.sync.preflight.resolve import resolve_tables
-from airflow_provider_pacs.sync.records import Certificate, RunOutcome
+from airflow_provider_pacs.sync.records import Certificate, RunOutcome, RunRequest
 from airflow_provider_pacs.sync.runtime.errors import ConfigError, DataError, RetryableError
 from airflow_provider_pacs.sync.schema.features import read_features
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.hold import refuse_held
-from airflow_provider_pacs.sync.steps.plan import RunRequest
 from airflow_provider_pacs.sync.steps.preconditions import turn_of
 from airflow_provider_pacs.sync.steps.run import run_all
 from airflow_provider_pacs.sync.target.port import Target

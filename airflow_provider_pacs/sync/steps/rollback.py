@@ -22,12 +22,13 @@ from airflow_provider_pacs.sync.records import (
     RollbackScope,
     RunOutcome,
     RunPlan,
+    RunRequest,
     SourceMoment,
 )
 from airflow_provider_pacs.sync.runtime.errors import ConflictError, DataError
 from airflow_provider_pacs.sync.steps.entity_runs import delete_bounds, relation_rules
 from airflow_provider_pacs.sync.steps.failures import audit_failures, fail_run_on_error
-from airflow_provider_pacs.sync.steps.plan import RunRequest, code_version
+from airflow_provider_pacs.sync.steps.plan import code_version
 from airflow_provider_pacs.sync.steps.preconditions import let_others_finish
 from airflow_provider_pacs.sync.steps.source_rows import stage_name
 from airflow_provider_pacs.sync.target.port import Target

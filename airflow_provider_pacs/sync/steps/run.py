@@ -12,14 +12,21 @@ from airflow_provider_pacs.sync.config import CountyConfig, require_entity
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.preflight import PreflightReport, examine
 from airflow_provider_pacs.sync.quality import warm_up
-from airflow_provider_pacs.sync.records import Backfill, Certificate, ReadPlan, RunOutcome, RunPlan
+from airflow_provider_pacs.sync.records import (
+    Backfill,
+    Certificate,
+    ReadPlan,
+    RunOutcome,
+    RunPlan,
+    RunRequest,
+)
 from airflow_provider_pacs.sync.runtime.errors import DataError
 from airflow_provider_pacs.sync.source.port import SourceReader
 from airflow_provider_pacs.sync.steps.certify import certify
 from airflow_provider_pacs.sync.steps.entity_runs import entity_run
 from airflow_provider_pacs.sync.steps.extract import extract
 from airflow_provider_pacs.sync.steps.failures import audit_failures, fail_run_on_error, keep_report
-from airflow_provider_pacs.sync.steps.plan import RunRequest, make_plan
+from airflow_provider_pacs.sync.steps.plan import make_plan
 from airflow_provider_pacs.sync.steps.publish import publish
 from airflow_provider_pacs.sync.steps.validate import validate
 from airflow_provider_pacs.sync.target.port import Target

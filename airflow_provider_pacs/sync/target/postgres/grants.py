@@ -8,7 +8,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from airflow_provider_pacs.sync.runtime.errors import ConfigError
-from airflow_provider_pacs.sync.target.postgres import privileges
+from airflow_provider_pacs.sync.target.postgres import privileges, roles
 
 LOGIN = "tf_pacs_sync"
 MONITOR_LOGIN = "tf_pacs_monitor"
@@ -35,29 +35,29 @@ def target_grants(login: str = LOGIN, monitor: str = MONITOR_LOGIN) -> list[str]
             "the sync and the page need a login each", remedy="the page's must not be able to write"
         )
     statements: list[sql.Composable] = []
-    for role, about in privileges.ROLES.items():
-        statements.append(privileges.role_statement(role) + sql.SQL(f"  -- {about}"))
+    for role, about in roles.ROLES.items():
+        statements.append(roles.role_statement(role) + sql.SQL(f"  -- {about}"))
     statements += [
-        privileges.membership_statement(privileges.SYNC, privileges.OWNER),
-        privileges.membership_statement(privileges.MONITOR, privileges.OLD_MONITOR),
+        roles.membership_statement(roles.SYNC, roles.OWNER),
+        roles.membership_statement(roles.MONITOR, roles.OLD_MONITOR),
         sql.SQL(
             "DO $do$ BEGIN IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) "
             "THEN GRANT pacs_owner, pacs_sync TO CURRENT_USER; END IF; END $do$;"
         ),
-        _on_database("CONNECT, CREATE", privileges.OWNER),
+        _on_database("CONNECT, CREATE", roles.OWNER),
     ]
     for name, role, what in (
-        (login, privileges.SYNC, "CONNECT, TEMPORARY"),
-        (monitor, privileges.MONITOR, "CONNECT"),
+        (login, roles.SYNC, "CONNECT, TEMPORARY"),
+        (monitor, roles.MONITOR, "CONNECT"),
     ):
         statements += [
             _login(name),
-            privileges.membership_statement(role, name),
+            roles.membership_statement(role, name),
             _on_database(what, name),
         ]
     # what the sync makes belongs to the group, so that another login of it can take over
     statements.append(
-        sql.SQL("ALTER ROLE {} SET role = {};").format(sql.Identifier(login), sql.Literal(privileges.SYNC))
+        sql.SQL("ALTER ROLE {} SET role = {};").format(sql.Identifier(login), sql.Literal(roles.SYNC))
     )
     statements.append(
         sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on;").format(sql.Identifier(monitor))
@@ -71,9 +71,9 @@ def role_grants() -> list[str]:
     A login gets a role of these, and the counties that it may read; the last lines show how.
     """
     statements: list[sql.Composable] = [
-        privileges.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in privileges.STAFF.items()
+        roles.role_statement(role) + sql.SQL(f"  -- {about}") for role, about in roles.STAFF.items()
     ]
-    statements += [_on_database("CONNECT", role) for role in (*privileges.STAFF, privileges.AUDITOR)]
+    statements += [_on_database("CONNECT", role) for role in (*roles.STAFF, roles.AUDITOR)]
     statements += [_where_it_is(grant) for grant in privileges.staff_grants()]
     return [statement.as_string(None) for statement in statements]
 

@@ -34,29 +34,26 @@ from psycopg import sql
 from airflow_provider_pacs.sync.entities import load_entities
 from airflow_provider_pacs.sync.reports import load_reports
 from airflow_provider_pacs.sync.target.postgres import history_reports
+from airflow_provider_pacs.sync.target.postgres.roles import (
+    ASSESSOR,
+    AUDITOR,
+    IT_ADMIN,
+    MONITOR,
+    OLD_MONITOR,
+    OWNER,
+    READ,
+    REPORTING,
+    SCHEMAS,
+    STAFF,
+    SYNC,
+    VALUATION,
+    existing_roles,
+    hand_over,
+    make_roles,
+    may_become,
+)
 
 Connection = psycopg.Connection[Any]
-OWNER, SYNC, MONITOR, AUDITOR, READ = "pacs_owner", "pacs_sync", "pacs_monitor", "pacs_auditor", "pacs_read"
-ASSESSOR, VALUATION, REPORTING = "pacs_assessor", "pacs_valuation", "pacs_reporting"
-IT_ADMIN = "pacs_it_admin"
-OLD_MONITOR = "pacs_ops_read"
-"""The monitor's name before: its members are members of `pacs_monitor` now."""
-ROLES: dict[str, str] = {
-    OWNER: "owns the schemas; nobody logs in as it",
-    SYNC: "what a run needs",
-    MONITOR: "reads the journal for the operations page",
-    AUDITOR: "reads the journal, the audit, and who may read which county",
-    READ: "reads schema pacs, by county",
-    OLD_MONITOR: "an older name of pacs_monitor",
-}
-STAFF: dict[str, str] = {
-    ASSESSOR: "the assessor: every row of the granted counties, and the reports",
-    VALUATION: "valuation staff: the same without owners",
-    REPORTING: "reporting staff: the reports, which hold no personal data",
-    IT_ADMIN: "IT administration: the journal, and who may read which county",
-}
-"""Roles of people, beside `pacs_auditor`; made by `pacs grants --roles`."""
-SCHEMAS = ("pacs", "pacs_part", "pacs_ops", "pacs_report", "pacs_stage")
 
 EVIDENCE = frozenset(
     {
@@ -283,12 +280,6 @@ def staff_grants() -> list[Grant]:
     return [grant for grant in grants if grant.role in STAFF]
 
 
-def existing_roles(connection: Connection) -> set[str]:
-    """Which of the group roles the server has."""
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", ([*ROLES, *STAFF],))
-    return {name for (name,) in rows}
-
-
 def missing(connection: Connection) -> list[str]:
     """Privileges that a group role should have and effectively lacks, in words; of missing roles, none."""
     there = existing_roles(connection)
@@ -344,15 +335,15 @@ def apply(connection: Connection) -> None:
 
     Where the login may not create roles or hand objects over, everything stays with it, and `check` says so.
     """
-    _make_roles(connection)
+    make_roles(connection)
     there = existing_roles(connection)
-    _hand_over(connection, there)
+    hand_over(connection, there, set(_OWNED))
     _revoke_strangers(connection, there)
     for grant in wanted(connection):
         if grant.role in there:
             connection.execute(grant_statement(grant))
     _keep_readers(connection)
-    if OWNER in there and _may_become(connection, OWNER):
+    if OWNER in there and may_become(connection, OWNER):
         connection.execute(_DEFAULTS.encode())
 
 
@@ -363,91 +354,6 @@ ALTER DEFAULT PRIVILEGES FOR ROLE pacs_owner IN SCHEMA pacs_ops
 ALTER DEFAULT PRIVILEGES FOR ROLE pacs_owner IN SCHEMA pacs_ops GRANT USAGE ON SEQUENCES TO pacs_sync;
 """
 """Tables of later versions are granted by their migration; this covers what a DBA makes in between."""
-
-
-def role_statement(role: str) -> sql.Composed:
-    """A role without login, unless it is there: other databases of the server share it."""
-    return sql.SQL(
-        "DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {0}) THEN CREATE ROLE "
-        "{1} NOLOGIN; END IF; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$;"
-    ).format(sql.Literal(role), sql.Identifier(role))
-
-
-def membership_statement(role: str, member: str) -> sql.Composed:
-    """The role for the member, unless it has it."""
-    tag = "do"
-    while tag in member:
-        tag += "_"
-    return sql.SQL(
-        "DO {0} BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS "
-        "r ON r.oid = m.roleid JOIN pg_catalog.pg_roles AS w ON w.oid = m.member WHERE r.rolname = {1} AND "
-        "w.rolname = {2}) THEN GRANT {3} TO {4}; END IF; END {0};"
-    ).format(
-        sql.SQL(f"${tag}$"),
-        sql.Literal(role),
-        sql.Literal(member),
-        sql.Identifier(role),
-        sql.Identifier(member),
-    )
-
-
-def _make_roles(connection: Connection) -> None:
-    """Roles and memberships that are missing; another database of the server may be making them now."""
-    statements = [role_statement(role) for role in ROLES]
-    statements += [membership_statement(SYNC, OWNER), membership_statement(MONITOR, OLD_MONITOR)]
-    for statement in statements:
-        try:
-            with connection.transaction():
-                connection.execute(statement)
-        except (
-            psycopg.errors.InsufficientPrivilege,  # a DBA runs what `pacs grants --target` prints
-            psycopg.errors.UndefinedObject,  # a role of the membership is missing for that reason
-            psycopg.errors.UniqueViolation,  # another database of this server did it just now
-            psycopg.errors.InternalError_,
-        ):
-            continue
-
-
-def _may_become(connection: Connection, role: str) -> bool:
-    """Whether objects can be handed to the role; PostgreSQL 16 tells SET from other memberships."""
-    privilege = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-    row = connection.execute("SELECT pg_has_role(%s::name, %s)", (role, privilege)).fetchone()
-    return bool(row and row[0])
-
-
-def _hand_over(connection: Connection, there: set[str]) -> None:
-    """Everything in the schemas to `pacs_owner`, the staging tables to `pacs_sync`."""
-    if not {OWNER, SYNC} <= there or not (_may_become(connection, OWNER) and _may_become(connection, SYNC)):
-        return
-    for schema in SCHEMAS:
-        connection.execute(
-            sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(sql.Identifier(schema), sql.Identifier(OWNER))
-        )
-    # creating in a schema is needed before an object of it can be owned
-    connection.execute("GRANT USAGE, CREATE ON SCHEMA pacs_part, pacs_stage TO pacs_sync")
-    for schema, name, kind in connection.execute(
-        "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
-        "c.relnamespace WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND (c.relispartition OR "
-        "n.nspname <> 'pacs_part') AND c.relowner <> CASE n.nspname WHEN 'pacs_stage' THEN "
-        "'pacs_sync'::regrole ELSE 'pacs_owner'::regrole END ORDER BY c.oid",
-        (list(SCHEMAS),),
-    ).fetchall():
-        owner = SYNC if schema == "pacs_stage" else OWNER
-        connection.execute(
-            sql.SQL("ALTER {} {} OWNER TO {}").format(
-                sql.SQL("VIEW" if kind == "v" else "TABLE"),
-                sql.Identifier(schema, name),
-                sql.Identifier(owner),
-            )
-        )
-    for name in connection.execute(
-        "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace "
-        "JOIN unnest(%s::text[], %s::text[]) AS w(schema, name) ON w.schema = n.nspname AND w.name = "
-        "p.proname "
-        "WHERE p.prokind = 'f' AND p.proowner <> 'pacs_owner'::regrole",
-        ([schema for schema, _ in set(_OWNED)], [name for _, name in set(_OWNED)]),
-    ).fetchall():
-        connection.execute(f"ALTER FUNCTION {name[0]} OWNER TO pacs_owner".encode())
 
 
 def _revoke_strangers(connection: Connection, there: set[str]) -> None:
@@ -510,7 +416,7 @@ def tidy_partition(connection: Connection, table: str) -> None:
     """A table that is to be a partition belongs to `pacs_sync` and to nobody else, whoever ran the load;
     `pacs_ops.attach_partition` takes it over.
     """
-    if SYNC in existing_roles(connection) and _may_become(connection, SYNC):
+    if SYNC in existing_roles(connection) and may_become(connection, SYNC):
         connection.execute(
             sql.SQL("ALTER TABLE {} OWNER TO {}").format(
                 sql.Identifier("pacs_part", table), sql.Identifier(SYNC)
