@@ -77,7 +77,7 @@ def table(report: ReportDep, user: GetUserDep) -> ReportTable:
 
 @router.get("/{report}/csv", response_class=Response)
 def as_csv(report: ReportDep, user: GetUserDep) -> Response:
-    """Give the same as CSV, to be saved and opened in a spreadsheet: no text in it is a formula.
+    """Give the same as CSV, to be saved.
 
     Raises:
         HTTPException: 503, a county's rows can't be read: a file says nothing of what is missing in it.
@@ -86,6 +86,7 @@ def as_csv(report: ReportDep, user: GetUserDep) -> Response:
     if unavailable:
         missing = "; ".join(f"{county}: {why}" for county, why in sorted(unavailable.items()))
         raise HTTPException(503, f"The report is not whole. {missing}")
+    # opened in a spreadsheet, where a text must not be a formula
     safe = (tuple(as_text(v) if isinstance(v, str) else v for v in row) for _, rows in parts for row in rows)
     lines = csv_lines(report.column_names, safe)
     text = "".join(f"{line}\r\n" for line in lines)
