@@ -62,17 +62,15 @@ def _line(change: RowChange) -> str:
 def _values(
     entity: str, changed: list[str], before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> dict[str, list[str]]:
-    """Column -> (old, new) as text."""
+    """Column -> (old, new) as text; of what is declared to name nobody. Nobody declared a promoted column."""
     from airflow_provider_pacs.sync.entities import load_entities
 
-    hidden = {
-        column.name
-        for column in load_entities()[entity].columns
-        if column.pii == "personal" or column.type == "json"
-    }
+    canonical = load_entities()[entity]
+    shown = {column.name for column in canonical.columns if column.pii == "none" and column.type != "json"}
+    shown |= {canonical.key, str(canonical.parent_key)}
     return {
-        name: ["(hidden)", "(hidden)"]
-        if name in hidden
-        else [json.dumps((image or {}).get(name), default=str) for image in (before, after)]
+        name: [json.dumps((image or {}).get(name), default=str) for image in (before, after)]
+        if name in shown
+        else ["(hidden)", "(hidden)"]
         for name in changed
     }

@@ -32,6 +32,7 @@ from airflow_provider_pacs.monitor.pending import pending_set
 from airflow_provider_pacs.monitor.presenters import airflow_path
 from airflow_provider_pacs.operators.approvals import APPROVE, REJECT
 from airflow_provider_pacs.sync.config import CountyConfig
+from airflow_provider_pacs.sync.reports.formats import as_text
 
 T = TypeVar("T")
 PendingId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -41,9 +42,15 @@ _WORDS = {"sync": "A synchronisation", "full": "A full read", "reconcile": "A re
 def same_site(request: Request) -> None:
     """Let no other site press a button with the browser's cookie.
 
+    Browsers name the asking site over HTTPS only. Over HTTP it counts that a page of another origin, another
+    port of this host too, sends JSON only where CORS allows it; without a content type it may send anything.
+
     Raises:
-        HTTPException: 403, the browser says that another site asks.
+        HTTPException: 403, the browser says that another site asks; 415, a body that does not say it is JSON.
     """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and content_type != "application/json":
+        raise HTTPException(415, "Send JSON, with Content-Type: application/json.")
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "This was asked from another site.")
 
@@ -194,21 +201,16 @@ def export(config: CountyDep) -> Response:
         writer.writerow(
             [
                 row.entity,
-                _as_text(row.source_key),
+                as_text(row.source_key),
                 " ".join(row.rules),
                 row.first_seen_at.isoformat(),
                 row.last_seen_at.isoformat(),
-                _as_text(row.dismissed_by or ""),
-                _as_text(row.reason or ""),
+                as_text(row.dismissed_by or ""),
+                as_text(row.reason or ""),
             ]
         )
     headers = {"Content-Disposition": f'attachment; filename="quarantine-{config.county}.csv"'}
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _as_text(cell: str) -> str:
-    """A cell that a spreadsheet takes for a text, whatever is in it."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def _require(is_allowed: bool) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_pacs.monitor.models_reports import ReportColumn, ReportLin
 from airflow_provider_pacs.monitor.targets import ask_each
 from airflow_provider_pacs.sync.config import CountyConfig
 from airflow_provider_pacs.sync.reports import ReportRows, ReportView, Row, load_reports
-from airflow_provider_pacs.sync.reports.formats import csv_lines, text_of
+from airflow_provider_pacs.sync.reports.formats import as_text, csv_lines, text_of
 from airflow_provider_pacs.sync.runtime.errors import PacsError
 from airflow_provider_pacs.sync.target.postgres.read import OpsReader
 
@@ -86,7 +86,9 @@ def as_csv(report: ReportDep, user: GetUserDep) -> Response:
     if unavailable:
         missing = "; ".join(f"{county}: {why}" for county, why in sorted(unavailable.items()))
         raise HTTPException(503, f"The report is not whole. {missing}")
-    lines = csv_lines(report.column_names, (row for _, rows in parts for row in rows))
+    # opened in a spreadsheet, where a text must not be a formula
+    safe = (tuple(as_text(v) if isinstance(v, str) else v for v in row) for _, rows in parts for row in rows)
+    lines = csv_lines(report.column_names, safe)
     text = "".join(f"{line}\r\n" for line in lines)
     headers = {"Content-Disposition": f'attachment; filename="pacs-{report.name}.csv"'}
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -353,3 +353,31 @@ def test_a_plan_holds_the_columns_that_it_was_made_with(platform: Platform, make
     assert stored.canonical.column_names[-1] == "extra"
     assert dict(stored.table.map.promoted) == {"subdivision": "text"}
     assert stored.promoted == run.entities[0].promoted
+
+
+def test_the_history_shows_no_value_of_a_promoted_column(
+    platform: Platform, make: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has declared what it says about a person: `pacs history --values` tells that it changed."""
+    county = make(promote={"grantee": "text"}, extra={"grantee": "Subdivision"})
+    promoting = {"extra": {"grantee": "Subdivision"}, "promote": {"grantee": "text"}}
+    county.configure(tables={"property": promoting}, history={"enabled": True})
+    migrate(platform, county)
+    county.add("property", 1, Subdivision="Ada Lovelace")
+    county.sync()
+    county.clock.step(hours=3)
+    county.change("property", 1, Subdivision="Bo Ray", Acreage=2.5)
+    county.clock.step(minutes=5)
+    county.sync()
+    name = county.config.county
+    (tmp_path / f"{name}.yaml").write_text(
+        f'county: {name}\nfips: "{county.fips}"\ntimezone: America/Los_Angeles\nsync: {{entities: [property]}}\n'
+    )
+    ends = ["--counties", str(tmp_path), "--target-url", platform.url]
+    for form in ((), ("--json",)):
+        assert main(["history", name, key("property", 1), "--values", *form, *ends]) == 0
+        shown = capsys.readouterr().out
+        assert "grantee" in shown
+        assert "2.5" in shown
+        assert "Ada Lovelace" not in shown
+        assert "Bo Ray" not in shown

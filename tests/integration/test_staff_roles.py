@@ -15,7 +15,7 @@ from security_platform import platform as platform
 
 from airflow_provider_pacs.sync.reports import load_reports
 from airflow_provider_pacs.sync.target.postgres import privileges
-from airflow_provider_pacs.sync.target.postgres.grants import role_grants
+from airflow_provider_pacs.sync.target.postgres.grants import role_grants, target_grants
 from tests.integration.conftest import CountyMaker
 from tests.support.county import ENTITIES, County
 
@@ -220,3 +220,31 @@ def test_the_page_reads_sums_and_no_rows(staff: Staff) -> None:
                     page.execute(f"TABLE pacs_report.{report.name}".encode())
             else:
                 page.execute(f"TABLE pacs_report.{report.name}".encode())
+
+
+def test_a_function_in_public_does_not_run_as_the_dba(platform: Platform) -> None:
+    """Case E1: the printed scripts call no function that somebody may have made beside PostgreSQL's own, with
+    arguments that fit better. Databases that come from before PostgreSQL 15 let everybody make one in `public`.
+    """
+    mallory = platform.make_login(f"mallory_{next(_NUMBERS)}")
+    scripts = [*target_grants(platform.sync, platform.monitor), *role_grants()]
+    with platform.as_superuser() as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    try:
+        with platform.as_login(mallory) as login:
+            for arguments in ("text, name, text", "text, text, text"):
+                login.execute(
+                    f"CREATE FUNCTION public.format({arguments}) RETURNS text LANGUAGE plpgsql AS $$ BEGIN "
+                    f"EXECUTE 'ALTER ROLE {mallory} SUPERUSER'; RETURN 'SELECT 1'; END $$".encode()
+                )
+        with platform.as_superuser() as admin:
+            for statement in scripts:
+                admin.execute(statement.encode())
+            power = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", (mallory,)).fetchone()
+        assert power == (False,)
+    finally:
+        with platform.as_superuser() as admin:
+            admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            admin.execute(
+                "DROP FUNCTION IF EXISTS public.format(text, name, text), public.format(text, text, text)"
+            )

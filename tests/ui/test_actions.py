@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,6 +181,21 @@ def test_another_site_presses_no_button(
     headers = {"Sec-Fetch-Site": "cross-site"}
     answer = client.post(f"/api/counties/kitsap_wa/actions/{action}", json=body, headers=headers)
     assert (answer.status_code, airflow.asked) == (403, [])
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_any_page_may_send_presses_no_button(
+    client: TestClient, airflow: Airflow, content_type: str | None
+) -> None:
+    """Over HTTP browsers do not say who asks, and any page may send these; FastAPI before 0.132 took one without
+    a content type for JSON.
+    """
+    headers = {"Content-Type": content_type} if content_type else {}
+    for action, body in ACTIONS:
+        answer = client.post(
+            f"/api/counties/kitsap_wa/actions/{action}", content=json.dumps(body), headers=headers
+        )
+        assert (answer.status_code, airflow.asked) == (415, [])
 
 
 def test_a_refusal_of_airflows_is_told_and_noted(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from airflow_provider_pacs import build_county_dags
 from airflow_provider_pacs.monitor import access, targets
 from airflow_provider_pacs.monitor.app import make_app
 from airflow_provider_pacs.monitor.plugin import PacsSyncPlugin
-from airflow_provider_pacs.sync.reports import load_reports
+from airflow_provider_pacs.sync.reports import ReportRows, load_reports
 from airflow_provider_pacs.sync.target.postgres import read
 from tests.support.journal import HTML_NAME, PENDING, QUARANTINED, VALUES, Entry, write_files, write_runs
 from tests.support.serve_page import DOWN, ROOT, as_airflow
@@ -542,6 +543,24 @@ def test_reports_of_sums_over_the_counties_that_the_user_may_read(
     (market,) = (place for place, column in enumerate(values["columns"]) if column["name"] == "market_value")
     assert values["columns"][market]["kind"] == "number"
     assert all(float(row[market]) > 0 for row in values["rows"])
+
+
+@pytest.mark.usefixtures("patient")
+def test_no_text_of_a_source_is_a_formula_in_a_reports_csv(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code or a name may begin with what a spreadsheet runs; a negative number stays a number."""
+    monkeypatch.setattr(access, "get_auth_manager", lambda: SourcePermissions({"pacs_benton_wa"}))
+    texts = ("=HYPERLINK(1)", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1")
+    rows = [("53005", text, Decimal("-1.50"), *[None] * 13) for text in texts]
+    monkeypatch.setattr(
+        read.OpsReader,
+        "report",
+        lambda self, report, counties, most: (ReportRows(report.column_names, (), iter(())), rows),
+    )
+    answer = client.get("/api/reports/values/csv")
+    read_back = list(csv.reader(io.StringIO(answer.text, newline="")))[1:]
+    assert [row[:3] for row in read_back] == [["53005", f"'{text}", "-1.50"] for text in texts]
 
 
 @pytest.mark.usefixtures("patient")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 50_000
 _RIGHT = frozenset({"integer", "number"})
+_LINE_END = "\r\n"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def text_of(value: Any) -> str:
@@ -34,22 +36,27 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def as_text(cell: str) -> str:
+    """A CSV cell that a spreadsheet takes for a text, whatever the source wrote in it."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """The header and a line per row, as RFC 4180 has them, without line ends."""
+    """The header and a line per row, as RFC 4180 has them, without the ends of lines."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="")
+    writer = csv.writer(buffer, lineterminator=_LINE_END)  # it quotes a text that holds a character of it
     writer.writerow(columns)
-    yield buffer.getvalue()
+    yield buffer.getvalue().removesuffix(_LINE_END)
     for row in rows:
         buffer.seek(0)
         buffer.truncate()
         writer.writerow([text_of(value) for value in row])
-        yield buffer.getvalue()
+        yield buffer.getvalue().removesuffix(_LINE_END)
 
 
 def table_lines(report_rows: ReportRows) -> list[str]:
     """Aligned columns for a terminal; numbers to the right."""
-    rows = [report_rows.columns, *([text_of(value) for value in row] for row in report_rows.rows)]
+    rows = [report_rows.columns, *([_shown(text_of(value)) for value in row] for row in report_rows.rows)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(report_rows.columns))]
     return [
         "  ".join(
@@ -60,12 +67,17 @@ def table_lines(report_rows: ReportRows) -> list[str]:
     ]
 
 
+def _shown(text: str) -> str:
+    """On one line, and without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def write_csv(report_rows: ReportRows, path: Path) -> int:
     """The report as a file in UTF-8; returns how many rows it has."""
     count = -1
     with path.open("w", encoding="utf-8", newline="") as file:
         for line in csv_lines(report_rows.columns, report_rows.rows):
-            file.write(line + "\r\n")
+            file.write(line + _LINE_END)
             count += 1
     return count
 

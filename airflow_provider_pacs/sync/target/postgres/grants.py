@@ -1,6 +1,8 @@
 """Names of logins -> the PostgreSQL statements that give each exactly its part of the platform.
 
-Printed for a DBA, who runs them in the platform's database and may run them again.
+Printed for a DBA, who runs them in the platform's database and may run them again. Functions are named with
+their schema: one that somebody made in `public`, with arguments that fit better, would run with the DBA's
+rights.
 """
 
 from __future__ import annotations
@@ -83,9 +85,9 @@ def _where_it_is(grant: privileges.Grant) -> sql.Composed:
     statement = privileges.grant_statement(grant)
     if grant.schema != "pacs_ops" or grant.kind != "table":
         return statement + sql.SQL(";")
-    return sql.SQL("DO $do$ BEGIN IF to_regclass({}) IS NOT NULL THEN {}; END IF; END $do$;").format(
-        sql.Literal(f"pacs_ops.{grant.name}"), statement
-    )
+    return sql.SQL(
+        "DO $do$ BEGIN IF pg_catalog.to_regclass({}) IS NOT NULL THEN {}; END IF; END $do$;"
+    ).format(sql.Literal(f"pacs_ops.{grant.name}"), statement)
 
 
 def _login(name: str) -> sql.Composed:
@@ -98,7 +100,8 @@ def _login(name: str) -> sql.Composed:
 
 def _on_database(what: str, role: str) -> sql.Composed:
     return sql.SQL(
-        "DO {0} BEGIN EXECUTE format('GRANT {1} ON DATABASE %I TO %I', current_database(), {2}); END {0};"
+        "DO {0} BEGIN EXECUTE pg_catalog.format('GRANT {1} ON DATABASE %I TO %I', "
+        "pg_catalog.current_database(), {2}); END {0};"
     ).format(_dollar(role), sql.SQL(what), sql.Literal(role))
 
 
