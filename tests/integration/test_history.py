@@ -234,7 +234,7 @@ def test_a_tenant_sees_the_past_of_its_counties_alone(
 def test_the_sync_login_adds_to_the_change_log_and_changes_nothing_in_it(
     platform: Platform, loaded: tuple[County, datetime]
 ) -> None:
-    """Case E9: before-images are evidence: the login that writes them can neither change nor remove them."""
+    """Case E9: the login that writes before-images can neither change nor remove them, nor stop the log."""
     months = "SELECT relname FROM pg_class WHERE relname LIKE 'change\\_log\\_2%' AND relkind = 'r'"
     with platform.as_login(platform.sync) as login:
         month = login.execute(months.encode()).fetchall()[0][0]
@@ -252,6 +252,13 @@ def test_the_sync_login_adds_to_the_change_log_and_changes_nothing_in_it(
                 login.execute(refused.encode())
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="a year"):
             login.execute("SELECT pacs_ops.prune_change_log(%s, 'property', now())", (loaded[0].fips,))
+        for beyond in ("infinity", "-infinity", "9999-01-01"):  # months up to there would be opened
+            with pytest.raises(psycopg.errors.CheckViolation):
+                login.execute(
+                    "INSERT INTO pacs_ops.change_set (county_id, run_id, entity, at, columns) "
+                    "SELECT county_id, run_id, 'property', %s, '{}' FROM pacs_ops.sync_run LIMIT 1",
+                    (beyond,),
+                )
 
 
 def test_the_page_sees_columns_and_no_values(platform: Platform, loaded: tuple[County, datetime]) -> None:
